@@ -1,0 +1,1 @@
+"""Builds the embedded assets: the text world of the toy speech translation task."""

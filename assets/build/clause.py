@@ -1,0 +1,54 @@
+"""A clause: two aligned templates and the words that fill them."""
+
+import math
+import random
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from .words import Pair, english, french
+
+PER_CLAUSE = 600  # sentences kept of one clause, so that a clause of many slots does not drown the others
+WORDS = range(4, 13)  # the length of a sentence, in either language
+
+
+class Sentence(NamedTuple):
+    """A sentence and its translation, in lower case and without punctuation."""
+
+    fr: str
+    en: str
+    mark: str  # "." or "?": the end mark, for the speech synthesiser's intonation
+
+
+class Clause(NamedTuple):
+    """Two templates that share their slots; the mark at the end is that of both."""
+
+    fr: str
+    en: str
+    mark: str
+    slots: dict[str, list[Pair]]
+
+    def sentences(self) -> Iterator[Sentence]:
+        """Up to PER_CLAUSE sentences, drawn uniformly from all fillings and the same on every machine."""
+        total = math.prod(len(words) for words in self.slots.values())
+        chosen = random.Random(self.en).sample(range(total), min(total, 4 * PER_CLAUSE))
+        fitting = (sentence for number in chosen if (sentence := self._fill(number)))
+        yield from (sentence for sentence, _ in zip(fitting, range(PER_CLAUSE)))
+
+    def _fill(self, number: int) -> Sentence | None:
+        """The filling of that number; None if it repeats a word choice or has the wrong length."""
+        filling = {}
+        for slot, words in self.slots.items():
+            number, place = divmod(number, len(words))
+            filling[slot] = words[place]
+        fr = french(self.fr.format(**{slot: pair.fr for slot, pair in filling.items()}))
+        en = english(self.en.format(**{slot: pair.en for slot, pair in filling.items()}))
+        repeats = len({str(pair.en) for pair in filling.values()}) < len(filling)
+        fits = len(fr.split()) in WORDS and len(en.split()) in WORDS
+        return Sentence(fr, en, self.mark) if fits and not repeats else None
+
+
+def clause(fr: str, en: str, **slots: list[Pair]) -> Clause:
+    """A clause from its templates, which end in the same mark, "." or "?"."""
+    if fr[-1] != en[-1] or fr[-1] not in ".?":
+        raise ValueError(f"the templates must end in the same mark, . or ?: {fr!r} and {en!r}")
+    return Clause(fr[:-1], en[:-1], fr[-1], slots)

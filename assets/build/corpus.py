@@ -1,0 +1,122 @@
+"""Speaks the grammar's sentences: one Parquet part of 50 utterances after another, so that a killed run goes on where it stopped.
+
+    python -m assets.build.corpus build/speech [--worker 0 --workers 2]
+
+Writes `<set>-<lang>/part-00000.parquet` ... with the columns of `schemas.datasets.UTTERANCE`; audio is FLAC, 16 kHz.
+Utterance ids are `<set>-<lang>-<sentence>-<speaker>`; the two languages of a paired set share the sentence's number.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import soundfile
+
+from assets.build.grammar import Sentence, split
+from assets.build.voices import RATE, Hibari, Kokoro, Piper, Speaker
+from schemas.datasets import UTTERANCE
+
+SIZES = {"sft": 4_000, "mono_fr": 8_000, "mono_en": 8_000, "dev": 300, "test": 1_000}
+"""Sentences a set, drawn once; recordings below may take fewer of them."""
+SEED = 1
+PART = 50
+
+SPEAKERS: dict[str, Callable[[], Speaker]] = {
+    "heart": Hibari,
+    "joe": Piper,
+    "siwis": Kokoro,
+    "dora": lambda: Kokoro("ef_dora", "fr", 1.15),  # a Spanish voice that reads French: a second speaker to test the units with
+}
+
+
+class Recording(NamedTuple):
+    """Which sentences of a set are spoken, and by whom: sentence i by `speakers[i % len(speakers)]`."""
+
+    set: str
+    lang: str
+    start: int
+    stop: int
+    speakers: tuple[str, ...]
+
+
+MIXED = ("heart", "heart", "joe", "heart", "heart", "joe", "heart", "heart", "joe", "heart")
+RECORDINGS = (
+    Recording("dev", "fr", 0, 200, ("siwis",)),
+    Recording("dev", "en", 0, 200, ("heart",)),
+    Recording("dev", "en", 0, 200, ("joe",)),
+    Recording("sft", "en", 0, 2_400, ("heart",)),
+    Recording("sft", "en", 0, 2_400, ("joe",)),
+    Recording("mono_en", "en", 0, 4_000, MIXED),
+    Recording("test", "en", 0, 1_000, MIXED),
+    Recording("sft", "fr", 0, 2_400, ("siwis",)),
+    Recording("test", "fr", 0, 500, ("siwis",)),
+    Recording("dev", "fr", 0, 100, ("dora",)),
+    Recording("mono_fr", "fr", 0, 1_000, ("siwis",)),
+    Recording("test", "fr", 500, 1_000, ("siwis",)),
+    Recording("mono_fr", "fr", 1_000, 4_000, ("siwis",)),
+)
+"""In the order in which they are needed: what trains comes first."""
+
+
+def flac(wave: np.ndarray) -> bytes:
+    """Encode a 16 kHz wave without loss."""
+    buffer = io.BytesIO()
+    soundfile.write(buffer, wave, RATE, format="FLAC")
+    return buffer.getvalue()
+
+
+def utterance(recording: Recording, index: int, sentence: Sentence, voices: dict[str, Speaker]) -> dict[str, object]:
+    """Speak one sentence and return it as a row of UTTERANCE."""
+    name = recording.speakers[index % len(recording.speakers)]
+    voice = voices[name] if name in voices else voices.setdefault(name, SPEAKERS[name]())
+    text, translation = (sentence.fr, sentence.en) if recording.lang == "fr" else (sentence.en, sentence.fr)
+    return {
+        "utt_id": f"{recording.set}-{recording.lang}-{index:05d}-{name}",
+        "lang": recording.lang,
+        "audio": {"bytes": flac(voice.speak(text[0].upper() + text[1:] + sentence.mark)), "path": None},
+        "text": text,
+        "reference": translation,
+        "speaker": name,
+        "split": recording.set,
+    }
+
+
+def parts(out: Path) -> Iterator[tuple[Path, Recording, range]]:
+    """Yield every part of every recording with its file."""
+    for recording in RECORDINGS:
+        voice = "" if len(recording.speakers) > 1 else f"-{recording.speakers[0]}"
+        folder = out / f"{recording.set}-{recording.lang}{voice}"
+        for start in range(recording.start, recording.stop, PART):
+            yield folder / f"part-{start:05d}.parquet", recording, range(start, min(start + PART, recording.stop))
+
+
+def speak_all(out: Path, worker: int, workers: int) -> None:
+    """Write every part of this worker that is not there yet."""
+    sentences, voices = split(SIZES, SEED), {}
+    for number, (path, recording, indices) in enumerate(parts(out)):
+        if number % workers != worker or path.exists():
+            continue
+        began = time.monotonic()
+        rows = [utterance(recording, i, sentences[recording.set][i], voices) for i in indices]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp")
+        pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), temporary)
+        temporary.replace(path)
+        print(f"{path.parent.name}/{path.name}: {len(rows)} utterances in {time.monotonic() - began:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, help="folder of the recordings")
+    parser.add_argument("--worker", type=int, default=0, help="this process's number, from 0")
+    parser.add_argument("--workers", type=int, default=1, help="how many processes share the work")
+    arguments = parser.parse_args()
+    speak_all(arguments.out, arguments.worker, arguments.workers)

@@ -1,0 +1,224 @@
+"""The clauses of a journey: hotel, restaurant, directions, transport, shopping, belongings, opening hours."""
+
+from .clause import clause
+from .lexicon import (
+    BELONGINGS, CALM, CLOTHES, CLOTHES_STATES, COLORS, DEVICES, DISHES, DOCTORS, EVENTS, FEATURES, FOOD_STATES,
+    LODGINGS, OPEN_PLACES, PLACES, ROOM_KINDS, ROOM_THINGS, SCHEDULED, SIZES, STAPLES,
+)
+from .people import (
+    CITIES, CLOCK, DAYS, FULL_HOURS, NUMBERS, ORDINALS, OTHERS, PARTS_OF_DAY, PEOPLE, PRICES, SOON, TENS, WEEKLY,
+)
+from .verbs import FIND, LOOK, PREFER
+from .words import adjectives, described, phrases
+
+SPOTS = phrases("""
+sur la table = on the table
+dans la voiture = in the car
+sous le lit = under the bed
+dans la cuisine = in the kitchen
+derrière la porte = behind the door
+à la réception = at the reception
+devant la fenêtre = in front of the window
+""")
+IN_ROOMS = phrases("""
+dans ma chambre = in my room
+dans notre chambre = in our room
+dans la salle de bains = in the bathroom
+dans cet appartement = in this apartment
+""")
+WAYS = phrases("""
+à gauche = on the left
+à droite = on the right
+""")
+TURNS = phrases("""
+tournez à gauche = turn left
+tournez à droite = turn right
+arrêtez la voiture = stop the car
+traversez la rue = cross the street
+attendez le bus = wait for the bus
+""")
+WHERE_TO_TURN = phrases("""
+avant = before
+après = after
+devant = in front of
+derrière = behind
+""")
+NEAR = phrases("""
+près de = near
+derrière = behind
+à côté de = next to
+en face de = across from
+loin de = far from
+""")
+BY = phrases("""
+à pied = on foot
+en bus = by bus
+en taxi = by taxi
+en voiture = by car
+à vélo = by bike
+""")
+SERVINGS = phrases("""
+un verre de vin = a glass of wine
+un verre de lait = a glass of milk
+une bouteille de bière = a bottle of beer
+une bouteille d'eau = a bottle of water
+une tasse de thé = a cup of tea
+une tasse de café = a cup of coffee
+un jus de pomme = an apple juice
+""")
+MEALS = phrases("""
+le petit déjeuner = breakfast
+le déjeuner = lunch
+le dîner = dinner
+""")
+TICKETS = phrases("""
+un aller simple = a one-way ticket
+un aller-retour = a round-trip ticket
+deux billets = two tickets
+trois places = three seats
+""")
+PAYING = phrases("""
+par carte = by card
+en espèces = in cash
+""")
+COMPARED = phrases("""
+plus = more
+moins = less
+aussi = just as
+""")
+COMPARABLE = adjectives("""
+cher chère expensive
+élégant élégante elegant
+moderne moderne modern
+pratique pratique practical
+""")
+THEFTS = phrases("""
+dans le train = on the train
+dans le bus = on the bus
+à la gare = at the station
+à l'aéroport = at the airport
+au restaurant = at the restaurant
+sur la plage = on the beach
+""")
+DRESS = described(CLOTHES, COLORS)
+THINGS = described(BELONGINGS, SIZES[:2] + SIZES[3:] + COLORS)
+SAVORY = [dish for dish in DISHES if dish.en.one in ("soup", "salad", "omelet", "sandwich", "pie")]
+STAYS = described(LODGINGS, CALM[:3] + SIZES)
+
+HOTEL = [
+    clause("{who} {who.voudrait} réserver {room.un} pour {n} nuits.",
+           "{who} would like to reserve {room.a} for {n} nights.", who=PEOPLE, room=ROOM_KINDS, n=NUMBERS),
+    clause("avez-vous {room.un} avec {extra.un} pour {day}?",
+           "do you have {room.a} with {extra.a} for {day}?", room=ROOM_KINDS, extra=FEATURES, day=PARTS_OF_DAY),
+    clause("{device.le} de la chambre {n} ne marche pas.",
+           "the {device} in room {n} does not work.", device=DEVICES, n=NUMBERS + TENS),
+    clause("il n'y a pas de {thing} {where}.",
+           "there is no {thing} {where}.", thing=ROOM_THINGS + DEVICES[2:], where=IN_ROOMS),
+    clause("pourriez-vous apporter {thing.un} dans la chambre {n}?",
+           "could you bring {thing.a} to room {n}?", thing=described(ROOM_THINGS[:3], SIZES[:2] + COLORS), n=NUMBERS),
+    clause("la clé de la chambre {n} est {spot}.",
+           "the key to room {n} is {spot}.", n=NUMBERS + TENS, spot=SPOTS),
+    clause("{meal} est servi de {start} à {end}.",
+           "{meal} is served from {start} to {end}.", meal=MEALS, start=FULL_HOURS, end=FULL_HOURS),
+    clause("{who} {who.va} rester {n} nuits dans {stay.ce}.",
+           "{who} {who.be} going to stay {n} nights in this {stay}.", who=PEOPLE, n=NUMBERS, stay=STAYS),
+    clause("{stay.ce} est trop loin de {place.le}.",
+           "this {stay} is too far from the {place}.", stay=STAYS, place=PLACES),
+    clause("combien coûte {room.un} avec {extra.un}?",
+           "how much is {room.a} with {extra.a}?", room=ROOM_KINDS, extra=FEATURES),
+]
+
+RESTAURANT = [
+    clause("je voudrais {serving} et {dish.un} s'il vous plaît.",
+           "i would like {serving} and {dish.a} please.", serving=SERVINGS, dish=DISHES),
+    clause("{dish.un} avec {staple.du} pour {who} s'il vous plaît.",
+           "{dish.a} with {staple} for {who} please.", dish=SAVORY, staple=STAPLES, who=OTHERS),
+    clause("{dish.le} est trop {state:{dish.gender}} pour {who}.",
+           "the {dish} is too {state} for {who}.", dish=DISHES, state=FOOD_STATES, who=OTHERS),
+    clause("avez-vous une table pour {n} personnes {when}?",
+           "do you have a table for {n} people on {when}?", n=NUMBERS, when=PARTS_OF_DAY),
+    clause("il n'y a plus de {staple} {spot}.",
+           "there is no more {staple} {spot}.", staple=STAPLES, spot=SPOTS[:4]),
+    clause("est-ce qu'il y a {staple.du} dans {dish.ce}?",
+           "is there any {staple} in this {dish}?", staple=STAPLES, dish=SAVORY),
+    clause("{who} {who.a} déjà commandé {dish.un} et {serving}.",
+           "{who} {who.have} already ordered {dish.a} and {serving}.", who=PEOPLE, dish=DISHES, serving=SERVINGS),
+    clause("qui a commandé {dish.un} sans {staple}?",
+           "who ordered {dish.a} without {staple}?", dish=SAVORY, staple=STAPLES),
+    clause("pouvez-vous apporter {dish.un} et {serving} à {who}?",
+           "can you bring {dish.a} and {serving} to {who}?", dish=DISHES, serving=SERVINGS, who=OTHERS),
+    clause("l'addition pour la table {n} s'il vous plaît.",
+           "the check for table {n} please.", n=NUMBERS + TENS),
+    clause("{dish.ce} est très {state:{dish.gender}} mais {other.le} est {more:{other.gender}}.",
+           "this {dish} is very {state} but the {other} is {more}.",
+           dish=DISHES, state=FOOD_STATES, other=DISHES, more=FOOD_STATES),
+]
+
+DIRECTIONS = [
+    clause("est-ce que {place.le} est {near} {other.le}?",
+           "is the {place} {near} the {other}?", place=PLACES, near=NEAR, other=PLACES),
+    clause("{place.le} est à {n} minutes de {other.le}.",
+           "the {place} is {n} minutes from the {other}.", place=PLACES, n=NUMBERS + TENS[:3], other=PLACES),
+    clause("{turn} {where} {place.le}.", "{turn} {where} the {place}.", turn=TURNS, where=WHERE_TO_TURN, place=PLACES),
+    clause("prenez la {nth} rue {way} après {place.le}.",
+           "take the {nth} street {way} after the {place}.", nth=ORDINALS, way=WAYS, place=PLACES),
+    clause("y a-t-il {place.un} {near} {other.le}?",
+           "is there {place.a} {near} the {other}?", place=PLACES, near=NEAR, other=PLACES),
+    clause("{who} {look:{who.key}} {place.un} {near} {other.le}.",
+           "{who} {who.be} {look.doing} {look.what} {place.a} {near} the {other}.",
+           who=PEOPLE, look=LOOK, place=PLACES, near=NEAR, other=PLACES),
+    clause("pour aller à {place.le} prenez le bus numéro {n}.",
+           "to go to the {place} take bus number {n}.", place=PLACES, n=NUMBERS + TENS),
+    clause("{who} {who.peut} aller à {place.le} {by}.",
+           "{who} can go to the {place} {by}.", who=PEOPLE, place=PLACES, by=BY),
+    clause("{place.le} est dans la {nth} rue {way}.",
+           "the {place} is on the {nth} street {way}.", place=PLACES, nth=ORDINALS, way=WAYS),
+]
+
+TRANSPORT = [
+    clause("{ride.le} pour {city} part à {clock}.",
+           "the {ride} to {city} leaves at {clock}.", ride=SCHEDULED, city=CITIES, clock=CLOCK),
+    clause("à quelle heure part {ride.le} pour {city} {day}?",
+           "what time does the {ride} to {city} leave on {day}?", ride=SCHEDULED, city=CITIES, day=PARTS_OF_DAY + DAYS),
+    clause("{ride.le} de {city} arrive {day} à {clock}.",
+           "the {ride} from {city} arrives on {day} at {clock}.", ride=SCHEDULED, city=CITIES, day=DAYS, clock=CLOCK),
+    clause("{who} {who.voudrait} {ticket} pour {city} {day}.",
+           "{who} would like {ticket} to {city} on {day}.", who=PEOPLE, ticket=TICKETS, city=CITIES, day=DAYS),
+    clause("{ride.le} pour {city} a {n} minutes de retard.",
+           "the {ride} to {city} is {n} minutes late.", ride=SCHEDULED, city=CITIES, n=NUMBERS + TENS[:5]),
+    clause("est-ce que {ride.ce} va à {city} ou à {other}?",
+           "does this {ride} go to {city} or to {other}?", ride=SCHEDULED, city=CITIES, other=CITIES),
+    clause("le train pour {city} part du quai numéro {n}.",
+           "the train to {city} leaves from platform number {n}.", city=CITIES, n=NUMBERS + TENS[:3]),
+    clause("il y a {ride.un} pour {city} toutes les {n} heures.",
+           "there is {ride.a} to {city} every {n} hours.", ride=SCHEDULED, city=CITIES, n=NUMBERS),
+    clause("{who} {who.a} manqué {ride.le} de {hour}.",
+           "{who} missed the {hour} {ride}.", who=PEOPLE, ride=SCHEDULED, hour=FULL_HOURS),
+    clause("le voyage de {city} à {other} dure {n} heures.",
+           "the trip from {city} to {other} takes {n} hours.", city=CITIES, other=CITIES, n=NUMBERS),
+]
+
+SHOPPING = [
+    clause("combien coûtent ces {item.many}?", "how much are these {item.many}?", item=DRESS),
+    clause("{item.ce} coûte {n} euros.", "this {item} costs {n} euros.", item=DRESS, n=PRICES),
+    clause("{item.ce} est trop {state:{item.gender}} pour {who}.",
+           "this {item} is too {state} for {who}.", item=DRESS, state=CLOTHES_STATES, who=OTHERS),
+    clause("ces {item.many} sont très {state:{item.gender}p}.",
+           "these {item.many} are very {state}.", item=DRESS, state=CLOTHES_STATES),
+    clause("{who} {look:{who.key}} {item.un} pour {other}.",
+           "{who} {who.be} {look.doing} {look.what} {item.a} for {other}.",
+           who=PEOPLE, look=LOOK, item=DRESS, other=OTHERS),
+    clause("avez-vous {item.ce} en {color:m}?", "do you have this {item} in {color}?", item=CLOTHES, color=COLORS),
+    clause("{who} {prefer:{who.key}} {item.le}.",
+           "{who} {prefer:{who.key}} the {item}.", who=PEOPLE, prefer=PREFER, item=DRESS),
+    clause("{who} {who.voudrait} payer {n} euros {paying}.",
+           "{who} would like to pay {n} euros {paying}.", who=PEOPLE, n=PRICES, paying=PAYING),
+    clause("{item.le} est {more} {state:{item.gender}} que {other.le}.",
+           "the {item} is {more} {state} {more.than} the {other}.",
+           item=CLOTHES, more=COMPARED, state=COMPARABLE, other=CLOTHES),
+]
+
+BELONGINGS_LOST = [
+    clause("{who} {who.a} {do.done:m} {thing.mon} {near} {place.le}.",
+           "{who} {do.did} my {thing} {near} the {place}.", who=PEOPLE, do=FIND_OR_LOSE, thing=THINGS, near=NEAR, place=PLACES),
+]

@@ -1,0 +1,266 @@
+"""Words of two languages side by side: nouns, adjectives, verbs and persons with their agreement.
+
+Every entry of the lexicon is a Pair of a French and an English side. A clause is two templates, and
+each is filled from its own side alone: "{n.le}" asks the French noun for its article, "{n.the}" the
+English one. Agreement runs through format specifications: "{adj:{n.gender}}" asks an adjective for
+the form that a noun needs, "{do:{who.key}}" a verb for the form that a person needs.
+"""
+
+import re
+from typing import NamedTuple
+
+VOWELS = "aeiouyàâéèêëîïôùû"
+MUTE_H = ("heure", "hier", "hiver", "homme", "hôpital", "hôtel", "huile")
+
+
+class Pair(NamedTuple):
+    """One entry in both languages; a side is a plain string or one of the classes below."""
+
+    fr: object
+    en: object
+
+
+def elides(word: str) -> bool:
+    """Whether le, de, je ... lose their vowel before this French word (not before onze, not before huit)."""
+    return word.startswith(MUTE_H) or (word[:1] in VOWELS and not word.startswith("onze"))
+
+
+def french(text: str) -> str:
+    """Apply elision (je ai -> j'ai), then contraction (de le -> du), and tidy the spaces."""
+    words = text.split()
+    for i, (word, after) in enumerate(zip(words, words[1:])):
+        if word in ("le", "la", "de", "je", "ne", "que") and elides(after):
+            words[i] = word[:-1] + "'"
+    text = " ".join(words).replace("' ", "'")
+    for apart, joined in (("de le", "du"), ("de les", "des"), ("à le", "au"), ("à les", "aux")):
+        text = re.sub(rf"\b{apart}\b(?!')", joined, text)
+    return text
+
+
+def english(text: str) -> str:
+    """Turn a into an before a vowel, and tidy the spaces."""
+    return re.sub(r"\ba (?=[aeiou]|hour)", "an ", " ".join(text.split()))
+
+
+def french_plural(word: str) -> str:
+    """The regular plural: gâteau -> gâteaux, bus -> bus, gare -> gares."""
+    if word.endswith(("s", "x")):
+        return word
+    return word + ("x" if word.endswith("eau") else "s")
+
+
+def english_s(word: str) -> str:
+    """The regular -s form, for plural nouns and for verbs: watch -> watches, study -> studies."""
+    if word.endswith("y") and word[-2] not in "aeiou":
+        return word[:-1] + "ies"
+    return word + ("es" if word.endswith(("s", "x", "ch", "sh", "go")) else "s")
+
+
+class FrenchNoun(NamedTuple):
+    """A noun (with its adjective, if any) that knows its determiners; as text it is bare."""
+
+    one: str
+    many: str
+    gender: str  # "m" or "f"
+
+    def _chosen(self, masculine: str, feminine: str, before_vowel: str) -> str:
+        if elides(self.one):
+            return f"{before_vowel} {self.one}"
+        return f"{masculine if self.gender == 'm' else feminine} {self.one}"
+
+    def __format__(self, spec: str) -> str:
+        return self.one
+
+    @property
+    def le(self) -> str:
+        return ("le " if self.gender == "m" else "la ") + self.one
+
+    @property
+    def un(self) -> str:
+        return ("un " if self.gender == "m" else "une ") + self.one
+
+    @property
+    def du(self) -> str:
+        return "de " + self.le
+
+    @property
+    def ce(self) -> str:
+        return self._chosen("ce", "cette", "cet" if self.gender == "m" else "cette")
+
+    @property
+    def mon(self) -> str:
+        return self._chosen("mon", "ma", "mon")
+
+    @property
+    def quel(self) -> str:
+        return ("quel " if self.gender == "m" else "quelle ") + self.one
+
+
+class EnglishNoun(NamedTuple):
+    """A noun (with its adjective, if any); as text it is bare."""
+
+    one: str
+    many: str
+
+    def __format__(self, spec: str) -> str:
+        return self.one
+
+
+class FrenchAdjective(NamedTuple):
+    """An adjective; the format specification is the gender, with a p for the plural: m, f, mp, fp."""
+
+    m: str
+    f: str
+    before_vowel: str  # bel, nouvel, vieil
+    comes_first: bool
+
+    def __format__(self, spec: str) -> str:
+        form = self.f if spec.startswith("f") else self.m
+        return french_plural(form) if spec.endswith("p") else form
+
+
+class FrenchVerb(NamedTuple):
+    """A verb and what follows it; the format specification is the person: je, il, nous, vous, ils.
+
+    "was je" asks for the imperfect; no specification, for the infinitive.
+    """
+
+    base: str
+    present: dict[str, str]
+    done: FrenchAdjective  # the past participle agrees like an adjective
+    what: str
+
+    def __format__(self, spec: str) -> str:
+        if spec.startswith("was "):
+            return self._imperfect(spec.removeprefix("was "))
+        return self.present[spec] if spec else self.base
+
+    def _imperfect(self, key: str) -> str:
+        ending = IMPERFECT[key]
+        stem = self.present["nous"].removesuffix("ons")
+        return (stem.removesuffix("e") if ending[0] == "i" else stem) + ending
+
+
+class EnglishVerb(NamedTuple):
+    """A verb and what follows it; the format specification is s for the third person singular."""
+
+    base: str
+    did: str
+    done: str
+    doing: str
+    what: str
+
+    def __format__(self, spec: str) -> str:
+        return english_s(self.base) if spec == "s" else self.base
+
+
+class FrenchPerson(NamedTuple):
+    """A subject with the auxiliaries that agree with it."""
+
+    name: str
+    key: str  # je, il, nous, vous, ils: the column of a conjugation
+    gender: str  # m, f, mp, fp: what participles and adjectives agree with
+    est: str
+    a: str
+    va: str
+    voudrait: str
+    peut: str
+    doit: str
+    etait: str
+
+    def __format__(self, spec: str) -> str:
+        return self.name
+
+
+class EnglishPerson(NamedTuple):
+    """A subject with the auxiliaries that agree with it."""
+
+    name: str
+    key: str  # s for the third person singular
+    be: str
+    was: str
+    do: str
+    have: str
+
+    def __format__(self, spec: str) -> str:
+        return self.name
+
+
+IMPERFECT = {"je": "ais", "il": "ait", "nous": "ions", "vous": "iez", "ils": "aient"}
+AUXILIARIES = {  # être, avoir, aller; vouloir (conditional), pouvoir, devoir; être (imperfect)
+    "je": ("suis", "ai", "vais", "voudrais", "peux", "dois", "étais"),
+    "il": ("est", "a", "va", "voudrait", "peut", "doit", "était"),
+    "nous": ("sommes", "avons", "allons", "voudrions", "pouvons", "devons", "étions"),
+    "vous": ("êtes", "avez", "allez", "voudriez", "pouvez", "devez", "étiez"),
+    "ils": ("sont", "ont", "vont", "voudraient", "peuvent", "doivent", "étaient"),
+}
+
+
+def person(fr: str, key: str, gender: str, en: str) -> Pair:
+    """A subject: person("ma mère", "il", "f", "my mother")."""
+    be, was = {"je": ("am", "was"), "il": ("is", "was")}.get(key, ("are", "were"))
+    s, do, have = ("s", "does", "has") if key == "il" else ("", "do", "have")
+    return Pair(FrenchPerson(fr, key, gender, *AUXILIARIES[key]), EnglishPerson(en, s, be, was, do, have))
+
+
+def rows(table: str) -> list[list[str]]:
+    """The lines of a table as lists of cells; an underscore in a cell stands for a space."""
+    return [[cell.replace("_", " ") for cell in line.split()] for line in table.strip().splitlines()]
+
+
+def nouns(table: str) -> list[Pair]:
+    """Nouns from lines of: French, gender, English, and the plurals where they are irregular."""
+    found = []
+    for fr, gender, en, *plurals in rows(table):
+        fr_many, en_many = plurals or (french_plural(fr), english_s(en))
+        found.append(Pair(FrenchNoun(fr, fr_many, gender), EnglishNoun(en, en_many)))
+    return found
+
+
+def adjectives(table: str) -> list[Pair]:
+    """Adjectives from lines of: masculine[/before a vowel], feminine, English, and "first" if it precedes."""
+    found = []
+    for masculine, f, en, *first in rows(table):
+        m, _, before_vowel = masculine.partition("/")
+        found.append(Pair(FrenchAdjective(m, f, before_vowel or m, bool(first)), en))
+    return found
+
+
+def verb(fr: str, en: str, fr_what: str = "", en_what: str = "") -> Pair:
+    """A verb from its principal parts, and what follows it.
+
+    French is an infinitive in -er, or an infinitive with its five present forms and its participle;
+    English is the base, the past, the past participle and the -ing form.
+    """
+    base, *forms = fr.split()
+    if not forms:
+        stem = base[:-2]
+        soft = stem + "e" if stem.endswith("g") else stem  # nous mangeons
+        forms = [stem + "e", stem + "e", soft + "ons", stem + "ez", stem + "ent", stem + "é"]
+    *present, done = forms
+    participle = FrenchAdjective(done, done + "e", done, False)
+    conjugated = dict(zip(AUXILIARIES, present))
+    return Pair(FrenchVerb(base, conjugated, participle, fr_what), EnglishVerb(*en.split(), en_what))
+
+
+def described(things: list[Pair], qualities: list[Pair]) -> list[Pair]:
+    """Every noun with every adjective, each again a noun: valise, petit -> petite valise, small suitcase."""
+    return [Pair(_described_french(n.fr, a.fr), _described_english(n.en, a.en)) for n in things for a in qualities]
+
+
+def _described_french(noun: FrenchNoun, adjective: FrenchAdjective) -> FrenchNoun:
+    one, many = format(adjective, noun.gender), format(adjective, noun.gender + "p")
+    if not adjective.comes_first:
+        return FrenchNoun(f"{noun.one} {one}", f"{noun.many} {many}", noun.gender)
+    if noun.gender == "m" and elides(noun.one):
+        one = adjective.before_vowel
+    return FrenchNoun(f"{one} {noun.one}", f"{many} {noun.many}", noun.gender)
+
+
+def _described_english(noun: EnglishNoun, adjective: str) -> EnglishNoun:
+    return EnglishNoun(f"{adjective} {noun.one}", f"{adjective} {noun.many}")
+
+
+def phrases(table: str) -> list[Pair]:
+    """Fixed phrases from lines of: French = English."""
+    return [Pair(*(side.strip() for side in line.split("="))) for line in table.strip().splitlines()]

@@ -1,0 +1,1 @@
+"""Where Roundtrip runs: a machine, or a Kubernetes cluster."""

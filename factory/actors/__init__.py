@@ -1,0 +1,1 @@
+"""Heavy models that a pass maps over batches of rows."""

@@ -1,0 +1,50 @@
+"""What all actors share: rows in, rows out, and one bad row never takes its batch mates with it."""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import pyarrow as pa
+
+from schemas.datasets import FAILED, OK
+
+Row = dict[str, Any]
+log = logging.getLogger(__name__)
+
+
+class RowActor(ABC):
+    """A model that Ray Data keeps in one process and maps over Arrow tables of rows.
+
+    A subclass loads its model in `__init__` and does its work in `process`. Rows whose status is not `ok` travel through untouched.
+    When `process` raises, the batch is halved until the row that raises stands alone; that row becomes `failed` with the error as its
+    reason and all others are kept.
+    """
+
+    schema: ClassVar[pa.Schema]
+    """Columns of the tables that this actor returns."""
+
+    @abstractmethod
+    def process(self, rows: list[Row]) -> list[Row]:
+        """Return one row for each given row, in the same order. May raise: the row at fault is then isolated."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Process the table's `ok` rows and return all rows in their order, with this actor's schema."""
+        rows = table.to_pylist()
+        todo = [i for i, row in enumerate(rows) if row.get("status", OK) == OK]
+        for i, done in zip(todo, self._isolate([rows[i] for i in todo]), strict=True):
+            rows[i] = done
+        return pa.Table.from_pylist([{"status": OK, **row} for row in rows], schema=self.schema)
+
+    def _isolate(self, rows: list[Row]) -> list[Row]:
+        if not rows:
+            return []
+        try:
+            return self.process(rows)
+        except Exception as error:  # any error of a model on one row must not lose its batch mates
+            if len(rows) == 1:
+                log.exception("row %s failed in %s", rows[0].get("utt_id"), type(self).__name__)
+                return [{**rows[0], "status": FAILED, "reason": f"error: {type(self).__name__}: {error}"[:500]}]
+            half = len(rows) // 2
+            return self._isolate(rows[:half]) + self._isolate(rows[half:])

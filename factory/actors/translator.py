@@ -1,0 +1,192 @@
+"""Translate units into the other language n times and back again, in one engine and one running batch."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, NamedTuple
+
+import pyarrow as pa
+
+from factory.actors.base import Row, RowActor
+from factory.models.engine import Ask, Engine, Output, Sampling
+from schemas.datasets import OK, SCORED, SKIPPED
+from schemas.sequences import EOSP, SEP, SOSP, Parsed, Variant, parse, prompt, unit_token
+
+_UNIT = re.compile(r"<\|u\d+\|>")
+
+
+class _Key(NamedTuple):
+    """Which sequence of a batch: candidate of a row, and the variant that its way back is asked with (None: the way there)."""
+
+    row: int
+    candidate: int
+    back: Variant | None = None
+
+
+class Translator(RowActor):
+    """A policy that gives every utterance n candidates in `tgt_lang` and translates each candidate's units back at once.
+
+    Rows in: the columns of UNITS and `tgt_lang`; rows out: SCORED, with all scores null. Both directions fill the same batches: a
+    candidate's way back is queued in the step in which the candidate ends. A candidate that is no translation (`finish` is a reason of
+    `schemas.sequences.parse`, `length` or `repetition`) has no way back; its `back_*` are null. A way back whose prompt does not fit
+    into the context ends with `too_long`.
+
+    Rows are skipped with `no_units`, `unknown_unit`, `unknown_lang`, `same_lang` or `too_long`. What a batch gives is fixed by its rows,
+    their order and the seed, so a batch that runs again gives the same; the same utterance in another batch gives other candidates.
+    """
+
+    schema: ClassVar[pa.Schema] = SCORED
+
+    def __init__(
+        self,
+        *,
+        policy: str,
+        variant: str = "com",
+        n: int = 2,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        max_tokens: int | None = None,
+        back: bool = True,
+        back_variant: str | list[str] | None = None,
+        back_temperature: float = 0.0,
+        seed: int = 0,
+        threads: int = 1,
+        kv_cache_gib: int = 2,
+        dtype: str = "bfloat16",
+        gpu_memory_utilization: float = 0.9,
+        max_model_len: int | None = None,
+    ) -> None:
+        """Load `policy`, a Hugging Face folder.
+
+        `back_variant` is what the way back is asked with (default: `variant`); with several, such as ["vanilla", "s2t"], each is asked,
+        and text and units come from the first that gives them. `back=False` leaves the way back out. `max_tokens` of None is 64 more
+        than twice the prompt's length. See Engine for the rest.
+
+        Raises ValueError when a variant is unknown to the code or to the policy's tokenizer or gives no units to translate back, and when
+        vLLM refuses the sampling (it wants a temperature between 0 and 2).
+        """
+        self.variant = Variant(variant)
+        self.back_variants = _back_variants(self.variant, back_variant) if back else []
+        self.n, self.seed = n, seed
+        self.sampling = Sampling(temperature, top_p, top_k, max_tokens)
+        self.back_sampling = Sampling(back_temperature, top_p, top_k, max_tokens)
+        self.engine = Engine(
+            policy,
+            usable=_usable([self.variant, *self.back_variants]),
+            dtype=dtype,
+            seed=seed,
+            threads=threads,
+            kv_cache_gib=kv_cache_gib,
+            gpu_memory_utilization=gpu_memory_utilization,
+            max_model_len=max_model_len,
+        )
+        for token in (SOSP, EOSP, *(f"<|{name}|>" for name in (self.variant, *self.back_variants))):
+            if token not in self.engine.vocabulary:
+                raise ValueError(f"the tokenizer in {policy} has no {token}: was the policy trained for this variant?")
+        for sampling in (self.sampling, self.back_sampling):
+            self.engine.params(sampling, prompt_length=1)  # raises now, not for every row
+
+    def process(self, rows: list[Row]) -> list[Row]:
+        """Return the rows with their candidates, or with the reason why there are none."""
+        problems = {i: problem for i, row in enumerate(rows) if (problem := self._problem(row))}
+        parsed: dict[_Key, Parsed] = {}
+
+        def then(key: _Key, output: Output) -> Mapping[_Key, Ask]:
+            parsed[key] = self.read(key.back or self.variant, output)
+            return {} if key.back else self._way_back(key, rows[key.row], parsed[key])
+
+        asks = self._ways_there({i: row for i, row in enumerate(rows) if i not in problems})
+        outputs = self.engine.generate(asks, self._batch_seed([str(row["utt_id"]) for row in rows]), then)
+        for key in asks:
+            if outputs[key].finish == "too_long":
+                problems[key.row] = f"too_long: {len(rows[key.row]['units'])} units do not fit into {self.engine.context} tokens"
+        return [_row(row, problems.get(i), None if i in problems else self._candidates(i, outputs, parsed)) for i, row in enumerate(rows)]
+
+    def translate(self, prompts: list[str], *, n: int = 1, sampling: Sampling | None = None) -> list[list[Output]]:
+        """Return n outputs for each prompt (made by `schemas.sequences.prompt`), greedy by default, without a way back.
+
+        The outputs are not parsed; one whose prompt is too long has the finish `too_long`, none raises.
+        """
+        asks = {_Key(i, candidate): Ask(text, sampling or Sampling()) for i, text in enumerate(prompts) for candidate in range(n)}
+        outputs = self.engine.generate(asks, self._batch_seed(prompts))
+        return [[outputs[_Key(i, candidate)] for candidate in range(n)] for i in range(len(prompts))]
+
+    def read(self, variant: Variant, output: Output) -> Parsed:
+        """Parse an output; one that did not end by itself is no translation, whatever it holds."""
+        parsed = parse(variant, output.text)
+        return parsed if output.finish == "stop" else parsed._replace(reason=output.finish)
+
+    def release(self) -> None:
+        """Give the engine's memory back (the GPU's as well)."""
+        self.engine.release()
+
+    def _problem(self, row: Row) -> str | None:
+        vocabulary, lang, target, units = self.engine.vocabulary, row["lang"], row["tgt_lang"], row["units"]
+        if not units:
+            return "no_units: there is nothing to translate"
+        if unknown := [name for name in (lang, target) if f"<|{name}|>" not in vocabulary]:
+            return f"unknown_lang: the policy has no language {unknown[0]}"
+        if lang == target:
+            return f"same_lang: source and target language are both {lang}"
+        if missing := [unit for unit in units if unit_token(unit) not in vocabulary]:
+            return f"unknown_unit: the policy has no unit {missing[0]}"
+        return None
+
+    def _ways_there(self, rows: Mapping[int, Row]) -> dict[_Key, Ask]:
+        asks = {i: Ask(prompt(self.variant, row["lang"], row["tgt_lang"], row["units"]), self.sampling) for i, row in rows.items()}
+        return {_Key(i, candidate): ask for i, ask in asks.items() for candidate in range(self.n)}
+
+    def _way_back(self, key: _Key, row: Row, there: Parsed) -> dict[_Key, Ask]:
+        if there.reason != "ok" or not there.units:
+            return {}
+        return {
+            _Key(key.row, key.candidate, variant): Ask(prompt(variant, row["tgt_lang"], row["lang"], there.units), self.back_sampling)
+            for variant in self.back_variants
+        }
+
+    def _candidates(self, i: int, outputs: Mapping[_Key, Output], parsed: Mapping[_Key, Parsed]) -> list[dict[str, Any]]:
+        candidates = []
+        for key in (_Key(i, candidate) for candidate in range(self.n)):
+            there = parsed[key]
+            ways = [parsed[way] for variant in self.back_variants if (way := key._replace(back=variant)) in parsed]
+            candidates.append(
+                {
+                    "text": there.text,
+                    "units": there.units,
+                    "logprob": outputs[key].logprob,
+                    "finish": there.reason,
+                    "back_text": next((way.text for way in ways if way.text), None),
+                    "back_units": next((way.units for way in ways if way.units), None),
+                    "back_finish": next((way.reason for way in ways if way.reason != "ok"), "ok") if ways else None,
+                }
+            )
+        return candidates
+
+    def _batch_seed(self, names: list[str]) -> int:
+        """Return 31 bits that stand for the actor's seed and the batch, whatever the actor did before."""
+        return int.from_bytes(hashlib.sha256(repr((self.seed, names)).encode()).digest()[:4], "big") >> 1
+
+
+def _back_variants(there: Variant, back: str | list[str] | None) -> list[Variant]:
+    if not there.has_units:
+        raise ValueError(f"variant {there} gives no units that could be translated back: choose another or set back=False")
+    return [Variant(name) for name in ([back] if isinstance(back, str) else back or [there])]
+
+
+def _usable(variants: list[Variant]) -> Callable[[str], bool]:
+    """Return which added tokens an output may hold; tags, padding and the like are never drawn."""
+    wrappers = {SOSP, EOSP, *([SEP] if Variant.COT in variants else [])}
+    return lambda token: token in wrappers or _UNIT.fullmatch(token) is not None
+
+
+def _row(row: Row, problem: str | None, candidates: list[dict[str, Any]] | None = None) -> Row:
+    return {
+        **{name: row.get(name) for name in ("utt_id", "tgt_lang", "text", "units", "durations")},
+        "src_lang": row["lang"],
+        "candidates": candidates,
+        "status": SKIPPED if problem else OK,
+        "reason": problem,
+    }

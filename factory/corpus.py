@@ -1,0 +1,184 @@
+"""Reads speech as people have it (Parquet, a folder of audio files, a TSV manifest, a Hugging Face dataset) into UTTERANCE rows.
+
+Audio is only named here; it is read where it is used. Two rows with one utt_id cannot both be kept apart later: the first is used, the
+others travel on as `failed` with the reason `duplicate_id` under an id of their own.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+import pyarrow.parquet as pq
+
+from factory.files import filesystem
+from factory.recipe import digest
+from factory.store import LIGHT
+from schemas.datasets import FAILED, OK, UTTERANCE
+
+if TYPE_CHECKING:
+    import ray.data
+
+Row = dict[str, Any]
+
+STATED = pa.schema([*UTTERANCE, pa.field("status", pa.string()), pa.field("reason", pa.string())])
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
+_CHUNK = 64
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be read at all; a bad row is no error, it is kept with its reason."""
+
+
+class Speech(NamedTuple):
+    """A corpus: its rows as a streaming dataset (columns of UTTERANCE, `status`, `reason`), their ids, and a digest of what was found."""
+
+    rows: ray.data.Dataset
+    ids: list[str]
+    digest: str
+
+
+def read_corpus(uri: str) -> Speech:
+    """Open the corpus at `uri`.
+
+    `uri` is a Parquet file or a folder of them, a `.tsv` manifest (columns `utt_id`, `lang`, `path`, and optionally `text`, `reference`,
+    `speaker`, `split`), a folder of audio files (`<lang>/name.wav`, with the transcript in `<lang>/name.txt` where there is one), or
+    `hf://datasets/NAME?split=train&lang=fr`. Raises CorpusError when there is nothing to read.
+    """
+    if uri.startswith("hf://"):
+        return _listed(_hugging_face_rows(uri))
+    fs, path = filesystem(uri)
+    info = fs.get_file_info(path)
+    if info.type == pafs.FileType.NotFound:
+        raise CorpusError(f"the corpus {uri} does not exist; expected Parquet, a .tsv manifest or a folder of audio files there")
+    if path.endswith(".tsv"):
+        return _listed(_manifest_rows(fs, path))
+    files = [info] if info.is_file else fs.get_file_info(pafs.FileSelector(path, recursive=True))
+    parquet = sorted((file for file in files if file.extension == "parquet"), key=lambda file: file.path)
+    return _sharded(uri, fs, parquet) if parquet else _listed(_folder_rows(uri, path, sorted(file.path for file in files)))
+
+
+def _listed(rows: list[Row]) -> Speech:
+    import ray.data
+
+    marked = mark_duplicates(rows)
+    chunks = [marked[start : start + _CHUNK] for start in range(0, len(marked), _CHUNK)]
+    ids = [row["utt_id"] for row in marked]
+    return Speech(ray.data.from_arrow([pa.Table.from_pylist(chunk, schema=STATED) for chunk in chunks]), ids, digest(ids))
+
+
+def _sharded(uri: str, fs: pafs.FileSystem, files: list[pafs.FileInfo]) -> Speech:
+    import ray.data
+
+    shards, ids = _parquet_shards(fs, [file.path for file in files])
+    rows = ray.data.from_items(shards).map_batches(_read_shards, batch_size=1, fn_kwargs={"uri": uri}, num_cpus=LIGHT)
+    return Speech(rows, ids, digest([ids, [file.size for file in files]]))
+
+
+def mark_duplicates(rows: list[Row]) -> list[Row]:
+    """Give every row its status: the first of an utt_id is `ok`, the others `failed` with an id of their own."""
+    seen: Counter[str] = Counter()
+    marked = []
+    for row in rows:
+        seen[row["utt_id"]] += 1
+        marked.append({"status": OK, **row} if seen[row["utt_id"]] == 1 else duplicate(row, seen[row["utt_id"]]))
+    return marked
+
+
+def duplicate(row: Row, occurrence: int) -> Row:
+    """Return a row whose utt_id was already taken as `failed`."""
+    reason = f"duplicate_id: {row['utt_id']} occurs more than once in the corpus; give every utterance an id of its own"
+    return {**row, "utt_id": f"{row['utt_id']}#{occurrence}", "status": FAILED, "reason": reason}
+
+
+def _parquet_shards(fs: pafs.FileSystem, paths: list[str]) -> tuple[list[Row], list[str]]:
+    """List the files, each with the rows in it whose id occurred before, and all ids (reads the id column only)."""
+    seen: Counter[str] = Counter()
+    shards, named = [], []
+    for path in paths:
+        repeats = {}
+        for position, utt_id in enumerate(_ids(fs, path)):
+            seen[utt_id] += 1
+            if seen[utt_id] > 1:
+                repeats[position] = seen[utt_id]
+            named.append(utt_id if seen[utt_id] == 1 else f"{utt_id}#{seen[utt_id]}")
+        shards.append({"path": path, "positions": list(repeats), "occurrences": list(repeats.values())})
+    return shards, named
+
+
+def _ids(fs: pafs.FileSystem, path: str) -> list[str]:
+    try:
+        return pq.read_table(path, columns=["utt_id"], filesystem=fs).column("utt_id").to_pylist()
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        raise CorpusError(f"{path} is no Parquet file with a column utt_id: {error}") from error
+
+
+def _read_shards(batch: Row, uri: str) -> Iterator[pa.Table]:
+    fs, _ = filesystem(uri)
+    for path, positions, occurrences in zip(batch["path"], batch["positions"], batch["occurrences"], strict=True):
+        repeats = dict(zip(map(int, positions), map(int, occurrences), strict=True))
+        start = 0
+        for records in pq.ParquetFile(fs.open_input_file(path)).iter_batches(batch_size=_CHUNK):
+            rows = [{"status": OK, **row} for row in records.to_pylist()]
+            for position in [at for at in repeats if start <= at < start + len(rows)]:
+                rows[position - start] = duplicate(rows[position - start], repeats[position])
+            start += len(rows)
+            yield pa.Table.from_pylist(rows, schema=STATED)
+
+
+def _manifest_rows(fs: pafs.FileSystem, path: str) -> list[Row]:
+    with fs.open_input_stream(path) as stream:
+        reader = csv.DictReader(stream.read().decode("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        rows = list(reader)
+    missing = {"utt_id", "lang", "path"} - set(reader.fieldnames or ())
+    if missing:
+        raise CorpusError(f"the manifest {path} lacks the columns {sorted(missing)}; its first line names {reader.fieldnames}")
+    folder = PurePosixPath(path).parent
+    return [{**row, "audio": {"path": str(folder / row["path"]), "bytes": None}} for row in rows]
+
+
+def _folder_rows(uri: str, root: str, paths: list[str]) -> list[Row]:
+    sounds = [PurePosixPath(path) for path in paths if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES]
+    if not sounds:
+        raise CorpusError(f"{uri} holds neither Parquet nor audio files ({', '.join(sorted(AUDIO_SUFFIXES))})")
+    fs, _ = filesystem(uri)
+    texts = {path for path in paths if path.endswith(".txt")}
+    return [_folder_row(fs, PurePosixPath(root), sound, texts) for sound in sounds]
+
+
+def _folder_row(fs: pafs.FileSystem, root: PurePosixPath, sound: PurePosixPath, texts: set[str]) -> Row:
+    inside, transcript = sound.relative_to(root), str(sound.with_suffix(".txt"))
+    text = None
+    if transcript in texts:
+        with fs.open_input_stream(transcript) as stream:
+            text = stream.read().decode("utf-8").strip()
+    lang = inside.parts[0] if len(inside.parts) > 1 else ""
+    return {"utt_id": str(inside.with_suffix("")), "lang": lang, "audio": {"path": str(sound), "bytes": None}, "text": text}
+
+
+def _hugging_face_rows(uri: str) -> list[Row]:
+    from urllib.parse import parse_qsl, urlsplit
+
+    import datasets
+
+    parts = urlsplit(uri)
+    query = dict(parse_qsl(parts.query))
+    name = parts.path.strip("/")
+    dataset = datasets.load_dataset(name, query.get("config"), split=query.get("split", "train"))
+    dataset = dataset.cast_column("audio", datasets.Audio(decode=False))
+    text = query.get("text", "sentence" if "sentence" in dataset.column_names else "text")
+    return [
+        {
+            "utt_id": row.get("utt_id") or f"{name}/{number:08d}",
+            "lang": row.get("lang") or query.get("lang", ""),
+            "audio": row["audio"],
+            "text": row.get(text),
+            "reference": row.get("reference"),
+        }
+        for number, row in enumerate(dataset)
+    ]

@@ -1,0 +1,340 @@
+"""Unit HiFi-GAN: speech from units. One class reads fairseq's CodeHiFiGAN checkpoints and our own small ones.
+
+Kong et al., HiFi-GAN (arXiv 2010.05646); Polyak et al., speech resynthesis from units (arXiv 2104.00355); Lee et al., textless S2ST
+(arXiv 2112.08352) for the duration predictor. Two options of our config are not in fairseq's, both from HiFi-GAN's family:
+`istft_n_fft`/`istft_hop` end the network in a small inverse STFT (Kaneko et al., iSTFTNet, arXiv 2203.02395), and
+`pitch_predictor_params` drives it with a harmonic-plus-noise source (Wang et al., NSF, arXiv 1904.12088) at a pitch predicted from units.
+
+Inside, a signal is [batch, channels, 1, time]: convolutions over (1, k) windows in channels_last are several times as fast as 1-d ones
+on a CPU. Weight normalisation is folded into the weights when a checkpoint is read: the network has plain convolutions only.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+SLOPE = 0.1
+REFERENCE_HZ = 150.0  # the pitch predictor speaks in log(f0 / 150 Hz)
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
+
+
+class VocoderError(ValueError):
+    """A vocoder checkpoint that cannot be used; the sentence says which file and what is wrong with it."""
+
+
+@dataclass(frozen=True)
+class VocoderConfig:
+    """The keys of a vocoder's config.json that shape the network (names as in fairseq; kernels and dilations may differ by level)."""
+
+    num_embeddings: int
+    embedding_dim: int = 128
+    upsample_rates: Sequence[int] = (5, 4, 4, 2, 2)
+    upsample_kernel_sizes: Sequence[int] = (11, 8, 8, 4, 4)
+    upsample_initial_channel: int = 512
+    resblock_kernel_sizes: Sequence[Any] = (3, 7, 11)
+    resblock_dilation_sizes: Sequence[Sequence[int]] = ((1, 3, 5),) * 3
+    code_hop_size: int = 320
+    sampling_rate: int = 16_000
+    dur_predictor_params: dict[str, Any] = field(default_factory=dict)
+    pitch_predictor_params: dict[str, Any] = field(default_factory=dict)
+    istft_n_fft: int = 0
+    istft_hop: int = 1
+
+    @classmethod
+    def of(cls, config: dict[str, Any]) -> VocoderConfig:
+        """Read a config.json's dict; raises VocoderError for a network that this class does not build."""
+        unsupported = [key for key in ("multispkr", "f0", "embedder_params") if config.get(key)]
+        if unsupported or str(config.get("resblock", "1")) != "1":
+            raise VocoderError(f"this vocoder needs {', '.join(unsupported) or 'ResBlock2'}, which is not supported: one voice, ResBlock1")
+        if "num_embeddings" not in config:
+            raise VocoderError("the vocoder's config has no `num_embeddings` (the number of units)")
+        made = cls(**{key.name: config[key.name] for key in fields(cls) if config.get(key.name) is not None})
+        hop = math.prod(made.upsample_rates) * made.istft_hop
+        if hop != made.code_hop_size:
+            raise VocoderError(f"upsample_rates x istft_hop make {hop} samples a frame, but code_hop_size is {made.code_hop_size}")
+        return made
+
+    def level_kernels(self, level: int) -> Sequence[int]:
+        """Return the kernel sizes of the residual blocks of one level."""
+        first = self.resblock_kernel_sizes[0]
+        return self.resblock_kernel_sizes if isinstance(first, int) else self.resblock_kernel_sizes[level]
+
+
+class Conv(nn.Conv1d):
+    """A 1-d convolution ("same" length unless strided) that runs as a 2-d one over [batch, channels, 1, time]."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1, stride: int = 1) -> None:
+        padding = (kernel - stride + 1) // 2 if stride > 1 else dilation * (kernel - 1) // 2
+        super().__init__(inputs, outputs, kernel, dilation=dilation, stride=stride, padding=padding)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, inputs, 1, T] -> [B, outputs, 1, T / stride]."""
+        weight = self.weight.unsqueeze(2)
+        return F.conv2d(x, weight, self.bias, (1, self.stride[0]), (0, int(self.padding[0])), (1, self.dilation[0]))
+
+
+class Upsample(nn.ConvTranspose1d):
+    """A transposed convolution that makes a signal `rate` times as long, over [batch, channels, 1, time]."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, rate: int) -> None:
+        super().__init__(inputs, outputs, kernel, rate, padding=(kernel - rate) // 2)
+
+    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
+        """[B, inputs, 1, T] -> [B, outputs, 1, rate * T]."""
+        return F.conv_transpose2d(x, self.weight.unsqueeze(2), self.bias, (1, self.stride[0]), (0, int(self.padding[0])))
+
+
+class ResBlock(nn.Module):
+    """HiFi-GAN's ResBlock1: for each dilation, a dilated and a plain convolution around a skip connection."""
+
+    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
+        super().__init__()
+        self.convs1 = nn.ModuleList(Conv(channels, channels, kernel, dilation) for dilation in dilations)
+        self.convs2 = nn.ModuleList(Conv(channels, channels, kernel) for _ in dilations)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, C, 1, T] -> the same shape."""
+        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
+            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, SLOPE)), SLOPE))
+        return x
+
+
+class DurationPredictor(nn.Module):
+    """fairseq's VariancePredictor: log(frames + 1) of every deduplicated unit."""
+
+    def __init__(
+        self, encoder_embed_dim: int = 128, var_pred_hidden_dim: int = 128, var_pred_kernel_size: int = 3, var_pred_dropout: float = 0.5
+    ) -> None:
+        super().__init__()
+        hidden, kernel = var_pred_hidden_dim, var_pred_kernel_size
+        self.conv1 = nn.Sequential(nn.Conv1d(encoder_embed_dim, hidden, kernel, padding=(kernel - 1) // 2), nn.ReLU())
+        self.ln1 = nn.LayerNorm(hidden)
+        self.conv2 = nn.Sequential(nn.Conv1d(hidden, hidden, kernel, padding=1), nn.ReLU())
+        self.ln2 = nn.LayerNorm(hidden)
+        self.proj = nn.Linear(hidden, 1)
+        self.dropout = var_pred_dropout
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, N, embed] (and [B, N, 1] ones and zeros, zero behind an utterance's end) -> [B, N] log(frames + 1)."""
+        for conv, norm in ((self.conv1, self.ln1), (self.conv2, self.ln2)):
+            x = norm(conv(x.transpose(1, 2)).transpose(1, 2))
+            x = F.dropout(x, self.dropout, self.training)
+            x = x if mask is None else x * mask
+        return self.proj(x).squeeze(2)
+
+
+class PitchPredictor(nn.Module):
+    """Log pitch and voicing of every frame, from the units around it: residual dilated convolutions, sentence-wide."""
+
+    def __init__(self, units: int, dim: int = 128, kernel: int = 5, dilations: Sequence[int] = (1, 2, 4, 8, 16), dropout: float = 0.1) -> None:
+        super().__init__()
+        self.embed = nn.Embedding(units, dim)
+        self.convs = nn.ModuleList(nn.Conv1d(dim, dim, kernel, padding=d * (kernel - 1) // 2, dilation=d) for d in dilations)
+        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in dilations)
+        self.proj = nn.Linear(dim, 2)
+        self.dropout = dropout
+
+    def forward(self, units: Tensor, mask: Tensor | None = None) -> Tensor:
+        """[B, T] frame units (and the mask of DurationPredictor) -> [B, T, 2]: log(f0 / 150 Hz) and the logit of being voiced."""
+        x = self.embed(units)
+        for conv, norm in zip(self.convs, self.norms, strict=True):
+            x = x if mask is None else x * mask
+            x = x + F.dropout(F.relu(conv(norm(x).transpose(1, 2)).transpose(1, 2)), self.dropout, self.training)
+        return self.proj(x)
+
+
+def harmonic_source(log_f0: Tensor, voiced: Tensor, hop: int, rate: int, seed: int = 0) -> Tensor:
+    """Return the excitation [B, 2, T * hop]: all harmonics of the pitch up to `rate` / 2, and white noise.
+
+    `log_f0` [B, T] is log(f0 / 150 Hz) of every frame (go on through unvoiced ones), `voiced` [B, T] is 0 or 1. The harmonics are
+    cosines of equal size, summed in closed form (Dirichlet's kernel) and scaled to unit power; the noise is the same for a seed and length.
+    """
+    frames = log_f0.shape[1]
+    f0 = REFERENCE_HZ * F.interpolate(log_f0.float()[:, None], scale_factor=hop, mode="linear")[:, 0].exp()
+    half = math.pi * torch.remainder(torch.cumsum(f0.double() / rate, 1), 1.0).float().clamp(1e-4, 1 - 1e-4)
+    order = torch.floor(rate / 2 / f0)
+    pulses = (torch.sin((2 * order + 1) * half) / torch.sin(half) - 1) / torch.sqrt(2 * order)
+    gate = voiced.float().repeat_interleave(hop, 1)
+    noise = torch.randn(frames * hop, generator=torch.Generator().manual_seed(seed)).to(pulses.device)
+    return torch.stack([pulses * gate, noise.expand_as(pulses)], 1)
+
+
+class InverseSTFT(nn.Module):
+    """Overlap-adds short spectra (log magnitude and phase) into a wave: `hop` samples each, Hann window, `n_fft` a multiple of `hop`."""
+
+    basis: Tensor
+
+    def __init__(self, n_fft: int, hop: int) -> None:
+        super().__init__()
+        self.n_fft, self.hop, self.bins = n_fft, hop, n_fft // 2 + 1
+        time, bins = torch.arange(n_fft), torch.arange(self.bins)
+        angle = 2 * math.pi * bins[:, None] * time / n_fft
+        scale = torch.full((self.bins, 1), 2.0 / n_fft)
+        scale[0] = scale[-1] = 1.0 / n_fft
+        window = torch.hann_window(n_fft) * 2 * hop / n_fft
+        self.register_buffer("basis", torch.cat([scale * angle.cos(), -scale * angle.sin()]) * window, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[B, n_fft + 2, L] -> [B, L * hop]."""
+        magnitude, phase = x[:, : self.bins].float().clamp(max=8).exp(), x[:, self.bins :].float()
+        spectrum = torch.cat([magnitude * phase.cos(), magnitude * phase.sin()], 1)
+        batch, _, length = x.shape
+        steps = self.n_fft // self.hop
+        pieces = (spectrum.transpose(1, 2) @ self.basis).view(batch, length, steps, self.hop)
+        wave = sum(F.pad(pieces[:, :, i], (0, 0, i, steps - 1 - i)) for i in range(steps))
+        start = (self.n_fft - self.hop) // 2
+        return wave.reshape(batch, -1)[:, start : start + length * self.hop]  # type: ignore[union-attr]
+
+
+class CodeHiFiGAN(nn.Module):
+    """Units to a wave; state keys as in fairseq (`dict`, `dur_predictor`, `conv_pre`, `ups`, `resblocks`, `conv_post`)."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.raw_config = config
+        self.config = c = VocoderConfig.of(config)
+        self.dict = nn.Embedding(c.num_embeddings, c.embedding_dim)
+        self.dur_predictor = DurationPredictor(**c.dur_predictor_params)
+        self.pitch_predictor = PitchPredictor(c.num_embeddings, **c.pitch_predictor_params) if c.pitch_predictor_params else None
+        channels = [c.upsample_initial_channel // 2**level for level in range(len(c.upsample_rates) + 1)]
+        self.conv_pre = Conv(c.embedding_dim, channels[0], 7)
+        shapes = zip(channels, channels[1:], c.upsample_kernel_sizes, c.upsample_rates, strict=False)
+        self.ups = nn.ModuleList(Upsample(*shape) for shape in shapes)
+        self.resblocks = nn.ModuleList(
+            ResBlock(channels[level + 1], kernel, dilations)
+            for level in range(len(self.ups))
+            for kernel, dilations in zip(c.level_kernels(level), c.resblock_dilation_sizes, strict=False)
+        )
+        self.source_convs = nn.ModuleList(self._source_convs(channels[1:]) if self.pitch_predictor else [])
+        self.conv_post = Conv(channels[-1], c.istft_n_fft + 2 if c.istft_n_fft else 1, 7)
+        self.istft = InverseSTFT(c.istft_n_fft, c.istft_hop) if c.istft_n_fft else None
+
+    def _source_convs(self, channels: Sequence[int]) -> list[Conv]:
+        """One strided convolution a level that brings the source to the level's rate."""
+        strides = [self.config.code_hop_size // math.prod(self.config.upsample_rates[: level + 1]) for level in range(len(channels))]
+        return [Conv(2, width, max(2 * stride, 3) if stride > 1 else 7, stride=stride) for width, stride in zip(channels, strides, strict=True)]
+
+    def forward(self, frames: Tensor, source: Tensor | None = None) -> Tensor:
+        """[B, T] frame units and, with a pitch predictor, the source [B, 2, T * hop] -> waves [B, T * hop]."""
+        x = self.dict(frames).transpose(1, 2).unsqueeze(2).to(memory_format=torch.channels_last)
+        excitation = None if source is None else source.unsqueeze(2).contiguous(memory_format=torch.channels_last)
+        x = self.conv_pre(x)
+        first = 0
+        for level, up in enumerate(self.ups):
+            x = up(F.leaky_relu(x, SLOPE))
+            if self.source_convs and excitation is not None:
+                x = x + self.source_convs[level](excitation)
+            blocks = self.resblocks[first : first + len(self.config.level_kernels(level))]
+            first += len(blocks)
+            x = sum(block(x) for block in blocks) / len(blocks)  # type: ignore[assignment]
+        x = self.conv_post(F.leaky_relu(x, 0.01)).squeeze(2)
+        return self.istft(x) if self.istft is not None else torch.tanh(x).squeeze(1)
+
+    def predict_durations(self, units: Tensor) -> Tensor:
+        """[N] units -> [N] frames, at least one each: clamp(round(exp(x) - 1), min 1)."""
+        x = self.dur_predictor(self.dict(units)[None])[0]
+        return torch.clamp(torch.round(torch.exp(x) - 1), min=1).long()
+
+    def predict_source(self, frames: Tensor) -> Tensor | None:
+        """[B, T] frame units -> the source at the predicted pitch, or None for a network without one."""
+        if self.pitch_predictor is None:
+            return None
+        log_f0, voicing = self.pitch_predictor(frames).float().unbind(2)
+        return harmonic_source(log_f0, voicing > 0, self.config.code_hop_size, self.config.sampling_rate)
+
+    @torch.inference_mode()
+    def synthesize(self, units: Sequence[Sequence[int]], durations: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
+        """Speak every list of deduplicated units; return float32 waves at `sampling_rate`, `code_hop_size` samples a frame.
+
+        `durations` are frames a unit; without them they are predicted. Only utterances of equal length share a batch, since padding
+        would leak through the biases: a wave does not depend on its batch mates. No units give an empty wave. Raises ValueError for a
+        unit outside the codebook or durations of another length.
+        """
+        lines = [self._expand(line, None if durations is None else durations[i]) for i, line in enumerate(units)]
+        waves = [np.zeros(0, np.float32) for _ in lines]
+        for length in sorted({len(line) for line in lines} - {0}):
+            places = [i for i, line in enumerate(lines) if len(line) == length]
+            frames = torch.stack([lines[i] for i in places])
+            for place, wave in zip(places, self(frames, self.predict_source(frames)).float().cpu().numpy(), strict=True):
+                waves[place] = wave
+        return waves
+
+    def _expand(self, units: Sequence[int], durations: Sequence[int] | None) -> Tensor:
+        ids = torch.as_tensor(list(units), dtype=torch.long)
+        if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.config.num_embeddings:
+            raise ValueError(f"a unit of {list(units)[:10]}... is outside 0..{self.config.num_embeddings - 1}, this vocoder's codebook")
+        if durations is not None and len(durations) != len(ids):
+            raise ValueError(f"{len(ids)} units, but {len(durations)} durations")
+        ids = ids.to(self.dict.weight.device)
+        if not len(ids):
+            return ids
+        counts = self.predict_durations(ids) if durations is None else torch.as_tensor(list(durations)).to(ids.device)
+        return torch.repeat_interleave(ids, counts)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path, device: str = "cpu") -> CodeHiFiGAN:
+        """Load a folder with config.json and model.safetensors (ours) or a fairseq checkpoint (`*.pt`, `g_*`), or that checkpoint's path
+        (its config.json beside it). Raises VocoderError, with the file and what is missing, when it cannot be used."""
+        folder, weights = _files(Path(path))
+        model = cls(json.loads((folder / CONFIG).read_text()))
+        state = fold_weight_norm(_read_state(weights))
+        missing = sorted(set(model.state_dict()) - set(state))
+        unknown = sorted(set(state) - set(model.state_dict()))
+        if missing or unknown:
+            raise VocoderError(f"{weights} does not fit {folder / CONFIG}: missing {missing[:5] or 'nothing'}, unknown {unknown[:5] or 'nothing'}")
+        try:
+            model.load_state_dict({key: value.float() for key, value in state.items()})
+        except RuntimeError as error:
+            raise VocoderError(f"{weights} does not fit {folder / CONFIG}: {error}") from error
+        return model.eval().to(device)
+
+    def save_pretrained(self, path: str | Path) -> None:
+        """Write config.json and model.safetensors (half precision) to the folder `path`."""
+        folder = Path(path)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / CONFIG).write_text(json.dumps(self.raw_config, indent=2) + "\n")
+        save_file({key: value.detach().half().contiguous().cpu() for key, value in self.state_dict().items()}, folder / WEIGHTS)
+
+
+def _files(path: Path) -> tuple[Path, Path]:
+    """Return the folder with config.json, and the weights' file."""
+    folder = path if path.is_dir() else path.parent
+    found = [path] if path.is_file() else sorted([*folder.glob(WEIGHTS), *folder.glob("*.pt"), *folder.glob("g_*")])
+    if not found or not (folder / CONFIG).is_file():
+        raise VocoderError(f"{path} is no vocoder: expected {CONFIG} beside {WEIGHTS}, a fairseq *.pt or a g_* checkpoint")
+    return folder, next((file for file in found if file.name == WEIGHTS), found[0])
+
+
+def _read_state(weights: Path) -> dict[str, Tensor]:
+    """Read a state dict; fairseq keeps it under "generator"."""
+    try:
+        if weights.suffix == ".safetensors":
+            return load_file(weights)
+        loaded = torch.load(weights, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and safetensors errors alike: the file is truncated or no checkpoint
+        raise VocoderError(f"{weights} cannot be read ({type(error).__name__}: {error}); it may be truncated: fetch it again") from error
+    if not isinstance(loaded.get("generator", loaded), dict):
+        raise VocoderError(f'{weights} holds no state dict under "generator"')
+    return loaded.get("generator", loaded)
+
+
+def fold_weight_norm(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Replace every `weight_g`, `weight_v` by the weight that they stand for: g v / |v|, the norm over all but the first dimension."""
+    folded = {key: value for key, value in state.items() if not key.endswith(("weight_g", "weight_v"))}
+    for key in (key for key in state if key.endswith("weight_v")):
+        v, g = state[key].float(), state.get(key[:-1] + "g")
+        if g is None:
+            raise VocoderError(f"the checkpoint has {key} but no {key[:-1]}g")
+        folded[key[:-2]] = v * (g.float() / v.flatten(1).norm(dim=1).view(-1, *[1] * (v.dim() - 1)))
+    return folded

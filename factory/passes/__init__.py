@@ -1,0 +1,1 @@
+"""One module a pass: a dataset goes in, a dataset comes out."""

@@ -1,0 +1,74 @@
+"""evaluate: greedy translations of test utterances that have references, spoken and heard; and the toplines to read the scores by."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray.data
+
+from factory.passes.plan import digests, finish, pool
+from factory.passes.produce import limited, translator_arguments, voices
+from factory.passes.tokenize import encoder_arguments
+from factory.corpus import read_corpus
+from factory.progress import Clock
+from factory.recipe import Recipe, locate
+from factory.store import DatasetDir
+
+
+def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str = "evaluate") -> None:
+    """Write a row of EVALUATED for the first `evaluate.s2t_utterances` test utterances of each direction.
+
+    The first `evaluate.asr_utterances` of them are spoken, transcribed and rated as well.
+    """
+    from factory.actors.judge import Judge
+    from factory.actors.translator import Translator
+
+    out.start(recipe.content("evaluate", judges(recipe) | digests({"policy": policy}) | {"units": units.manifest().fingerprint}))
+    table = test_rows(units, recipe)
+    rows = out.unfinished(ray.data.from_arrow(table))
+    greedy = translator_arguments(recipe, policy) | {"n": 1, "temperature": 0.0, "back": False}
+    rows = rows.map_batches(Translator, fn_constructor_kwargs=greedy, **pool(recipe.resources.translator))
+    rows = rows.map_batches(Judge, fn_constructor_kwargs=judge_arguments(recipe), **pool(recipe.resources.recognizer))
+    finish(out, rows, table["utt_id"].to_pylist(), clock, name)
+
+
+def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+    """Hear the test recordings themselves, and their units spoken again, once for all rounds."""
+    from factory.actors.judge import ToplineJudge
+
+    out.start(recipe.content("evaluate", judges(recipe) | {"policy": "none", "units": units.manifest().fingerprint}))
+    ids = pa.array(heard_ids(test_rows(units, recipe)))
+    rows = out.unfinished(limited(read_corpus(locate(recipe.corpus.test)).rows, ids))
+    arguments = judge_arguments(recipe) | {"encoder": encoder_arguments(recipe)}
+    rows = rows.map_batches(ToplineJudge, fn_constructor_kwargs=arguments, **pool(recipe.resources.recognizer))
+    finish(out, rows, ids.to_pylist(), clock, "toplines")
+
+
+def test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:
+    """Return the test utterances that have units and a reference, with the columns `tgt_lang` and `spoken`, in the order of their ids."""
+    table = units.rows(status="ok").sort_by("utt_id")
+    table = table.filter(pc.and_(pc.is_valid(table["reference"]), pc.greater(pc.utf8_length(table["reference"]), 0)))
+    first, second = recipe.languages
+    sides = [_side(table, first, second, recipe), _side(table, second, first, recipe)]
+    return pa.concat_tables(sides)
+
+
+def _side(table: pa.Table, lang: str, target: str, recipe: Recipe) -> pa.Table:
+    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.evaluate.s2t_utterances)
+    spoken = pa.array([place < recipe.evaluate.asr_utterances for place in range(rows.num_rows)], pa.bool_())
+    return rows.append_column("tgt_lang", pa.array([target] * rows.num_rows, pa.string())).append_column("spoken", spoken)
+
+
+def heard_ids(rows: pa.Table) -> list[str]:
+    """Return the ids of the test utterances that are heard."""
+    return rows.filter(rows["spoken"])["utt_id"].to_pylist()
+
+
+def judges(recipe: Recipe) -> dict[str, str]:
+    """Return the digests of the vocoders and the recognizer, which all scores depend on."""
+    return digests({f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()} | {"recognizer": recipe.recognizer.model})
+
+
+def judge_arguments(recipe: Recipe) -> dict[str, object]:
+    """Return the Judge's constructor arguments."""
+    return {"vocoders": voices(recipe), "recognizer": {"model": recipe.recognizer.model}, "threads": recipe.resources.recognizer.threads}

@@ -1,0 +1,83 @@
+"""produce: translate every utterance n times, translate back, speak and score, in one streaming plan."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import ray.data
+
+from factory.passes.plan import digests, finish, pool, weights
+from factory.progress import Clock
+from factory.recipe import Recipe
+from factory.store import DatasetDir
+
+
+def produce(units: DatasetDir, policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+    """Write a row of SCORED for every utterance of round `number`; utterances that have no units travel through with their reason."""
+    from factory.actors.scorer import Scorer
+    from factory.actors.translator import Translator
+    from factory.actors.vocoder import Vocoder
+
+    named = {"policy": policy} | {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()} | {"recognizer": recipe.recognizer.model}
+    out.start(recipe.content("produce", digests(named) | {"units": units.manifest().fingerprint}) | {"round": number})
+    ids = utterances_of(units, number, recipe)
+    rows = out.unfinished(units.dataset().map_batches(with_target, fn_kwargs={"ids": ids, "langs": recipe.languages}, batch_format="pyarrow"))
+    stages = recipe.resources
+    rows = rows.map_batches(Translator, fn_constructor_kwargs=translator_arguments(recipe, policy), **pool(stages.translator))
+    rows = rows.map_batches(Vocoder, fn_constructor_kwargs=vocoder_arguments(recipe), **pool(stages.vocoder))
+    rows = rows.map_batches(Scorer, fn_constructor_kwargs=scorer_arguments(recipe), **pool(stages.scorer))
+    finish(out, rows, ids.to_pylist(), clock, "produce")
+
+
+def utterances_of(units: DatasetDir, number: int, recipe: Recipe) -> pa.Array:
+    """Return the ids of a round's utterances: `corpus.limit` of each language, other ones every round as long as they last."""
+    table = units.rows(["utt_id", "lang"])
+    return pa.array(sorted(utt_id for lang in recipe.languages for utt_id in _turn(table, lang, number, recipe.corpus.limit)))
+
+
+def _turn(table: pa.Table, lang: str, number: int, limit: int | None) -> list[str]:
+    ids = sorted(table.filter(pc.equal(table["lang"], lang))["utt_id"].to_pylist())
+    if limit is None or limit >= len(ids):
+        return ids
+    start = (number - 1) * limit % len(ids)
+    return (ids + ids)[start : start + limit]
+
+
+def with_target(table: pa.Table, ids: pa.Array, langs: tuple[str, ...]) -> pa.Table:
+    """Keep the rows of these ids and name the language that each goes to, the other one of the two."""
+    kept = table.filter(pc.is_in(table["utt_id"], value_set=ids))
+    targets = [langs[1] if lang == langs[0] else langs[0] for lang in kept["lang"].to_pylist()]
+    return kept.append_column("src_lang", kept["lang"]).append_column("tgt_lang", pa.array(targets, pa.string()))
+
+
+def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
+    """Return the Translator's constructor arguments for sampling candidates."""
+    return {
+        "policy": str(weights(policy)),
+        "variant": str(recipe.policy.variant),
+        "seed": recipe.seed,
+        "threads": recipe.resources.translator.threads,
+        **asdict(recipe.translator),
+    }
+
+
+def vocoder_arguments(recipe: Recipe) -> dict[str, object]:
+    """Return the Vocoder's constructor arguments: what is spoken is only what a metric listens to."""
+    heard = recipe.scorer.score_text == "asr"
+    return {"checkpoints": voices(recipe), "threads": recipe.resources.vocoder.threads, "speak_back": heard or "mcd" in recipe.scorer.metrics}
+
+
+def scorer_arguments(recipe: Recipe) -> dict[str, object]:
+    """Return the Scorer's constructor arguments."""
+    return {"metrics": list(recipe.scorer.metrics), "score_text": recipe.scorer.score_text, "threads": recipe.resources.scorer.threads}
+
+
+def voices(recipe: Recipe) -> dict[str, str]:
+    return {lang: str(weights(path)) for lang, path in recipe.vocoder.items()}
+
+
+def limited(rows: ray.data.Dataset, ids: pa.Array) -> ray.data.Dataset:
+    """Keep the rows with these ids."""
+    return rows.map_batches(lambda table: table.filter(pc.is_in(table["utt_id"], value_set=ids)), batch_format="pyarrow")

@@ -1,0 +1,82 @@
+"""select: scored candidates become preference pairs. Seconds, no model: a metric and a δ are chosen here, nothing is generated again."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from factory.metrics import METRICS
+from factory.recipe import Guards
+from schemas.datasets import OK, SKIPPED
+from schemas.sequences import Variant, completion, prompt
+
+Row = dict[str, Any]
+Candidate = dict[str, Any]
+
+
+def select(row: Row, *, metric: str, delta: float, guards: Guards, variant: Variant) -> Row:
+    """Make one utterance's pair (a row of PAIR): the best candidate against the worst, when their gap on `metric` exceeds `delta`.
+
+    `delta` is on the metric's own scale (BLEU, chrF, METEOR, WER: 0..1; MCD: dB). An utterance that gives no pair is kept, `skipped`,
+    with the reason: what the candidates' guards found (`few_candidates`), `duplicate`, `unscored`, `tie` or `below_delta`.
+    """
+    head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")} | {"pair_id": f"{row['utt_id']}-{row['tgt_lang']}", "metric": metric}
+    if row["status"] != OK:
+        return head | {"status": row["status"], "reason": row["reason"]}
+    verdict = _best_and_worst(row, metric, guards)
+    if isinstance(verdict, str):
+        return head | {"status": SKIPPED, "reason": verdict}
+    chosen, rejected = verdict
+    margin = abs(chosen["scores"][metric] - rejected["scores"][metric])
+    told = head | _sides(row, chosen, rejected, variant) | {"margin": margin}
+    if margin == 0:
+        return told | {"status": SKIPPED, "reason": "tie: both candidates come back equally well"}
+    if margin <= delta:
+        return told | {"status": SKIPPED, "reason": f"below_delta: the gap in {metric} is {margin:.3f}, more than {delta} is needed"}
+    return told | {"status": OK, "reason": None}
+
+
+def _best_and_worst(row: Row, metric: str, guards: Guards) -> tuple[Candidate, Candidate] | str:
+    """Return the candidates with the best and the worst score, or the reason why there are no two to compare."""
+    faults = [fault(candidate, row, guards) for candidate in row["candidates"]]
+    sound = [candidate for candidate, found in zip(row["candidates"], faults, strict=True) if found is None]
+    if len(sound) < 2:
+        return f"{next(found for found in faults if found)}: fewer than two candidates are left to compare"
+    if len({(candidate["text"], tuple(candidate["units"] or ())) for candidate in sound}) < 2:
+        return "duplicate: the candidates are the same"
+    scored = [candidate for candidate in sound if candidate["scores"][metric] is not None]
+    if len(scored) < 2:
+        return f"unscored: fewer than two candidates have a {metric}"
+    ranked = sorted(scored, key=lambda candidate: candidate["scores"][metric], reverse=METRICS[metric].direction == "up")
+    return ranked[0], ranked[-1]
+
+
+def fault(candidate: Candidate, row: Row, guards: Guards) -> str | None:
+    """Return which guard a candidate breaks (`copy`, `repetition`, `too_short`, ... or the parser's reason), or None."""
+    if candidate["finish"] != OK:
+        return candidate["finish"]
+    if candidate["text"] and candidate["text"] == row["text"]:
+        return "copy"
+    units = candidate["units"] or ()
+    ratio = len(units) / max(1, len(row["units"]))
+    if units and not guards.min_length_ratio <= ratio <= guards.max_length_ratio:
+        return "too_short" if ratio < guards.min_length_ratio else "too_long"
+    return "repetition" if repetition(units) > guards.max_repetition else None
+
+
+def repetition(units: Sequence[int], order: int = 3) -> float:
+    """Return the share (0..1) of the units' n-grams that have occurred before in the same sequence."""
+    grams = list(zip(*(units[start:] for start in range(order)), strict=False))
+    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+
+
+def _sides(row: Row, chosen: Candidate, rejected: Candidate, variant: Variant) -> Row:
+    return {
+        "prompt": prompt(variant, row["src_lang"], row["tgt_lang"], row["units"]),
+        "chosen": completion(variant, chosen["text"], chosen["units"] or ()),
+        "rejected": completion(variant, rejected["text"], rejected["units"] or ()),
+        "chosen_text": chosen["text"],
+        "rejected_text": rejected["text"],
+        "chosen_scores": chosen["scores"],
+        "rejected_scores": rejected["scores"],
+    }

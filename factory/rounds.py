@@ -1,0 +1,166 @@
+"""A round from speech to the next policy: tokenize, produce, select, train, evaluate; and where everything of a run lies."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from itertools import permutations
+
+from factory.files import exists
+from factory.progress import Clock
+from factory.recipe import Recipe, locate
+from factory.store import DatasetDir
+from schemas.datasets import EVALUATED, PAIR, SCORED, SEQUENCE, TOPLINE, UNITS
+
+SCHEMAS = {"sequences": SEQUENCE, "scored": SCORED, "pairs": PAIR, "evaluation": EVALUATED}
+
+
+class MissingRound(FileNotFoundError):
+    """The round before the one asked for has left no policy."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The places of a run.
+
+    `units/<corpus>` and `toplines` are shared by all rounds; `round-N/` holds `scored`, `pairs`, `policy`, `evaluation`, `summary.json`.
+    """
+
+    uri: str
+
+    def units(self, corpus: str) -> DatasetDir:
+        """Return the dataset of a tokenised corpus: `mono` or `test`."""
+        return DatasetDir(f"{self.uri}/units/{corpus}", UNITS)
+
+    @property
+    def toplines(self) -> DatasetDir:
+        """Return the dataset of toplines of the test corpus."""
+        return DatasetDir(f"{self.uri}/toplines", TOPLINE)
+
+    def dataset(self, number: int, name: str) -> DatasetDir:
+        """Return a dataset of a round: `sequences`, `scored`, `pairs` or `evaluation`."""
+        return DatasetDir(f"{self.place(number)}/{name}", SCHEMAS[name])
+
+    def place(self, number: int) -> str:
+        """Return the folder of a round."""
+        return f"{self.uri}/round-{number}"
+
+    def made_policy(self, number: int) -> str:
+        """Return where round `number` publishes its policy."""
+        return f"{self.place(number)}/policy"
+
+    def policy(self, number: int, recipe: Recipe) -> str:
+        """Return the policy of round `number`; for round 0 the recipe's ready-made one where the run has none of its own.
+
+        Raises MissingRound with the command that makes it.
+        """
+        made = self.made_policy(number)
+        if exists(f"{made}/config.json"):
+            return made
+        if number == 0 and recipe.policy.start:
+            return locate(recipe.policy.start)
+        command = f"python factory/run_round.py --round {number} --run {self.uri}"
+        raise MissingRound(f"round {number} has made no policy at {made}; make it first: {command}")
+
+
+def run_round(run: Run, number: int, recipe: Recipe) -> None:
+    """Run round `number`, or what is left of it, and print and keep its summary."""
+    from factory.report.summary import is_summarised, summarise
+
+    if is_summarised(run, number):
+        print(f"round {number} of {run.uri} is finished; its summary is {run.place(number)}/summary.json")
+        return
+    previous = None if number == 0 else run.policy(number - 1, recipe)
+    _start_ray()
+    clock = Clock()
+    if previous is None:
+        supervise(run, recipe, clock)
+    else:
+        prefer(run, number, previous, recipe, clock)
+    measure(run, number, recipe, clock)
+    summarise(run, number, recipe, clock)
+
+
+def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
+    """Round 0: write the paired corpus as training sequences and train the first policy on them."""
+    from factory.passes.sequences import write_sequences
+    from factory.passes.train import train_first
+
+    with clock.stage("sequences"):
+        write_sequences(recipe, run.dataset(0, "sequences"))
+    with clock.stage("train"):
+        train_first(run.dataset(0, "sequences"), recipe, run.made_policy(0))
+
+
+def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -> None:
+    """Round N: candidates and their ways back, pairs, and the policy that learns from them."""
+    from factory.passes.produce import produce
+    from factory.passes.select import select_pairs
+    from factory.passes.tokenize import tokenize
+    from factory.passes.train import train_next
+
+    scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
+    with clock.stage("tokenize"):
+        tokenize(recipe.corpus.mono, recipe, run.units("mono"), clock)
+    with clock.stage("produce"):
+        produce(run.units("mono"), previous, number, recipe, scored, clock)
+    with clock.stage("select"):
+        select_pairs(scored, recipe, pairs, clock)
+    with clock.stage("train"):
+        train_next(pairs, previous, recipe, run.made_policy(number))
+
+
+def measure(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
+    """Evaluate the new policy and, where that is not done yet, the one before it and the toplines."""
+    from factory.passes.evaluate import evaluate, toplines
+    from factory.passes.tokenize import tokenize
+
+    with clock.stage("tokenize"):
+        tokenize(recipe.corpus.test, recipe, run.units("test"), clock)
+    with clock.stage("toplines"):
+        toplines(run.units("test"), recipe, run.toplines, clock)
+    for judged in range(max(0, number - 1), number + 1):
+        with clock.stage("evaluate"):
+            evaluate(run.units("test"), run.policy(judged, recipe), recipe, run.dataset(judged, "evaluation"), clock, f"evaluate round {judged}")
+
+
+def plan(run: Run, number: int, recipe: Recipe) -> str:
+    """Return what `run_round` would do, a line a stage: what is done, how many rows, which actors."""
+    from factory.corpus import corpus_size
+
+    lines = [f"round {number} of {run.uri} (recipe {recipe.name}, directions {', '.join(directions(recipe))})"]
+    if number > 0:
+        lines.append(f"policy: {run.policy(number - 1, recipe)}")
+    stages = [("tokenize mono", run.units("mono"), "encoder"), ("produce", run.dataset(number, "scored"), "translator, vocoder, scorer")]
+    stages += [("select", run.dataset(number, "pairs"), ""), ("train", None, "trainer")] if number else []
+    stages += [("tokenize test", run.units("test"), "encoder"), ("toplines", run.toplines, "recognizer")]
+    stages += [("evaluate", run.dataset(number, "evaluation"), "translator, recognizer")]
+    sizes = {"tokenize mono": corpus_size(locate(recipe.corpus.mono)), "tokenize test": corpus_size(locate(recipe.corpus.test))}
+    for name, dataset, actors in stages if number else [("sequences", run.dataset(0, "sequences"), ""), ("train", None, "trainer"), *stages[2:]]:
+        done = exists(f"{run.made_policy(number)}/config.json") if dataset is None else dataset.is_finished()
+        rows = f", {sizes[name]} rows" if name in sizes else ""
+        lines.append(f"  {'done' if done else 'to do':5}  {name}{rows}" + "".join(f"; {_pool(recipe, actor)}" for actor in actors.split(", ") if actor))
+    return "\n".join(lines)
+
+
+def _pool(recipe: Recipe, actor: str) -> str:
+    pool = getattr(recipe.resources, actor)
+    return f"{pool.actors} {actor} ({pool.num_cpus:g} CPU, {pool.num_gpus:g} GPU each, batches of {pool.batch_size})"
+
+
+def directions(recipe: Recipe) -> list[str]:
+    """Return the names of all directions, `fr-en` and `en-fr`."""
+    return [f"{src}-{tgt}" for src, tgt in permutations(recipe.languages, 2)]
+
+
+def _start_ray() -> None:
+    """Join the cluster that RAY_ADDRESS names (a submitted job's), or start one here.
+
+    A local cluster gets more logical cores than the machine has: actors wait for each other, and reading needs a core too.
+    """
+    import ray
+
+    if not ray.is_initialized():
+        local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": max(4, 2 * (os.cpu_count() or 1)), "include_dashboard": False}
+        ray.init(log_to_driver=False, logging_level="warning", **local)
+    ray.data.DataContext.get_current().enable_progress_bars = False

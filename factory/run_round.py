@@ -1,0 +1,58 @@
+"""Run one round: produce candidates, select pairs, train the next policy, evaluate it.
+
+    python factory/run_round.py --round 1
+    ray job submit -- python factory/run_round.py --round 2 --recipe recipes/phrasebook.yaml --set select.delta=0.2
+
+Round 0 trains the first policy on paired speech. Run again, a finished round says so and an unfinished one goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+if sys.path and Path(sys.path[0] or ".").resolve() == ROOT / "factory":
+    sys.path[0] = str(ROOT)  # a script's own folder comes first: `factory/` there would shadow libraries
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(prog="run_round.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--round", type=int, required=True, metavar="N", help="0: supervised training; N: one preference round on N-1's policy")
+    parser.add_argument("--recipe", default="recipes/phrasebook.yaml", help="the experiment (default: %(default)s)")
+    parser.add_argument("--run", metavar="URI", help="folder or object-store prefix of the run (default: runs/<the recipe's name>)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
+    parser.add_argument("--dry-run", action="store_true", help="print the plan: stages, rows, actors, what is already done")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the round; returns 0, or 2 with one sentence on stderr when something the user can mend is wrong."""
+    asked = arguments(argv)
+    from factory.recipe import RecipeError, load
+
+    try:
+        recipe = load(asked.recipe, asked.set)
+        if asked.round < 0:
+            raise RecipeError(f"--round must be 0 or more, got {asked.round}")
+        from factory.rounds import Run, run_round
+        from factory.rounds import plan as plan_of
+
+        run = Run(asked.run or f"runs/{recipe.name}")
+        if asked.dry_run:
+            print(plan_of(run, asked.round, recipe))
+        else:
+            run_round(run, asked.round, recipe)
+    except (ValueError, FileNotFoundError, RuntimeError) as error:
+        if os.environ.get("ROUNDTRIP_TRACEBACK"):
+            raise
+        print(f"run_round: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

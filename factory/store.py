@@ -1,0 +1,281 @@
+"""A dataset is a folder of Parquet whose files say what is done, and a manifest that says that all of it is.
+
+    out = DatasetDir("runs/r1/scored", SCORED)
+    out.start(recipe.content("produce", inputs))        # refused when the folder holds rows of another recipe
+    rows = out.unfinished(units)                        # what an earlier attempt wrote is skipped
+    for report in out.write(rows.map_batches(...)):     # one part file a block, as blocks come
+        print(report.rows, report.by_status)
+    manifest = out.publish(asked=units)                 # every id once, or an error; the manifest is written last
+
+A part appears whole or not at all (`factory.files.put`), so whatever is in a part file is done and nothing else has to be remembered.
+Parts are named after their ids: a block that Ray runs twice writes the same file again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+import pyarrow.parquet as pq
+
+from factory.files import filesystem, get_json, parquet_files, put_json, put_table, set_aside_if_torn
+from factory.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
+from factory.recipe import digest
+from schemas.datasets import OK
+
+if TYPE_CHECKING:
+    import ray.data
+
+__all__ = ["DatasetDir", "FingerprintMismatch", "Manifest", "StoreError", "WriteReport", "filesystem"]
+
+MANIFEST, PROGRESS = "_manifest.json", "_progress.json"
+LIGHT = 0.25
+"""Cores that reading and writing ask of Ray: a fraction, so that they still run where actors took whole cores."""
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """One part file that was written: its path, its rows, and how many of them have which status."""
+
+    path: str
+    rows: int
+    by_status: dict[str, int]
+
+
+class DatasetDir:
+    """A folder of Parquet at a URI, written by one pass at a time. Opening it touches nothing."""
+
+    def __init__(self, uri: str, schema: pa.Schema | None = None, key: str = "utt_id") -> None:
+        """`schema`: columns of what is written (None: as the rows come); `key`: the column that names a row."""
+        self.uri, self.schema, self.key = str(uri), schema, key
+        self.fs, self.path = filesystem(self.uri)
+
+    def __repr__(self) -> str:
+        return f"DatasetDir({self.uri!r})"
+
+    # ---- state
+
+    def is_finished(self) -> bool:
+        """Whether the dataset was published."""
+        return self.fs.get_file_info(f"{self.path}/{MANIFEST}").is_file
+
+    def manifest(self) -> Manifest:
+        """Return the manifest; raises StoreError when there is none."""
+        found = get_json(self.fs, f"{self.path}/{MANIFEST}")
+        if found is None:
+            raise StoreError(f"{self.uri} is not finished: it has no {MANIFEST}; run the stage that writes it (again) first")
+        return Manifest(**found)
+
+    def start(self, content: dict[str, Any]) -> None:
+        """Begin or resume writing; `content` is what the fingerprint covers (`Recipe.content` with inputs).
+
+        Raises FingerprintMismatch when the folder holds rows of another content, StoreError when it holds Parquet that no pass began.
+        """
+        content = json.loads(json.dumps(content))  # as it will be read back
+        earlier = get_json(self.fs, f"{self.path}/{MANIFEST}") or get_json(self.fs, f"{self.path}/{PROGRESS}")
+        if earlier is None and self.parts():
+            raise StoreError(f"{self.uri} holds Parquet that no run of ours began; choose an empty folder")
+        if earlier is not None and earlier["content"] != content:
+            raise FingerprintMismatch(self.uri, differences(earlier["content"], content))
+        if not self.is_finished():
+            attempts = [*(earlier or {}).get("attempts", []), now()]
+            put_json(self.fs, f"{self.path}/{PROGRESS}", {"fingerprint": digest(content), "content": content, "attempts": attempts})
+
+    def parts(self) -> list[str]:
+        """List the paths of the part files, sorted."""
+        return [file.path for file in parquet_files(self.fs, self.path)]
+
+    # ---- reading
+
+    def rows(self, columns: list[str] | None = None, status: str | None = None) -> pa.Table:
+        """Read the rows that are written so far (of one status) into memory."""
+        chosen = None if status is None else pads.field("status") == status
+        return self._parquet().to_table(columns=columns, filter=chosen)
+
+    def dataset(self, columns: list[str] | None = None) -> ray.data.Dataset:
+        """Stream a finished dataset (or a folder of Parquet from elsewhere); raises StoreError when it was begun and not finished."""
+        import ray.data
+
+        if not self.is_finished() and self.fs.get_file_info(f"{self.path}/{PROGRESS}").is_file:
+            self.manifest()
+        if not self.parts():
+            return ray.data.from_arrow(self.rows(columns))
+        return ray.data.read_parquet(self.parts(), filesystem=self.fs, columns=columns, ray_remote_args={"num_cpus": LIGHT})
+
+    def failures(self) -> pa.Table:
+        """Count the reasons of rows that are not ok: status, reason (its slug), count, ids (the first five), most frequent first."""
+        rows = self.rows([self.key, "status", "reason"]).to_pylist()
+        ids: dict[tuple[str, str], list[str]] = {}
+        for row in rows:
+            if row["status"] != OK:
+                ids.setdefault((row["status"], slug(row["reason"])), []).append(row[self.key])
+        ranked = sorted(ids.items(), key=lambda item: (-len(item[1]), item[0]))
+        return pa.table(
+            {
+                "status": pa.array([status for (status, _), _ in ranked], pa.string()),
+                "reason": pa.array([reason for (_, reason), _ in ranked], pa.string()),
+                "count": pa.array([len(named) for _, named in ranked], pa.int64()),
+                "ids": pa.array([sorted(named)[:5] for _, named in ranked], pa.list_(pa.string())),
+            }
+        )
+
+    def done_ids(self) -> set[str]:
+        """Return the ids that are in complete part files; a torn part is set aside (its rows are made again)."""
+        return {key for _, ids in self._ids_by_part() for key in ids.to_pylist()}
+
+    def unfinished(self, source: DatasetDir | ray.data.Dataset, rows_per_block: int = 64) -> ray.data.Dataset:
+        """Stream the rows of `source` that are not written yet, `rows_per_block` to a block (a block is what a kill can lose)."""
+        rows = source.dataset() if isinstance(source, DatasetDir) else source
+        done = self.done_ids()
+        if done:
+            leave_out = partial(_leave_out, key=self.key, done=pa.array(sorted(done)))
+            rows = rows.map_batches(leave_out, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+        return rows.repartition(target_num_rows_per_block=rows_per_block, strict=True)
+
+    # ---- writing
+
+    def write(self, rows: ray.data.Dataset) -> Iterator[WriteReport]:
+        """Write a stream of rows, every block as a part file of its own; yields a report a part. Nothing runs until it is iterated."""
+        write = partial(_write_block, out=self._writer())
+        written = rows.map_batches(write, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+        for report in written.iter_rows():
+            yield WriteReport(report["path"], report["rows"], json.loads(report["by_status"]))
+
+    def append(self, table: pa.Table) -> WriteReport:
+        """Write a table in memory as one part file."""
+        return self._writer()(table)
+
+    def _writer(self) -> _PartWriter:
+        progress = get_json(self.fs, f"{self.path}/{PROGRESS}")
+        if progress is None:
+            raise StoreError(f"{self.uri} is not being written: call start() first (a finished dataset takes no more rows)")
+        origin = {"roundtrip.fingerprint": progress["fingerprint"], "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {}))}
+        return _PartWriter(self.uri, self.schema, self.key, origin)
+
+    def publish(self, asked: DatasetDir | ray.data.Dataset | Iterable[str] | None = None) -> Manifest:
+        """Check that every asked id is written exactly once, then write the manifest, last of all.
+
+        An id that is there twice keeps its first row (parts in the order of their names). Raises StoreError when ids are missing, or
+        when there are ids that nobody asked for. None asks for no check. A finished dataset returns its manifest.
+        """
+        if self.is_finished():
+            return self.manifest()
+        writer = self._writer()
+        parts = self._ids_by_part()
+        self._drop_repeats(parts, writer)
+        if asked is not None:
+            self._compare({key for _, ids in parts for key in ids.to_pylist()}, _ids_of(asked, self.key))
+        manifest = self._summary()
+        put_json(self.fs, f"{self.path}/{MANIFEST}", asdict(manifest))
+        self.fs.delete_file(f"{self.path}/{PROGRESS}")
+        return manifest
+
+    def _parquet(self) -> pads.Dataset:
+        if parts := self.parts():
+            return pads.dataset(parts, filesystem=self.fs, format="parquet")
+        if self.schema is None:
+            raise StoreError(f"{self.uri} holds no Parquet; expected a folder of it, or one file")
+        return pads.dataset(self.schema.empty_table())
+
+    def _ids_by_part(self) -> list[tuple[str, pa.ChunkedArray]]:
+        with ThreadPoolExecutor(16) as threads:  # an object store answers slowly, but many at once
+            return [found for found in threads.map(self._ids_of_part, self.parts()) if found is not None]
+
+    def _ids_of_part(self, path: str) -> tuple[str, pa.ChunkedArray] | None:
+        try:
+            return path, pq.read_table(path, columns=[self.key], filesystem=self.fs).column(0)
+        except (pa.ArrowException, OSError):
+            if set_aside_if_torn(self.fs, path):
+                return None
+            raise
+
+    def _drop_repeats(self, parts: list[tuple[str, pa.ChunkedArray]], writer: _PartWriter) -> None:
+        """Rewrite the parts that repeat an id of an earlier one; the new file is there before the old one goes."""
+        seen: set[str] = set()
+        for path, ids in parts:
+            first = [key not in seen and not seen.add(key) for key in ids.to_pylist()]  # type: ignore[func-returns-value]
+            if not all(first):
+                kept = pq.read_table(path, filesystem=self.fs).filter(pa.array(first))
+                if kept.num_rows:
+                    writer(kept, "-first")  # a name of its own: a later part may hold just these ids
+                self.fs.delete_file(path)
+
+    def _compare(self, written: set[str], asked: set[str]) -> None:
+        missing, extra = sorted(asked - written), sorted(written - asked)
+        if missing:
+            raise StoreError(f"{self.uri} lacks {len(missing)} of {len(asked)} rows: {_few(missing)}; run the stage again to make them")
+        if extra:
+            raise StoreError(f"{self.uri} holds {len(extra)} rows that its source does not have: {_few(extra)}")
+
+    def _summary(self) -> Manifest:
+        progress = get_json(self.fs, f"{self.path}/{PROGRESS}")
+        names = set(self._parquet().schema.names)
+        table = self.rows([name for name in ("status", "reason") if name in names] or [self.key])
+        by_status = Counter(table.column("status").to_pylist()) if "status" in names else Counter({OK: table.num_rows})
+        reasons = table.column("reason").drop_null().to_pylist() if "reason" in names else []
+        ends = [file.mtime for file in parquet_files(self.fs, self.path) if file.mtime]
+        return Manifest(
+            fingerprint=progress["fingerprint"],
+            content=progress["content"],
+            inputs=progress["content"].get("inputs", {}),
+            rows=table.num_rows,
+            by_status=dict(by_status),
+            by_reason=dict(Counter(map(slug, reasons)).most_common()),
+            versions=versions(),
+            started=progress["attempts"][0],
+            finished=now(),
+            attempts=len(progress["attempts"]),
+            seconds=working_seconds(progress["attempts"], ends),
+        )
+
+
+@dataclass(frozen=True)
+class _PartWriter:
+    """Writes a table as one part file; travels to Ray's workers, so it holds only plain things."""
+
+    uri: str
+    schema: pa.Schema | None
+    key: str
+    origin: dict[str, str]
+
+    def __call__(self, table: pa.Table, suffix: str = "") -> WriteReport:
+        fs, folder = filesystem(self.uri)
+        if self.schema is not None:
+            table = table.select(self.schema.names).cast(self.schema)
+        ids = table.column(self.key).to_pylist()
+        path = f"{folder}/part-{hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:20]}{suffix}.parquet"
+        put_table(fs, path, table.replace_schema_metadata({**(table.schema.metadata or {}), **self.origin}))
+        statuses = table.column("status").to_pylist() if "status" in table.column_names else [OK] * len(ids)
+        return WriteReport(path, len(ids), dict(Counter(statuses)))
+
+
+def _write_block(table: pa.Table, out: _PartWriter) -> pa.Table:
+    reports = [out(table)] if table.num_rows else []
+    columns = [(report.path, report.rows, json.dumps(report.by_status)) for report in reports]
+    schema = pa.schema([("path", pa.string()), ("rows", pa.int64()), ("by_status", pa.string())])
+    return pa.Table.from_pylist([dict(zip(schema.names, column, strict=True)) for column in columns], schema=schema)
+
+
+def _leave_out(table: pa.Table, key: str, done: pa.Array) -> pa.Table:
+    return table.filter(pc.invert(pc.is_in(table.column(key), value_set=done)))
+
+
+def _ids_of(asked: Any, key: str) -> set[str]:
+    if isinstance(asked, DatasetDir):
+        return set(asked.rows([key]).column(key).to_pylist())
+    if hasattr(asked, "select_columns"):
+        return {row[key] for row in asked.select_columns([key]).iter_rows()}
+    return set(asked)
+
+
+def _few(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")

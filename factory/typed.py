@@ -1,0 +1,109 @@
+"""Reads nested settings from YAML into frozen dataclasses, and says in a sentence what is wrong with them.
+
+The types of a dataclass's fields are its schema: `str`, `int`, `float`, `bool`, `Any`, `Literal`, `X | None`, `tuple[X, ...]`,
+`dict[str, X]`, a StrEnum and other dataclasses. A whole number is also a `float`; nothing else is converted.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+from collections.abc import Iterable
+from dataclasses import fields, is_dataclass
+from enum import StrEnum
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import yaml
+
+T = TypeVar("T")
+
+
+class RecipeError(ValueError):
+    """A setting that cannot be used; the message names its key, what was expected and what was found."""
+
+
+def build(cls: type[T], values: Any, where: str = "") -> T:
+    """Make the dataclass `cls` of a mapping; keys that are left out keep their defaults.
+
+    `where` is the dotted name of the section, for messages. Raises RecipeError on an unknown or missing key and on a wrong type.
+    """
+    if not isinstance(values, dict):
+        raise RecipeError(f"{where or 'the recipe'} must be a section of keys; got {_told(values)}")
+    hints, prefix = get_type_hints(cls), f"{where}." if where else ""
+    known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
+    for key in values:
+        if key not in known:
+            raise RecipeError(f"{prefix}{key} is no key of {where or 'a recipe'}: {choices(str(key), known)}")
+    try:
+        return cls(**{key: convert(hints[key], value, f"{prefix}{key}") for key, value in values.items()})
+    except TypeError as error:
+        raise RecipeError(f"{where or 'the recipe'} is incomplete: {error}") from error
+
+
+def convert(hint: Any, value: Any, where: str) -> Any:
+    """Return `value` as the type `hint`; raises RecipeError with the expected type and what was got."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if is_dataclass(hint):
+        return build(hint, {} if value is None else value, where)  # type: ignore[arg-type]
+    if origin in (Union, types.UnionType):
+        return None if value is None else convert(next(part for part in inner if part is not types.NoneType), value, where)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint(chosen(value, map(str, hint), where))
+    if origin is Literal:
+        return chosen(value, inner, where)
+    if origin is tuple and isinstance(value, list | tuple):
+        return tuple(convert(inner[0], item, f"{where}[{place}]") for place, item in enumerate(value))
+    if origin is dict and isinstance(value, dict):
+        return {key: convert(inner[1], item, f"{where}.{key}") for key, item in value.items()}
+    if hint is float and type(value) is int:
+        return float(value)
+    if hint is Any or type(value) is hint:
+        return value
+    raise RecipeError(f"{where} must be {_wanted(hint)}; got {_told(value)}")
+
+
+def read_yaml(text: str, where: str) -> Any:
+    """Return what a YAML text holds; raises RecipeError when it is none, or when a key stands twice in one section."""
+    try:
+        return yaml.load(text, _Loader)
+    except yaml.YAMLError as error:
+        raise RecipeError(f"{where} is no YAML: {' '.join(str(error).split())}") from error
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML as people write it: `1e-4` is a number (PyYAML reads a text), and a key may stand only once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [str(key.value) for key, _ in node.value]
+        if twice := {key for key in keys if keys.count(key) > 1}:
+            raise RecipeError(f"{', '.join(sorted(twice))} stands more than once in one section ({str(node.start_mark).strip()})")
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+
+
+def chosen(value: Any, allowed: Iterable[Any], where: str) -> Any:
+    """Return `value` if it is one of the allowed ones; raises RecipeError that names the close ones."""
+    allowed = list(allowed)
+    if value in allowed:
+        return value
+    raise RecipeError(f"{where} is {value!r}, which is not known: {choices(str(value), [str(item) for item in allowed])}")
+
+
+def choices(name: str, known: list[str]) -> str:
+    """Say which names are near `name`, or all of them."""
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    return f"did you mean {' or '.join(near)}?" if near else f"expected one of {', '.join(known)}"
+
+
+def _wanted(hint: Any) -> str:
+    names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
+    if get_origin(hint) is tuple:
+        return f"a list of which every item is {_wanted(get_args(hint)[0])}"
+    return "a section of keys" if get_origin(hint) is dict else names[hint]
+
+
+def _told(value: Any) -> str:
+    return "nothing" if value is None else f"{value!r} ({type(value).__name__})"

@@ -1,0 +1,1 @@
+"""The contracts: the columns of every dataset and how an utterance is written for the policy."""

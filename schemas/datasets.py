@@ -1,0 +1,143 @@
+"""Arrow schemas of every dataset that a pass reads or writes.
+
+One row is one utterance (or one pair made of it); candidates are a list inside their row, so nothing is ever joined by position.
+Every row ends with a `status` (`ok`, `skipped` or `failed`) and, unless it is ok, a `reason`: a sentence that begins with a short
+slug and a colon, so that reasons can be counted (`too_short: 0.02 s of audio, at least 0.10 s is needed`).
+"""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+OK, SKIPPED, FAILED = "ok", "skipped", "failed"
+
+_STATUS = [pa.field("status", pa.string(), nullable=False), pa.field("reason", pa.string())]
+_UNITS = pa.list_(pa.int32())
+
+UTTERANCE = pa.schema(
+    [
+        pa.field("utt_id", pa.string(), nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
+        pa.field("text", pa.string()),
+        pa.field("reference", pa.string()),
+        pa.field("speaker", pa.string()),
+        pa.field("split", pa.string()),
+    ]
+)
+"""One recorded sentence; `reference` is its translation where one is known (for measuring only: no pair is ever made with it);
+`audio` holds an encoded file (FLAC, WAV, Opus, ...) or a path to one, as in Hugging Face's Audio feature."""
+
+UNITS = pa.schema(
+    [
+        pa.field("utt_id", pa.string(), nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("reference", pa.string()),
+        pa.field("speaker", pa.string()),
+        pa.field("split", pa.string()),
+        pa.field("units", _UNITS),
+        pa.field("durations", _UNITS),
+        pa.field("num_samples", pa.int64()),
+        *_STATUS,
+    ]
+)
+"""An utterance as deduplicated cluster ids (`units`) with their run lengths in frames (`durations`); `num_samples` is at 16 kHz."""
+
+SCORES = pa.struct([(name, pa.float64()) for name in ("bleu", "chrf", "meteor", "wer", "mcd")])
+"""Scores of a way back against where it started; a metric that was not asked for is null."""
+
+CANDIDATE = pa.struct(
+    [
+        ("text", pa.string()),
+        ("units", _UNITS),
+        ("logprob", pa.float64()),
+        ("finish", pa.string()),
+        ("back_text", pa.string()),
+        ("back_units", _UNITS),
+        ("back_finish", pa.string()),
+        ("scores", SCORES),
+    ]
+)
+"""One sampled translation and its way back. `finish` and `back_finish` are `ok` or the reason why the output is no translation."""
+
+SCORED = pa.schema(
+    [
+        pa.field("utt_id", pa.string(), nullable=False),
+        pa.field("src_lang", pa.string(), nullable=False),
+        pa.field("tgt_lang", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("reference", pa.string()),
+        pa.field("units", _UNITS),
+        pa.field("durations", _UNITS),
+        pa.field("candidates", pa.list_(CANDIDATE)),
+        *_STATUS,
+    ]
+)
+"""A source utterance with its candidates, each translated back and scored; `text` is the source's transcript."""
+
+PAIR = pa.schema(
+    [
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("utt_id", pa.string(), nullable=False),
+        pa.field("src_lang", pa.string(), nullable=False),
+        pa.field("tgt_lang", pa.string(), nullable=False),
+        pa.field("prompt", pa.string()),
+        pa.field("chosen", pa.string()),
+        pa.field("rejected", pa.string()),
+        pa.field("chosen_text", pa.string()),
+        pa.field("rejected_text", pa.string()),
+        pa.field("chosen_scores", SCORES),
+        pa.field("rejected_scores", SCORES),
+        pa.field("metric", pa.string()),
+        pa.field("margin", pa.float64()),
+        *_STATUS,
+    ]
+)
+"""A preference pair as TRL reads it (`prompt`, `chosen`, `rejected`), or the reason why an utterance gave none."""
+
+PAIRED = pa.schema(
+    [
+        pa.field("pair_id", pa.string(), nullable=False),
+        pa.field("src_lang", pa.string(), nullable=False),
+        pa.field("tgt_lang", pa.string(), nullable=False),
+        pa.field("src_text", pa.string()),
+        pa.field("src_units", _UNITS),
+        pa.field("tgt_text", pa.string()),
+        pa.field("tgt_units", _UNITS),
+    ]
+)
+"""A source utterance and its spoken translation: what supervised training (round 0) learns from."""
+
+SEQUENCE = pa.schema([pa.field("task", pa.string()), pa.field("prompt", pa.string()), pa.field("completion", pa.string())])
+"""One training sequence of round 0; `task` is the variant that it was written for."""
+
+EVALUATED = pa.schema(
+    [
+        pa.field("utt_id", pa.string(), nullable=False),
+        pa.field("src_lang", pa.string(), nullable=False),
+        pa.field("tgt_lang", pa.string(), nullable=False),
+        pa.field("reference", pa.string()),
+        pa.field("text", pa.string()),
+        pa.field("units", _UNITS),
+        pa.field("finish", pa.string()),
+        pa.field("asr_text", pa.string()),
+        pa.field("mos", pa.float64()),
+        *_STATUS,
+    ]
+)
+"""A greedy translation of a test utterance, and what the recognizer heard of it where it was spoken (null elsewhere)."""
+
+TOPLINE = pa.schema(
+    [
+        pa.field("utt_id", pa.string(), nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("reference", pa.string()),
+        pa.field("audio_asr", pa.string()),
+        pa.field("audio_mos", pa.float64()),
+        pa.field("resynthesised_asr", pa.string()),
+        pa.field("resynthesised_mos", pa.float64()),
+        *_STATUS,
+    ]
+)
+"""What perfect output would get: the recording, and its units spoken again, through the same recognizer."""

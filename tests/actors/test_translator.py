@@ -1,0 +1,229 @@
+"""The translator on a real vLLM: a toy policy that was taught four sentences, and untaught ones for everything that goes wrong."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from factory.actors.translator import Translator
+from factory.models.engine import Ask, Output, Sampling
+from schemas.datasets import SCORED, UNITS
+from schemas.sequences import EOS, EOSP, SOSP, Variant, completion, prompt, speech
+from tests.toys import tiny_policy
+
+CONTEXT = 256
+TEXTS = {
+    "fr": ["où se trouve la gare", "combien cela coûte-t-il", "le train part à neuf heures", "une tasse de café"],
+    "en": ["where is the station", "how much does this cost", "the train leaves at nine", "a cup of coffee"],
+}
+SPOKEN = {lang: [random.Random(f"{lang}{i}").choices(range(50), k=8 + i) for i in range(4)] for lang in TEXTS}
+OTHER = {"fr": "en", "en": "fr"}
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a policy that knows the four sentences in both directions and three variants."""
+    path = tiny_policy(tmp_path_factory.mktemp("policy"), context=CONTEXT)
+    teach(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def actor(policy: Path) -> Iterator[Translator]:
+    actor = Translator(policy=str(policy), variant="com", n=2, temperature=1.0, max_tokens=60, kv_cache_gib=1, seed=3)
+    yield actor
+    actor.release()
+
+
+def teach(path: Path, steps: int = 220) -> None:
+    """Teach the policy in `path` all sentences by heart (a few seconds)."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    torch.set_num_threads(1)
+    tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    lessons = [
+        (prompt(variant, src, OTHER[src], SPOKEN[src][i]), completion(variant, TEXTS[OTHER[src]][i], SPOKEN[OTHER[src]][i]) + EOS)
+        for variant in (Variant.COM, Variant.VANILLA, Variant.S2T)
+        for src in TEXTS
+        for i in range(4)
+    ]
+    batch = tokenizer([question + answer for question, answer in lessons], padding=True, return_tensors="pt", add_special_tokens=False)
+    inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
+    for row, (question, _) in enumerate(lessons):
+        labels[row, : len(tokenizer(question, add_special_tokens=False)["input_ids"])] = -100
+    optimizer = torch.optim.AdamW(model.parameters(), lr=4e-3)
+    for _ in range(steps):
+        loss = model(**inputs, labels=labels).loss
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.05, f"the toy did not learn: loss {loss.item():.3f}"
+    model.save_pretrained(path)
+
+
+def row(utt_id: str = "a", lang: str = "fr", units: list[int] | None = None, **other: Any) -> dict[str, Any]:
+    return {"utt_id": utt_id, "lang": lang, "tgt_lang": OTHER.get(lang), "units": units, "status": "ok", "reason": None, **other}
+
+
+def table(rows: list[dict[str, Any]]) -> pa.Table:
+    return pa.Table.from_pylist(rows, schema=UNITS.append(pa.field("tgt_lang", pa.string())))
+
+
+def known(langs: str = "fr en", count: int = 4) -> list[dict[str, Any]]:
+    return [row(f"{lang}{i}", lang, SPOKEN[lang][i], text=TEXTS[lang][i]) for lang in langs.split() for i in range(count)]
+
+
+def test_a_taught_policy_goes_out_and_comes_home(actor: Translator) -> None:
+    done = actor(table(known()))
+    assert done.schema.equals(SCORED)
+    rows = done.to_pylist()
+    assert [one["utt_id"] for one in rows] == [one["utt_id"] for one in known()]
+    home = [
+        (candidate["back_text"], candidate["back_units"]) == (one["text"], one["units"])
+        for one in rows
+        for candidate in one["candidates"]
+        if candidate["finish"] == "ok"
+    ]
+    assert len(home) >= 12, "most candidates are translations"
+    assert sum(home) >= 0.8 * len(home), "and their way back, greedy, ends where it started"
+    assert {candidate["scores"] for one in rows for candidate in one["candidates"]} == {None}
+
+
+def test_candidates_without_a_translation_have_a_reason_and_no_way_back(actor: Translator) -> None:
+    actor.sampling = actor.sampling._replace(max_tokens=len(SPOKEN["en"][0]))  # enough for the text, not for all units
+    try:
+        [done] = actor(table(known("fr", 1))).to_pylist()
+    finally:
+        actor.sampling = actor.sampling._replace(max_tokens=60)
+    assert len(done["candidates"]) == 2
+    for candidate in done["candidates"]:
+        assert candidate["finish"] == "length"
+        assert candidate["text"] == TEXTS["en"][0], "what could be read is kept"
+        assert candidate["back_text"] is candidate["back_units"] is candidate["back_finish"] is None
+
+
+@pytest.mark.parametrize(
+    ("bad", "slug"),
+    [
+        (row(units=[]), "no_units"),
+        (row(units=None), "no_units"),
+        (row(units=[1, 50]), "unknown_unit"),
+        (row(units=[-1]), "unknown_unit"),
+        (row(units=[1], lang="de"), "unknown_lang"),
+        (row(units=[1]) | {"tgt_lang": "fr"}, "same_lang"),
+        (row(units=[1]) | {"tgt_lang": None}, "unknown_lang"),
+        (row(units=[1, 2] * 200), "too_long"),
+    ],
+)
+def test_a_bad_row_is_skipped_and_its_batch_mates_are_not(actor: Translator, bad: dict[str, Any], slug: str) -> None:
+    skipped, kept = actor(table([bad, *known("fr", 1)])).to_pylist()
+    assert (skipped["status"], skipped["reason"].split(":")[0]) == ("skipped", slug)
+    assert skipped["candidates"] is None
+    assert kept["status"] == "ok"
+    assert len(kept["candidates"]) == 2
+
+
+def test_rows_of_an_earlier_pass_that_are_not_ok_travel_through(actor: Translator) -> None:
+    [done] = actor(table([row() | {"status": "skipped", "reason": "silent: all zeros"}])).to_pylist()
+    assert (done["status"], done["reason"], done["candidates"]) == ("skipped", "silent: all zeros", None)
+
+
+def test_an_empty_table_is_no_trouble(actor: Translator) -> None:
+    assert actor(table([])).num_rows == 0
+
+
+def test_the_same_batch_gives_the_same_and_another_seed_does_not(actor: Translator) -> None:
+    actor.sampling = actor.sampling._replace(temperature=2.0)
+    try:
+        first = actor(table(known()))
+        actor(table(known("en", 2)))
+        assert actor(table(known())).equals(first)
+        actor.seed += 1
+        assert not actor(table(known())).equals(first)
+    finally:
+        actor.seed -= 1
+        actor.sampling = actor.sampling._replace(temperature=1.0)
+
+
+def test_translate_is_greedy_and_never_raises(actor: Translator) -> None:
+    prompts = [prompt(Variant.COM, "fr", "en", SPOKEN["fr"][i]) for i in range(4)]
+    outputs = actor.translate([*prompts, prompt(Variant.COM, "fr", "en", [1] * 400)])
+    assert [one.text for [one] in outputs[:4]] == [completion(Variant.COM, TEXTS["en"][i], SPOKEN["en"][i]) for i in range(4)]
+    assert {one.finish for [one] in outputs[:4]} == {"stop"}
+    assert outputs[4] == [Output("", "too_long", 0.0, 0)]
+
+
+def test_the_logprob_is_the_policys_own(actor: Translator, policy: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    question = prompt(Variant.COM, "en", "fr", SPOKEN["en"][2])
+    [[output]] = actor.translate([question], sampling=Sampling(temperature=1.5, top_p=0.9, max_tokens=60))
+    tokenizer, model = AutoTokenizer.from_pretrained(policy), AutoModelForCausalLM.from_pretrained(policy, dtype=torch.bfloat16)
+    asked = len(tokenizer(question, add_special_tokens=False)["input_ids"])
+    ids = tokenizer(question + output.text + EOS * (output.finish == "stop"), add_special_tokens=False, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        logits = model(ids).logits[0, asked - 1 : -1].float()
+    expected = logits.log_softmax(-1).gather(1, ids[0, asked:, None]).sum().item()
+    assert output.num_tokens == ids.shape[1] - asked
+    assert output.logprob == pytest.approx(expected, rel=0.05, abs=0.3), "bfloat16 on both sides"
+
+
+def test_tags_padding_and_unknown_words_are_never_drawn(actor: Translator) -> None:
+    never = {"<|pad|>", "<|unk|>", "<|sep|>", "<|fr|>", "<|en|>", *(f"<|{variant}|>" for variant in Variant)}
+    assert set(actor.engine.tokenizer.convert_ids_to_tokens(sorted(actor.engine.banned))) == never
+    hot = Sampling(temperature=2.0, max_tokens=200)
+    text = "".join(one.text for [one] in actor.translate([prompt(Variant.COM, "fr", "en", [1, 2])] * 8, sampling=hot))
+    assert not any(tag in text for tag in never)
+    assert SOSP in text
+    assert EOSP in text
+
+
+def test_an_output_that_goes_round_in_circles_is_stopped(actor: Translator) -> None:
+    token = actor.engine.vocabulary["<|u7|>"]
+    banned, actor.engine.banned = actor.engine.banned, set(actor.engine.vocabulary.values()) - {token}
+    try:
+        [[output]] = actor.translate([prompt(Variant.COM, "fr", "en", [1, 2])], sampling=Sampling(max_tokens=100))
+    finally:
+        actor.engine.banned = banned
+    assert (output.finish, output.num_tokens) == ("repetition", 8)
+    assert actor.read(Variant.COM, output).reason == "repetition"
+
+
+def test_an_error_in_the_middle_of_a_batch_leaves_no_request_behind(actor: Translator) -> None:
+    def then(key: int, output: Output) -> dict[int, Ask]:
+        raise RuntimeError("broken")
+
+    sampling = Sampling(max_tokens=5)
+    with pytest.raises(RuntimeError, match="broken"):
+        actor.engine.generate({i: Ask(prompt(Variant.COM, "fr", "en", [i]), sampling) for i in range(5)}, 0, then)
+    [[output]] = actor.translate([prompt(Variant.COM, "fr", "en", SPOKEN["fr"][0])])
+    assert output.finish == "stop"
+
+
+def test_variants_that_cannot_work_are_refused_before_the_engine_starts() -> None:
+    with pytest.raises(ValueError, match="s2t gives no units"):
+        Translator(policy="nowhere", variant="s2t")
+    with pytest.raises(ValueError, match="'sung' is not a valid Variant"):
+        Translator(policy="nowhere", variant="sung")
+
+
+def test_after_release_another_actor_asks_the_way_back_in_two_variants(actor: Translator, policy: Path) -> None:
+    actor.release()
+    other = Translator(policy=str(policy), variant="vanilla", n=1, temperature=0.0, back_variant=["vanilla", "s2t"], kv_cache_gib=1)
+    try:
+        done = other(table(known())).to_pylist()
+    finally:
+        other.release()
+    for one in done:
+        [candidate] = one["candidates"]
+        assert (candidate["finish"], candidate["back_finish"], candidate["text"]) == ("ok", "ok", None)
+        assert speech(candidate["back_units"]) == speech(one["units"])
+        assert candidate["back_text"] == one["text"]

@@ -1,0 +1,78 @@
+"""Toy models that tests share: random weights, real file formats, built in a second or two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from schemas.sequences import EOS, PAD, UNK, special_tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerFast
+
+SENTENCES = [
+    "where is the station",
+    "the train leaves at nine in the morning",
+    "i would like a cup of coffee please",
+    "how much does this cost",
+    "où se trouve la gare",
+    "le train part à neuf heures du matin",
+    "je voudrais une tasse de café s'il vous plaît",
+    "combien cela coûte-t-il",
+]
+
+
+def tiny_policy(
+    path: Path,
+    num_units: int = 50,
+    langs: Sequence[str] = ("fr", "en"),
+    layers: int = 2,
+    hidden: int = 64,
+    seed: int = 0,
+    context: int = 512,
+) -> Path:
+    """Write a random Llama and its tokenizer to the folder `path` as Hugging Face reads them; return the folder.
+
+    `hidden` must be a multiple of 32 (heads of 32 dimensions, the smallest that vLLM's CPU attention takes), `context` is the longest
+    sequence in tokens. The embeddings are tied.
+    """
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    path.mkdir(parents=True, exist_ok=True)
+    tokenizer = tiny_tokenizer(num_units, langs)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=hidden,
+        intermediate_size=2 * hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=hidden // 32,
+        num_key_value_heads=hidden // 32,
+        max_position_embeddings=context,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        LlamaForCausalLM(config).save_pretrained(path)
+    tokenizer.save_pretrained(path)
+    return path
+
+
+def tiny_tokenizer(
+    num_units: int = 50, langs: Sequence[str] = ("fr", "en"), sentences: Sequence[str] = SENTENCES
+) -> PreTrainedTokenizerFast:
+    """Return a PreTrainedTokenizerFast: BPE over Metaspace words trained on `sentences`, and the policy's added tokens."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    special = special_tokens(num_units, langs)
+    bpe = Tokenizer(models.BPE(unk_token=UNK))
+    bpe.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
+    bpe.decoder = decoders.Metaspace(prepend_scheme="always")
+    bpe.train_from_iterator(sentences, trainers.BpeTrainer(vocab_size=300, special_tokens=[PAD, EOS, UNK], show_progress=False))
+    bpe.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=EOS, pad_token=PAD, unk_token=UNK)

@@ -1,0 +1,1 @@
+"""The model side of Roundtrip: what happens to weights."""
