@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from factory.files import filesystem
+from factory.files import filesystem, parquet_files
 from factory.recipe import digest
 from factory.store import LIGHT
 from schemas.datasets import FAILED, OK, UTTERANCE
@@ -58,9 +58,16 @@ def read_corpus(uri: str) -> Speech:
         raise CorpusError(f"the corpus {uri} does not exist; expected Parquet, a .tsv manifest or a folder of audio files there")
     if path.endswith(".tsv"):
         return _listed(_manifest_rows(fs, path))
-    files = [info] if info.is_file else fs.get_file_info(pafs.FileSelector(path, recursive=True))
-    parquet = sorted((file for file in files if file.extension == "parquet"), key=lambda file: file.path)
-    return _sharded(uri, fs, parquet) if parquet else _listed(_folder_rows(uri, path, sorted(file.path for file in files)))
+    if parquet := parquet_files(fs, path):
+        return _sharded(uri, fs, parquet)
+    return _listed(_folder_rows(uri, path, sorted(file.path for file in fs.get_file_info(pafs.FileSelector(path, recursive=True)))))
+
+
+def corpus_size(uri: str) -> int | None:
+    """Return how many rows the corpus at `uri` has, where that is known without reading it (Parquet); else None."""
+    fs, path = filesystem(uri)
+    files = parquet_files(fs, path)
+    return sum(pq.ParquetFile(fs.open_input_file(file.path)).metadata.num_rows for file in files) if files else None
 
 
 def _listed(rows: list[Row]) -> Speech:

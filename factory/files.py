@@ -26,6 +26,12 @@ def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
     return pafs.FileSystem.from_uri(uri.rstrip("/"))
 
 
+def exists(uri: str) -> bool:
+    """Whether there is a file at a URI."""
+    fs, path = filesystem(uri)
+    return fs.get_file_info(path).is_file
+
+
 def put(fs: pafs.FileSystem, path: str, blob: bytes | pa.Buffer) -> None:
     """Write a file all or nothing: a rename on a disk; in an object store an object appears when its upload ends."""
     target = path

@@ -31,7 +31,7 @@ class Corpus:
     test: str = "assets/phrasebook/test"  # UTTERANCE rows with text: what a round is evaluated on
     dev: str = "assets/phrasebook/dev"  # UTTERANCE rows with text: for choices made while training
     sft: str = "assets/phrasebook/sft"  # UNITS rows: aligned pairs, one sentence number a pair, for the round-0 policy
-    limit: int | None = None  # at most so many utterances of `mono` a direction; null: all
+    limit: int | None = None  # at most so many utterances of `mono` a direction and round; null: all
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ class Recipe:
 
     name: str = "phrasebook"  # what runs and reports are called
     seed: int = 0  # of sampling, training and resampling
-    languages: tuple[str, ...] = ("fr", "en")  # ISO codes; every ordered pair of them is a direction
+    languages: tuple[str, ...] = ("fr", "en")  # two ISO 639 codes; a round goes both ways
     corpus: Corpus = field(default_factory=Corpus)
     encoder: Encoder = field(default_factory=Encoder)
     vocoder: dict[str, str] = field(default_factory=_toy_vocoders)  # language: folder or hub name of its unit vocoder
@@ -211,9 +211,12 @@ class Recipe:
 
 
 STAGES: dict[str, tuple[str, ...]] = {
-    "tokenize": ("languages", "corpus.limit", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
+    "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
     "sft": ("seed", "languages", "policy.hidden", "policy.layers", "policy.heads", "policy.max_length", "policy.variant", "sft"),
-    "produce": ("seed", "languages", "policy.variant", "translator", "scorer", "recognizer.compute_type", "recognizer.beam_size"),
+    "produce": (
+        *("seed", "languages", "corpus.limit", "policy.variant", "translator", "scorer"),
+        *("recognizer.compute_type", "recognizer.beam_size"),
+    ),
     "select": ("languages", "policy.variant", "select"),
     "train": ("seed", "policy.variant", "preference"),
     "evaluate": ("seed", "policy.variant", "translator.max_tokens", "recognizer.compute_type", "recognizer.beam_size", "evaluate"),
@@ -231,7 +234,9 @@ def load(path: str | Path | None = None, overrides: list[str] | tuple[str, ...] 
         names, value = parse_override(override)
         section = values
         for depth, name in enumerate(names[:-1], 1):
-            section = section.setdefault(name, {})
+            if section.get(name) is None:
+                section[name] = {}
+            section = section[name]
             if not isinstance(section, dict):
                 raise RecipeError(f"--set {override}: {'.'.join(names[:depth])} is {section!r}, not a section of keys")
         section[names[-1]] = value
@@ -264,7 +269,7 @@ def _check(recipe: Recipe) -> None:
     langs, scorer, translator, chosen_by = recipe.languages, recipe.scorer, recipe.translator, recipe.select
     for lang in langs:
         _need(re.fullmatch("[a-z]{2,3}", lang), "languages must hold ISO 639 codes such as fr or deu", repr(lang))
-    _need(1 < len(langs) == len(set(langs)), "languages must hold two or more different codes", langs)
+    _need(len(langs) == len(set(langs)) == 2, "languages must hold two different codes", list(langs))
     for lang in recipe.vocoder:
         chosen(lang, langs, "a language of vocoder")
     for metric in scorer.metrics:

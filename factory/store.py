@@ -27,7 +27,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from factory.files import filesystem, get_json, parquet_files, put_json, put_table, set_aside_if_torn
+from factory.files import exists, filesystem, get_json, parquet_files, put_json, put_table, set_aside_if_torn
 from factory.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
 from factory.recipe import digest
 from schemas.datasets import OK
@@ -35,7 +35,7 @@ from schemas.datasets import OK
 if TYPE_CHECKING:
     import ray.data
 
-__all__ = ["DatasetDir", "FingerprintMismatch", "Manifest", "StoreError", "WriteReport", "filesystem"]
+__all__ = ["DatasetDir", "FingerprintMismatch", "Manifest", "StoreError", "WriteReport", "exists", "filesystem"]
 
 MANIFEST, PROGRESS = "_manifest.json", "_progress.json"
 LIGHT = 0.25
@@ -109,7 +109,7 @@ class DatasetDir:
             self.manifest()
         if not self.parts():
             return ray.data.from_arrow(self.rows(columns))
-        return ray.data.read_parquet(self.parts(), filesystem=self.fs, columns=columns, ray_remote_args={"num_cpus": LIGHT})
+        return ray.data.read_parquet(self.parts(), filesystem=self.fs, columns=columns, num_cpus=LIGHT)
 
     def failures(self) -> pa.Table:
         """Count the reasons of rows that are not ok: status, reason (its slug), count, ids (the first five), most frequent first."""

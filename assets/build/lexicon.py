@@ -98,7 +98,7 @@ sel m salt
 lait m milk
 ail m garlic
 """)
-EDIBLE = STAPLES[:8]
+FILLINGS = [food for food in STAPLES if food.en.one in ("cheese", "fish", "chicken", "rice", "meat", "garlic")]
 DISHES = nouns("""
 soupe f soup
 salade f salad
@@ -217,7 +217,7 @@ chaud chaude hot
 sucré sucrée sweet
 salé salée salty
 sec sèche dry
-bon bonne good
+épicé épicée spicy
 cher chère expensive
 """)
 CLOTHES_STATES = adjectives("""

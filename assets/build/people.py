@@ -151,7 +151,7 @@ le samedi = on saturdays
 SPANS = [
     Pair(f"{n.fr} {fr}", f"{n.en} {en}")
     for n in NUMBERS
-    for fr, en in (("jours", "days"), ("semaines", "weeks"), ("mois", "months"), ("ans", "years"))
+    for fr, en in (("semaines", "weeks"), ("mois", "months"), ("ans", "years"))
 ]
 SHORT_SPANS = [
     Pair(f"{n.fr} {fr}", f"{n.en} {en}")
@@ -165,4 +165,20 @@ le soir = in the evening
 à midi = at noon
 au travail = at work
 à la maison = at home
+""")
+NEAR = phrases("""
+près de = near
+derrière = behind
+à côté de = next to
+en face de = across from
+loin de = far from
+""")
+SPOTS = phrases("""
+sur la table = on the table
+dans la voiture = in the car
+sous le lit = under the bed
+dans la cuisine = in the kitchen
+derrière la porte = behind the door
+à la réception = at the reception
+devant la fenêtre = in front of the window
 """)

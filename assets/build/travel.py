@@ -1,25 +1,16 @@
-"""The clauses of a journey: hotel, restaurant, directions, transport, shopping, belongings, opening hours."""
+"""The clauses of a journey: hotel, restaurant, directions, transport."""
 
 from .clause import clause
 from .lexicon import (
-    BELONGINGS, CALM, CLOTHES, CLOTHES_STATES, COLORS, DEVICES, DISHES, DOCTORS, EVENTS, FEATURES, FOOD_STATES,
-    LODGINGS, OPEN_PLACES, PLACES, ROOM_KINDS, ROOM_THINGS, SCHEDULED, SIZES, STAPLES,
+    CALM, COLORS, DEVICES, DISHES, FEATURES, FILLINGS, FOOD_STATES, LODGINGS, PLACES, ROOM_KINDS, ROOM_THINGS, SCHEDULED, SIZES,
+    STAPLES,
 )
 from .people import (
-    CITIES, CLOCK, DAYS, FULL_HOURS, NUMBERS, ORDINALS, OTHERS, PARTS_OF_DAY, PEOPLE, PRICES, SOON, TENS, WEEKLY,
+    CITIES, CLOCK, DAYS, FULL_HOURS, NEAR, NUMBERS, ORDINALS, OTHERS, PARTS_OF_DAY, PEOPLE, SPOTS, TENS,
 )
-from .verbs import FIND, LOOK, PREFER
-from .words import adjectives, described, phrases
+from .verbs import LOOK
+from .words import described, phrases
 
-SPOTS = phrases("""
-sur la table = on the table
-dans la voiture = in the car
-sous le lit = under the bed
-dans la cuisine = in the kitchen
-derrière la porte = behind the door
-à la réception = at the reception
-devant la fenêtre = in front of the window
-""")
 IN_ROOMS = phrases("""
 dans ma chambre = in my room
 dans notre chambre = in our room
@@ -42,13 +33,6 @@ avant = before
 après = after
 devant = in front of
 derrière = behind
-""")
-NEAR = phrases("""
-près de = near
-derrière = behind
-à côté de = next to
-en face de = across from
-loin de = far from
 """)
 BY = phrases("""
 à pied = on foot
@@ -77,31 +61,6 @@ un aller-retour = a round-trip ticket
 deux billets = two tickets
 trois places = three seats
 """)
-PAYING = phrases("""
-par carte = by card
-en espèces = in cash
-""")
-COMPARED = phrases("""
-plus = more
-moins = less
-aussi = just as
-""")
-COMPARABLE = adjectives("""
-cher chère expensive
-élégant élégante elegant
-moderne moderne modern
-pratique pratique practical
-""")
-THEFTS = phrases("""
-dans le train = on the train
-dans le bus = on the bus
-à la gare = at the station
-à l'aéroport = at the airport
-au restaurant = at the restaurant
-sur la plage = on the beach
-""")
-DRESS = described(CLOTHES, COLORS)
-THINGS = described(BELONGINGS, SIZES[:2] + SIZES[3:] + COLORS)
 SAVORY = [dish for dish in DISHES if dish.en.one in ("soup", "salad", "omelet", "sandwich", "pie")]
 STAYS = described(LODGINGS, CALM[:3] + SIZES)
 
@@ -132,7 +91,7 @@ RESTAURANT = [
     clause("je voudrais {serving} et {dish.un} s'il vous plaît.",
            "i would like {serving} and {dish.a} please.", serving=SERVINGS, dish=DISHES),
     clause("{dish.un} avec {staple.du} pour {who} s'il vous plaît.",
-           "{dish.a} with {staple} for {who} please.", dish=SAVORY, staple=STAPLES, who=OTHERS),
+           "{dish.a} with {staple} for {who} please.", dish=SAVORY, staple=FILLINGS, who=OTHERS),
     clause("{dish.le} est trop {state:{dish.gender}} pour {who}.",
            "the {dish} is too {state} for {who}.", dish=DISHES, state=FOOD_STATES, who=OTHERS),
     clause("avez-vous une table pour {n} personnes {when}?",
@@ -140,11 +99,11 @@ RESTAURANT = [
     clause("il n'y a plus de {staple} {spot}.",
            "there is no more {staple} {spot}.", staple=STAPLES, spot=SPOTS[:4]),
     clause("est-ce qu'il y a {staple.du} dans {dish.ce}?",
-           "is there any {staple} in this {dish}?", staple=STAPLES, dish=SAVORY),
+           "is there any {staple} in this {dish}?", staple=FILLINGS, dish=SAVORY),
     clause("{who} {who.a} déjà commandé {dish.un} et {serving}.",
            "{who} {who.have} already ordered {dish.a} and {serving}.", who=PEOPLE, dish=DISHES, serving=SERVINGS),
     clause("qui a commandé {dish.un} sans {staple}?",
-           "who ordered {dish.a} without {staple}?", dish=SAVORY, staple=STAPLES),
+           "who ordered {dish.a} without {staple}?", dish=SAVORY, staple=FILLINGS),
     clause("pouvez-vous apporter {dish.un} et {serving} à {who}?",
            "can you bring {dish.a} and {serving} to {who}?", dish=DISHES, serving=SERVINGS, who=OTHERS),
     clause("l'addition pour la table {n} s'il vous plaît.",
@@ -196,29 +155,4 @@ TRANSPORT = [
            "{who} missed the {hour} {ride}.", who=PEOPLE, ride=SCHEDULED, hour=FULL_HOURS),
     clause("le voyage de {city} à {other} dure {n} heures.",
            "the trip from {city} to {other} takes {n} hours.", city=CITIES, other=CITIES, n=NUMBERS),
-]
-
-SHOPPING = [
-    clause("combien coûtent ces {item.many}?", "how much are these {item.many}?", item=DRESS),
-    clause("{item.ce} coûte {n} euros.", "this {item} costs {n} euros.", item=DRESS, n=PRICES),
-    clause("{item.ce} est trop {state:{item.gender}} pour {who}.",
-           "this {item} is too {state} for {who}.", item=DRESS, state=CLOTHES_STATES, who=OTHERS),
-    clause("ces {item.many} sont très {state:{item.gender}p}.",
-           "these {item.many} are very {state}.", item=DRESS, state=CLOTHES_STATES),
-    clause("{who} {look:{who.key}} {item.un} pour {other}.",
-           "{who} {who.be} {look.doing} {look.what} {item.a} for {other}.",
-           who=PEOPLE, look=LOOK, item=DRESS, other=OTHERS),
-    clause("avez-vous {item.ce} en {color:m}?", "do you have this {item} in {color}?", item=CLOTHES, color=COLORS),
-    clause("{who} {prefer:{who.key}} {item.le}.",
-           "{who} {prefer:{who.key}} the {item}.", who=PEOPLE, prefer=PREFER, item=DRESS),
-    clause("{who} {who.voudrait} payer {n} euros {paying}.",
-           "{who} would like to pay {n} euros {paying}.", who=PEOPLE, n=PRICES, paying=PAYING),
-    clause("{item.le} est {more} {state:{item.gender}} que {other.le}.",
-           "the {item} is {more} {state} {more.than} the {other}.",
-           item=CLOTHES, more=COMPARED, state=COMPARABLE, other=CLOTHES),
-]
-
-BELONGINGS_LOST = [
-    clause("{who} {who.a} {do.done:m} {thing.mon} {near} {place.le}.",
-           "{who} {do.did} my {thing} {near} the {place}.", who=PEOPLE, do=FIND_OR_LOSE, thing=THINGS, near=NEAR, place=PLACES),
 ]

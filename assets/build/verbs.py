@@ -13,19 +13,17 @@ MOVING = [  # take être; followed by the name of a city
     verb("retourner", "return returned returned returning", "à", "to"),
     verb("partir pars part partons partez partent parti", "leave left left leaving", "de"),
 ]
-TRADES = [  # done to belongings
+TRADES = [  # done to things one owns
     verb("acheter achète achète achetons achetez achètent acheté", "buy bought bought buying"),
-    verb("perdre perds perd perdons perdez perdent perdu", "lose lost lost losing"),
-    verb("trouver", "find found found finding"),
-    verb("oublier", "forget forgot forgotten forgetting"),
     verb("vendre vends vend vendons vendez vendent vendu", "sell sold sold selling"),
+    verb("perdre perds perd perdons perdez perdent perdu", "lose lost lost losing"),
     verb("prendre prends prend prenons prenez prennent pris", "take took taken taking"),
-    verb("montrer", "show showed shown showing"),
+    verb("réparer", "repair repaired repaired repairing"),
+    verb("choisir choisis choisit choisissons choisissez choisissent choisi", "choose chose chosen choosing"),
 ]
 EATING = [
     verb("manger", "eat ate eaten eating"),
     verb("préparer", "prepare prepared prepared preparing"),
-    verb("choisir choisis choisit choisissons choisissez choisissent choisi", "choose chose chosen choosing"),
     verb("commander", "order ordered ordered ordering"),
 ]
 SIGHTSEEING = [
@@ -51,7 +49,11 @@ PASTIMES = [
     verb("appeler appelle appelle appelons appelez appellent appelé", "call called called calling", "le bureau", "the office"),
 ]
 LOOK = [verb("chercher", "look looked looked looking", en_what="for")]
-FIND = [verb("trouver", "find found found finding")]
+FIND_OR_LOSE = [
+    verb("trouver", "find found found finding"),
+    verb("perdre perds perd perdons perdez perdent perdu", "lose lost lost losing"),
+    verb("oublier", "forget forgot forgotten forgetting"),
+]
 PREFER = [verb("préférer préfère préfère préférons préférez préfèrent préféré", "prefer preferred preferred preferring")]
 LIKE = [verb("aimer", "like liked liked liking")]
 KNOW = [verb("connaître connais connaît connaissons connaissez connaissent connu", "know knew known knowing")]

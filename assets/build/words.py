@@ -38,8 +38,8 @@ def french(text: str) -> str:
 
 
 def english(text: str) -> str:
-    """Turn a into an before a vowel, and tidy the spaces."""
-    return re.sub(r"\ba (?=[aeiou]|hour)", "an ", " ".join(text.split()))
+    """Turn a into an before a vowel (but a one-way ticket), and tidy the spaces."""
+    return re.sub(r"\ba (?=[aeiou](?!ne-))", "an ", " ".join(text.split()))
 
 
 def french_plural(word: str) -> str:
@@ -91,10 +91,6 @@ class FrenchNoun(NamedTuple):
     def mon(self) -> str:
         return self._chosen("mon", "ma", "mon")
 
-    @property
-    def quel(self) -> str:
-        return ("quel " if self.gender == "m" else "quelle ") + self.one
-
 
 class EnglishNoun(NamedTuple):
     """A noun (with its adjective, if any); as text it is bare."""
@@ -104,6 +100,10 @@ class EnglishNoun(NamedTuple):
 
     def __format__(self, spec: str) -> str:
         return self.one
+
+    @property
+    def a(self) -> str:
+        return "a " + self.one  # or an: see english()
 
 
 class FrenchAdjective(NamedTuple):
@@ -181,6 +181,7 @@ class EnglishPerson(NamedTuple):
     was: str
     do: str
     have: str
+    need: str
 
     def __format__(self, spec: str) -> str:
         return self.name
@@ -199,8 +200,8 @@ AUXILIARIES = {  # être, avoir, aller; vouloir (conditional), pouvoir, devoir; 
 def person(fr: str, key: str, gender: str, en: str) -> Pair:
     """A subject: person("ma mère", "il", "f", "my mother")."""
     be, was = {"je": ("am", "was"), "il": ("is", "was")}.get(key, ("are", "were"))
-    s, do, have = ("s", "does", "has") if key == "il" else ("", "do", "have")
-    return Pair(FrenchPerson(fr, key, gender, *AUXILIARIES[key]), EnglishPerson(en, s, be, was, do, have))
+    s, *verbs = ("s", "does", "has", "needs") if key == "il" else ("", "do", "have", "need")
+    return Pair(FrenchPerson(fr, key, gender, *AUXILIARIES[key]), EnglishPerson(en, s, be, was, *verbs))
 
 
 def rows(table: str) -> list[list[str]]:

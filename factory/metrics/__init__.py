@@ -1,1 +1,9 @@
 """Scores of a translation or of a way back; each states its direction, scale and signature."""
+
+from factory.metrics import bleu, chrf, mcd, meteor, wer
+from factory.metrics.base import Metric
+
+METRICS: dict[str, Metric] = {module.METRIC.name: module.METRIC for module in (bleu, chrf, meteor, wer, mcd)}
+"""The metrics by the name of their column in `schemas.datasets.SCORES`."""
+
+__all__ = ["METRICS", "Metric"]

@@ -1,0 +1,61 @@
+"""The grammar of the text world: aligned French and English sentences of travel and everyday talk.
+
+A family is a list of clauses about one thing. Sentences are dealt family by family, so that no family
+dominates a sample however many sentences it can make.
+"""
+
+import random
+from collections import Counter
+from itertools import chain, zip_longest
+
+from .clause import Clause, Sentence
+from .doings import COURTESY, HABITS, MEMORIES, PAST, PLANS
+from .everyday import HEALTH, PEOPLE_TALK, WEATHER
+from .town import HOURS, LUGGAGE, SHOPPING
+from .travel import DIRECTIONS, HOTEL, RESTAURANT, TRANSPORT
+
+FAMILIES: dict[str, list[Clause]] = {
+    "hotel": HOTEL,
+    "restaurant": RESTAURANT,
+    "directions": DIRECTIONS,
+    "transport": TRANSPORT,
+    "shopping": SHOPPING,
+    "luggage": LUGGAGE,
+    "hours": HOURS,
+    "weather": WEATHER,
+    "health": HEALTH,
+    "people": PEOPLE_TALK,
+    "past": PAST,
+    "plans": PLANS,
+    "memories": MEMORIES,
+    "habits": HABITS,
+    "courtesy": COURTESY,
+}
+
+
+def families() -> dict[str, list[Sentence]]:
+    """The sentences of each family; a French sentence has one English one, and the other way round."""
+    made = {name: dict.fromkeys(chain.from_iterable(c.sentences() for c in cs)) for name, cs in FAMILIES.items()}
+    every = set(chain.from_iterable(made.values()))
+    fr, en = Counter(s.fr for s in every), Counter(s.en for s in every)
+    return {name: [s for s in found if fr[s.fr] == en[s.en] == 1] for name, found in made.items()}
+
+
+def sentences() -> list[Sentence]:
+    """Every sentence of the world, distinct, in the same order on every machine."""
+    return list(chain.from_iterable(families().values()))
+
+
+def split(sizes: dict[str, int], seed: int) -> dict[str, list[Sentence]]:
+    """Disjoint sets of the given sizes, drawn evenly over the families and uniformly within each.
+
+    Every beginning of a set is balanced too, until a family runs out of sentences.
+    Raises ValueError if the world has fewer sentences than the sets ask for.
+    """
+    rng = random.Random(seed)
+    piles = [rng.sample(found, len(found)) for found in families().values()]
+    dealt = [s for round_ in zip_longest(*piles) for s in round_ if s is not None]
+    if sum(sizes.values()) > len(dealt):
+        raise ValueError(f"the sets ask for {sum(sizes.values())} sentences, but the grammar makes only {len(dealt)}")
+    cards = iter(dealt)
+    return {name: [next(cards) for _ in range(size)] for name, size in sizes.items()}

@@ -1,0 +1,97 @@
+"""The clauses of a day in town: shopping, belongings, opening hours and appointments."""
+
+from .clause import clause
+from .lexicon import (
+    BELONGINGS, CLOTHES, CLOTHES_STATES, COLORS, DOCTORS, EVENTS, OPEN_PLACES, PLACES, PLACE_STATES, SIZES,
+)
+from .people import (
+    CITIES, CLOCK, FEW, NEAR, NUMBERS, OTHERS, PARTS_OF_DAY, PEOPLE, PRICES, SPOTS, WEEKLY,
+)
+from .verbs import FIND_OR_LOSE, LOOK, PREFER
+from .words import adjectives, described, phrases
+
+PAYING = phrases("""
+par carte = by card
+en espèces = in cash
+""")
+COMPARED = phrases("""
+plus = more
+moins = less
+""")
+COMPARABLE = adjectives("""
+cher chère expensive
+élégant élégante elegant
+moderne moderne modern
+pratique pratique practical
+""")
+THEFTS = phrases("""
+dans le train = on the train
+dans le bus = on the bus
+à la gare = at the station
+à l'aéroport = at the airport
+au restaurant = at the restaurant
+sur la plage = on the beach
+""")
+DRESS = described(CLOTHES, COLORS)
+THINGS = described(BELONGINGS, SIZES[:2] + SIZES[3:] + COLORS)
+OPEN_OR_CLOSED = [state for state in PLACE_STATES if state.en in ("open", "closed")]
+
+SHOPPING = [
+    clause("combien coûtent ces {item.many}?", "how much are these {item.many}?", item=DRESS),
+    clause("{item.ce} coûte {n} euros.", "this {item} costs {n} euros.", item=DRESS, n=PRICES),
+    clause("{item.ce} est trop {state:{item.gender}} pour {who}.",
+           "this {item} is too {state} for {who}.", item=DRESS, state=CLOTHES_STATES, who=OTHERS),
+    clause("ces {item.many} sont très {state:{item.gender}p}.",
+           "these {item.many} are very {state}.", item=DRESS, state=CLOTHES_STATES),
+    clause("{who} {look:{who.key}} {item.un} pour {other}.",
+           "{who} {who.be} {look.doing} {look.what} {item.a} for {other}.",
+           who=PEOPLE, look=LOOK, item=DRESS, other=OTHERS),
+    clause("avez-vous {item.ce} en {color:m}?", "do you have this {item} in {color}?", item=CLOTHES, color=COLORS),
+    clause("{who} {prefer:{who.key}} {item.le}.",
+           "{who} {prefer:{who.key}} the {item}.", who=PEOPLE, prefer=PREFER, item=DRESS),
+    clause("{who} {who.voudrait} payer {n} euros {paying}.",
+           "{who} would like to pay {n} euros {paying}.", who=PEOPLE, n=PRICES, paying=PAYING),
+    clause("{item.le} est {more} {state:{item.gender}} que {other.le}.",
+           "the {item} is {more} {state} than the {other}.",
+           item=CLOTHES, more=COMPARED, state=COMPARABLE, other=CLOTHES),
+]
+
+LUGGAGE = [
+    clause("{who} {who.a} {do.done:m} {thing.mon} {near} {place.le}.",
+           "{who} {do.did} my {thing} {near} the {place}.",
+           who=PEOPLE, do=FIND_OR_LOSE, thing=BELONGINGS, near=NEAR[:4], place=PLACES),
+    clause("est-ce que c'est votre {thing}?", "is this your {thing}?", thing=THINGS),
+    clause("votre {thing} est {spot}.", "your {thing} is {spot}.", thing=THINGS, spot=SPOTS),
+    clause("nos {thing.many} sont {spot}.", "our {thing.many} are {spot}.", thing=THINGS, spot=SPOTS),
+    clause("où sont mes {thing.many}?", "where are my {thing.many}?", thing=THINGS),
+    clause("{who} ne {find:{who.key}} pas {thing.mon}.",
+           "{who} cannot find my {thing}.", who=PEOPLE, find=FIND_OR_LOSE[:1], thing=THINGS),
+    clause("quelqu'un a volé {thing.mon} {where}.", "someone stole my {thing} {where}.", thing=THINGS, where=THEFTS),
+    clause("il y a {thing.un} {spot}.", "there is {thing.a} {spot}.", thing=THINGS, spot=SPOTS),
+    clause("montrez votre {thing} et votre {other} s'il vous plaît.",
+           "show your {thing} and your {other} please.", thing=BELONGINGS, other=BELONGINGS),
+    clause("{thing.ce} est à {who}.", "this {thing} belongs to {who}.", thing=THINGS, who=OTHERS),
+]
+
+HOURS = [
+    clause("{place.le} ouvre à {clock} {day}.",
+           "the {place} opens at {clock} {day}.", place=OPEN_PLACES, clock=CLOCK, day=WEEKLY),
+    clause("{place.le} ferme à {clock} {day}.",
+           "the {place} closes at {clock} {day}.", place=OPEN_PLACES, clock=CLOCK, day=WEEKLY),
+    clause("à quelle heure ouvre {place.le} {day}?",
+           "what time does the {place} open {day}?", place=OPEN_PLACES, day=WEEKLY),
+    clause("à quelle heure ferme {place.le} {day}?",
+           "what time does the {place} close {day}?", place=OPEN_PLACES, day=WEEKLY),
+    clause("est-ce que {place.le} est {state:{place.gender}} {day}?",
+           "is the {place} {state} {day}?", place=OPEN_PLACES, state=OPEN_OR_CLOSED, day=WEEKLY),
+    clause("{who} {who.a} rendez-vous avec {other.le} à {clock}.",
+           "{who} {who.have} an appointment with the {other} at {clock}.", who=PEOPLE, other=DOCTORS, clock=CLOCK),
+    clause("{event.le} commence à {clock}.", "the {event} starts at {clock}.", event=EVENTS, clock=CLOCK),
+    clause("{event.le} de {day} dure {n} heures.",
+           "the {day} {event} lasts {n} hours.", event=EVENTS, day=PARTS_OF_DAY, n=FEW),
+    clause("il est {clock} à {city}.", "it is {clock} in {city}.", clock=CLOCK, city=CITIES),
+    clause("quand est-ce que {event.le} commence à {city}?",
+           "when does the {event} start in {city}?", event=EVENTS, city=CITIES),
+    clause("il y a {event.un} à {clock} {place}.", "there is {event.a} at {clock} {place}.",
+           event=EVENTS, clock=CLOCK, place=WEEKLY),
+]

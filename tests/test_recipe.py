@@ -1,0 +1,162 @@
+"""Recipes: what is read, what is refused (in a sentence), and what a fingerprint covers."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from factory.recipe import STAGES, Recipe, RecipeError, load, locate, parse_override
+from schemas.sequences import Variant
+
+INPUTS = dict.fromkeys(
+    ["corpus", "encoder", "codebook", "units", "policy", "vocoder.fr", "vocoder.en", "recognizer", "scored", "pairs"], "0"
+)
+
+
+def test_defaults_make_a_whole_recipe():
+    recipe = load()
+    assert recipe == Recipe()
+    assert recipe.languages == ("fr", "en") and recipe.policy.variant is Variant.COM and recipe.preference == {"loss": "dpo"}
+
+
+def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: mine\ntranslator: {n: 4, temperature: 1}\nscorer: {metrics: [bleu, wer]}\nsft: {lr: 1e-4}\nselect:\n")
+    recipe = load(path, ["translator.n=3", "select.guards.max_repetition=0.2", "preference.beta=2e-1", "corpus.limit=null"])
+    assert (recipe.name, recipe.translator.n, recipe.translator.temperature) == ("mine", 3, 1.0)
+    assert isinstance(recipe.translator.temperature, float)
+    assert recipe.scorer.metrics == ("bleu", "wer")
+    assert recipe.sft == {"lr": 1e-4} and recipe.preference == {"loss": "dpo", "beta": 0.2}
+    assert recipe.select.guards.max_repetition == 0.2
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("select.detla=1", "select.detla is no key of select: did you mean delta?"),
+        ("selct.delta=1", "selct is no key of a recipe: did you mean select"),
+        ("translator.zzz=1", "translator.zzz is no key of translator: expected one of n, temperature"),
+        ("select.guards.max_rep=1", "select.guards.max_rep is no key of select.guards: did you mean max_repetition?"),
+        ("select.delta=high", "select.delta must be a number; got 'high' (str)"),
+        ("select=3", "select must be a section of keys; got 3 (int)"),
+        ("translator.n=1.5", "translator.n must be a whole number; got 1.5 (float)"),
+        ("translator.n=true", "translator.n must be a whole number; got True (bool)"),
+        ("translator.n=0", "translator.n must be 1 or more; got 0"),
+        ("translator.top_p=0", "translator.top_p must lie in (0, 1]; got 0.0"),
+        ("name=", "name must be a text; got nothing"),
+        ("scorer.metrics=bleu", "scorer.metrics must be a list of which every item is a text; got 'bleu'"),
+        ("scorer.metrics=[bleu, mteor]", "scorer.metrics is 'mteor', which is not known: did you mean meteor?"),
+        ("scorer.metrics=[wer]", "select.metric must be among scorer.metrics (wer); got bleu"),
+        ("select.metric=comet", "select.metric is 'comet', which is not known: expected one of bleu, chrf, meteor, wer, mcd"),
+        ("policy.variant=cmo", "policy.variant is 'cmo', which is not known"),
+        ("encoder.kind=wave", "encoder.kind is 'wave', which is not known"),
+        ("preference.loss=ipo", "preference.loss is 'ipo', which is not known"),
+        ("languages=[fr, no]", "languages[1] must be a text; got False"),
+        ("languages=[fr, english]", "languages must hold ISO 639 codes such as fr or deu; got 'english'"),
+        ("languages=[fr, fr]", "languages must hold two different codes"),
+        ("vocoder.de=x", "a language of vocoder is 'de', which is not known"),
+        ("name.x=1", "name must be a text"),
+        ("delta", "--set takes section.key=value, as in select.delta=0.2; got 'delta'"),
+        ("select.delta=[", "--set select.delta=[ is no YAML"),
+    ],
+)
+def test_what_is_wrong_is_said(override: str, sentence: str):
+    with pytest.raises(RecipeError) as error:
+        load(None, [override])
+    assert sentence in str(error.value)
+
+
+def test_an_override_cannot_go_below_a_value(tmp_path: Path):
+    (tmp_path / "a.yaml").write_text("name: mine")
+    with pytest.raises(RecipeError, match="--set name.x=1: name is 'mine', not a section of keys"):
+        load(tmp_path / "a.yaml", ["name.x=1"])
+
+
+def test_a_missing_file_names_its_neighbours(tmp_path: Path):
+    (tmp_path / "there.yaml").touch()
+    with pytest.raises(RecipeError, match=r"there is no recipe .*here\.yaml; recipes beside it: .*there\.yaml"):
+        load(tmp_path / "here.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [("a: [", "is no YAML"), ("- 1", "must hold sections"), ("seed: 1\nseed: 2", "seed stands more than once")],
+)
+def test_a_file_that_is_no_recipe(tmp_path: Path, text: str, sentence: str):
+    (tmp_path / "a.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=sentence):
+        load(tmp_path / "a.yaml")
+
+
+def test_parse_override():
+    assert parse_override("a.b=[x, 1]") == (["a", "b"], ["x", 1])
+    assert parse_override("a=b=c") == (["a"], "b=c")
+
+
+def test_resources_and_names_leave_every_fingerprint_alone():
+    fast = ["resources.translator.actors=8", "resources.encoder.batch_size=1"]
+    fast += ["name=other", "corpus.mono=s3://b/mono", "encoder.model=other/name"]
+    for stage in STAGES:
+        assert load(None, fast).fingerprint(stage, INPUTS) == load().fingerprint(stage, INPUTS)
+
+
+@pytest.mark.parametrize(
+    ("override", "stages"),
+    [
+        ("encoder.layer=5", {"tokenize"}),
+        ("translator.temperature=0.7", {"produce"}),
+        ("select.delta=0.3", {"select"}),
+        ("select.guards.max_repetition=0.1", {"select"}),
+        ("preference.beta=0.2", {"train"}),
+        ("sft.lr=1e-3", {"sft"}),
+        ("evaluate.resamples=10", {"evaluate"}),
+        ("policy.variant=cot", {"sft", "produce", "select", "train", "evaluate"}),
+        ("translator.max_tokens=9", {"produce", "evaluate"}),
+    ],
+)
+def test_a_key_changes_the_stages_it_reaches_and_no_other(override: str, stages: set[str]):
+    changed = {stage for stage in STAGES if load(None, [override]).fingerprint(stage, INPUTS) != load().fingerprint(stage, INPUTS)}
+    assert changed == stages
+
+
+def test_inputs_count_and_none_may_be_forgotten():
+    recipe = load()
+    assert recipe.fingerprint("select", {"scored": "a"}) != recipe.fingerprint("select", {"scored": "b"})
+    assert len(recipe.fingerprint("select", {"scored": "a"})) == 16
+    with pytest.raises(RecipeError, match="the fingerprint of produce needs the digests of its inputs; got none for policy, vocoder.en"):
+        recipe.fingerprint("produce", {"units": "a"})
+    with pytest.raises(RecipeError, match="the stage is 'selct'"):
+        recipe.content("selct")
+
+
+def test_what_is_not_used_needs_no_digest():
+    assert "vocoder.fr" in load().inputs("produce")
+    assert load(None, ["scorer.metrics=[bleu]"]).inputs("produce") == ["units", "policy"]
+    assert "recognizer" in load(None, ["scorer.score_text=asr"]).inputs("produce")
+
+
+def test_every_stage_names_existing_keys():
+    for stage in STAGES:
+        assert load().content(stage)["stage"] == stage
+
+
+def test_paths_count_from_here_or_from_the_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    assert locate("s3://bucket/x") == "s3://bucket/x" and locate("package:whisper-base") == "package:whisper-base"
+    assert Path(locate("pyproject.toml")).is_absolute()
+    (tmp_path / "pyproject.toml").touch()
+    assert locate("pyproject.toml") == "pyproject.toml"
+    assert locate("openai/whisper-base") == "openai/whisper-base"
+
+
+def test_missing_files_are_told(tmp_path: Path):
+    recipe = load(None, [f"corpus.mono={tmp_path}/nothing", "corpus.test=s3://bucket/test", f"corpus.dev={tmp_path}"])
+    told = [sentence for sentence in recipe.missing_files() if sentence.startswith("corpus.") and "sft" not in sentence]
+    assert told == [f"corpus.mono is {tmp_path}/nothing, and nothing is there"]
+
+
+def test_a_recipe_cannot_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        load().seed = 3  # type: ignore[misc]

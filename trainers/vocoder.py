@@ -1,0 +1,309 @@
+"""Trains a unit vocoder for one language: spectral losses first, then against discriminators; runs on one CPU core or a GPU.
+
+    python -m trainers.vocoder --data units.parquet --out vocoder-fr --num-units 200 --minutes-spectral 15 --minutes-adversarial 20
+
+The generator learns from crops; the duration and the pitch predictor learn beside it from whole utterances. `out/checkpoint.pt` is
+replaced every few minutes and a killed run goes on from it; `out/` itself always is a voice that `CodeHiFiGAN.from_pretrained` reads
+(the moving average of the weights), with what made it in `training.json`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import json
+import logging
+import math
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from factory.models.unit_hifigan import CodeHiFiGAN, harmonic_source
+from trainers.discriminators import Discriminators, SpectralLoss, discriminator_loss, feature_loss, generator_loss
+from trainers.vocoder_data import Corpus, Crops, Lines
+
+log = logging.getLogger(__name__)
+PHASES = ("spectral", "adversarial")
+EMA = 0.995
+SPECTRAL_WEIGHT, FEATURE_WEIGHT = 3.0, 2.0  # of the losses beside the discriminators' verdict
+BETAS = (0.8, 0.99)
+
+
+def small_config(num_units: int) -> dict[str, Any]:
+    """Return the config.json of the voice that a CPU core trains in half an hour: RTF about 0.02 on one thread."""
+    return {
+        "num_embeddings": num_units,
+        "embedding_dim": 128,
+        "upsample_rates": [1, 5, 4, 4],
+        "upsample_kernel_sizes": [3, 11, 8, 8],
+        "upsample_initial_channel": 512,
+        "resblock_kernel_sizes": [[3], [3, 7], [3, 7], [3, 7]],
+        "resblock_dilation_sizes": [[1, 3, 5]] * 2,
+        "istft_n_fft": 16,
+        "istft_hop": 4,
+        "dur_predictor_params": {"encoder_embed_dim": 128, "var_pred_hidden_dim": 128, "var_pred_kernel_size": 3, "var_pred_dropout": 0.5},
+        "pitch_predictor_params": {"dim": 128},
+        "code_hop_size": 320,
+        "sampling_rate": 16_000,
+    }
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a phase lasts: `steps`, and at most `minutes` (0: that limit is not set)."""
+
+    steps: int = 0
+    minutes: float = 0.0
+
+    def spent(self, steps: int, seconds: float) -> float:
+        """Return the part of the budget that is used up, 0..1; a budget without limits is used up at once."""
+        parts = [steps / self.steps if self.steps else 0.0, seconds / 60 / self.minutes if self.minutes else 0.0]
+        return min(max(parts), 1.0) if self.steps or self.minutes else 1.0
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What shapes a training besides its data and the network."""
+
+    spectral: Budget = field(default_factory=lambda: Budget(minutes=15))
+    adversarial: Budget = field(default_factory=lambda: Budget(minutes=20))
+    batch: int = 8
+    crop: int = 48
+    lr: float = 1e-3
+    adversarial_lr: float = 4e-4
+    seed: int = 1
+    device: str = "cpu"
+    checkpoint_minutes: float = 2.0
+
+
+@dataclass
+class State:
+    """All that a checkpoint holds."""
+
+    voice: CodeHiFiGAN
+    average: CodeHiFiGAN
+    judges: Discriminators
+    optimizer: torch.optim.Optimizer
+    judges_optimizer: torch.optim.Optimizer
+    phase: int = 0
+    steps: list[int] = field(default_factory=lambda: [0, 0])
+    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    history: list[dict[str, float]] = field(default_factory=list)
+
+    _MODULES = ("voice", "average", "judges", "optimizer", "judges_optimizer")
+    _NUMBERS = ("phase", "steps", "seconds", "history")
+
+    @classmethod
+    def fresh(cls, config: dict[str, Any], settings: Settings) -> State:
+        """Return random weights of the seed."""
+        torch.manual_seed(settings.seed)
+        voice, judges = CodeHiFiGAN(config).to(settings.device), Discriminators().to(settings.device)
+        optimizers = [torch.optim.AdamW(part.parameters(), settings.lr, BETAS) for part in (voice, judges)]
+        return cls(voice, copy.deepcopy(voice).eval(), judges, *optimizers)
+
+    def save(self, path: Path) -> None:
+        """Replace the checkpoint; a kill meanwhile leaves the old one."""
+        part = path.with_suffix(".part")
+        state = {name: getattr(self, name).state_dict() for name in self._MODULES}
+        torch.save(state | {name: getattr(self, name) for name in self._NUMBERS} | {"config": self.voice.raw_config}, part)
+        os.replace(part, path)
+
+    def load(self, path: Path) -> None:
+        """Go on from a checkpoint; raises ValueError when it is of another network."""
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        if state["config"] != self.voice.raw_config:
+            raise ValueError(f"{path} is a checkpoint of another config.json: give another --out, or delete it")
+        for name in self._MODULES:
+            getattr(self, name).load_state_dict(state[name])
+        for name in self._NUMBERS:
+            setattr(self, name, state[name])
+
+
+class Trainer:
+    """Runs the two phases over a corpus that fits in memory."""
+
+    def __init__(self, corpus: Corpus, out: Path, config: dict[str, Any], settings: Settings) -> None:
+        self.settings, self.out, self.corpus = settings, out, corpus
+        self.state = State.fresh(config, settings)
+        if (out / "checkpoint.pt").is_file():
+            self.state.load(out / "checkpoint.pt")
+            log.info("resuming at steps %s", self.state.steps)
+        self.spectral_loss = SpectralLoss().to(settings.device)
+        self.sums: dict[str, float] = {}
+
+    def run(self) -> dict[str, Any]:
+        """Train what is left of both phases; return the contents of training.json."""
+        budgets = (self.settings.spectral, self.settings.adversarial)
+        for phase in range(self.state.phase, len(PHASES)):
+            if phase != self.state.phase:
+                self.state.phase = phase
+                self.state.voice.load_state_dict(self.state.average.state_dict())
+            self._run_phase(phase, budgets[phase])
+        return self.publish()
+
+    def _run_phase(self, phase: int, budget: Budget) -> None:
+        state, last, saved = self.state, time.monotonic(), time.monotonic()
+        while (spent := budget.spent(state.steps[phase], state.seconds[phase])) < 1:
+            self.step(phase, spent)
+            state.steps[phase] += 1
+            now = time.monotonic()
+            state.seconds[phase], last = state.seconds[phase] + now - last, now
+            if state.steps[phase] % 50 == 0:
+                self._log(phase)
+            if now - saved > 60 * self.settings.checkpoint_minutes:
+                self.publish()
+                saved = now
+
+    def step(self, phase: int, spent: float) -> None:
+        """One step of each optimizer; `spent` is the part of the phase that is over."""
+        state, settings = self.state, self.settings
+        state.voice.train()
+        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + sum(state.steps))
+        peak = (settings.lr, settings.adversarial_lr)[phase]
+        rate = peak * (0.5 + 0.5 * math.cos(math.pi * spent)) + 1e-5
+        rate *= min(1.0, (state.steps[phase] + 1) / 50)
+        for group in (*state.optimizer.param_groups, *state.judges_optimizer.param_groups):
+            group["lr"] = rate
+        crops = self.corpus.crops(settings.batch, settings.crop, generator).to(settings.device)
+        fake = self._speak(crops, generator)
+        if phase == 1:
+            self._judge(crops.wave, fake)
+        losses = self._losses(crops.wave, fake, phase) | self._predictor_losses(self.corpus.lines(settings.batch, generator).to(settings.device))
+        _descend(sum(losses.values()), state.voice, state.optimizer)  # type: ignore[arg-type]
+        for name, loss in losses.items():
+            self._note(name, loss)
+        self._average()
+
+    def _speak(self, crops: Crops, generator: torch.Generator) -> Tensor:
+        """Speak the crops at their true pitch."""
+        source, config = None, self.state.voice.config
+        if self.state.voice.pitch_predictor is not None:
+            seed = int(torch.randint(2**31, (), generator=generator))
+            source = harmonic_source(crops.log_f0, crops.voiced, config.code_hop_size, config.sampling_rate, seed)
+        with self._autocast():
+            return self.state.voice(crops.units, source).float()
+
+    def _judge(self, real: Tensor, fake: Tensor) -> None:
+        """One step of the discriminators."""
+        with self._autocast():
+            loss = discriminator_loss(self.state.judges(real), self.state.judges(fake.detach()))
+        _descend(loss, self.state.judges, self.state.judges_optimizer)
+        self._note("discriminator", loss)
+
+    def _losses(self, real: Tensor, fake: Tensor, phase: int) -> dict[str, Tensor]:
+        spectral = self.spectral_loss(fake, real)
+        if phase == 0:
+            return {"spectral": spectral}
+        self.state.judges.requires_grad_(False)
+        with self._autocast():
+            with torch.no_grad():
+                true = self.state.judges(real)
+            made = self.state.judges(fake)
+        self.state.judges.requires_grad_(True)
+        return {
+            "spectral": SPECTRAL_WEIGHT * spectral,
+            "features": FEATURE_WEIGHT * feature_loss(true, made),
+            "verdict": generator_loss(made),
+        }
+
+    def _predictor_losses(self, lines: Lines) -> dict[str, Tensor]:
+        """Whole utterances: squared error of log(d + 1), of log pitch where voiced, and the voicing's cross entropy."""
+        voice = self.state.voice
+        spoken = lines.durations > 0
+        log_durations = voice.dur_predictor(voice.dict(lines.units).detach() * spoken[:, :, None], spoken[:, :, None].float())
+        losses = {"duration": F.mse_loss(log_durations[spoken], torch.log(lines.durations[spoken] + 1.0))}
+        if voice.pitch_predictor is not None:
+            log_f0, voicing = voice.pitch_predictor(lines.frames, lines.inside[:, :, None].float()).unbind(2)
+            voiced = lines.voiced & lines.inside
+            losses["pitch"] = 5 * F.mse_loss(log_f0[voiced], lines.log_f0[voiced])
+            losses["voicing"] = F.binary_cross_entropy_with_logits(voicing[lines.inside], lines.voiced[lines.inside].float())
+        return losses
+
+    def _average(self) -> None:
+        """Follow the weights: an exponential moving average, shorter in the first steps."""
+        keep = min(EMA, (1 + sum(self.state.steps)) / (10 + sum(self.state.steps)))
+        with torch.no_grad():
+            old, new = list(self.state.average.parameters()), list(self.state.voice.parameters())
+            torch._foreach_lerp_(old, new, 1 - keep)
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.settings.device.split(":")[0], torch.bfloat16)
+
+    def _note(self, name: str, loss: Tensor) -> None:
+        self.sums[name] = self.sums.get(name, 0.0) + float(loss.detach())
+
+    def _log(self, phase: int) -> None:
+        """Keep the mean losses of the last 50 steps."""
+        means = {name: round(total / 50, 4) for name, total in self.sums.items()}
+        seconds = round(self.state.seconds[phase], 1)
+        self.state.history.append({"phase": phase, "step": self.state.steps[phase], "seconds": seconds, **means})
+        log.info("%s step %d, %.0f s: %s", PHASES[phase], self.state.steps[phase], seconds, means)
+        self.sums.clear()
+
+    def publish(self) -> dict[str, Any]:
+        """Write checkpoint, voice and training.json; return the latter's contents."""
+        self.state.save(self.out / "checkpoint.pt")
+        self.state.average.save_pretrained(self.out)
+        told = {
+            "settings": asdict(self.settings),
+            "data": self.corpus.summary(),
+            "steps": dict(zip(PHASES, self.state.steps, strict=True)),
+            "seconds": dict(zip(PHASES, self.state.seconds, strict=True)),
+            "losses": self.state.history,
+        }
+        (self.out / "training.json").write_text(json.dumps(told, indent=1) + "\n")
+        return told
+
+
+def _descend(loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    nn.utils.clip_grad_norm_(module.parameters(), 5.0)
+    optimizer.step()
+
+
+def train(
+    data: str | Path, out: str | Path, *, config: dict[str, Any], settings: Settings | None = None, lang: str | None = None
+) -> dict[str, Any]:
+    """Train a voice on the rows of `data` (Parquet file or folder: utt_id, lang, units, durations, audio; only `lang`'s if given).
+
+    Returns the contents of `out/training.json`. Resumes from `out/checkpoint.pt`; raises ValueError for one of another network, and
+    for data without a usable row.
+    """
+    settings = settings or Settings()
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    corpus = Corpus.read(Path(data), config["code_hop_size"], config["sampling_rate"], settings.crop, lang)
+    return Trainer(corpus, folder, config, settings).run()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m trainers.vocoder", description="Train a unit vocoder for one language.")
+    parser.add_argument("--data", required=True, help="Parquet file or folder: utt_id, lang, units, durations, audio")
+    parser.add_argument("--out", required=True, help="the voice's folder; a killed run goes on where it stopped")
+    parser.add_argument("--lang", help="use only the rows of this language")
+    parser.add_argument("--num-units", type=int, default=200, help="size of the codebook")
+    for phase, minutes in zip(PHASES, (15.0, 20.0), strict=True):
+        parser.add_argument(f"--minutes-{phase}", type=float, default=minutes, help="limit in minutes; 0: none")
+        parser.add_argument(f"--steps-{phase}", type=int, default=0, help="limit in steps; 0: none")
+    for name, default in (("batch", Settings.batch), ("crop", Settings.crop), ("seed", Settings.seed), ("threads", 1)):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--device", default="cpu")
+    args = parser.parse_args(arguments)
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    torch.set_num_threads(args.threads)
+    budgets = (Budget(args.steps_spectral, args.minutes_spectral), Budget(args.steps_adversarial, args.minutes_adversarial))
+    settings = Settings(*budgets, args.batch, args.crop, seed=args.seed, device=args.device)
+    train(args.data, args.out, config=small_config(args.num_units), settings=settings, lang=args.lang)
+
+
+if __name__ == "__main__":
+    main()
