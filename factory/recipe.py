@@ -29,8 +29,8 @@ class Corpus:
 
     mono: str = "assets/phrasebook/mono"  # UTTERANCE rows: untranslated speech of every language, what pairs are made of
     test: str = "assets/phrasebook/test"  # UTTERANCE rows with text: what a round is evaluated on
-    dev: str = "assets/phrasebook/dev"  # UTTERANCE rows with text: for choices made while training
-    sft: str = "assets/phrasebook/sft"  # UNITS rows: aligned pairs, one sentence number a pair, for the round-0 policy
+    paired: str = "assets/phrasebook/paired.parquet"  # PAIRED rows: what round 0 trains on
+    dev: str = "assets/phrasebook/dev.parquet"  # PAIRED rows: the held-out loss of round 0
     limit: int | None = None  # at most so many utterances of `mono` a direction and round; null: all
 
 
@@ -41,7 +41,7 @@ class Encoder:
     kind: Literal["whisper", "hubert"] = "whisper"  # which family of network `model` is
     model: str = "package:whisper-base"  # weights: package:NAME, a folder, or a name on the hub
     layer: int = 4  # hidden states after so many layers
-    codebook: str = "assets/phrasebook/codebook.npz"  # k-means centroids; bound to (model, layer)
+    codebook: str = "assets/phrasebook/codebook.safetensors"  # k-means centroids; bound to (model, layer)
     min_s: float = 0.1  # seconds; shorter utterances are skipped as too_short
     max_s: float = 30.0  # seconds; longer ones are skipped as too_long
 
@@ -61,6 +61,7 @@ class Policy:
 
     start: str | None = None  # folder or hub name of the round-0 policy; null: the shipped one
     variant: Variant = Variant.COM  # what it is asked for: vanilla, asr, s2t, com or cot
+    tasks: dict[str, float] = field(default_factory=lambda: {"com": 1.0, "asr": 0.5})  # variant: share (0..1) of the pairs, in round 0
     hidden: int = 256  # width
     layers: int = 6
     heads: int = 4
@@ -166,6 +167,11 @@ class Recipe:
         object.__setattr__(self, "preference", {"loss": "dpo", **self.preference})
         _check(self)
 
+    @property
+    def listens(self) -> bool:
+        """Whether the ways back must be spoken: for MCD, or for the recognizer."""
+        return self.scorer.score_text == "asr" or "mcd" in self.scorer.metrics
+
     def content(self, stage: str, inputs: dict[str, str] | None = None) -> dict[str, Any]:
         """Return only what changes the rows (or weights) that `stage` writes: no pools, no names, no places.
 
@@ -204,7 +210,7 @@ class Recipe:
 
     def missing_files(self) -> list[str]:
         """Name the local paths of this recipe that do not exist, each in a sentence; names of weights and URIs are not looked up."""
-        named = {f"corpus.{key}": getattr(self.corpus, key) for key in ("mono", "test", "dev", "sft")}
+        named = {f"corpus.{key}": getattr(self.corpus, key) for key in ("mono", "test", "paired", "dev")}
         named |= {"encoder.codebook": self.encoder.codebook} | {f"vocoder.{lang}": path for lang, path in self.vocoder.items()}
         local = {key: path for key, path in named.items() if "://" not in path and not path.startswith("package:")}
         return [f"{key} is {path}, and nothing is there" for key, path in local.items() if not Path(locate(path)).exists()]
@@ -212,7 +218,7 @@ class Recipe:
 
 STAGES: dict[str, tuple[str, ...]] = {
     "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
-    "sft": ("seed", "languages", "policy.hidden", "policy.layers", "policy.heads", "policy.max_length", "policy.variant", "sft"),
+    "sft": ("seed", "languages", "policy.hidden", "policy.layers", "policy.heads", "policy.max_length", "policy.tasks", "sft"),
     "produce": (
         *("seed", "languages", "corpus.limit", "policy.variant", "translator", "scorer"),
         *("recognizer.compute_type", "recognizer.beam_size"),

@@ -49,13 +49,17 @@ class Run:
         """Return where round `number` publishes its policy."""
         return f"{self.place(number)}/policy"
 
+    def has_policy(self, number: int) -> bool:
+        """Whether the round has published its policy."""
+        return exists(f"{self.made_policy(number)}/config.json")
+
     def policy(self, number: int, recipe: Recipe) -> str:
         """Return the policy of round `number`; for round 0 the recipe's ready-made one where the run has none of its own.
 
         Raises MissingRound with the command that makes it.
         """
         made = self.made_policy(number)
-        if exists(f"{made}/config.json"):
+        if self.has_policy(number):
             return made
         if number == 0 and recipe.policy.start:
             return locate(recipe.policy.start)
@@ -121,31 +125,8 @@ def measure(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
         toplines(run.units("test"), recipe, run.toplines, clock)
     for judged in range(max(0, number - 1), number + 1):
         with clock.stage("evaluate"):
-            evaluate(run.units("test"), run.policy(judged, recipe), recipe, run.dataset(judged, "evaluation"), clock, f"evaluate round {judged}")
-
-
-def plan(run: Run, number: int, recipe: Recipe) -> str:
-    """Return what `run_round` would do, a line a stage: what is done, how many rows, which actors."""
-    from factory.corpus import corpus_size
-
-    lines = [f"round {number} of {run.uri} (recipe {recipe.name}, directions {', '.join(directions(recipe))})"]
-    if number > 0:
-        lines.append(f"policy: {run.policy(number - 1, recipe)}")
-    stages = [("tokenize mono", run.units("mono"), "encoder"), ("produce", run.dataset(number, "scored"), "translator, vocoder, scorer")]
-    stages += [("select", run.dataset(number, "pairs"), ""), ("train", None, "trainer")] if number else []
-    stages += [("tokenize test", run.units("test"), "encoder"), ("toplines", run.toplines, "recognizer")]
-    stages += [("evaluate", run.dataset(number, "evaluation"), "translator, recognizer")]
-    sizes = {"tokenize mono": corpus_size(locate(recipe.corpus.mono)), "tokenize test": corpus_size(locate(recipe.corpus.test))}
-    for name, dataset, actors in stages if number else [("sequences", run.dataset(0, "sequences"), ""), ("train", None, "trainer"), *stages[2:]]:
-        done = exists(f"{run.made_policy(number)}/config.json") if dataset is None else dataset.is_finished()
-        rows = f", {sizes[name]} rows" if name in sizes else ""
-        lines.append(f"  {'done' if done else 'to do':5}  {name}{rows}" + "".join(f"; {_pool(recipe, actor)}" for actor in actors.split(", ") if actor))
-    return "\n".join(lines)
-
-
-def _pool(recipe: Recipe, actor: str) -> str:
-    pool = getattr(recipe.resources, actor)
-    return f"{pool.actors} {actor} ({pool.num_cpus:g} CPU, {pool.num_gpus:g} GPU each, batches of {pool.batch_size})"
+            policy, out = run.policy(judged, recipe), run.dataset(judged, "evaluation")
+            evaluate(run.units("test"), policy, recipe, out, clock, f"evaluate round {judged}")
 
 
 def directions(recipe: Recipe) -> list[str]:

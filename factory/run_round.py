@@ -21,7 +21,7 @@ if sys.path and Path(sys.path[0] or ".").resolve() == ROOT / "factory":
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="run_round.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--round", type=int, required=True, metavar="N", help="0: supervised training; N: one preference round on N-1's policy")
+    parser.add_argument("--round", type=int, required=True, metavar="N", help="0: supervised training; N: a preference round")
     parser.add_argument("--recipe", default="recipes/phrasebook.yaml", help="the experiment (default: %(default)s)")
     parser.add_argument("--run", metavar="URI", help="folder or object-store prefix of the run (default: runs/<the recipe's name>)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
@@ -38,12 +38,12 @@ def main(argv: list[str] | None = None) -> int:
         recipe = load(asked.recipe, asked.set)
         if asked.round < 0:
             raise RecipeError(f"--round must be 0 or more, got {asked.round}")
+        from factory.plan import describe
         from factory.rounds import Run, run_round
-        from factory.rounds import plan as plan_of
 
         run = Run(asked.run or f"runs/{recipe.name}")
         if asked.dry_run:
-            print(plan_of(run, asked.round, recipe))
+            print(describe(run, asked.round, recipe))
         else:
             run_round(run, asked.round, recipe)
     except (ValueError, FileNotFoundError, RuntimeError) as error:

@@ -112,7 +112,8 @@ def test_resources_and_names_leave_every_fingerprint_alone():
         ("preference.beta=0.2", {"train"}),
         ("sft.lr=1e-3", {"sft"}),
         ("evaluate.resamples=10", {"evaluate"}),
-        ("policy.variant=cot", {"sft", "produce", "select", "train", "evaluate"}),
+        ("policy.variant=cot", {"produce", "select", "train", "evaluate"}),
+        ("policy.tasks.s2t=0.5", {"sft"}),
         ("translator.max_tokens=9", {"produce", "evaluate"}),
     ],
 )
@@ -153,7 +154,7 @@ def test_paths_count_from_here_or_from_the_repository(tmp_path: Path, monkeypatc
 
 def test_missing_files_are_told(tmp_path: Path):
     recipe = load(None, [f"corpus.mono={tmp_path}/nothing", "corpus.test=s3://bucket/test", f"corpus.dev={tmp_path}"])
-    told = [sentence for sentence in recipe.missing_files() if sentence.startswith("corpus.") and "sft" not in sentence]
+    told = [sentence for sentence in recipe.missing_files() if sentence.startswith("corpus.") and "paired" not in sentence]
     assert told == [f"corpus.mono is {tmp_path}/nothing, and nothing is there"]
 
 

@@ -87,10 +87,10 @@ class Discriminators(nn.Module):
     def __init__(self, periods: Sequence[int] = (2, 3, 5, 7, 11), width: int = 16) -> None:
         super().__init__()
         self.periods = periods
-        folded = (1, width, 4 * width, 8 * width, 8 * width)
+        folded = (1, width, 2 * width, 4 * width, 4 * width)
         self.by_period = nn.ModuleList(_Convolutions(folded, (5, 1), ((3, 1), (3, 1), (3, 1), (1, 1))) for _ in periods)
         flat = (1, width, width, width, width)
-        self.by_resolution = nn.ModuleList(_Convolutions(flat, (3, 9), ((1, 2), (1, 2), (1, 2), (1, 1))) for _ in RESOLUTIONS)
+        self.by_resolution = nn.ModuleList(_Convolutions(flat, (3, 9), ((1, 2), (1, 2), (2, 2), (1, 1))) for _ in RESOLUTIONS)
 
     def forward(self, wave: Tensor) -> Judged:
         """[B, samples] -> the verdicts and features of every sub-discriminator."""

@@ -10,14 +10,12 @@ replaced every few minutes and a killed run goes on from it; `out/` itself alway
 from __future__ import annotations
 
 import argparse
-import copy
 import json
 import logging
 import math
-import os
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,105 +23,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from factory.models.unit_hifigan import CodeHiFiGAN, harmonic_source
-from trainers.discriminators import Discriminators, SpectralLoss, discriminator_loss, feature_loss, generator_loss
+from factory.models.hifigan_layers import harmonic_source
+from trainers.discriminators import SpectralLoss, discriminator_loss, feature_loss, generator_loss
 from trainers.vocoder_data import Corpus, Crops, Lines
+from trainers.vocoder_state import PHASES, Budget, Settings, State, small_config
 
 log = logging.getLogger(__name__)
-PHASES = ("spectral", "adversarial")
 EMA = 0.995
 SPECTRAL_WEIGHT, FEATURE_WEIGHT = 3.0, 2.0  # of the losses beside the discriminators' verdict
-BETAS = (0.8, 0.99)
-
-
-def small_config(num_units: int) -> dict[str, Any]:
-    """Return the config.json of the voice that a CPU core trains in half an hour: RTF about 0.02 on one thread."""
-    return {
-        "num_embeddings": num_units,
-        "embedding_dim": 128,
-        "upsample_rates": [1, 5, 4, 4],
-        "upsample_kernel_sizes": [3, 11, 8, 8],
-        "upsample_initial_channel": 512,
-        "resblock_kernel_sizes": [[3], [3, 7], [3, 7], [3, 7]],
-        "resblock_dilation_sizes": [[1, 3, 5]] * 2,
-        "istft_n_fft": 16,
-        "istft_hop": 4,
-        "dur_predictor_params": {"encoder_embed_dim": 128, "var_pred_hidden_dim": 128, "var_pred_kernel_size": 3, "var_pred_dropout": 0.5},
-        "pitch_predictor_params": {"dim": 128},
-        "code_hop_size": 320,
-        "sampling_rate": 16_000,
-    }
-
-
-@dataclass(frozen=True)
-class Budget:
-    """How long a phase lasts: `steps`, and at most `minutes` (0: that limit is not set)."""
-
-    steps: int = 0
-    minutes: float = 0.0
-
-    def spent(self, steps: int, seconds: float) -> float:
-        """Return the part of the budget that is used up, 0..1; a budget without limits is used up at once."""
-        parts = [steps / self.steps if self.steps else 0.0, seconds / 60 / self.minutes if self.minutes else 0.0]
-        return min(max(parts), 1.0) if self.steps or self.minutes else 1.0
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What shapes a training besides its data and the network."""
-
-    spectral: Budget = field(default_factory=lambda: Budget(minutes=15))
-    adversarial: Budget = field(default_factory=lambda: Budget(minutes=20))
-    batch: int = 8
-    crop: int = 48
-    lr: float = 1e-3
-    adversarial_lr: float = 4e-4
-    seed: int = 1
-    device: str = "cpu"
-    checkpoint_minutes: float = 2.0
-
-
-@dataclass
-class State:
-    """All that a checkpoint holds."""
-
-    voice: CodeHiFiGAN
-    average: CodeHiFiGAN
-    judges: Discriminators
-    optimizer: torch.optim.Optimizer
-    judges_optimizer: torch.optim.Optimizer
-    phase: int = 0
-    steps: list[int] = field(default_factory=lambda: [0, 0])
-    seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    history: list[dict[str, float]] = field(default_factory=list)
-
-    _MODULES = ("voice", "average", "judges", "optimizer", "judges_optimizer")
-    _NUMBERS = ("phase", "steps", "seconds", "history")
-
-    @classmethod
-    def fresh(cls, config: dict[str, Any], settings: Settings) -> State:
-        """Return random weights of the seed."""
-        torch.manual_seed(settings.seed)
-        voice, judges = CodeHiFiGAN(config).to(settings.device), Discriminators().to(settings.device)
-        optimizers = [torch.optim.AdamW(part.parameters(), settings.lr, BETAS) for part in (voice, judges)]
-        return cls(voice, copy.deepcopy(voice).eval(), judges, *optimizers)
-
-    def save(self, path: Path) -> None:
-        """Replace the checkpoint; a kill meanwhile leaves the old one."""
-        part = path.with_suffix(".part")
-        state = {name: getattr(self, name).state_dict() for name in self._MODULES}
-        torch.save(state | {name: getattr(self, name) for name in self._NUMBERS} | {"config": self.voice.raw_config}, part)
-        os.replace(part, path)
-
-    def load(self, path: Path) -> None:
-        """Go on from a checkpoint; raises ValueError when it is of another network."""
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["config"] != self.voice.raw_config:
-            raise ValueError(f"{path} is a checkpoint of another config.json: give another --out, or delete it")
-        for name in self._MODULES:
-            getattr(self, name).load_state_dict(state[name])
-        for name in self._NUMBERS:
-            setattr(self, name, state[name])
 
 
 class Trainer:
@@ -136,7 +43,7 @@ class Trainer:
             self.state.load(out / "checkpoint.pt")
             log.info("resuming at steps %s", self.state.steps)
         self.spectral_loss = SpectralLoss().to(settings.device)
-        self.sums: dict[str, float] = {}
+        self.recent: dict[str, list[float]] = {}
 
     def run(self) -> dict[str, Any]:
         """Train what is left of both phases; return the contents of training.json."""
@@ -165,7 +72,7 @@ class Trainer:
         """One step of each optimizer; `spent` is the part of the phase that is over."""
         state, settings = self.state, self.settings
         state.voice.train()
-        generator = torch.Generator().manual_seed(settings.seed * 1_000_003 + sum(state.steps))
+        generator = torch.manual_seed(settings.seed * 1_000_003 + sum(state.steps))  # a resumed run draws what an unbroken one does
         peak = (settings.lr, settings.adversarial_lr)[phase]
         rate = peak * (0.5 + 0.5 * math.cos(math.pi * spent)) + 1e-5
         rate *= min(1.0, (state.steps[phase] + 1) / 50)
@@ -173,10 +80,11 @@ class Trainer:
             group["lr"] = rate
         crops = self.corpus.crops(settings.batch, settings.crop, generator).to(settings.device)
         fake = self._speak(crops, generator)
+        losses = {"spectral": self.spectral_loss(fake, crops.wave)}
         if phase == 1:
-            self._judge(crops.wave, fake)
-        losses = self._losses(crops.wave, fake, phase) | self._predictor_losses(self.corpus.lines(settings.batch, generator).to(settings.device))
-        _descend(sum(losses.values()), state.voice, state.optimizer)  # type: ignore[arg-type]
+            losses = {"spectral": SPECTRAL_WEIGHT * losses["spectral"]} | self._judged(crops.wave, fake, generator)
+        losses |= self._predictor_losses(self.corpus.lines(max(settings.batch // 2, 1), generator).to(settings.device))
+        _descend(sum(losses.values()), state.voice, state.optimizer)
         for name, loss in losses.items():
             self._note(name, loss)
         self._average()
@@ -190,28 +98,21 @@ class Trainer:
         with self._autocast():
             return self.state.voice(crops.units, source).float()
 
-    def _judge(self, real: Tensor, fake: Tensor) -> None:
-        """One step of the discriminators."""
+    def _judged(self, real: Tensor, fake: Tensor, generator: torch.Generator) -> dict[str, Tensor]:
+        """One step of the discriminators; return the generator's losses before them. They judge a random half of every crop."""
+        judges, half = self.state.judges, real.shape[1] // 2
+        start = int(torch.randint(real.shape[1] - half + 1, (), generator=generator))
+        real, fake = real[:, start : start + half], fake[:, start : start + half]
         with self._autocast():
-            loss = discriminator_loss(self.state.judges(real), self.state.judges(fake.detach()))
-        _descend(loss, self.state.judges, self.state.judges_optimizer)
+            true = judges(real)
+            loss = discriminator_loss(true, judges(fake.detach()))
+        _descend(loss, judges, self.state.judges_optimizer)
         self._note("discriminator", loss)
-
-    def _losses(self, real: Tensor, fake: Tensor, phase: int) -> dict[str, Tensor]:
-        spectral = self.spectral_loss(fake, real)
-        if phase == 0:
-            return {"spectral": spectral}
-        self.state.judges.requires_grad_(False)
+        judges.requires_grad_(False)
         with self._autocast():
-            with torch.no_grad():
-                true = self.state.judges(real)
-            made = self.state.judges(fake)
-        self.state.judges.requires_grad_(True)
-        return {
-            "spectral": SPECTRAL_WEIGHT * spectral,
-            "features": FEATURE_WEIGHT * feature_loss(true, made),
-            "verdict": generator_loss(made),
-        }
+            made = judges(fake)
+        judges.requires_grad_(True)
+        return {"features": FEATURE_WEIGHT * feature_loss(true, made), "verdict": generator_loss(made)}
 
     def _predictor_losses(self, lines: Lines) -> dict[str, Tensor]:
         """Whole utterances: squared error of log(d + 1), of log pitch where voiced, and the voicing's cross entropy."""
@@ -230,22 +131,22 @@ class Trainer:
         """Follow the weights: an exponential moving average, shorter in the first steps."""
         keep = min(EMA, (1 + sum(self.state.steps)) / (10 + sum(self.state.steps)))
         with torch.no_grad():
-            old, new = list(self.state.average.parameters()), list(self.state.voice.parameters())
-            torch._foreach_lerp_(old, new, 1 - keep)
+            for old, new in zip(self.state.average.parameters(), self.state.voice.parameters(), strict=True):
+                old.lerp_(new, 1 - keep)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.settings.device.split(":")[0], torch.bfloat16)
 
     def _note(self, name: str, loss: Tensor) -> None:
-        self.sums[name] = self.sums.get(name, 0.0) + float(loss.detach())
+        self.recent.setdefault(name, []).append(float(loss.detach()))
 
     def _log(self, phase: int) -> None:
         """Keep the mean losses of the last 50 steps."""
-        means = {name: round(total / 50, 4) for name, total in self.sums.items()}
+        means = {name: round(sum(losses) / len(losses), 4) for name, losses in self.recent.items()}
         seconds = round(self.state.seconds[phase], 1)
         self.state.history.append({"phase": phase, "step": self.state.steps[phase], "seconds": seconds, **means})
         log.info("%s step %d, %.0f s: %s", PHASES[phase], self.state.steps[phase], seconds, means)
-        self.sums.clear()
+        self.recent.clear()
 
     def publish(self) -> dict[str, Any]:
         """Write checkpoint, voice and training.json; return the latter's contents."""

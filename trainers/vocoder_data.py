@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from factory.audio import read
-from factory.models.unit_hifigan import REFERENCE_HZ
+from factory.models.hifigan_layers import REFERENCE_HZ
 from trainers.pitch import track
 
 log = logging.getLogger(__name__)
@@ -121,4 +121,5 @@ def prepare(row: dict[str, Any], hop: int, rate: int) -> Utterance:
     heard = np.asarray(read(row["audio"])[0], np.float32)[: len(wave)]
     wave[: len(heard)] = heard
     f0, voiced = track(torch.from_numpy(wave), len(frames), hop, rate)
-    return Utterance(torch.from_numpy(wave), frames, torch.from_numpy(np.log(f0 / REFERENCE_HZ)), torch.from_numpy(voiced), units, durations)
+    log_f0 = torch.from_numpy(np.log(f0 / REFERENCE_HZ))
+    return Utterance(torch.from_numpy(wave), frames, log_f0, torch.from_numpy(voiced), units, durations)

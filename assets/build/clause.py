@@ -2,12 +2,11 @@
 
 import math
 import random
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from .words import Pair, english, french
 
-PER_CLAUSE = 600  # sentences kept of one clause, so that a clause of many slots does not drown the others
+PER_CLAUSE = 300  # sentences kept of one clause, so that a clause of many slots does not drown the others
 WORDS = range(4, 13)  # the length of a sentence, in either language
 
 
@@ -27,12 +26,12 @@ class Clause(NamedTuple):
     mark: str
     slots: dict[str, list[Pair]]
 
-    def sentences(self) -> Iterator[Sentence]:
-        """Up to PER_CLAUSE sentences, drawn uniformly from all fillings and the same on every machine."""
+    def sentences(self) -> list[Sentence]:
+        """Up to PER_CLAUSE sentences, distinct, drawn from all fillings, the same on every machine."""
         total = math.prod(len(words) for words in self.slots.values())
-        chosen = random.Random(self.en).sample(range(total), min(total, 4 * PER_CLAUSE))
-        fitting = (sentence for number in chosen if (sentence := self._fill(number)))
-        yield from (sentence for sentence, _ in zip(fitting, range(PER_CLAUSE)))
+        chosen = random.Random(self.en).sample(range(total), min(total, 2 * PER_CLAUSE))
+        fitting = dict.fromkeys(sentence for number in chosen if (sentence := self._fill(number)))
+        return list(fitting)[:PER_CLAUSE]
 
     def _fill(self, number: int) -> Sentence | None:
         """The filling of that number; None if it repeats a word choice or has the wrong length."""

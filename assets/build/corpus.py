@@ -47,21 +47,23 @@ class Recording(NamedTuple):
     speakers: tuple[str, ...]
 
 
-MIXED = ("heart", "heart", "joe", "heart", "heart", "joe", "heart", "heart", "joe", "heart")
+MIXED = ("heart", "heart", "joe", "heart", "heart", "heart", "heart", "joe", "heart", "heart")
 RECORDINGS = (
-    Recording("dev", "fr", 0, 200, ("siwis",)),
-    Recording("dev", "en", 0, 200, ("heart",)),
-    Recording("dev", "en", 0, 200, ("joe",)),
+    Recording("dev", "fr", 0, 100, ("siwis",)),
+    Recording("dev", "en", 0, 100, ("heart",)),
+    Recording("dev", "en", 0, 100, ("joe",)),
     Recording("sft", "en", 0, 2_400, ("heart",)),
-    Recording("sft", "en", 0, 2_400, ("joe",)),
-    Recording("mono_en", "en", 0, 4_000, MIXED),
-    Recording("test", "en", 0, 1_000, MIXED),
-    Recording("sft", "fr", 0, 2_400, ("siwis",)),
-    Recording("test", "fr", 0, 500, ("siwis",)),
+    Recording("sft", "en", 0, 600, ("joe",)),
+    Recording("sft", "fr", 0, 800, ("siwis",)),
     Recording("dev", "fr", 0, 100, ("dora",)),
-    Recording("mono_fr", "fr", 0, 1_000, ("siwis",)),
-    Recording("test", "fr", 500, 1_000, ("siwis",)),
-    Recording("mono_fr", "fr", 1_000, 4_000, ("siwis",)),
+    Recording("sft", "fr", 800, 1_600, ("siwis",)),
+    Recording("test", "en", 0, 1_000, MIXED),
+    Recording("mono_en", "en", 0, 2_000, MIXED),
+    Recording("test", "fr", 0, 300, ("siwis",)),
+    Recording("mono_fr", "fr", 0, 600, ("siwis",)),
+    Recording("sft", "fr", 1_600, 2_400, ("siwis",)),
+    Recording("test", "fr", 300, 1_000, ("siwis",)),
+    Recording("mono_fr", "fr", 600, 4_000, ("siwis",)),
 )
 """In the order in which they are needed: what trains comes first."""
 

@@ -2,10 +2,36 @@
 
 from .clause import clause
 from .lexicon import (
-    BELONGINGS, COLORS, DISHES, DOCTORS, DRINKS, LANGUAGES, MOODS, PLACE_STATES, PLACES, SIGHTS, SIZES, STAPLES,
+    BELONGINGS,
+    COLORS,
+    DISHES,
+    DOCTORS,
+    DRINKS,
+    EATEN,
+    LANGUAGES,
+    MOODS,
+    PLACE_STATES,
+    PLACES,
+    SIGHTS,
+    SIZES,
 )
 from .people import (
-    AGO, AT_TIMES, CITIES, COUNTRIES, GROUPS, I, NEAR, NUMBERS, OFTEN, OTHERS, PEOPLE, RELATIVES, SEASONS, SOON, WE, YOU,
+    AGO,
+    AT_TIMES,
+    CITIES,
+    COUNTRIES,
+    ME,
+    MONTHS,
+    NEAR,
+    NUMBERS,
+    OFTEN,
+    OTHERS,
+    PEOPLE,
+    RELATIVES,
+    SEASONS,
+    SOON,
+    WE,
+    YOU,
 )
 from .verbs import DRINK, EAT, EATING, GO, LIVING, MOVING, PASTIMES, SIGHTSEEING, SPEAK, TRADES
 from .words import described, phrases
@@ -16,9 +42,7 @@ appeler un taxi = call a taxi
 attendre devant la porte = wait in front of the door
 fermer la fenêtre = close the window
 ouvrir la porte = open the door
-aider mon frère = help my brother
-prendre une photo = take a photo
-répéter la question = repeat the question
+prendre des photos = take photos
 montrer le plan = show the map
 """)
 WHEN_ASKED = phrases("""
@@ -28,22 +52,11 @@ demain = tomorrow
 demain matin = tomorrow morning
 s'il vous plaît = please
 """)
-GIFTS = phrases("""
-votre aide = your help
-le cadeau = the gift
-les fleurs = the flowers
-cette belle photo = this beautiful photo
-le dîner = the dinner
-la visite = the visit
-votre longue lettre = your long letter
-""")
 PERMITTED = phrases("""
 attendre = wait
 manger = eat
 laisser ma valise = leave my suitcase
-garer la voiture = park the car
 prendre des photos = take photos
-jouer de la guitare = play the guitar
 """)
 MEANWHILE = phrases("""
 quand il a commencé à pleuvoir = when it started to rain
@@ -52,12 +65,6 @@ quand vous avez appelé = when you called
 quand le téléphone a sonné = when the phone rang
 quand le magasin a fermé = when the store closed
 """)
-ONCE = phrases("""
-petit = little
-jeune = young
-étudiant = a student
-malade = sick
-""")
 BY = phrases("""
 à pied = on foot
 en bus = by bus
@@ -65,10 +72,9 @@ en voiture = by car
 """)
 THINGS = described(BELONGINGS, SIZES[:2] + SIZES[3:] + COLORS)
 SPLENDORS = described(SIGHTS, SIZES)
-EATEN = STAPLES[:8]
 QUALITIES = [state for state in PLACE_STATES if state.en not in ("open", "closed")]
-WITH_OTHERS = [act for act in PASTIMES if act.en.base not in ("dance", "call")]
-ASKED = [YOU, *OTHERS]
+ASKED = [YOU, *OTHERS]  # "you" is a subject of questions alone
+REMEMBERED = [ME, ME, ME, *RELATIVES]
 
 PAST = [
     clause("{who} {who.a} {do.done:m} {sight.le} {ago}.",
@@ -105,23 +111,26 @@ PLANS = [
     clause("quand est-ce que {who} {who.va} {do} {sight.le}?",
            "when {who.be} {who} going to {do} the {sight}?", who=ASKED, do=SIGHTSEEING, sight=SIGHTS),
     clause("pourquoi est-ce que {who} {who.va} {do} {thing.ce}?",
-           "why {who.be} {who} going to {do} this {thing}?", who=ASKED, do=TRADES, thing=THINGS),
+           "why {who.be} {who} going to {do} this {thing}?", who=ASKED, do=TRADES[:2], thing=THINGS),
     clause("{who} {who.va} {eat} {dish.un} pour {other} {soon}.",
            "{who} {who.be} going to {eat} {dish.a} for {other} {soon}.",
            who=PEOPLE, eat=EATING[1:], dish=DISHES, other=OTHERS, soon=SOON[:4]),
 ]
 
 MEMORIES = [
-    clause("quand {who} {who.etait} {once} {who} {act:was {who.key}} {act.what}.",
-           "when {who} {who.was} {once} {who} used to {act} {act.what}.", who=[I], once=ONCE, act=PASTIMES),
+    clause("quand j'avais {n} ans {who} {act:was {who.key}} {act.what}.",
+           "when i was {n} {who} used to {act} {act.what}.", n=NUMBERS, who=[ME], act=PASTIMES),
+    clause("{who} {act:was {who.key}} {act.what} {often} {season}.",
+           "{who} used to {act} {act.what} {often} {season}.", who=[ME], act=PASTIMES, often=OFTEN, season=SEASONS),
     clause("{who} {act:was {who.key}} {act.what} {often}.",
-           "{who} used to {act} {act.what} {often}.", who=PEOPLE, act=PASTIMES, often=OFTEN),
+           "{who} used to {act} {act.what} {often}.", who=REMEMBERED, act=PASTIMES, often=OFTEN),
     clause("{who} {who.etait} très {mood:{who.gender}} {ago}.",
            "{who} {who.was} very {mood} {ago}.", who=PEOPLE, mood=MOODS, ago=AGO),
     clause("il y a {n} ans {who} {live:was {who.key}} à {city}.",
-           "{n} years ago {who} {who.was} {live.doing} in {city}.", n=NUMBERS, who=PEOPLE, live=LIVING, city=CITIES),
+           "{n} years ago {who} {who.was} {live.doing} in {city}.",
+           n=NUMBERS, who=REMEMBERED, live=LIVING, city=CITIES),
     clause("{who} {act:was {who.key}} {act.what} {meanwhile}.",
-           "{who} {who.was} {act.doing} {act.what} {meanwhile}.", who=PEOPLE, act=PASTIMES, meanwhile=MEANWHILE),
+           "{who} {who.was} {act.doing} {act.what} {meanwhile}.", who=REMEMBERED, act=PASTIMES, meanwhile=MEANWHILE),
     clause("{place.le} était très {state:{place.gender}} {season}.",
            "the {place} was very {state} {season}.", place=PLACES, state=QUALITIES, season=SEASONS + AGO),
 ]
@@ -131,8 +140,8 @@ HABITS = [
            "{who} {act:{who.key}} {act.what} {often}.", who=PEOPLE, act=PASTIMES, often=OFTEN),
     clause("{who} ne {act:{who.key}} jamais {act.what} {season}.",
            "{who} never {act:{who.key}} {act.what} {season}.", who=PEOPLE, act=PASTIMES, season=SEASONS),
-    clause("{who} ne {act:{who.key}} plus {act.what}.",
-           "{who} no longer {act:{who.key}} {act.what}.", who=PEOPLE, act=PASTIMES),
+    clause("{who} ne {act:{who.key}} plus {act.what} {when}.",
+           "{who} no longer {act:{who.key}} {act.what} {when}.", who=PEOPLE, act=PASTIMES, when=AT_TIMES[:3]),
     clause("{who} ne {eat:{who.key}} jamais de {food} {when}.",
            "{who} never {eat:{who.key}} {food} {when}.", who=PEOPLE, eat=EAT, food=EATEN, when=AT_TIMES),
     clause("{who} {eat:{who.key}} {food.du} {when}.",
@@ -141,26 +150,28 @@ HABITS = [
            "{who} {who.do} not {drink} {drunk} {when}.", who=PEOPLE, drink=DRINK, drunk=DRINKS, when=AT_TIMES),
     clause("est-ce que {who} {act:{who.key}} {act.what} {often}?",
            "{who.do} {who} {act} {act.what} {often}?", who=ASKED, act=PASTIMES, often=OFTEN),
-    clause("pourquoi est-ce que {who} ne {act:{who.key}} pas {act.what}?",
-           "why {who.do} {who} not {act} {act.what}?", who=ASKED, act=PASTIMES),
+    clause("est-ce que {who} {act:{who.key}} souvent {act.what} {when}?",
+           "{who.do} {who} often {act} {act.what} {when}?", who=[YOU], act=PASTIMES, when=SEASONS + COUNTRIES + MONTHS),
+    clause("{who} {act:{who.key}} {act.what} avec {other} {often}.",
+           "{who} {act} {act.what} with {other} {often}.", who=[WE], act=PASTIMES, other=OTHERS, often=OFTEN),
     clause("{who} {go:{who.key}} à {place.le} {by} {often}.",
            "{who} {go:{who.key}} to the {place} {by} {often}.", who=PEOPLE, go=GO, place=PLACES, by=BY, often=OFTEN),
 ]
 
 COURTESY = [
-    clause("pourriez-vous {favor} {when}?", "could you {favor} {when}?", favor=FAVORS, when=WHEN_ASKED),
+    clause("pourriez-vous {favor} {when}?", "could you {favor} {when}?", favor=FAVORS, when=SOON + WHEN_ASKED[4:]),
     clause("est-ce que {who} {who.peut} {favor} {when}?",
            "can {who} {favor} {when}?", who=OTHERS, favor=FAVORS, when=WHEN_ASKED[:4]),
     clause("{who} {who.voudrait} savoir où est {place.le}.",
            "{who} would like to know where the {place} is.", who=PEOPLE, place=PLACES),
     clause("pourriez-vous montrer {place.le} à {who} {when}?",
            "could you show the {place} to {who} {when}?", place=PLACES, who=OTHERS, when=WHEN_ASKED),
-    clause("voulez-vous {act} {act.what} avec {who}?",
-           "do you want to {act} {act.what} with {who}?", act=WITH_OTHERS, who=OTHERS),
+    clause("voulez-vous {act} {act.what} avec {who} {soon}?",
+           "do you want to {act} {act.what} with {who} {soon}?", act=PASTIMES, who=OTHERS, soon=SOON),
     clause("excusez-moi mais {who} ne {speak:{who.key}} pas {language}.",
            "excuse me but {who} {who.do} not {speak} {language}.", who=PEOPLE, speak=SPEAK, language=LANGUAGES),
-    clause("merci beaucoup pour {gift} et {other}.",
-           "thank you very much for {gift} and {other}.", gift=GIFTS, other=GIFTS),
+    clause("merci beaucoup pour {thing.ce}.",
+           "thank you very much for this {thing}.", thing=THINGS),
     clause("puis-je {do} {near} {place.le}?", "may i {do} {near} the {place}?", do=PERMITTED, near=NEAR, place=PLACES),
     clause("{who} {who.voudrait} parler à {other.le} {when}.",
            "{who} would like to speak to the {other} {when}.", who=PEOPLE, other=DOCTORS, when=SOON),

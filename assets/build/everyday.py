@@ -2,14 +2,34 @@
 
 from .clause import clause
 from .lexicon import (
-    CLOTHES, DOCTORS, JOBS, LANGUAGES, MOODS, PLACES, STAPLES,
+    CLOTHES,
+    DOCTORS,
+    JOBS,
+    LANGUAGES,
+    MOODS,
+    PLACES,
 )
 from .people import (
-    AGES, AGO, AT_TIMES, CITIES, COUNTRIES, I, MONTHS, NEAR, NUMBERS, OTHERS, PEOPLE, RELATIVES, SEASONS, SHORT_SPANS,
-    SOON, SPANS,
+    AGES,
+    AGO,
+    AT_TIMES,
+    CITIES,
+    COUNTRIES,
+    FEW,
+    ME,
+    MONTHS,
+    NEAR,
+    NOW,
+    OTHERS,
+    PEOPLE,
+    RELATIVES,
+    SEASONS,
+    SHORT_SPANS,
+    SOON,
+    SPANS,
 )
-from .verbs import KNOW, LEARN, LIKE, LIVING, PASTIMES, SPEAK
-from .words import adjectives, phrases
+from .verbs import LIKE, LIVING, PASTIMES, SPEAK
+from .words import adjectives, only, phrases
 
 WEATHER_NOW = phrases("""
 il pleut = it is raining
@@ -47,17 +67,9 @@ plus froid = colder
 moins chaud = less hot
 moins froid = less cold
 """)
-NOW = phrases("""
-aujourd'hui = today
-ce matin = this morning
-ce soir = this evening
-cet après-midi = this afternoon
-""")
 ILLS = phrases("""
 mal à la tête = a headache
-mal au dos = a backache
 mal aux dents = a toothache
-mal au ventre = a stomachache
 mal à la gorge = a sore throat
 de la fièvre = a fever
 un rhume = a cold
@@ -97,11 +109,10 @@ devant la gare = in front of the station
 à la piscine = at the swimming pool
 sur la plage = on the beach
 """)
-ALLERGIC = adjectives("allergique allergique allergic")
 BORN = adjectives("né née born")
 FALLEN = adjectives("tombé tombée fell")
-WORKPLACES = [place for place in PLACES if place.en.one in (
-    "museum", "hotel", "bank", "pharmacy", "hospital", "library", "restaurant", "theater", "school", "bakery")]
+OUTDOOR_CLOTHES = only(CLOTHES, "coat hat scarf jacket")
+WORKPLACES = only(PLACES, "museum hotel bank pharmacy hospital library restaurant theater school bakery")
 
 WEATHER = [
     clause("{weather} à {city} {now}.", "{weather} in {city} {now}.", weather=WEATHER_NOW, city=CITIES, now=NOW),
@@ -115,7 +126,7 @@ WEATHER = [
     clause("il fait {warmer} à {city} que à {other}.", "it is {warmer} in {city} than in {other}.",
            warmer=WARMER, city=CITIES, other=CITIES),
     clause("prenez votre {thing} parce que {weather} à {city}.", "take your {thing} because {weather} in {city}.",
-           thing=CLOTHES, weather=WEATHER_NOW, city=CITIES),
+           thing=OUTDOOR_CLOTHES, weather=WEATHER_NOW, city=CITIES),
     clause("quel temps fait-il à {city} {season}?", "what is the weather like in {city} {season}?",
            city=CITIES, season=SEASONS + MONTHS),
 ]
@@ -128,7 +139,7 @@ HEALTH = [
     clause("{who} {who.a} besoin {what} {soon}.",
            "{who} {who.need} {what} {soon}.", who=PEOPLE, what=NEEDS, soon=SOON[:4]),
     clause("{who} {who.doit} {duty} {n} fois par jour.",
-           "{who} must {duty} {n} times a day.", who=PEOPLE, duty=DUTIES, n=NUMBERS),
+           "{who} must {duty} {n} times a day.", who=PEOPLE, duty=DUTIES, n=FEW),
     clause("{who} {who.doit} {rest} pendant {span}.",
            "{who} must {rest} for {span}.", who=PEOPLE, rest=REST, span=SHORT_SPANS),
     clause("{who} ne {who.peut} pas {do} {soon}.",
@@ -140,26 +151,25 @@ HEALTH = [
            "{who} {fell} {where} {ago}.", who=PEOPLE, fell=FALLEN, where=FALLS, ago=AGO),
     clause("est-ce que {who} {who.est} encore {mood:{who.gender}}?",
            "{who.be} {who} still {mood}?", who=PEOPLE, mood=MOODS),
-    clause("{who} {who.est} {allergic:{who.gender}} à {food.le}.",
-           "{who} {who.be} {allergic} to {food}.", who=PEOPLE, allergic=ALLERGIC, food=STAPLES),
+    clause("est-ce que {who} {who.a} encore {ill} {now}?",
+           "{who.do} {who} still have {ill} {now}?", who=OTHERS, ill=ILLS, now=NOW),
 ]
 
 PEOPLE_TALK = [
     clause("{who} {who.est} {job:{who.gender}} à {city}.",
-           "{who} {who.be} a {job} in {city}.", who=[I, *RELATIVES], job=JOBS, city=CITIES),
-    clause("{who} {who.a} {n} ans aujourd'hui.", "{who} {who.be} {n} years old today.", who=[I, *RELATIVES], n=AGES),
+           "{who} {who.be} a {job} in {city}.", who=[ME, *RELATIVES], job=JOBS, city=CITIES),
+    clause("{who} {who.a} {n} ans {now}.", "{who} {who.be} {n} years old {now}.", who=[ME, *RELATIVES], n=AGES, now=NOW[:1]),
     clause("{who} {live:{who.key}} {country} depuis {span}.",
-           "{who} {who.have} {live.done} {country} for {span}.", who=PEOPLE, live=LIVING, country=COUNTRIES, span=SPANS),
+           "{who} {who.have} {live.done} {country} for {span}.",
+           who=PEOPLE, live=LIVING, country=COUNTRIES, span=SPANS),
     clause("{who} {live:{who.key}} dans {place.un} à {city}.",
-           "{who} {live:{who.key}} in {place.a} in {city}.", who=PEOPLE, live=LIVING[1:], place=WORKPLACES, city=CITIES),
+           "{who} {live:{who.key}} in {place.a} in {city}.",
+           who=PEOPLE, live=LIVING[1:], place=WORKPLACES, city=CITIES),
     clause("{who} {speak:{who.key}} {language} et {other}.",
            "{who} {speak:{who.key}} {language} and {other}.",
            who=PEOPLE, speak=SPEAK, language=LANGUAGES, other=LANGUAGES),
     clause("est-ce que {who} {speak:{who.key}} {language} {when}?",
            "{who.do} {who} {speak} {language} {when}?", who=OTHERS, speak=SPEAK, language=LANGUAGES, when=AT_TIMES[3:]),
-    clause("{who} {learn:{who.key}} {language.le} depuis {span}.",
-           "{who} {who.have} been {learn.doing} {language} for {span}.",
-           who=PEOPLE, learn=LEARN, language=LANGUAGES, span=SPANS),
     clause("{who} {who.est} {born:{who.gender}} à {city} {month}.",
            "{who} {who.was} {born} in {city} {month}.", who=PEOPLE, born=BORN, city=CITIES, month=MONTHS),
     clause("{who} {who.est} très {mood:{who.gender}} {now}.",
@@ -167,6 +177,7 @@ PEOPLE_TALK = [
     clause("{who} {like:{who.key}} {act} {act.what} {season}.",
            "{who} {like:{who.key}} {act.doing} {act.what} {season}.",
            who=PEOPLE, like=LIKE, act=PASTIMES, season=SEASONS),
-    clause("est-ce que {who} {know:{who.key}} bien {city}?",
-           "{who.do} {who} {know} {city} well?", who=OTHERS, know=KNOW, city=CITIES),
+    clause("{who} {speak:{who.key}} un peu {language} {when}.",
+           "{who} {speak:{who.key}} a little {language} {when}.",
+           who=PEOPLE, speak=SPEAK, language=LANGUAGES, when=AT_TIMES[3:]),
 ]

@@ -6,6 +6,7 @@ dominates a sample however many sentences it can make.
 
 import random
 from collections import Counter
+from functools import cache
 from itertools import chain, zip_longest
 
 from .clause import Clause, Sentence
@@ -33,12 +34,13 @@ FAMILIES: dict[str, list[Clause]] = {
 }
 
 
-def families() -> dict[str, list[Sentence]]:
+@cache
+def families() -> dict[str, tuple[Sentence, ...]]:
     """The sentences of each family; a French sentence has one English one, and the other way round."""
     made = {name: dict.fromkeys(chain.from_iterable(c.sentences() for c in cs)) for name, cs in FAMILIES.items()}
     every = set(chain.from_iterable(made.values()))
     fr, en = Counter(s.fr for s in every), Counter(s.en for s in every)
-    return {name: [s for s in found if fr[s.fr] == en[s.en] == 1] for name, found in made.items()}
+    return {name: tuple(s for s in found if fr[s.fr] == en[s.en] == 1) for name, found in made.items()}
 
 
 def sentences() -> list[Sentence]:

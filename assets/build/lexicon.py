@@ -5,7 +5,7 @@ The word choice keeps translation one to one: no word here has two translations 
 no two French sentences differ in sound by spelling alone.
 """
 
-from .words import adjectives, described, nouns
+from .words import adjectives, described, nouns, only
 
 PLACES = nouns("""
 gare f station
@@ -66,7 +66,7 @@ manteau m coat
 chapeau m hat
 livre m book
 billet m ticket
-écharpe f scarf
+écharpe f scarf écharpes scarves
 bague f ring
 ordinateur m computer
 """)
@@ -76,12 +76,9 @@ robe f dress
 manteau m coat
 chapeau m hat
 jupe f skirt
-écharpe f scarf
+écharpe f scarf écharpes scarves
 veste f jacket
-cravate f tie
-ceinture f belt
 valise f suitcase
-parapluie m umbrella
 sac m bag
 """)
 STAPLES = nouns("""
@@ -93,12 +90,11 @@ riz m rice
 viande f meat
 beurre m butter
 chocolat m chocolate
-sucre m sugar
-sel m salt
 lait m milk
 ail m garlic
 """)
-FILLINGS = [food for food in STAPLES if food.en.one in ("cheese", "fish", "chicken", "rice", "meat", "garlic")]
+FILLINGS = only(STAPLES, "cheese fish chicken rice meat garlic")
+EATEN = [food for food in STAPLES if food.en.one != "milk"]
 DISHES = nouns("""
 soupe f soup
 salade f salad
@@ -114,16 +110,13 @@ serviette f towel
 couverture f blanket
 oreiller m pillow
 lampe f lamp
-chaise f chair
 clé f key
 """)
 DEVICES = nouns("""
 douche f shower
 lampe f lamp
 télévision f television
-chauffage m heating
 téléphone m phone
-réveil m alarm_clock
 """)
 FEATURES = nouns("""
 douche f shower
@@ -134,14 +127,11 @@ cuisine f kitchen
 grand_lit m big_bed
 """)
 ROOMS = nouns("chambre f room")
-VEHICLES = nouns("""
+SCHEDULED = nouns("""
 train m train
 bus m bus
 avion m plane
-bateau m boat
-taxi m taxi
 """)
-SCHEDULED = VEHICLES[:4]
 
 LODGINGS = nouns("""
 hôtel m hotel
@@ -193,10 +183,8 @@ vieux/vieil vieille old first
 COLORS = adjectives("""
 rouge rouge red
 bleu bleue blue
-vert verte green
 noir noire black
 blanc blanche white
-gris grise gray
 jaune jaune yellow
 """)
 PLACE_STATES = adjectives("""
@@ -207,8 +195,6 @@ célèbre célèbre famous
 cher chère expensive
 fermé fermée closed
 ouvert ouverte open
-dangereux dangereuse dangerous
-plein pleine full
 """)
 CALM = PLACE_STATES[:4]
 FOOD_STATES = adjectives("""
@@ -216,7 +202,6 @@ froid froide cold
 chaud chaude hot
 sucré sucrée sweet
 salé salée salty
-sec sèche dry
 épicé épicée spicy
 cher chère expensive
 """)
@@ -224,32 +209,19 @@ CLOTHES_STATES = adjectives("""
 petit petite small
 grand grande big
 cher chère expensive
-vieux vieille old
-long longue long
-court courte short
-lourd lourde heavy
 """)
 MOODS = adjectives("""
 malade malade sick
 fatigué fatiguée tired
 heureux heureuse happy
-prêt prête ready
-occupé occupée busy
 inquiet inquiète worried
 triste triste sad
-perdu perdue lost
-seul seule alone
 """)
 JOBS = adjectives("""
 médecin médecin doctor
 professeur professeur teacher
 journaliste journaliste journalist
 dentiste dentiste dentist
-pilote pilote pilot
-musicien musicienne musician
-boulanger boulangère baker
-infirmier infirmière nurse
-avocat avocate lawyer
 étudiant étudiante student
 """)
 

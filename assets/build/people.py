@@ -2,13 +2,14 @@
 
 from .words import Pair, person, phrases
 
-I, WE, YOU = (person(*p) for p in (("je", "je", "m", "i"), ("nous", "nous", "mp", "we"), ("vous", "vous", "m", "you")))
+ME = person("je", "je", "m", "i")
+WE = person("nous", "nous", "mp", "we")
+YOU = person("vous", "vous", "m", "you")
 RELATIVES = [
     person("mon père", "il", "m", "my father"),
     person("ma mère", "il", "f", "my mother"),
     person("mon frère", "il", "m", "my brother"),
     person("ma fille", "il", "f", "my daughter"),
-    person("mon mari", "il", "m", "my husband"),
     person("ma tante", "il", "f", "my aunt"),
     person("votre oncle", "il", "m", "your uncle"),
     person("notre guide", "il", "m", "our guide"),
@@ -17,10 +18,10 @@ GROUPS = [
     person("mes parents", "ils", "mp", "my parents"),
     person("nos amis", "ils", "mp", "our friends"),
     person("les enfants", "ils", "mp", "the children"),
-    person("vos filles", "ils", "fp", "your daughters"),
+    person("vos voisins", "ils", "mp", "your neighbors"),
 ]
 OTHERS = RELATIVES + GROUPS
-PEOPLE = [I, I, WE, WE, *OTHERS]  # the commonest subjects twice: their verb forms are shared by nobody else
+PEOPLE = [ME, ME, WE, WE, WE, *OTHERS]  # the subjects with verb forms of their own come more often
 
 CITIES = phrases("""
 paris = paris
@@ -41,10 +42,8 @@ en france = in france
 en italie = in italy
 en espagne = in spain
 en allemagne = in germany
-au canada = in canada
 au japon = in japan
 au portugal = in portugal
-au mexique = in mexico
 """)
 DAYS = phrases("""
 lundi = monday
@@ -67,9 +66,7 @@ en mars = in march
 en avril = in april
 en juin = in june
 en juillet = in july
-en septembre = in september
 en octobre = in october
-en décembre = in december
 """)
 NUMBERS = phrases("""
 deux = two
@@ -102,10 +99,7 @@ troisième = third
 quatrième = fourth
 """)
 
-AGES = [
-    *(n for n in TENS if n.en != "one hundred"),
-    *(Pair(f"{t.fr}-{n.fr}", f"{t.en}-{n.en}") for t in TENS[1:6] for n in NUMBERS[:8:2]),
-]
+AGES = NUMBERS[3:] + TENS[:6]
 CLOCK_HOURS = [("une heure", "one")] + [(f"{n.fr} heures", n.en) for n in NUMBERS]
 FULL_HOURS = [Pair(fr, f"{en} o'clock") for fr, en in CLOCK_HOURS] + phrases("midi = noon")
 CLOCK = [
@@ -156,7 +150,7 @@ SPANS = [
 SHORT_SPANS = [
     Pair(f"{n.fr} {fr}", f"{n.en} {en}")
     for n in NUMBERS
-    for fr, en in (("heures", "hours"), ("jours", "days"), ("minutes", "minutes"))
+    for fr, en in (("heures", "hours"), ("jours", "days"))
 ]
 WEEKLY = [Pair(f"le {day.fr}", f"on {day.en}s") for day in DAYS]
 AT_TIMES = phrases("""
@@ -181,4 +175,10 @@ dans la cuisine = in the kitchen
 derrière la porte = behind the door
 à la réception = at the reception
 devant la fenêtre = in front of the window
+""")
+NOW = phrases("""
+aujourd'hui = today
+ce matin = this morning
+ce soir = this evening
+cet après-midi = this afternoon
 """)

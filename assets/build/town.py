@@ -2,12 +2,30 @@
 
 from .clause import clause
 from .lexicon import (
-    BELONGINGS, CLOTHES, CLOTHES_STATES, COLORS, DOCTORS, EVENTS, OPEN_PLACES, PLACES, PLACE_STATES, SIZES,
+    BELONGINGS,
+    CLOTHES,
+    CLOTHES_STATES,
+    COLORS,
+    DOCTORS,
+    EVENTS,
+    OPEN_PLACES,
+    PLACE_STATES,
+    PLACES,
+    SIZES,
 )
 from .people import (
-    CITIES, CLOCK, FEW, NEAR, NUMBERS, OTHERS, PARTS_OF_DAY, PEOPLE, PRICES, SPOTS, WEEKLY,
+    CITIES,
+    CLOCK,
+    FEW,
+    NEAR,
+    OTHERS,
+    PARTS_OF_DAY,
+    PEOPLE,
+    PRICES,
+    SPOTS,
+    WEEKLY,
 )
-from .verbs import FIND_OR_LOSE, LOOK, PREFER
+from .verbs import FIND_OR_LOSE, LOOK, OPENING, PREFER
 from .words import adjectives, described, phrases
 
 PAYING = phrases("""
@@ -20,7 +38,6 @@ moins = less
 """)
 COMPARABLE = adjectives("""
 cher chère expensive
-élégant élégante elegant
 moderne moderne modern
 pratique pratique practical
 """)
@@ -34,10 +51,12 @@ sur la plage = on the beach
 """)
 DRESS = described(CLOTHES, COLORS)
 THINGS = described(BELONGINGS, SIZES[:2] + SIZES[3:] + COLORS)
+PACKED = described(BELONGINGS[:3] + BELONGINGS[9:11], SIZES[:2] + COLORS)  # what one has several of
 OPEN_OR_CLOSED = [state for state in PLACE_STATES if state.en in ("open", "closed")]
 
 SHOPPING = [
-    clause("combien coûtent ces {item.many}?", "how much are these {item.many}?", item=DRESS),
+    clause("combien coûtent ces {item.many} et {other.ce}?",
+           "how much are these {item.many} and this {other}?", item=DRESS, other=CLOTHES),
     clause("{item.ce} coûte {n} euros.", "this {item} costs {n} euros.", item=DRESS, n=PRICES),
     clause("{item.ce} est trop {state:{item.gender}} pour {who}.",
            "this {item} is too {state} for {who}.", item=DRESS, state=CLOTHES_STATES, who=OTHERS),
@@ -46,7 +65,8 @@ SHOPPING = [
     clause("{who} {look:{who.key}} {item.un} pour {other}.",
            "{who} {who.be} {look.doing} {look.what} {item.a} for {other}.",
            who=PEOPLE, look=LOOK, item=DRESS, other=OTHERS),
-    clause("avez-vous {item.ce} en {color:m}?", "do you have this {item} in {color}?", item=CLOTHES, color=COLORS),
+    clause("avez-vous {item.ce} en {color:m} ou en {other:m}?",
+           "do you have this {item} in {color} or in {other}?", item=CLOTHES, color=COLORS, other=COLORS),
     clause("{who} {prefer:{who.key}} {item.le}.",
            "{who} {prefer:{who.key}} the {item}.", who=PEOPLE, prefer=PREFER, item=DRESS),
     clause("{who} {who.voudrait} payer {n} euros {paying}.",
@@ -62,8 +82,9 @@ LUGGAGE = [
            who=PEOPLE, do=FIND_OR_LOSE, thing=BELONGINGS, near=NEAR[:4], place=PLACES),
     clause("est-ce que c'est votre {thing}?", "is this your {thing}?", thing=THINGS),
     clause("votre {thing} est {spot}.", "your {thing} is {spot}.", thing=THINGS, spot=SPOTS),
-    clause("nos {thing.many} sont {spot}.", "our {thing.many} are {spot}.", thing=THINGS, spot=SPOTS),
-    clause("où sont mes {thing.many}?", "where are my {thing.many}?", thing=THINGS),
+    clause("nos {thing.many} sont {spot}.", "our {thing.many} are {spot}.", thing=PACKED, spot=SPOTS),
+    clause("où sont mes {thing.many} et {other.mon}?",
+           "where are my {thing.many} and my {other}?", thing=PACKED, other=BELONGINGS),
     clause("{who} ne {find:{who.key}} pas {thing.mon}.",
            "{who} cannot find my {thing}.", who=PEOPLE, find=FIND_OR_LOSE[:1], thing=THINGS),
     clause("quelqu'un a volé {thing.mon} {where}.", "someone stole my {thing} {where}.", thing=THINGS, where=THEFTS),
@@ -74,14 +95,10 @@ LUGGAGE = [
 ]
 
 HOURS = [
-    clause("{place.le} ouvre à {clock} {day}.",
-           "the {place} opens at {clock} {day}.", place=OPEN_PLACES, clock=CLOCK, day=WEEKLY),
-    clause("{place.le} ferme à {clock} {day}.",
-           "the {place} closes at {clock} {day}.", place=OPEN_PLACES, clock=CLOCK, day=WEEKLY),
-    clause("à quelle heure ouvre {place.le} {day}?",
-           "what time does the {place} open {day}?", place=OPEN_PLACES, day=WEEKLY),
-    clause("à quelle heure ferme {place.le} {day}?",
-           "what time does the {place} close {day}?", place=OPEN_PLACES, day=WEEKLY),
+    clause("{place.le} {open:il} à {clock} {day}.",
+           "the {place} {open:s} at {clock} {day}.", place=OPEN_PLACES, open=OPENING, clock=CLOCK, day=WEEKLY),
+    clause("à quelle heure {open:il} {place.le} {day}?",
+           "what time does the {place} {open} {day}?", place=OPEN_PLACES, open=OPENING, day=WEEKLY),
     clause("est-ce que {place.le} est {state:{place.gender}} {day}?",
            "is the {place} {state} {day}?", place=OPEN_PLACES, state=OPEN_OR_CLOSED, day=WEEKLY),
     clause("{who} {who.a} rendez-vous avec {other.le} à {clock}.",
@@ -90,8 +107,8 @@ HOURS = [
     clause("{event.le} de {day} dure {n} heures.",
            "the {day} {event} lasts {n} hours.", event=EVENTS, day=PARTS_OF_DAY, n=FEW),
     clause("il est {clock} à {city}.", "it is {clock} in {city}.", clock=CLOCK, city=CITIES),
-    clause("quand est-ce que {event.le} commence à {city}?",
-           "when does the {event} start in {city}?", event=EVENTS, city=CITIES),
+    clause("quand est-ce que {event.le} de {day} commence?",
+           "when does the {day} {event} start?", event=EVENTS, day=PARTS_OF_DAY),
     clause("il y a {event.un} à {clock} {place}.", "there is {event.a} at {clock} {place}.",
            event=EVENTS, clock=CLOCK, place=WEEKLY),
 ]

@@ -2,21 +2,39 @@
 
 from .clause import clause
 from .lexicon import (
-    CALM, COLORS, DEVICES, DISHES, FEATURES, FILLINGS, FOOD_STATES, LODGINGS, PLACES, ROOM_KINDS, ROOM_THINGS, SCHEDULED, SIZES,
+    CALM,
+    COLORS,
+    DEVICES,
+    DISHES,
+    FEATURES,
+    FILLINGS,
+    FOOD_STATES,
+    LODGINGS,
+    PLACES,
+    ROOM_KINDS,
+    ROOM_THINGS,
+    SCHEDULED,
+    SIZES,
     STAPLES,
 )
 from .people import (
-    CITIES, CLOCK, DAYS, FULL_HOURS, NEAR, NUMBERS, ORDINALS, OTHERS, PARTS_OF_DAY, PEOPLE, SPOTS, TENS,
+    CITIES,
+    CLOCK,
+    DAYS,
+    FULL_HOURS,
+    NEAR,
+    NOW,
+    NUMBERS,
+    ORDINALS,
+    OTHERS,
+    PARTS_OF_DAY,
+    PEOPLE,
+    SPOTS,
+    TENS,
 )
 from .verbs import LOOK
-from .words import described, phrases
+from .words import described, only, phrases
 
-IN_ROOMS = phrases("""
-dans ma chambre = in my room
-dans notre chambre = in our room
-dans la salle de bains = in the bathroom
-dans cet appartement = in this apartment
-""")
 WAYS = phrases("""
 à gauche = on the left
 à droite = on the right
@@ -61,7 +79,7 @@ un aller-retour = a round-trip ticket
 deux billets = two tickets
 trois places = three seats
 """)
-SAVORY = [dish for dish in DISHES if dish.en.one in ("soup", "salad", "omelet", "sandwich", "pie")]
+SAVORY = only(DISHES, "soup salad omelet sandwich pie")
 STAYS = described(LODGINGS, CALM[:3] + SIZES)
 
 HOTEL = [
@@ -69,10 +87,10 @@ HOTEL = [
            "{who} would like to reserve {room.a} for {n} nights.", who=PEOPLE, room=ROOM_KINDS, n=NUMBERS),
     clause("avez-vous {room.un} avec {extra.un} pour {day}?",
            "do you have {room.a} with {extra.a} for {day}?", room=ROOM_KINDS, extra=FEATURES, day=PARTS_OF_DAY),
-    clause("{device.le} de la chambre {n} ne marche pas.",
-           "the {device} in room {n} does not work.", device=DEVICES, n=NUMBERS + TENS),
-    clause("il n'y a pas de {thing} {where}.",
-           "there is no {thing} {where}.", thing=ROOM_THINGS + DEVICES[2:], where=IN_ROOMS),
+    clause("{device.le} de la chambre {n} ne marche pas {now}.",
+           "the {device} in room {n} is not working {now}.", device=DEVICES, n=NUMBERS + TENS, now=NOW),
+    clause("il n'y a pas de {thing} dans la chambre {n}.",
+           "there is no {thing} in room {n}.", thing=ROOM_THINGS + DEVICES[2:], n=NUMBERS + TENS),
     clause("pourriez-vous apporter {thing.un} dans la chambre {n}?",
            "could you bring {thing.a} to room {n}?", thing=described(ROOM_THINGS[:3], SIZES[:2] + COLORS), n=NUMBERS),
     clause("la clé de la chambre {n} est {spot}.",
@@ -83,31 +101,29 @@ HOTEL = [
            "{who} {who.be} going to stay {n} nights in this {stay}.", who=PEOPLE, n=NUMBERS, stay=STAYS),
     clause("{stay.ce} est trop loin de {place.le}.",
            "this {stay} is too far from the {place}.", stay=STAYS, place=PLACES),
-    clause("combien coûte {room.un} avec {extra.un}?",
-           "how much is {room.a} with {extra.a}?", room=ROOM_KINDS, extra=FEATURES),
+    clause("combien coûte {room.un} avec {extra.un} pour {n} nuits?",
+           "how much is {room.a} with {extra.a} for {n} nights?", room=ROOM_KINDS, extra=FEATURES, n=NUMBERS),
 ]
 
 RESTAURANT = [
-    clause("je voudrais {serving} et {dish.un} s'il vous plaît.",
-           "i would like {serving} and {dish.a} please.", serving=SERVINGS, dish=DISHES),
+    clause("{who} {who.voudrait} {dish.un} et {serving}.",
+           "{who} would like {dish.a} and {serving}.", who=PEOPLE, serving=SERVINGS, dish=DISHES),
     clause("{dish.un} avec {staple.du} pour {who} s'il vous plaît.",
            "{dish.a} with {staple} for {who} please.", dish=SAVORY, staple=FILLINGS, who=OTHERS),
     clause("{dish.le} est trop {state:{dish.gender}} pour {who}.",
            "the {dish} is too {state} for {who}.", dish=DISHES, state=FOOD_STATES, who=OTHERS),
     clause("avez-vous une table pour {n} personnes {when}?",
            "do you have a table for {n} people on {when}?", n=NUMBERS, when=PARTS_OF_DAY),
-    clause("il n'y a plus de {staple} {spot}.",
-           "there is no more {staple} {spot}.", staple=STAPLES, spot=SPOTS[:4]),
+    clause("il n'y a plus de {staple} pour {who}.",
+           "there is no more {staple} for {who}.", staple=STAPLES, who=OTHERS),
     clause("est-ce qu'il y a {staple.du} dans {dish.ce}?",
-           "is there any {staple} in this {dish}?", staple=FILLINGS, dish=SAVORY),
+           "is there any {staple} in this {dish}?", staple=FILLINGS, dish=described(SAVORY, FOOD_STATES[:2])),
     clause("{who} {who.a} déjà commandé {dish.un} et {serving}.",
            "{who} {who.have} already ordered {dish.a} and {serving}.", who=PEOPLE, dish=DISHES, serving=SERVINGS),
-    clause("qui a commandé {dish.un} sans {staple}?",
-           "who ordered {dish.a} without {staple}?", dish=SAVORY, staple=FILLINGS),
-    clause("pouvez-vous apporter {dish.un} et {serving} à {who}?",
-           "can you bring {dish.a} and {serving} to {who}?", dish=DISHES, serving=SERVINGS, who=OTHERS),
-    clause("l'addition pour la table {n} s'il vous plaît.",
-           "the check for table {n} please.", n=NUMBERS + TENS),
+    clause("qui a commandé {dish.un} sans {staple} à la table {n}?",
+           "who ordered {dish.a} without {staple} at table {n}?", dish=SAVORY, staple=FILLINGS, n=NUMBERS + TENS),
+    clause("pouvez-vous apporter {dish.un} sans {staple} à {who}?",
+           "can you bring {dish.a} without {staple} to {who}?", dish=SAVORY, staple=FILLINGS, who=OTHERS),
     clause("{dish.ce} est très {state:{dish.gender}} mais {other.le} est {more:{other.gender}}.",
            "this {dish} is very {state} but the {other} is {more}.",
            dish=DISHES, state=FOOD_STATES, other=DISHES, more=FOOD_STATES),

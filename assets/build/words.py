@@ -7,17 +7,17 @@ the form that a noun needs, "{do:{who.key}}" a verb for the form that a person n
 """
 
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 VOWELS = "aeiouyàâéèêëîïôùû"
-MUTE_H = ("heure", "hier", "hiver", "homme", "hôpital", "hôtel", "huile")
+MUTE_H = ("habit", "heure", "hier", "hiver", "homme", "hôpital", "hôtel", "huile")
 
 
 class Pair(NamedTuple):
     """One entry in both languages; a side is a plain string or one of the classes below."""
 
-    fr: object
-    en: object
+    fr: Any
+    en: Any
 
 
 def elides(word: str) -> bool:
@@ -218,6 +218,11 @@ def nouns(table: str) -> list[Pair]:
     return found
 
 
+def only(entries: list[Pair], names: str) -> list[Pair]:
+    """The nouns with these English names, given as one string of words."""
+    return [entry for entry in entries if entry.en.one in names.split()]
+
+
 def adjectives(table: str) -> list[Pair]:
     """Adjectives from lines of: masculine[/before a vowel], feminine, English, and "first" if it precedes."""
     found = []
@@ -239,9 +244,13 @@ def verb(fr: str, en: str, fr_what: str = "", en_what: str = "") -> Pair:
         soft = stem + "e" if stem.endswith("g") else stem  # nous mangeons
         forms = [stem + "e", stem + "e", soft + "ons", stem + "ez", stem + "ent", stem + "é"]
     *present, done = forms
-    participle = FrenchAdjective(done, done + "e", done, False)
+    participle = FrenchAdjective(done, done + "e", done, comes_first=False)
     conjugated = dict(zip(AUXILIARIES, present))
-    return Pair(FrenchVerb(base, conjugated, participle, fr_what), EnglishVerb(*en.split(), en_what))
+    to_do, did, done_en, doing = en.split()
+    return Pair(
+        FrenchVerb(base, conjugated, participle, fr_what),
+        EnglishVerb(to_do, did, done_en, doing, en_what),
+    )
 
 
 def described(things: list[Pair], qualities: list[Pair]) -> list[Pair]:

@@ -57,7 +57,10 @@ class ToplineJudge(RowActor):
 
     schema = TOPLINE
 
-    def __init__(self, *, vocoders: dict[str, str], recognizer: dict[str, Any], threads: int = 1) -> None:
+    def __init__(self, *, vocoders: dict[str, str], recognizer: dict[str, Any], encoder: dict[str, Any], threads: int = 1) -> None:
+        from factory.actors.encoder import Encoder
+
+        self.encoder = Encoder(**encoder)
         self.ears = _Ears(vocoders, recognizer, threads)
 
     def process(self, rows: list[Row]) -> list[Row]:
@@ -65,6 +68,7 @@ class ToplineJudge(RowActor):
         from factory.audio import read
 
         told: list[Row] = []
+        rows = self.encoder.process(rows)
         for lang in sorted({row["lang"] for row in rows}):
             some = [row for row in rows if row["lang"] == lang]
             original = self.ears.hear([read(row["audio"])[0] for row in some], lang)

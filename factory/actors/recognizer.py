@@ -65,14 +65,16 @@ class Recognizer:
         An empty wave has an empty transcript. Raises ValueError for a language that Whisper does not know.
         """
         prompt = self._prompt(lang)
-        pieces = [(i, piece) for i, wave in enumerate(waves) for piece in _pieces(wave)]
+        owners, pieces = _pieces(waves)
         heard = [_Heard("")] * len(pieces)
-        for context, places in _by_context([piece for _, piece in pieces]):
+        for context, places in _by_context(pieces):
             self._fill(heard, pieces, places, context, prompt)
-        loops = [place for place, one in enumerate(heard) if one.loops]
+        loops = [place for place, one in enumerate(heard) if one.loops and len(pieces[place]) <= CONTEXTS_S[-2] * RATE]
         self._fill(heard, pieces, loops, LONGEST_S, prompt)
-        texts = [unrolled(one.text) if one.loops else one.text for one in heard]
-        return [" ".join(text for (i, _), text in zip(pieces, texts, strict=True) if i == wave and text) for wave in range(len(waves))]
+        texts: list[list[str]] = [[] for _ in waves]
+        for owner, one in zip(owners, heard, strict=True):
+            texts[owner].append(unrolled(one.text) if one.loops else one.text)
+        return [" ".join(filter(None, parts)) for parts in texts]
 
     def protocol(self, lang: str) -> str:
         """Return what makes two ASR-BLEUs comparable: the model, the search, the padding and the normaliser."""
@@ -87,20 +89,25 @@ class Recognizer:
         ids = [self.tokenizer.token_to_id(name) for name in names]
         if None in ids:
             raise ValueError(f"{self.model} knows no language {lang!r}")
-        return ids
+        return [place for place in ids if place is not None]
 
-    def _fill(self, heard: list[_Heard], pieces: list[tuple[int, np.ndarray]], places: list[int], context: float, prompt: list[int]) -> None:
-        """Hear the pieces at these places with one context and put the results in their places."""
+    def _fill(self, heard: list[_Heard], pieces: list[np.ndarray], places: list[int], context: float, prompt: list[int]) -> None:
+        """Hear the pieces at these places with one context and put what was heard in their places."""
         for some in _batches(places, _DECODED_TOGETHER):
-            waves = [pieces[place][1] for place in some]
-            limit = max(LEAST_TOKENS, min(MOST_TOKENS, int(TOKENS_PER_S * max(map(len, waves)) / RATE)))
-            found = self.whisper.generate(
-                self._encode(waves, context), [prompt] * len(waves), beam_size=self.beam_size, max_length=limit + len(prompt)
-            )
-            for place, one in zip(some, found, strict=True):
-                ids = one.sequences_ids[0]
-                text = self.tokenizer.decode(ids).strip()
-                heard[place] = _Heard(text, len(ids) >= limit or compresses(text))
+            waves = [pieces[place] for place in some]
+            for place, one in zip(some, self._hear(waves, context, prompt), strict=True):
+                heard[place] = one
+
+    def _hear(self, waves: list[np.ndarray], context: float, prompt: list[int]) -> list[_Heard]:
+        limits = [max(LEAST_TOKENS, min(MOST_TOKENS, int(TOKENS_PER_S * len(wave) / RATE))) for wave in waves]
+        prompts, longest = [prompt] * len(waves), max(limits) + len(prompt)
+        found = self.whisper.generate(self._encode(waves, context), prompts, beam_size=self.beam_size, max_length=longest)
+        return [self._read(one.sequences_ids[0], limit) for one, limit in zip(found, limits, strict=True)]
+
+    def _read(self, tokens: list[int], limit: int) -> _Heard:
+        """Cut at the utterance's own limit, so that a transcript does not depend on its batch."""
+        text = self.tokenizer.decode(tokens[:limit]).strip()
+        return _Heard(text, len(tokens) >= limit or compresses(text))
 
     def _encode(self, waves: list[np.ndarray], context: float) -> Any:
         """Return the encoder's states of a batch, computed for a few utterances at a time and put together."""
@@ -130,9 +137,11 @@ def unrolled(text: str) -> str:
     return re.sub(r"\b((?:\S+\s+){2,}?\S+)(?:\s+\1)+", r"\1", text)
 
 
-def _pieces(wave: np.ndarray) -> list[np.ndarray]:
+def _pieces(waves: Sequence[np.ndarray]) -> tuple[list[int], list[np.ndarray]]:
+    """Cut waves into pieces of at most 30 s; return which wave each piece belongs to, and the pieces."""
     size = int(LONGEST_S * RATE)
-    return [wave[start : start + size] for start in range(0, len(wave), size)]
+    cut = [(owner, wave[start : start + size]) for owner, wave in enumerate(waves) for start in range(0, len(wave), size)]
+    return [owner for owner, _ in cut], [piece for _, piece in cut]
 
 
 def _by_context(waves: list[np.ndarray]) -> Iterator[tuple[float, list[int]]]:

@@ -60,7 +60,7 @@ def corpus(metric: Literal["bleu", "chrf", "wer"], hypotheses: Sequence[str], re
     return Sample(statistics, lambda total: scorer._compute_score_from_stats(total.tolist()).score, str(scorer.get_signature()))
 
 
-def mean(values: Sequence[float], signature: str = "") -> Sample:
+def mean(values: Sequence[float] | np.ndarray, signature: str = "") -> Sample:
     """Return the statistics of a mean of sentence scores (MOS, METEOR, a share of ones and zeros)."""
     if not len(values):
         raise ValueError("no values: the mean of nothing has no interval")

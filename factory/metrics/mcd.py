@@ -6,7 +6,8 @@ energy in bel, X(k, n). The cepstrum is MC(i, k) = sum_n X(k, n) cos(i (n - 1/2)
 D = 16 select those rows; its first row is i = 1, so c0 and c1 are left out. The factor alpha is 1, as in the package; other toolkits
 multiply by 10 / ln 10 * sqrt 2 = 6.14 a cepstrum on another scale: numbers of two packages never compare.
 
-Two voices differ more than two translations do: compare audio of one vocoder with audio of the same vocoder.
+The logarithm makes near-silence loud: noise far below 16 bits in one wave moves the score by more than 1, so compare waves of one bit
+depth (rows carry 16 bits). Two voices differ more than two translations do: compare audio of one vocoder with audio of the same one.
 """
 
 from __future__ import annotations

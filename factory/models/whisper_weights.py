@@ -77,7 +77,7 @@ def read_ctranslate2(path: str | Path, keep: Callable[[str], bool] = lambda name
             shape = struct.unpack(f"<{rank}I", file.read(4 * rank))
             kind, size = struct.unpack("<BI", file.read(5))
             if keep(name) and kind in _TYPES:
-                variables[name] = np.frombuffer(file.read(size), _TYPES[kind]).reshape(shape)
+                variables[name] = np.frombuffer(bytearray(file.read(size)), _TYPES[kind]).reshape(shape)
             else:
                 file.seek(size, os.SEEK_CUR)
     return variables
@@ -90,7 +90,10 @@ def _text(file: IO[bytes]) -> str:
 
 def _from_ctranslate2(folder: Path) -> tuple[Tensors, int]:
     variables = read_ctranslate2(folder / "model.bin", lambda name: name.startswith("encoder/"))
-    tensors = {name.removeprefix("encoder/"): torch.from_numpy(np.array(value, np.float32)) for name, value in variables.items()}
+    if any(name.endswith("weight_scale") for name in variables):
+        raise WeightsError(f"{folder} holds quantized weights, which would make other units; take a float16 or float32 conversion")
+    # torch.tensor copies into aligned memory: matrix products may give other bits where their inputs lie otherwise
+    tensors = {name.removeprefix("encoder/"): torch.tensor(value, dtype=torch.float32) for name, value in variables.items()}
     return tensors, int(tensors.pop("num_heads"))
 
 
@@ -102,7 +105,7 @@ def _from_hugging_face(folder: Path) -> tuple[Tensors, int]:
     with safe_open(folder / "model.safetensors", "pt") as file:
         for name in file.keys():  # noqa: SIM118 (no dict: it cannot be iterated)
             if re.match(r"(model\.)?encoder\.", name):
-                tensors[_ctranslate2_name(name)] = file.get_tensor(name).float()
+                tensors[_ctranslate2_name(name)] = file.get_tensor(name).float().clone()
     for layer in range(1 + max(layer_of(name) for name in tensors)):
         _join_attention(tensors, f"layer_{layer}/self_attention")
     return tensors, json.loads((folder / "config.json").read_text("utf-8"))["encoder_attention_heads"]

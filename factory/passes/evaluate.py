@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
+from factory.corpus import read_corpus
 from factory.passes.plan import digests, finish, pool
 from factory.passes.produce import limited, translator_arguments, voices
 from factory.passes.tokenize import encoder_arguments
-from factory.corpus import read_corpus
 from factory.progress import Clock
 from factory.recipe import Recipe, locate
 from factory.store import DatasetDir
@@ -71,4 +73,4 @@ def judges(recipe: Recipe) -> dict[str, str]:
 
 def judge_arguments(recipe: Recipe) -> dict[str, object]:
     """Return the Judge's constructor arguments."""
-    return {"vocoders": voices(recipe), "recognizer": {"model": recipe.recognizer.model}, "threads": recipe.resources.recognizer.threads}
+    return {"vocoders": voices(recipe), "recognizer": asdict(recipe.recognizer), "threads": recipe.resources.recognizer.threads}

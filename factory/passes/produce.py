@@ -21,12 +21,14 @@ def produce(units: DatasetDir, policy: str, number: int, recipe: Recipe, out: Da
     from factory.actors.vocoder import Vocoder
 
     named = {"policy": policy} | {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()} | {"recognizer": recipe.recognizer.model}
-    out.start(recipe.content("produce", digests(named) | {"units": units.manifest().fingerprint}) | {"round": number})
+    inputs = {"units": units.manifest().fingerprint, "round": str(number)}
+    out.start(recipe.content("produce", digests({name: named[name] for name in recipe.inputs("produce") if name in named}) | inputs))
     ids = utterances_of(units, number, recipe)
     rows = out.unfinished(units.dataset().map_batches(with_target, fn_kwargs={"ids": ids, "langs": recipe.languages}, batch_format="pyarrow"))
     stages = recipe.resources
     rows = rows.map_batches(Translator, fn_constructor_kwargs=translator_arguments(recipe, policy), **pool(stages.translator))
-    rows = rows.map_batches(Vocoder, fn_constructor_kwargs=vocoder_arguments(recipe), **pool(stages.vocoder))
+    if recipe.listens:
+        rows = rows.map_batches(Vocoder, fn_constructor_kwargs=vocoder_arguments(recipe), **pool(stages.vocoder))
     rows = rows.map_batches(Scorer, fn_constructor_kwargs=scorer_arguments(recipe), **pool(stages.scorer))
     finish(out, rows, ids.to_pylist(), clock, "produce")
 
@@ -64,17 +66,23 @@ def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
 
 
 def vocoder_arguments(recipe: Recipe) -> dict[str, object]:
-    """Return the Vocoder's constructor arguments: what is spoken is only what a metric listens to."""
-    heard = recipe.scorer.score_text == "asr"
-    return {"checkpoints": voices(recipe), "threads": recipe.resources.vocoder.threads, "speak_back": heard or "mcd" in recipe.scorer.metrics}
+    """Return the Vocoder's constructor arguments: the ways back are spoken, which MCD and the recognizer listen to."""
+    return {"checkpoints": voices(recipe), "threads": recipe.resources.vocoder.threads}
 
 
 def scorer_arguments(recipe: Recipe) -> dict[str, object]:
     """Return the Scorer's constructor arguments."""
-    return {"metrics": list(recipe.scorer.metrics), "score_text": recipe.scorer.score_text, "threads": recipe.resources.scorer.threads}
+    scorer = recipe.scorer
+    return {
+        "metrics": list(scorer.metrics),
+        "score_text": scorer.score_text,
+        "recognizer": asdict(recipe.recognizer),
+        "threads": recipe.resources.scorer.threads,
+    }
 
 
 def voices(recipe: Recipe) -> dict[str, str]:
+    """Return the local folder of each language's vocoder."""
     return {lang: str(weights(path)) for lang, path in recipe.vocoder.items()}
 
 

@@ -5,13 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import pyarrow as pa
+
 from factory.metrics import METRICS
-from factory.recipe import Guards
-from schemas.datasets import OK, SKIPPED
+from factory.passes.plan import finish
+from factory.progress import Clock
+from factory.recipe import Guards, Recipe
+from factory.store import LIGHT, DatasetDir
+from schemas.datasets import OK, PAIR, SKIPPED
 from schemas.sequences import Variant, completion, prompt
 
 Row = dict[str, Any]
 Candidate = dict[str, Any]
+
+
+def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+    """Write a row of PAIR for every row of `scored`: a pair, or the reason why there is none."""
+    out.start(recipe.content("select", {"scored": scored.manifest().fingerprint}))
+    chosen = recipe.select
+    settings = {"metric": chosen.metric, "delta": chosen.delta, "guards": chosen.guards, "variant": recipe.policy.variant}
+    rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", num_cpus=LIGHT)
+    finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select")
+
+
+def _select_batch(table: pa.Table, **settings: Any) -> pa.Table:
+    return pa.Table.from_pylist([select(row, **settings) for row in table.to_pylist()], schema=PAIR)
 
 
 def select(row: Row, *, metric: str, delta: float, guards: Guards, variant: Variant) -> Row:

@@ -17,10 +17,10 @@ Row = dict[str, Any]
 
 
 def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
-    """Write the paired corpus (rows of PAIRED at `corpus.sft`) for the tasks that `policy.tasks` names, each with its share (0..1)."""
+    """Write the paired corpus (rows of PAIRED at `corpus.paired`) for the tasks that `policy.tasks` names, each with its share (0..1)."""
     if out.is_finished():
         return
-    paired = DatasetDir(locate(recipe.corpus.sft)).rows()
+    paired = DatasetDir(locate(recipe.corpus.paired)).rows()
     out.start(recipe.content("sft", {"units": str(paired.num_rows)}))
     written = [sequence for row in paired.to_pylist() for sequence in sequences(row, recipe.policy.tasks)]
     out.append(pa.Table.from_pylist(written, schema=SEQUENCE))

@@ -1,0 +1,74 @@
+"""Writes what ships in `assets/phrasebook`: pairs and held-out pairs as units, speech as Opus.
+
+    python -m assets.build.pack build/speech build/units assets/phrasebook
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from itertools import permutations
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory.audio import encode, read
+from schemas.datasets import PAIRED, UTTERANCE
+
+Row = dict[str, Any]
+
+TARGETS = {"fr": "siwis", "en": "heart"}
+"""The voice whose units a translation into this language is written in: the one that its vocoder speaks with."""
+PAIRED_SETS = {"paired": ("sft", 1_600), "dev": ("dev", 100)}
+SPOKEN_SETS = {"mono": {"mono_fr-fr-siwis": 600, "mono_en-en": 600}, "test": {"test-fr-siwis": 300, "test-en": 300}}
+"""Recordings that ship as speech, and how many utterances of each."""
+
+
+def rows_of(folder: Path) -> Iterator[Row]:
+    """Yield the rows of a recording in order."""
+    for path in sorted(folder.glob("part-*.parquet")):
+        yield from pq.read_table(path).to_pylist()
+
+
+def paired(units: Path, name: str, sentences: int) -> list[Row]:
+    """Return a set's PAIRED rows: every recording as a source, towards each other language in its target voice."""
+    recordings = [row for folder in sorted(units.glob(f"{name}-*")) for row in rows_of(folder) if row["speaker"] != "dora"]
+    by_sentence: dict[int, list[Row]] = {}
+    for row in recordings:
+        by_sentence.setdefault(int(row["utt_id"].split("-")[2]), []).append(row)
+    complete = {number: rows for number, rows in by_sentence.items() if number < sentences and {r["lang"] for r in rows} == set(TARGETS)}
+    return [_pair(one, two) for number in sorted(complete) for one, two in permutations(complete[number], 2) if _fits(one, two)]
+
+
+def _fits(source: Row, target: Row) -> bool:
+    return bool(source["lang"] != target["lang"] and target["speaker"] == TARGETS[target["lang"]])
+
+
+def _pair(source: Row, target: Row) -> Row:
+    sides = {f"{side}_{key}": row[key] for side, row in (("src", source), ("tgt", target)) for key in ("lang", "text", "units")}
+    return {"pair_id": source["utt_id"], **sides}
+
+
+def spoken(speech: Path, recordings: dict[str, int]) -> Iterator[tuple[str, list[Row]]]:
+    """Yield each recording's first utterances with their audio as Opus (24 kbit/s)."""
+    for name, limit in recordings.items():
+        rows = [row for row, _ in zip(rows_of(speech / name), range(limit), strict=False)]
+        for row in rows:
+            row["audio"] = {"bytes": encode(read(row["audio"])[0]), "path": f"{row['utt_id']}.opus"}
+        yield name.split("-")[1], rows
+
+
+def main(speech: Path, units: Path, out: Path) -> None:
+    """Write all of it; files that are there are replaced."""
+    for file, (name, sentences) in PAIRED_SETS.items():
+        pq.write_table(pa.Table.from_pylist(paired(units, name, sentences), schema=PAIRED), out / f"{file}.parquet", compression="zstd")
+    for folder, recordings in SPOKEN_SETS.items():
+        (out / folder).mkdir(parents=True, exist_ok=True)
+        for lang, rows in spoken(speech, recordings):
+            pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), out / folder / f"{lang}.parquet", compression="zstd")
+
+
+if __name__ == "__main__":
+    main(*map(Path, sys.argv[1:]))

@@ -1,0 +1,109 @@
+"""Fits the codebook of the embedded world and writes its speech as units.
+
+    python -m assets.build.units build/speech measure       # which layer and how many units: a JSON line each
+    python -m assets.build.units build/speech fit --layer 4 --units 200 --out assets/phrasebook/codebook.safetensors
+    python -m assets.build.units build/speech encode --codebook assets/phrasebook/codebook.safetensors --out build/units
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory.actors.encoder import Encoder
+from factory.audio import read
+from factory.models.speech_encoders import Codebook, WhisperEncoder, assign, deduplicate
+from schemas.datasets import UNITS, UTTERANCE
+from trainers.codebook import fit, nearest_sentence_accuracy, unit_distances
+
+MODEL = "package:whisper-base"
+SPOKEN = UNITS.append(UTTERANCE.field("audio"))
+VOICES = {"en": ("dev-en-heart", "dev-en-joe"), "fr": ("dev-fr-siwis", "dev-fr-dora")}
+"""Two voices of a language that read the same sentences."""
+FIT_ON = ("sft-en-heart", "sft-en-joe", "sft-fr-siwis")
+SAMPLE = 250
+
+
+def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield the utterances of a recording in order."""
+    for path in sorted(folder.glob("part-*.parquet")):
+        yield from pq.read_table(path).to_pylist()
+
+
+def frames_of(folder: Path, encoder: WhisperEncoder, limit: int) -> list[np.ndarray]:
+    """Return the frames (T, D) of the first utterances of a recording."""
+    return [encoder.frames(read(row["audio"])[0]) for row, _ in zip(rows_of(folder), range(limit), strict=False)]
+
+
+def measure(speech: Path) -> None:
+    """Print, for layers 3 to 5 and several sizes, how well units tell sentences apart across voices, and how long they are."""
+    for layer in (3, 4, 5):
+        encoder = WhisperEncoder(MODEL, layer)
+        training = [frame for name in FIT_ON for frame in frames_of(speech / name, encoder, SAMPLE)]
+        voices = {lang: [frames_of(speech / name, encoder, 100) for name in names] for lang, names in VOICES.items()}
+        for units in (100, 200, 300, 500):
+            centers = fit(training, units, encoder, seed=1).centers
+            for lang, (one, two) in voices.items():
+                print(json.dumps({"layer": layer, "units": units, "lang": lang, **_agreement(one, two, centers)}), flush=True)
+
+
+def _agreement(one: list[np.ndarray], two: list[np.ndarray], centers: np.ndarray) -> dict[str, float]:
+    same = min(len(one), len(two))
+    first, second = ([deduplicate(assign(frames, centers))[0].tolist() for frames in side[:same]] for side in (one, two))
+    distances = unit_distances(first, second)
+    return {
+        "nearest_sentence_accuracy": round((nearest_sentence_accuracy(first, second) + nearest_sentence_accuracy(second, first)) / 2, 3),
+        "same_sentence_distance": round(float(np.diag(distances).mean()), 3),
+        "other_sentence_distance": round(float(distances[~np.eye(same, dtype=bool)].mean()), 3),
+        "units_a_second": round(sum(map(len, first)) / (sum(map(len, one[:same])) / 50), 1),
+    }
+
+
+def fit_codebook(speech: Path, layer: int, units: int, out: Path) -> None:
+    """Fit on the paired recordings alone: what is tested with was not seen."""
+    encoder = WhisperEncoder(MODEL, layer)
+    training = [frame for name in FIT_ON for frame in frames_of(speech / name, encoder, 2 * SAMPLE)]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    fit(training, units, encoder, seed=1).save(out)
+
+
+def encode(speech: Path, codebook: Path, out: Path) -> None:
+    """Write every part of every recording as rows of UNITS beside its audio; parts that are there are left alone."""
+    layer = Codebook.load(codebook).layer
+    encoder = Encoder(encoder="whisper", model=MODEL, layer=layer, codebook=str(codebook), langs=["fr", "en"])
+    for path in sorted(speech.glob("*/part-*.parquet")):
+        target = out / path.parent.name / path.name
+        if not target.exists():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            rows = [{"status": "ok", **row} for row in pq.read_table(path).to_pylist()]
+            pq.write_table(pa.Table.from_pylist(encoder.process(rows), schema=SPOKEN), target.with_suffix(".tmp"))
+            target.with_suffix(".tmp").replace(target)
+
+
+def main() -> None:
+    """Parse the command line and do one of the three."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("speech", type=Path, help="folder of the recordings")
+    parser.add_argument("action", choices=("measure", "fit", "encode"))
+    parser.add_argument("--layer", type=int, default=4)
+    parser.add_argument("--units", type=int, default=200)
+    parser.add_argument("--codebook", type=Path)
+    parser.add_argument("--out", type=Path)
+    arguments = parser.parse_args()
+    if arguments.action == "measure":
+        measure(arguments.speech)
+    elif arguments.action == "fit":
+        fit_codebook(arguments.speech, arguments.layer, arguments.units, arguments.out)
+    else:
+        encode(arguments.speech, arguments.codebook, arguments.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""The speaker of produce: units of the source and of every candidate become audio that the scorer compares and the recognizer hears."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from factory.actors.base import Row, RowActor
+from schemas.datasets import CANDIDATE, SCORED
+
+PCM = pa.binary()
+"""Audio between actors: 16-bit little-endian samples, mono, 16 kHz (32 kB a second, one Arrow buffer). It is dropped before writing."""
+
+SPOKEN_CANDIDATE = pa.struct([*CANDIDATE, pa.field("audio", PCM), pa.field("back_audio", PCM)])
+"""A candidate with the audio of its `units` (target language) and `back_units` (source language); null where there are none."""
+
+SPOKEN = SCORED.set(SCORED.get_field_index("candidates"), pa.field("candidates", pa.list_(SPOKEN_CANDIDATE))).append(
+    pa.field("source_audio", PCM)
+)
+"""SCORED with audio: `source_audio` is the source's units spoken again, not the recording."""
+
+
+def to_pcm(wave: np.ndarray) -> bytes:
+    """Return a float wave in [-1, 1] as PCM; louder samples are clipped."""
+    return (np.clip(wave, -1, 1) * 32767).round().astype("<i2").tobytes()
+
+
+def from_pcm(audio: bytes) -> np.ndarray:
+    """Return PCM as a float32 wave in [-1, 1]."""
+    return np.frombuffer(audio, "<i2").astype(np.float32) / 32767
+
+
+class Voice:
+    """One language's vocoder; durations are always predicted, so that all that it says is comparable."""
+
+    def __init__(self, checkpoint: str | Path, threads: int = 1, device: str = "cpu") -> None:
+        import torch
+
+        from factory.models.unit_hifigan import CodeHiFiGAN
+        from factory.models.weights import resolve
+
+        torch.set_num_threads(threads)
+        self.model = CodeHiFiGAN.from_pretrained(resolve(str(checkpoint)), device)
+
+    def speak(self, units: Sequence[Sequence[int]]) -> list[np.ndarray]:
+        """Return a float32 wave at 16 kHz for every list of deduplicated units; equal lists are spoken once."""
+        lines = [tuple(line) for line in units]
+        unique = list(dict.fromkeys(lines))
+        waves = dict(zip(unique, self.model.synthesize(unique), strict=True))
+        return [waves[line] for line in lines]
+
+
+class Vocoder(RowActor):
+    """Speaks the source's units and every candidate's `back_units` in the source language, and its `units` in the target language if asked.
+
+    `checkpoints` names a voice for each language (a path or a name of weights), `speak_candidates` asks for the candidates' own units
+    as well: a recognizer needs them, MCD does not. Units of a language without a voice raise KeyError.
+    """
+
+    schema = SPOKEN
+
+    def __init__(self, *, checkpoints: dict[str, str], threads: int = 1, speak_candidates: bool = False, device: str = "cpu") -> None:
+        self.voices = {lang: Voice(checkpoint, threads, device) for lang, checkpoint in checkpoints.items()}
+        self.speak_candidates = speak_candidates
+
+    def process(self, rows: list[Row]) -> list[Row]:
+        """Add `source_audio`, and `audio` and `back_audio` of every candidate."""
+        spoken = self._speak_all(_wanted(rows, self.speak_candidates))
+        return [self._with_audio(row, spoken) for row in rows]
+
+    def _speak_all(self, wanted: Iterable[tuple[str, tuple[int, ...]]]) -> dict[tuple[str, tuple[int, ...]], bytes]:
+        """Speak each distinct line once, language by language."""
+        lines = list(dict.fromkeys(wanted))
+        spoken: dict[tuple[str, tuple[int, ...]], bytes] = {}
+        for lang in sorted({lang for lang, _ in lines}):
+            some = [units for known, units in lines if known == lang]
+            spoken |= {(lang, units): to_pcm(wave) for units, wave in zip(some, self.voices[lang].speak(some), strict=True)}
+        return spoken
+
+    def _with_audio(self, row: Row, spoken: dict[tuple[str, tuple[int, ...]], bytes]) -> Row:
+        def audio(lang: str, units: list[int] | None) -> bytes | None:
+            return spoken.get((lang, tuple(units))) if units else None
+
+        src, tgt = row["src_lang"], row["tgt_lang"]
+        candidates: list[dict[str, Any]] = [
+            candidate
+            | {
+                "audio": audio(tgt, candidate.get("units")) if self.speak_candidates else None,
+                "back_audio": audio(src, candidate.get("back_units")),
+            }
+            for candidate in row["candidates"] or []
+        ]
+        return {**row, "candidates": candidates, "source_audio": audio(src, row["units"])}
+
+
+def _wanted(rows: list[Row], speak_candidates: bool) -> Iterable[tuple[str, tuple[int, ...]]]:
+    """Yield every (language, units) that a row's audio needs."""
+    for row in rows:
+        asked = [(row["src_lang"], row["units"])]
+        for candidate in row["candidates"] or []:
+            asked.append((row["src_lang"], candidate.get("back_units")))
+            asked += [(row["tgt_lang"], candidate.get("units"))] if speak_candidates else []
+        yield from ((lang, tuple(units)) for lang, units in asked if units)

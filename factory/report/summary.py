@@ -1,0 +1,140 @@
+"""What a round found, in numbers: the table at its end and `summary.json` in its folder."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from factory.files import exists, filesystem, get_json, put_json
+from factory.metrics import bootstrap, normalise
+from factory.passes.audit import label_accuracy
+from factory.progress import Clock
+from factory.recipe import Recipe
+from factory.rounds import Run, directions
+from factory.store import DatasetDir
+
+Row = dict[str, Any]
+
+
+def is_summarised(run: Run, number: int) -> bool:
+    """Whether the round has its summary, which is written last."""
+    return exists(f"{run.place(number)}/summary.json")
+
+
+def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
+    """Compute the summary, print it, and write it as the round's last file."""
+    from factory.report.table import render
+
+    fs, place = filesystem(run.place(number))
+    earlier = get_json(fs, f"{place}/_stages.json") or {"wall_s": {}, "peak_rss_mb": 0}
+    after = run.dataset(number, "evaluation").rows().to_pylist()
+    before = run.dataset(number - 1, "evaluation").rows().to_pylist() if number else None
+    summary = {
+        "round": number,
+        "recipe": recipe.name,
+        **(_production(run, number, recipe) if number else {}),
+        **_scores(after, before, recipe),
+        "toplines": toplines(run.toplines, recipe),
+        "failures": {name: dataset.failures().to_pylist() for name, dataset in _datasets(run, number).items()},
+        "wall_s": {stage: round(earlier["wall_s"].get(stage, 0) + seconds, 1) for stage, seconds in clock.wall_s.items()},
+        "peak_rss_mb": round(max(earlier["peak_rss_mb"], clock.peak_rss_mb)),
+    }
+    print(render(summary, run.place(number)))
+    put_json(fs, f"{place}/summary.json", summary)
+
+
+def _datasets(run: Run, number: int) -> dict[str, DatasetDir]:
+    named = {"units": run.units("mono"), "scored": run.dataset(number, "scored"), "pairs": run.dataset(number, "pairs")} if number else {}
+    return named | {"evaluation": run.dataset(number, "evaluation")}
+
+
+def _production(run: Run, number: int, recipe: Recipe) -> Row:
+    """Count what came of the utterances, and how often the labels are right where references are known."""
+    scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
+    rows, status = scored.rows().to_pylist(), scored.manifest().by_status
+    kept = Counter(f"{pair['src_lang']}-{pair['tgt_lang']}" for pair in pairs.rows(["src_lang", "tgt_lang"], "ok").to_pylist())
+    metric = recipe.select.metric
+    return {
+        "rows": {name: status.get(name, 0) for name in ("ok", "skipped", "failed")},
+        "pairs": {direction: kept.get(direction, 0) for direction in directions(recipe)},
+        "label_accuracy": {judge: label_accuracy(rows, metric, judge) for judge in ("bleu", "chrf")},
+    }
+
+
+def _scores(after: list[Row], before: list[Row] | None, recipe: Recipe) -> Row:
+    """Score each direction before and after, on the same utterances, with a paired bootstrap of the difference."""
+    table: dict[str, Row] = {}
+    for direction in directions(recipe):
+        ours = _side(after, direction)
+        theirs = _side(before, direction) if before is not None else None
+        for name, (metric, key) in {"s2t_bleu": ("bleu", "text"), "s2t_chrf": ("chrf", "text"), "asr_bleu": ("bleu", "asr_text")}.items():
+            table.setdefault(name, {})[direction] = _compared(metric, key, ours, theirs, recipe)
+        table.setdefault("mos", {})[direction] = {"before": _mos(theirs), "after": _mos(ours)}
+        table.setdefault("well_formed", {})[direction] = {"before": _well_formed(theirs), "after": _well_formed(ours)}
+    return table
+
+
+def _side(rows: list[Row], direction: str) -> list[Row]:
+    return sorted((row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction), key=lambda row: row["utt_id"])
+
+
+def _compared(metric: str, key: str, ours: list[Row], theirs: list[Row] | None, recipe: Recipe) -> Row:
+    sample = _sample(metric, key, ours)
+    told: Row = {"signature": sample.signature, "utterances": len(sample.statistics)}
+    if theirs is None:
+        estimate = bootstrap.estimate(sample, recipe.evaluate.resamples)
+        return told | {"before": None, "after": _rounded(estimate.point), "ci": [_rounded(estimate.low), _rounded(estimate.high)]}
+    found = bootstrap.compare(sample, _sample(metric, key, theirs), recipe.evaluate.resamples)
+    return told | {
+        "before": _rounded(found.baseline.point),
+        "after": _rounded(found.system.point),
+        "ci": [_rounded(found.system.low), _rounded(found.system.high)],
+        "difference": _rounded(found.difference.point),
+        "difference_ci": [_rounded(found.difference.low), _rounded(found.difference.high)],
+        "p": _rounded(found.p, 4),
+    }
+
+
+def _sample(metric: str, key: str, rows: list[Row]) -> bootstrap.Sample:
+    """Score what was written (all rows) or heard (the rows that were spoken); output that does not parse counts as an empty text."""
+    some = [row for row in rows if row[key] is not None or key == "text"]
+    lang = some[0]["tgt_lang"]
+    texts, references = [row[key] or "" for row in some], [row["reference"] for row in some]
+    if key == "asr_text":
+        texts, references = ([normalise.text(text, lang) for text in side] for side in (texts, references))
+    return bootstrap.corpus(metric, texts, references, lang)
+
+
+def _mos(rows: list[Row] | None) -> float | None:
+    rated = [row["mos"] for row in rows or [] if row["mos"] is not None]
+    return _rounded(sum(rated) / len(rated)) if rated else None
+
+
+def _well_formed(rows: list[Row] | None) -> float | None:
+    return _rounded(sum(row["finish"] == "ok" for row in rows) / len(rows), 4) if rows else None
+
+
+def toplines(dataset: DatasetDir, recipe: Recipe) -> Row:
+    """Return, for each target language, what a perfect translation would get: the recording and its re-synthesised units."""
+    rows = dataset.rows(status="ok").to_pylist()
+    told = {}
+    for lang in recipe.languages:
+        some = [row | {"tgt_lang": lang} for row in rows if row["lang"] == lang]
+        told[lang] = {"utterances": len(some)} | {name: _heard(name, some, recipe) for name in ("audio", "resynthesised")}
+    return told
+
+
+def _heard(name: str, rows: list[Row], recipe: Recipe) -> Row:
+    heard = [row | {"asr_text": row[f"{name}_asr"]} for row in rows]
+    bleu = bootstrap.estimate(_sample("bleu", "asr_text", heard), recipe.evaluate.resamples)
+    lang = rows[0]["lang"]
+    wer = bootstrap.estimate(bootstrap.corpus("wer", [r["asr_text"] for r in heard], [r["reference"] for r in heard], lang))
+    mos = bootstrap.estimate(bootstrap.mean([row[f"{name}_mos"] for row in rows]))
+    return {
+        key: {"score": _rounded(found.point, 3), "ci": [_rounded(found.low, 3), _rounded(found.high, 3)]}
+        for key, found in {"asr_bleu": bleu, "wer": wer, "mos": mos}.items()
+    }
+
+
+def _rounded(value: float, digits: int = 2) -> float:
+    return round(float(value), digits)

@@ -1,0 +1,61 @@
+"""The table that a round prints at its end."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+Row = dict[str, Any]
+LABELS = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", "asr_bleu": "ASR-BLEU"}
+
+
+def render(summary: Row, place: str) -> str:
+    """Return the summary of a round as text for a terminal, and where its files lie."""
+    lines = [f"\nRound {summary['round']} of {summary['recipe']}"]
+    if "rows" in summary:
+        lines += [f"  utterances   {_counts(summary['rows'])}", f"  pairs        {_counts(summary['pairs'])}", *_labels(summary["label_accuracy"])]
+    lines += ["", f"  {'':10}{'':8}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *_scores(summary)]
+    lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *_toplines(summary["toplines"])]
+    lines += [*_failures(summary["failures"])]
+    lines += ["", f"  seconds      {_counts(summary['wall_s'])}; peak memory {summary['peak_rss_mb']:,} MB"]
+    lines += [f"  look at      {place}/summary.json", f"  listen       roundtrip rows --dataset {place}/scored --speak 5"]
+    return "\n".join(lines)
+
+
+def _counts(counts: Row) -> str:
+    return ", ".join(f"{name} {count:,}" for name, count in counts.items())
+
+
+def _labels(accuracy: Row) -> Iterator[str]:
+    """The share of labels that the reference agrees with, by gap."""
+    for judge, bins in accuracy.items():
+        cells = [f"{low:g}-{high:g}: {b['accuracy']:.2f} (n={b['n']})" for b in bins if b["n"] for low, high in [b["gap"]]]
+        if cells:
+            yield f"  label right  by {judge} against the reference, by gap in {bins[0]['metric']}: {', '.join(cells)}"
+
+
+def _scores(summary: Row) -> Iterator[str]:
+    for key, label in LABELS.items():
+        for direction, score in summary[key].items():
+            before = f"{score['before']:8.2f}" if score["before"] is not None else f"{'-':>8}"
+            change = f"{score['difference']:+.2f} [{score['difference_ci'][0]:+.2f}, {score['difference_ci'][1]:+.2f}]" if "difference" in score else ""
+            interval = f"[{score['ci'][0]:.2f}, {score['ci'][1]:.2f}]"
+            yield f"  {label:10}{direction:8}{before}{score['after']:8.2f}   {interval:17} {change}  n={score['utterances']}"
+    for key, label in {"mos": "MOS", "well_formed": "well-formed"}.items():
+        for direction, score in summary[key].items():
+            cells = [f"{value:8.2f}" if value is not None else f"{'-':>8}" for value in (score["before"], score["after"])]
+            yield f"  {label:11}{direction:7}{''.join(cells)}"
+
+
+def _toplines(toplines: Row) -> Iterator[str]:
+    for lang, told in toplines.items():
+        for name in ("audio", "resynthesised"):
+            found = told[name]
+            cells = f"{found['asr_bleu']['score']:8.2f} {found['wer']['score']:8.3f} {found['mos']['score']:8.2f}"
+            yield f"  {name:14}{lang:4}{cells}   n={told['utterances']}"
+
+
+def _failures(failures: Row) -> Iterator[str]:
+    for dataset, reasons in failures.items():
+        for row in reasons:
+            yield f"  {dataset:12} {row['status']} {row['reason']}: {row['count']:,} (first: {', '.join(row['ids'][:5])})"

@@ -1,0 +1,146 @@
+"""The text world: its size, its one-to-one translation, its agreement, and its reproducible split."""
+
+import hashlib
+import re
+from collections import Counter
+
+import pytest
+
+from assets.build.grammar import families, sentences, split
+from assets.build.words import adjectives, described, english, french, nouns, verb
+
+WORLD = sentences()
+FRENCH = [s.fr for s in WORLD]
+ENGLISH = [s.en for s in WORLD]
+FIRST_SPLIT = "cbede6c23a1008ae7d0c373f6c374e9ca13c791be430090d71839ad3535415fc"
+
+
+def forms(texts: list[str]) -> Counter[str]:
+    """How often each word form occurs; words also end at apostrophes."""
+    return Counter(word for text in texts for word in re.findall(r"[^\s']+'?", text))
+
+
+def test_there_are_enough_distinct_sentences() -> None:
+    assert len(WORLD) == len(set(WORLD)) >= 30_000
+
+
+@pytest.mark.parametrize("texts", [FRENCH, ENGLISH], ids=["fr", "en"])
+def test_every_sentence_has_4_to_12_words(texts: list[str]) -> None:
+    assert all(4 <= len(text.split(" ")) <= 12 for text in texts)
+
+
+@pytest.mark.parametrize("texts", [FRENCH, ENGLISH], ids=["fr", "en"])
+def test_the_vocabulary_is_rich_and_no_form_is_rare(texts: list[str]) -> None:
+    counts = forms(texts)
+    assert len(counts) >= 350
+    assert min(counts.values()) >= 5
+
+
+def test_translation_is_one_to_one() -> None:
+    assert len(set(FRENCH)) == len(set(ENGLISH)) == len(WORLD)
+
+
+def test_only_the_agreed_characters_occur() -> None:
+    assert all(re.fullmatch(r"[a-zàâçéèêëîïôùû' -]+", s.fr) for s in WORLD)
+    assert all(re.fullmatch(r"[a-z' -]+", s.en) for s in WORLD)
+    assert {s.mark for s in WORLD} == {".", "?"}
+
+
+def test_french_elides_and_contracts() -> None:
+    vowel = "[aeiouyàâéèêîôh]"
+    wrong = re.compile(
+        rf"\b(de|à) les?\b(?! {vowel})|(?<!-)\b(le|la|je|ne|de|que) (?!(huit|onze)\b){vowel}"
+        rf"|\b(ce|ma|beau|nouveau|vieux) (hôtel|appartement|avion|écharpe|ordinateur)\b|  |' "
+    )
+    assert [text for text in FRENCH if wrong.search(text)] == []
+
+
+def test_french_never_elides_before_a_consonant() -> None:
+    assert [text for text in FRENCH if re.search(r"\b[ldjnq]u?'[^aeiouyàâéèêîôh]", text)] == []
+
+
+def test_english_article_agrees_with_the_next_sound() -> None:
+    wrong = re.compile(r"\ba (?!one-way)[aeiou]|\ban [^aeiouh]|\ban one-way")
+    assert [text for text in ENGLISH if wrong.search(text)] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("je ai", "j'ai"),
+        ("près de le musée", "près du musée"),
+        ("près de le hôtel", "près de l'hôtel"),
+        ("aller à le port", "aller au port"),
+        ("aller à les ports", "aller aux ports"),
+        ("à côté de la église", "à côté de l'église"),
+        ("le train de onze heures", "le train de onze heures"),
+        ("que à rome", "qu'à rome"),
+    ],
+)
+def test_elision_and_contraction(said: str, expected: str) -> None:
+    assert french(said) == expected
+
+
+def test_adjectives_agree_and_take_their_place() -> None:
+    [hotel, suitcase] = nouns("hôtel m hotel\nvalise f suitcase")
+    [old, black] = adjectives("vieux/vieil vieille old first\nnoir noire black")
+    old_hotel, black_hotel, old_suitcase, black_suitcase = described([hotel, suitcase], [old, black])
+    assert (old_hotel.fr.ce, old_hotel.fr.many, old_hotel.en.one) == ("ce vieil hôtel", "vieux hôtels", "old hotel")
+    assert (black_hotel.fr.ce, old_suitcase.fr.mon) == ("cet hôtel noir", "ma vieille valise")
+    assert (black_suitcase.fr.many, black_suitcase.en.many) == ("valises noires", "black suitcases")
+
+
+def test_verbs_conjugate() -> None:
+    swim = verb("nager", "swim swam swum swimming")
+    assert [format(swim.fr, key) for key in ("je", "nous", "vous", "ils")] == ["nage", "nageons", "nagez", "nagent"]
+    assert [format(swim.fr, f"was {key}") for key in ("je", "nous")] == ["nageais", "nagions"]
+    assert format(swim.en, "s") == "swims"
+
+
+def test_english_articles() -> None:
+    assert english("a old map  and a hat") == "an old map and a hat"
+
+
+@pytest.mark.parametrize(
+    ("fr", "en"),
+    [
+        (r"^ma mère est (allée|arrivée|partie|restée)", r"^my mother (went|arrived|left|stayed)"),
+        (r"^nous sommes (allés|arrivés|partis|restés)", r"^we (went|arrived|left|stayed)"),
+        (r"^mes parents n'ont pas ", r"^my parents did not "),
+        (r"^ma tante va (?!à|au)", r"^my aunt is going to "),
+        (r"^mon père ne \w+ jamais ", r"^my father never \w+s "),
+        (r"^je voudrais ", r"^i would like "),
+    ],
+)
+def test_tenses_translate_alike(fr: str, en: str) -> None:
+    found = [s for s in WORLD if re.search(fr, s.fr)]
+    assert found
+    assert [s for s in found if not re.search(en, s.en)] == []
+
+
+def test_a_split_is_disjoint_in_both_languages() -> None:
+    sets = list(split({"train": 5_000, "valid": 500, "test": 500, "more": 10_000}, seed=1).values())
+    assert [len(chosen) for chosen in sets] == [5_000, 500, 500, 10_000]
+    for side in ("fr", "en"):
+        texts = [getattr(s, side) for chosen in sets for s in chosen]
+        assert len(texts) == len(set(texts))
+
+
+def test_a_split_is_reproducible() -> None:
+    first = split({"train": 200, "test": 100}, seed=0)
+    assert hashlib.sha256(repr(first).encode()).hexdigest() == FIRST_SPLIT
+    assert split({"train": 200, "test": 100}, seed=1) != first
+
+
+def test_a_split_is_balanced_over_the_families() -> None:
+    family = {s: name for name, found in families().items() for s in found}
+    chosen = split({"train": 2_000, "test": 300}, seed=3)
+    for found in chosen.values():
+        counts = Counter(family[s] for s in found)
+        assert len(counts) == len(families())
+        assert max(counts.values()) - min(counts.values()) <= 1
+
+
+def test_a_split_that_asks_for_too_much_says_so() -> None:
+    with pytest.raises(ValueError, match=f"ask for {len(WORLD) + 1} sentences, but the grammar makes only {len(WORLD)}"):
+        split({"train": len(WORLD), "test": 1}, seed=0)

