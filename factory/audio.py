@@ -52,7 +52,7 @@ def resample(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
 
 
 def encode(wave: np.ndarray, format: str = "OGG/OPUS", rate: int = RATE, bitrate: int = OPUS_BITRATE) -> bytes:
-    """Encode a wave of shape (N,) as `OGG/OPUS` (`bitrate` bits a second) or `FLAC` (16 bit, lossless)."""
+    """Encode a wave of shape (N,) as `OGG/OPUS` (`bitrate` bits a second), `FLAC` or `WAV` (16 bit, lossless)."""
     if format not in _FORMATS:
         raise ValueError(f"audio is written as {' or '.join(_FORMATS)}; got {format!r}")
     container, subtype = _FORMATS[format]
@@ -62,7 +62,7 @@ def encode(wave: np.ndarray, format: str = "OGG/OPUS", rate: int = RATE, bitrate
     return sink.getvalue()
 
 
-_FORMATS = {"OGG/OPUS": ("OGG", "OPUS"), "FLAC": ("FLAC", "PCM_16")}
+_FORMATS = {"OGG/OPUS": ("OGG", "OPUS"), "FLAC": ("FLAC", "PCM_16"), "WAV": ("WAV", "PCM_16")}
 
 
 def _opus_level(bitrate: int) -> float:

@@ -57,7 +57,7 @@ def read_corpus(uri: str) -> Speech:
     if info.type == pafs.FileType.NotFound:
         raise CorpusError(f"the corpus {uri} does not exist; expected Parquet, a .tsv manifest or a folder of audio files there")
     if path.endswith(".tsv"):
-        return _listed(_manifest_rows(fs, path))
+        return _listed(_manifest_rows(fs, path, _scheme(uri)))
     if parquet := parquet_files(fs, path):
         return _sharded(uri, fs, parquet)
     return _listed(_folder_rows(uri, path, sorted(file.path for file in fs.get_file_info(pafs.FileSelector(path, recursive=True)))))
@@ -138,7 +138,13 @@ def _read_shards(batch: Row, uri: str) -> Iterator[pa.Table]:
             yield pa.Table.from_pylist(rows, schema=STATED)
 
 
-def _manifest_rows(fs: pafs.FileSystem, path: str) -> list[Row]:
+def _scheme(uri: str) -> str:
+    """Return what stands before a path of this file system, so that a worker finds it again: `s3://`, or nothing on a disk."""
+    scheme, found, _ = uri.partition("://")
+    return f"{scheme}://" if found and scheme != "file" else ""
+
+
+def _manifest_rows(fs: pafs.FileSystem, path: str, scheme: str) -> list[Row]:
     with fs.open_input_stream(path) as stream:
         reader = csv.DictReader(stream.read().decode("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
         rows = list(reader)
@@ -146,7 +152,7 @@ def _manifest_rows(fs: pafs.FileSystem, path: str) -> list[Row]:
     if missing:
         raise CorpusError(f"the manifest {path} lacks the columns {sorted(missing)}; its first line names {reader.fieldnames}")
     folder = PurePosixPath(path).parent
-    return [{**row, "audio": {"path": str(folder / row["path"]), "bytes": None}} for row in rows]
+    return [{**row, "audio": {"path": f"{scheme}{folder / row['path']}", "bytes": None}} for row in rows]
 
 
 def _folder_rows(uri: str, root: str, paths: list[str]) -> list[Row]:
@@ -155,17 +161,17 @@ def _folder_rows(uri: str, root: str, paths: list[str]) -> list[Row]:
         raise CorpusError(f"{uri} holds neither Parquet nor audio files ({', '.join(sorted(AUDIO_SUFFIXES))})")
     fs, _ = filesystem(uri)
     texts = {path for path in paths if path.endswith(".txt")}
-    return [_folder_row(fs, PurePosixPath(root), sound, texts) for sound in sounds]
+    return [_folder_row(fs, PurePosixPath(root), sound, texts, _scheme(uri)) for sound in sounds]
 
 
-def _folder_row(fs: pafs.FileSystem, root: PurePosixPath, sound: PurePosixPath, texts: set[str]) -> Row:
+def _folder_row(fs: pafs.FileSystem, root: PurePosixPath, sound: PurePosixPath, texts: set[str], scheme: str) -> Row:
     inside, transcript = sound.relative_to(root), str(sound.with_suffix(".txt"))
     text = None
     if transcript in texts:
         with fs.open_input_stream(transcript) as stream:
             text = stream.read().decode("utf-8").strip()
     lang = inside.parts[0] if len(inside.parts) > 1 else ""
-    return {"utt_id": str(inside.with_suffix("")), "lang": lang, "audio": {"path": str(sound), "bytes": None}, "text": text}
+    return {"utt_id": str(inside.with_suffix("")), "lang": lang, "audio": {"path": f"{scheme}{sound}", "bytes": None}, "text": text}
 
 
 def _hugging_face_rows(uri: str) -> list[Row]:

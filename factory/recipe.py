@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from factory.typed import RecipeError, build, chosen, read_yaml
+from factory.typed import RecipeError, build, chosen, lay_over, parse_override, read_yaml
 from schemas.datasets import SCORES
 from schemas.sequences import Variant, completion, prompt
 
@@ -167,6 +167,10 @@ class Recipe:
         object.__setattr__(self, "preference", {"loss": "dpo", **self.preference})
         _check(self)
 
+    def judges(self) -> dict[str, str]:
+        """Return the weights that scores depend on besides the policy's: vocoders and recognizer, by the names that `inputs` uses."""
+        return {f"vocoder.{lang}": path for lang, path in self.vocoder.items()} | {"recognizer": self.recognizer.model}
+
     @property
     def listens(self) -> bool:
         """Whether the ways back must be spoken: for MCD, or for the recognizer."""
@@ -237,24 +241,8 @@ def load(path: str | Path | None = None, overrides: list[str] | tuple[str, ...] 
     """
     values = _read(Path(locate(str(path)))) if path is not None else {}
     for override in overrides:
-        names, value = parse_override(override)
-        section = values
-        for depth, name in enumerate(names[:-1], 1):
-            if section.get(name) is None:
-                section[name] = {}
-            section = section[name]
-            if not isinstance(section, dict):
-                raise RecipeError(f"--set {override}: {'.'.join(names[:depth])} is {section!r}, not a section of keys")
-        section[names[-1]] = value
+        lay_over(values, override)
     return build(Recipe, values)
-
-
-def parse_override(text: str) -> tuple[list[str], Any]:
-    """Split `a.b=value` into its names and its value, read as YAML (`0.1` a number, `null` nothing, `[bleu, wer]` a list)."""
-    names, equals, value = text.partition("=")
-    if not equals or not all(names.strip().split(".")):
-        raise RecipeError(f"--set takes section.key=value, as in select.delta=0.2; got {text!r}")
-    return names.strip().split("."), read_yaml(value, f"--set {text}")
 
 
 def locate(path: str) -> str:

@@ -69,6 +69,7 @@ class Run:
 
 def run_round(run: Run, number: int, recipe: Recipe) -> None:
     """Run round `number`, or what is left of it, and print and keep its summary."""
+    from factory.passes.samples import speak_samples
     from factory.report.summary import is_summarised, summarise
 
     if is_summarised(run, number):
@@ -82,6 +83,8 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
     else:
         prefer(run, number, previous, recipe, clock)
     measure(run, number, recipe, clock)
+    if previous is not None:
+        speak_samples(run.dataset(number, "pairs"), recipe, f"{run.place(number)}/samples")
     summarise(run, number, recipe, clock)
 
 

@@ -156,7 +156,7 @@ class DatasetDir:
 
     def _writer(self) -> _PartWriter:
         progress = get_json(self.fs, f"{self.path}/{PROGRESS}")
-        if progress is None:
+        if progress is None or self.is_finished():
             raise StoreError(f"{self.uri} is not being written: call start() first (a finished dataset takes no more rows)")
         origin = {"roundtrip.fingerprint": progress["fingerprint"], "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {}))}
         return _PartWriter(self.uri, self.schema, self.key, origin)

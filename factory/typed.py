@@ -84,6 +84,26 @@ class _Loader(yaml.SafeLoader):
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
 
 
+def parse_override(text: str) -> tuple[list[str], Any]:
+    """Split `a.b=value` into its names and its value, read as YAML (`0.1` a number, `null` nothing, `[bleu, wer]` a list)."""
+    names, equals, value = text.partition("=")
+    if not equals or not all(names.strip().split(".")):
+        raise RecipeError(f"--set takes section.key=value, as in select.delta=0.2; got {text!r}")
+    return names.strip().split("."), read_yaml(value, f"--set {text}")
+
+
+def lay_over(values: dict[str, Any], override: str) -> None:
+    """Set the key of a `section.key=value` override in nested settings; sections that are not there yet are made."""
+    names, value = parse_override(override)
+    for depth, name in enumerate(names[:-1], 1):
+        if values.get(name) is None:
+            values[name] = {}
+        values = values[name]
+        if not isinstance(values, dict):
+            raise RecipeError(f"--set {override}: {'.'.join(names[:depth])} is {values!r}, not a section of keys")
+    values[names[-1]] = value
+
+
 def chosen(value: Any, allowed: Iterable[Any], where: str) -> Any:
     """Return `value` if it is one of the allowed ones; raises RecipeError that names the close ones."""
     allowed = list(allowed)

@@ -83,11 +83,7 @@ class Translator(RowActor):
             gpu_memory_utilization=gpu_memory_utilization,
             max_model_len=max_model_len,
         )
-        for token in (SOSP, EOSP, *(f"<|{name}|>" for name in (self.variant, *self.back_variants))):
-            if token not in self.engine.vocabulary:
-                raise ValueError(f"the tokenizer in {policy} has no {token}: was the policy trained for this variant?")
-        for sampling in (self.sampling, self.back_sampling):
-            self.engine.params(sampling, prompt_length=1)  # raises now, not for every row
+        self._check(policy)
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return the rows with their candidates, or with the reason why there are none."""
@@ -122,6 +118,13 @@ class Translator(RowActor):
     def release(self) -> None:
         """Give the engine's memory back (the GPU's as well)."""
         self.engine.release()
+
+    def _check(self, policy: str) -> None:
+        for token in (SOSP, EOSP, *(f"<|{name}|>" for name in (self.variant, *self.back_variants))):
+            if token not in self.engine.vocabulary:
+                raise ValueError(f"the tokenizer in {policy} has no {token}: was the policy trained for this variant?")
+        for sampling in (self.sampling, self.back_sampling):
+            self.engine.params(sampling, prompt_length=1)  # raises now, not for every row
 
     def _problem(self, row: Row) -> str | None:
         vocabulary, lang, target, units = self.engine.vocabulary, row["lang"], row["tgt_lang"], row["units"]

@@ -10,13 +10,8 @@ from __future__ import annotations
 
 import re
 from functools import cache
+from importlib.metadata import version
 from typing import Any
-
-import nltk
-from nltk.stem.api import StemmerI
-from nltk.stem.porter import PorterStemmer
-from nltk.stem.snowball import SnowballStemmer
-from nltk.translate.meteor_score import single_meteor_score
 
 from factory.metrics.base import Metric
 
@@ -34,7 +29,7 @@ class _NoSynonyms:
         return []
 
 
-class _NoStems(StemmerI):
+class _NoStems:
     """Leaves words as they are, in languages without a stemmer here."""
 
     def stem(self, token: str) -> str:
@@ -44,6 +39,8 @@ class _NoStems(StemmerI):
 @cache
 def has_wordnet() -> bool:
     """Return whether WordNet's data is on nltk's data path, looked up once in a process."""
+    import nltk  # here and below: nltk takes more than a second to import
+
     for place in ("corpora/wordnet", "corpora/wordnet.zip"):
         try:
             nltk.data.find(place)
@@ -54,7 +51,9 @@ def has_wordnet() -> bool:
 
 
 @cache
-def _stemmer(lang: str) -> tuple[str, StemmerI]:
+def _stemmer(lang: str) -> tuple[str, Any]:
+    from nltk.stem import PorterStemmer, SnowballStemmer
+
     if lang == "en":
         return "porter", PorterStemmer()
     if lang in _SNOWBALL:
@@ -79,11 +78,13 @@ def tokens(text: str, lang: str) -> list[str]:
 def signature(lang: str) -> str:
     """Return nltk's version, the parameters, and which stems and synonyms match in this language."""
     sides = f"stem:{_stemmer(lang)[0]}|syn:{_synonyms(lang)[0]}"
-    return f"nltk:{nltk.__version__}|alpha:{ALPHA}|beta:{BETA}|gamma:{GAMMA}|case:lc|{sides}"
+    return f"nltk:{version('nltk')}|alpha:{ALPHA}|beta:{BETA}|gamma:{GAMMA}|case:lc|{sides}"
 
 
 def score(hypothesis: str, reference: str, lang: str) -> float:
     """Return METEOR, 0..1."""
+    from nltk.translate.meteor_score import single_meteor_score
+
     told, expected = tokens(hypothesis, lang), tokens(reference, lang)
     if not told or not expected:
         return 0.0

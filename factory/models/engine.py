@@ -102,13 +102,15 @@ class Engine:
         The same asks in the same order with the same seed give the same outputs on the same machine and versions. In another batch a
         sequence comes out differently: a seed of its own for each sequence is refused by vLLM on a CPU.
         """
+        from vllm.outputs import RequestOutput
+
         run = _Run(self, then)
         engine = self._ready(seed)
         try:
             run.add(asks)
             while engine.has_unfinished_requests():
                 for result in engine.step():
-                    if result.finished:
+                    if isinstance(result, RequestOutput) and result.finished:
                         run.finish(result)
         except BaseException:
             engine.abort_request(list(run.waiting))
@@ -148,7 +150,7 @@ class Engine:
 
     def submit(self, name: str, ids: list[int], sampling: Sampling) -> None:
         """Queue one sequence under a unique name."""
-        self._running().llm_engine.add_request(name, {"prompt_token_ids": ids}, self.params(sampling, len(ids)))
+        self.llm.llm_engine.add_request(name, {"prompt_token_ids": ids}, self.params(sampling, len(ids)))
 
     def release(self) -> None:
         """Give the memory back (the GPU's as well); the engine is of no use afterwards."""
@@ -161,7 +163,9 @@ class Engine:
         gc.collect()
         cleanup_dist_env_and_memory()
 
-    def _running(self) -> LLM:
+    @property
+    def llm(self) -> LLM:
+        """vLLM itself. Raises RuntimeError after `release`."""
         if self._llm is None:
             raise RuntimeError("the engine was released")
         return self._llm
@@ -170,7 +174,7 @@ class Engine:
         """Return vLLM's engine in the state that the seed stands for: a cached prefix would change the numerics of a repetition."""
         from vllm.utils.torch_utils import set_random_seed
 
-        engine = self._running().llm_engine
+        engine = self.llm.llm_engine
         engine.reset_prefix_cache()
         set_random_seed(seed)
         return engine

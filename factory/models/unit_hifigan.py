@@ -130,18 +130,16 @@ class CodeHiFiGAN(nn.Module):
     def synthesize(self, units: Sequence[Sequence[int]], durations: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
         """Speak every list of deduplicated units; return float32 waves at `sampling_rate`, `code_hop_size` samples a frame.
 
-        `durations` are frames a unit; without them they are predicted. Only utterances of equal length share a batch, since padding
-        would leak through the biases: a wave does not depend on its batch mates. No units give an empty wave. Raises ValueError for a
-        unit outside the codebook or durations of another length.
+        `durations` are frames a unit; without them they are predicted. Utterances go through one by one: padding would leak through the
+        biases, equal lengths are rare, and a batch is no faster on a CPU thread. So a wave never depends on its batch mates. No units
+        give an empty wave. Raises ValueError for a unit outside the codebook or durations of another length.
         """
-        lines = [self._expand(line, None if durations is None else durations[i]) for i, line in enumerate(units)]
-        waves = [np.zeros(0, np.float32) for _ in lines]
-        for length in sorted({len(line) for line in lines} - {0}):
-            places = [i for i, line in enumerate(lines) if len(line) == length]
-            frames = torch.stack([lines[i] for i in places])
-            for place, wave in zip(places, self(frames, self.predict_source(frames)).float().cpu().numpy(), strict=True):
-                waves[place] = wave
-        return waves
+        return [self._say(self._expand(line, None if durations is None else durations[i])) for i, line in enumerate(units)]
+
+    def _say(self, frames: Tensor) -> np.ndarray:
+        if not len(frames):
+            return np.zeros(0, np.float32)
+        return self(frames[None], self.predict_source(frames[None]))[0].float().cpu().numpy()
 
     def _expand(self, units: Sequence[int], durations: Sequence[int] | None) -> Tensor:
         ids = torch.as_tensor(list(units), dtype=torch.long)

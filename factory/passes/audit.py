@@ -45,7 +45,7 @@ def _advantage(metric: str, one: float, two: float) -> float:
 
 
 def label_accuracy(rows: Iterable[Row], metric: str, judge: str, seed: int = 0) -> list[dict[str, Any]]:
-    """Return, by gap, the number of comparisons and the share (0..1) of labels that the judge agrees with, with a 95 % bootstrap interval."""
+    """Return, by gap, the number of comparisons and the share (0..1) that the judge agrees with, with a 95 % bootstrap interval."""
     found = list(verdicts(rows, metric, judge))
     table = []
     for low, high in zip(GAPS, GAPS[1:], strict=False):

@@ -25,7 +25,7 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
     from factory.actors.judge import Judge
     from factory.actors.translator import Translator
 
-    out.start(recipe.content("evaluate", judges(recipe) | digests({"policy": policy}) | {"units": units.manifest().fingerprint}))
+    out.start(recipe.content("evaluate", digests(recipe.judges() | {"policy": policy}) | {"units": units.manifest().fingerprint}))
     table = test_rows(units, recipe)
     rows = out.unfinished(ray.data.from_arrow(table))
     greedy = translator_arguments(recipe, policy) | {"n": 1, "temperature": 0.0, "back": False}
@@ -38,7 +38,7 @@ def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -
     """Hear the test recordings themselves, and their units spoken again, once for all rounds."""
     from factory.actors.judge import ToplineJudge
 
-    out.start(recipe.content("evaluate", judges(recipe) | {"policy": "none", "units": units.manifest().fingerprint}))
+    out.start(recipe.content("evaluate", digests(recipe.judges()) | {"policy": "none", "units": units.manifest().fingerprint}))
     ids = pa.array(heard_ids(test_rows(units, recipe)))
     rows = out.unfinished(limited(read_corpus(locate(recipe.corpus.test)).rows, ids))
     arguments = judge_arguments(recipe) | {"encoder": encoder_arguments(recipe)}
@@ -64,11 +64,6 @@ def _side(table: pa.Table, lang: str, target: str, recipe: Recipe) -> pa.Table:
 def heard_ids(rows: pa.Table) -> list[str]:
     """Return the ids of the test utterances that are heard."""
     return rows.filter(rows["spoken"])["utt_id"].to_pylist()
-
-
-def judges(recipe: Recipe) -> dict[str, str]:
-    """Return the digests of the vocoders and the recognizer, which all scores depend on."""
-    return digests({f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()} | {"recognizer": recipe.recognizer.model})
 
 
 def judge_arguments(recipe: Recipe) -> dict[str, object]:

@@ -11,20 +11,21 @@ import ray.data
 from factory.passes.plan import digests, finish, pool, weights
 from factory.progress import Clock
 from factory.recipe import Recipe
-from factory.store import DatasetDir
+from factory.store import LIGHT, DatasetDir
 
 
 def produce(units: DatasetDir, policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a row of SCORED for every utterance of round `number`; utterances that have no units travel through with their reason."""
+    """Write a row of SCORED for every utterance of round `number`; one that has no units travels through with its reason."""
     from factory.actors.scorer import Scorer
     from factory.actors.translator import Translator
     from factory.actors.vocoder import Vocoder
 
-    named = {"policy": policy} | {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()} | {"recognizer": recipe.recognizer.model}
+    named = recipe.judges() | {"policy": policy}
     inputs = {"units": units.manifest().fingerprint, "round": str(number)}
     out.start(recipe.content("produce", digests({name: named[name] for name in recipe.inputs("produce") if name in named}) | inputs))
     ids = utterances_of(units, number, recipe)
-    rows = out.unfinished(units.dataset().map_batches(with_target, fn_kwargs={"ids": ids, "langs": recipe.languages}, batch_format="pyarrow"))
+    told = {"ids": ids, "langs": recipe.languages}
+    rows = out.unfinished(units.dataset().map_batches(with_target, fn_kwargs=told, batch_format="pyarrow", num_cpus=LIGHT))
     stages = recipe.resources
     rows = rows.map_batches(Translator, fn_constructor_kwargs=translator_arguments(recipe, policy), **pool(stages.translator))
     if recipe.listens:

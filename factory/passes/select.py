@@ -38,7 +38,8 @@ def select(row: Row, *, metric: str, delta: float, guards: Guards, variant: Vari
     `delta` is on the metric's own scale (BLEU, chrF, METEOR, WER: 0..1; MCD: dB). An utterance that gives no pair is kept, `skipped`,
     with the reason: what the candidates' guards found (`few_candidates`), `duplicate`, `unscored`, `tie` or `below_delta`.
     """
-    head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")} | {"pair_id": f"{row['utt_id']}-{row['tgt_lang']}", "metric": metric}
+    pair_id = f"{row['utt_id']}-{row['tgt_lang']}"
+    head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")} | {"pair_id": pair_id, "metric": metric}
     if row["status"] != OK:
         return head | {"status": row["status"], "reason": row["reason"]}
     verdict = _best_and_worst(row, metric, guards)

@@ -16,7 +16,8 @@ def tokenize(corpus: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None
     speech = read_corpus(locate(corpus))
     named = digests({"encoder": recipe.encoder.model, "codebook": recipe.encoder.codebook})
     out.start(recipe.content("tokenize", named | {"corpus": speech.digest}))
-    rows = out.unfinished(speech.rows).map_batches(Encoder, fn_constructor_kwargs=encoder_arguments(recipe), **pool(recipe.resources.encoder))
+    rows = out.unfinished(speech.rows)
+    rows = rows.map_batches(Encoder, fn_constructor_kwargs=encoder_arguments(recipe), **pool(recipe.resources.encoder))
     finish(out, rows, speech.ids, clock, f"tokenize {corpus}")
 
 
@@ -25,7 +26,7 @@ def encoder_arguments(recipe: Recipe) -> dict[str, object]:
     encoder = recipe.encoder
     return {
         "encoder": encoder.kind,
-        "model": encoder.model,
+        "model": locate(encoder.model),
         "layer": encoder.layer,
         "codebook": str(weights(encoder.codebook)),
         "langs": list(recipe.languages),

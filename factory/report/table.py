@@ -13,12 +13,13 @@ def render(summary: Row, place: str) -> str:
     """Return the summary of a round as text for a terminal, and where its files lie."""
     lines = [f"\nRound {summary['round']} of {summary['recipe']}"]
     if "rows" in summary:
-        lines += [f"  utterances   {_counts(summary['rows'])}", f"  pairs        {_counts(summary['pairs'])}", *_labels(summary["label_accuracy"])]
+        lines += [f"  utterances   {_counts(summary['rows'])}", f"  pairs        {_counts(summary['pairs'])}"]
+        lines += _labels(summary["label_accuracy"])
     lines += ["", f"  {'':10}{'':8}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *_scores(summary)]
     lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *_toplines(summary["toplines"])]
     lines += [*_failures(summary["failures"])]
     lines += ["", f"  seconds      {_counts(summary['wall_s'])}; peak memory {summary['peak_rss_mb']:,} MB"]
-    lines += [f"  look at      {place}/summary.json", f"  listen       roundtrip rows --dataset {place}/scored --speak 5"]
+    lines += [f"  look at      {place}/summary.json", f"  listen to    {place}/samples/*.wav (texts.tsv says which is which)"]
     return "\n".join(lines)
 
 
@@ -38,7 +39,8 @@ def _scores(summary: Row) -> Iterator[str]:
     for key, label in LABELS.items():
         for direction, score in summary[key].items():
             before = f"{score['before']:8.2f}" if score["before"] is not None else f"{'-':>8}"
-            change = f"{score['difference']:+.2f} [{score['difference_ci'][0]:+.2f}, {score['difference_ci'][1]:+.2f}]" if "difference" in score else ""
+            low, high = score.get("difference_ci", (0, 0))
+            change = f"{score['difference']:+.2f} [{low:+.2f}, {high:+.2f}]" if "difference" in score else ""
             interval = f"[{score['ci'][0]:.2f}, {score['ci'][1]:.2f}]"
             yield f"  {label:10}{direction:8}{before}{score['after']:8.2f}   {interval:17} {change}  n={score['utterances']}"
     for key, label in {"mos": "MOS", "well_formed": "well-formed"}.items():

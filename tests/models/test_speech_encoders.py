@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 from dataclasses import replace
 from pathlib import Path
 
@@ -142,6 +143,11 @@ def test_an_encoder_or_layer_that_does_not_exist_is_refused(tmp_path: Path) -> N
 def test_quantized_or_foreign_weights_are_refused(tmp_path: Path) -> None:
     (tmp_path / "model.bin").write_bytes(b"\x01\x00\x00\x00other")
     with pytest.raises(WeightsError, match="binary version 6"):
+        WhisperEncoder(str(tmp_path), 4)
+    name = b"encoder/layer_0/ffn/linear_0/weight_scale\0"
+    variable = struct.pack("<H", len(name)) + name + struct.pack("<BIBIf", 1, 1, 0, 4, 0.5)
+    (tmp_path / "model.bin").write_bytes(struct.pack("<IH", 6, 2) + b"W\0" + struct.pack("<II", 3, 1) + variable)
+    with pytest.raises(WeightsError, match="holds quantized weights"):
         WhisperEncoder(str(tmp_path), 4)
 
 

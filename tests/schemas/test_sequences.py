@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from schemas.sequences import EOS, EOSP, SEP, SOSP, Parsed, Variant, completion, parse, prompt, special_tokens
 from tests.toys import tiny_tokenizer
 
-TEXTS = st.text(st.characters(exclude_categories=("Cs",)), min_size=1).map(str.strip).filter(lambda text: text and "<|" not in text)
+TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).map(str.strip).filter(lambda text: text and "<|" not in text)
 UNITS = st.lists(st.integers(0, 999), min_size=1)
 PIECES = st.sampled_from([*special_tokens(5, ["fr", "en"]), "<|u", "|>", "<|", "où", " ", "\n", "<|u-1|>", "<|u99999999999999999999|>"])
 
@@ -89,4 +89,4 @@ def test_a_tokenizer_of_a_policy_keeps_templates_whole(variant: Variant) -> None
     assert len(ids) == 3 + 5, "three tags, two wrappers, three units: one token each"
     answer = completion(variant, "where is the station", [3, 1, 49], "où se trouve la gare")
     ids = tokenizer(answer + EOS, add_special_tokens=False)["input_ids"]
-    assert parse(variant, tokenizer.decode(ids[:-1])) == parse(variant, answer)
+    assert parse(variant, str(tokenizer.decode(ids[:-1]))) == parse(variant, answer)

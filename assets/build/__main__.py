@@ -1,0 +1,54 @@
+"""Builds everything under `assets/phrasebook` from nothing; a killed build goes on where it stopped.
+
+    python -m assets.build [--work build]
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+OUT = Path("assets/phrasebook")
+LAYER, UNITS = 4, 200
+VOICES = {"en": "sft-en-heart", "fr": "sft-fr-siwis"}
+
+
+def run(*command: str | Path) -> None:
+    """Run a module of ours and stop the build when it fails."""
+    print("▶", *command, flush=True)
+    subprocess.run([sys.executable, "-m", *map(str, command)], check=True)
+
+
+def speak(speech: Path) -> None:
+    """Speak the corpus with one process a core."""
+    workers = os.cpu_count() or 1
+    command = [sys.executable, "-m", "assets.build.corpus", str(speech), "--workers", str(workers), "--worker"]
+    processes = [subprocess.Popen([*command, str(worker)]) for worker in range(workers)]
+    if any(process.wait() for process in processes):
+        raise SystemExit("speaking the corpus failed; see above")
+
+
+def build(work: Path) -> None:
+    """Do what is not done yet, in order."""
+    speech, units, codebook = work / "speech", work / "units", OUT / "codebook.safetensors"
+    OUT.mkdir(parents=True, exist_ok=True)
+    speak(speech)
+    if not codebook.exists():
+        run("assets.build.units", speech, "fit", "--layer", str(LAYER), "--units", str(UNITS), "--out", codebook)
+    run("assets.build.units", speech, "encode", "--codebook", codebook, "--out", units)
+    for lang, voice in VOICES.items():
+        out = ("--out", work / f"vocoder-{lang}", "--num-units", str(UNITS), "--seed", "1")
+        run("trainers.vocoder", "--data", units / voice, *out)
+    run("assets.build.pack", work, OUT)
+    if not (OUT / "policy" / "config.json").exists():
+        run("factory.run_round", "--round", "0", "--run", work / "run")
+        (work / "run" / "round-0" / "policy").rename(OUT / "policy")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--work", type=Path, default=Path("build"), help="where recordings and checkpoints are kept (default: %(default)s)")
+    build(parser.parse_args().work)

@@ -1,0 +1,91 @@
+"""train: the first policy from paired speech, the next one from pairs. The weights are made in `trainers`; here is what they are given."""
+
+from __future__ import annotations
+
+import random
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory.passes.plan import weights
+from factory.passes.sequences import sequences
+from factory.recipe import Recipe, locate
+from factory.store import DatasetDir
+from schemas.datasets import SEQUENCE
+
+Row = dict[str, Any]
+
+
+def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
+    """Make a fresh policy (tokenizer and random weights) and train it on the sequences of round 0."""
+    from trainers.policy import new_policy
+    from trainers.sft import train_sft
+
+    rows = data.rows()
+    shape = recipe.policy
+    with tempfile.TemporaryDirectory() as scratch:
+        start = new_policy(
+            Path(scratch) / "start",
+            texts=sorted({text for row in _paired(recipe.corpus.paired) for text in (row["src_text"], row["tgt_text"])}),
+            num_units=_num_units(recipe),
+            langs=recipe.languages,
+            hidden=shape.hidden,
+            layers=shape.layers,
+            heads=shape.heads,
+            max_positions=shape.max_length,
+            seed=recipe.seed,
+        )
+        train = _written(rows, Path(scratch) / "train.parquet")
+        dev = _written(_held_out(recipe), Path(scratch) / "dev.parquet")
+        train_sft(train, start, Path(out), settings=recipe.sft, dev=dev, seed=recipe.seed, **_workers(recipe))
+
+
+def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> None:
+    """Train the policy that made the candidates on the pairs that came of them."""
+    from trainers.preference import train_preference
+
+    chosen = training_pairs(pairs.rows(status="ok").to_pylist(), recipe)
+    if not chosen:
+        raise ValueError(f"{pairs.uri} holds no pair to train on: lower select.delta (now {recipe.select.delta}) or give more utterances")
+    with tempfile.TemporaryDirectory() as scratch:
+        data = _written(pa.Table.from_pylist(chosen), Path(scratch) / "pairs.parquet")
+        train_preference(data, weights(previous), Path(out), settings=recipe.preference, seed=recipe.seed, **_workers(recipe))
+
+
+def _workers(recipe: Recipe) -> dict[str, Any]:
+    pool = recipe.resources.trainer
+    return {"workers": pool.actors, "cpus": pool.num_cpus, "gpus": pool.num_gpus}
+
+
+def training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
+    """Return at most `select.pairs` pairs of each direction, shuffled by the recipe's seed; their order does not depend on the files'."""
+    kept: list[Row] = []
+    for lang in recipe.languages:
+        some = sorted((row for row in rows if row["src_lang"] == lang), key=lambda row: row["pair_id"])
+        random.Random(recipe.seed).shuffle(some)
+        kept += some[: recipe.select.pairs]
+    random.Random(recipe.seed).shuffle(kept)
+    return [{key: row[key] for key in ("pair_id", "prompt", "chosen", "rejected", "margin")} for row in kept]
+
+
+def _held_out(recipe: Recipe) -> pa.Table:
+    rows = [sequence for row in _paired(recipe.corpus.dev) for sequence in sequences(row, {str(recipe.policy.variant): 1.0})]
+    return pa.Table.from_pylist(rows, schema=SEQUENCE)
+
+
+def _paired(uri: str) -> list[Row]:
+    return DatasetDir(locate(uri)).rows().to_pylist()
+
+
+def _num_units(recipe: Recipe) -> int:
+    from factory.models.speech_encoders import Codebook
+
+    return Codebook.load(weights(recipe.encoder.codebook)).k
+
+
+def _written(table: pa.Table, path: Path) -> Path:
+    pq.write_table(table, path)
+    return path

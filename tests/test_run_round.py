@@ -1,0 +1,114 @@
+"""The main job as a user calls it, on a handful of utterances of the embedded world: real speech, real models, every stage."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from factory.store import DatasetDir
+
+ROOT = Path(__file__).resolve().parent.parent
+SMALL = {
+    "corpus.limit": "6",
+    "evaluate.s2t_utterances": "6",
+    "evaluate.asr_utterances": "3",
+    "select.delta": "0.0",
+    "preference.epochs": "1",
+}
+
+
+def command(*arguments: str, **changes: str) -> list[str]:
+    settings = [part for key, value in (SMALL | changes).items() for part in ("--set", f"{key}={value}")]
+    return [sys.executable, "factory/run_round.py", *arguments, *settings]
+
+
+def run(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command(*arguments, **changes), cwd=ROOT, capture_output=True, text=True, timeout=900)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.CompletedProcess[str]]:
+    """One round that was killed while it produced, and run again to its end."""
+    place = str(tmp_path_factory.mktemp("run"))
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first = subprocess.Popen(command("--round", "1", "--run", place), cwd=ROOT, start_new_session=True, **quiet)
+    deadline = time.monotonic() + 400
+    while not Path(place, "round-1/scored/_progress.json").exists() and time.monotonic() < deadline:
+        assert first.poll() is None, "the first attempt ended by itself"
+        time.sleep(0.2)
+    os.killpg(first.pid, signal.SIGKILL)
+    return place, run("--round", "1", "--run", place)
+
+
+@pytest.mark.slow
+def test_a_killed_round_goes_on_and_loses_nothing(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+    place, again = finished
+    assert again.returncode == 0, again.stderr[-3000:]
+    for name in ("scored", "pairs"):
+        ids = DatasetDir(f"{place}/round-1/{name}").rows(["utt_id"])["utt_id"].to_pylist()
+        assert len(ids) == len(set(ids)) == 12
+    assert DatasetDir(f"{place}/round-1/scored").manifest().attempts == 2
+
+
+@pytest.mark.slow
+def test_the_summary_holds_what_the_readme_promises(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+    place, again = finished
+    summary = json.loads(Path(place, "round-1/summary.json").read_text())
+    assert sum(summary["rows"].values()) == 12
+    assert set(summary["pairs"]) == {"fr-en", "en-fr"}
+    for score in ("s2t_bleu", "asr_bleu"):
+        for direction in ("fr-en", "en-fr"):
+            assert {"before", "after", "ci", "difference_ci", "signature"} <= set(summary[score][direction])
+    assert set(summary["toplines"]) == {"fr", "en"}
+    assert {"tokenize", "produce", "select", "train", "evaluate"} <= set(summary["wall_s"])
+    assert summary["peak_rss_mb"] > 0
+    assert "S2T BLEU" in again.stdout and "difference" in again.stdout
+    assert list(Path(place, "round-1/samples").glob("*.wav"))
+
+
+@pytest.mark.slow
+def test_a_finished_round_does_nothing_and_another_recipe_is_refused(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+    place, _ = finished
+    done = run("--round", "1", "--run", place)
+    assert done.returncode == 0 and "is finished" in done.stdout
+    Path(place, "round-1/summary.json").unlink()
+    refused = run("--round", "1", "--run", place, **{"translator.temperature": "0.5"})
+    assert refused.returncode == 2
+    assert "translator.temperature: 1.0 there, 0.5 asked" in refused.stderr
+
+
+def test_help_answers_at_once() -> None:
+    began = time.monotonic()
+    told = run("--help")
+    assert told.returncode == 0 and "--dry-run" in told.stdout
+    timed = [sys.executable, "-X", "importtime", "factory/run_round.py", "--help"]
+    modules = subprocess.run(timed, cwd=ROOT, capture_output=True, text=True).stderr
+    assert not any(heavy in modules for heavy in (" torch\n", " ray\n", " vllm\n", " transformers\n"))
+    assert time.monotonic() - began < 10  # a second on a quiet machine; what costs seconds is ruled out above
+
+
+def test_a_missing_round_says_which_command_makes_it(tmp_path: Path) -> None:
+    told = run("--round", "3", "--run", str(tmp_path))
+    assert told.returncode == 2
+    assert f"python factory/run_round.py --round 2 --run {tmp_path}" in told.stderr
+
+
+def test_a_dry_run_prints_the_plan_and_touches_nothing(tmp_path: Path) -> None:
+    told = run("--round", "1", "--run", str(tmp_path / "new"), "--dry-run")
+    assert told.returncode == 0, told.stderr
+    for word in ("tokenize mono", "produce", "select", "train", "evaluate", "1 translator"):
+        assert word in told.stdout
+    assert not (tmp_path / "new").exists()
+
+
+def test_an_unknown_key_is_named() -> None:
+    told = run("--round", "1", **{"select.dleta": "0.2"})
+    assert told.returncode == 2
+    assert "dleta" in told.stderr and "delta" in told.stderr
