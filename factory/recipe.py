@@ -137,6 +137,7 @@ class Resources:
     recognizer: Pool = Pool(batch_size=16)
     scorer: Pool = Pool()
     trainer: Pool = Pool(num_cpus=2, threads=2)
+    kv_cache_gib: int = 1  # memory (GiB) that a translator on a CPU keeps for the sequences it is writing
 
 
 def _toy_vocoders() -> dict[str, str]:

@@ -142,8 +142,12 @@ def _start_ray() -> None:
 
     A local cluster gets more logical cores than the machine has: actors wait for each other, and reading needs a core too.
     """
+    import logging
+
     import ray
 
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as exceptions
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     if not ray.is_initialized():
         local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": max(4, 2 * (os.cpu_count() or 1)), "include_dashboard": False}
         ray.init(log_to_driver=False, logging_level="warning", **local)

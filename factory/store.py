@@ -75,8 +75,8 @@ class DatasetDir:
             raise StoreError(f"{self.uri} is not finished: it has no {MANIFEST}; run the stage that writes it (again) first")
         return Manifest(**found)
 
-    def start(self, content: dict[str, Any]) -> None:
-        """Begin or resume writing; `content` is what the fingerprint covers (`Recipe.content` with inputs).
+    def start(self, content: dict[str, Any]) -> bool:
+        """Begin or resume writing, and say whether anything is left to write; `content` is what the fingerprint covers.
 
         Raises FingerprintMismatch when the folder holds rows of another content, StoreError when it holds Parquet that no pass began.
         """
@@ -86,9 +86,11 @@ class DatasetDir:
             raise StoreError(f"{self.uri} holds Parquet that no run of ours began; choose an empty folder")
         if earlier is not None and earlier["content"] != content:
             raise FingerprintMismatch(self.uri, differences(earlier["content"], content))
-        if not self.is_finished():
+        finished = self.is_finished()
+        if not finished:
             attempts = [*(earlier or {}).get("attempts", []), now()]
             put_json(self.fs, f"{self.path}/{PROGRESS}", {"fingerprint": digest(content), "content": content, "attempts": attempts})
+        return not finished
 
     def parts(self) -> list[str]:
         """List the paths of the part files, sorted."""

@@ -15,6 +15,7 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
     OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),
     PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),  # for Ray's workers and subprocesses
+    RAY_raylet_start_wait_time_s="180",  # a busy machine starts slowly
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     RAY_DATA_DISABLE_PROGRESS_BARS="1",
     RAY_DEDUP_LOGS="0",

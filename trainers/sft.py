@@ -151,7 +151,7 @@ class Sft:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        return round(float(loss), 4)
+        return round(float(loss.detach()), 4)
 
     def _rate(self) -> float:
         """Linear warm-up, then a cosine down to 2 %."""

@@ -45,6 +45,6 @@ class RowActor(ABC):
         except Exception as error:  # any error of a model on one row must not lose its batch mates
             if len(rows) == 1:
                 log.exception("row %s failed in %s", rows[0].get("utt_id"), type(self).__name__)
-                return [{**rows[0], "status": FAILED, "reason": f"error: {type(self).__name__}: {error}"[:500]}]
+                return [{**rows[0], "status": FAILED, "reason": f"error: {type(error).__name__}: {error}"[:500]}]
             half = len(rows) // 2
             return self._isolate(rows[:half]) + self._isolate(rows[half:])

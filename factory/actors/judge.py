@@ -32,18 +32,19 @@ class _Ears:
 
 
 class Judge(RowActor):
-    """Reads the only candidate of each row; rows marked `spoken` are spoken and heard as well."""
+    """Reads the only candidate of each row; those of the utterances in `spoken` are spoken and heard as well."""
 
     schema = EVALUATED
 
-    def __init__(self, *, vocoders: dict[str, str], recognizer: dict[str, Any], threads: int = 1) -> None:
+    def __init__(self, *, vocoders: dict[str, str], recognizer: dict[str, Any], spoken: list[str], threads: int = 1) -> None:
         self.ears = _Ears(vocoders, recognizer, threads)
+        self.spoken = set(spoken)
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Take text and units out of the candidate; a malformed translation that should be heard is heard as silence: an empty text."""
         told = [row | {key: row["candidates"][0][key] for key in ("text", "units", "finish")} for row in rows]
         for lang in {row["tgt_lang"] for row in told}:
-            spoken = [row for row in told if row["spoken"] and row["tgt_lang"] == lang]
+            spoken = [row for row in told if row["utt_id"] in self.spoken and row["tgt_lang"] == lang]
             voiced = [row for row in spoken if row["units"]]
             for row in spoken:
                 row["asr_text"] = ""

@@ -187,7 +187,7 @@ def _usable(variants: list[Variant]) -> Callable[[str], bool]:
 
 def _row(row: Row, problem: str | None, candidates: list[dict[str, Any]] | None = None) -> Row:
     return {
-        **{name: row.get(name) for name in ("utt_id", "tgt_lang", "text", "units", "durations")},
+        **{name: row.get(name) for name in ("utt_id", "tgt_lang", "text", "reference", "units", "durations")},
         "src_lang": row["lang"],
         "candidates": candidates,
         "status": SKIPPED if problem else OK,

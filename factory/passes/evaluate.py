@@ -25,12 +25,14 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
     from factory.actors.judge import Judge
     from factory.actors.translator import Translator
 
-    out.start(recipe.content("evaluate", digests(recipe.judges() | {"policy": policy}) | {"units": units.manifest().fingerprint}))
+    if not out.start(recipe.content("evaluate", digests(recipe.judges() | {"policy": policy}) | {"units": units.manifest().fingerprint})):
+        return
     table = test_rows(units, recipe)
-    rows = out.unfinished(ray.data.from_arrow(table))
+    rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
     greedy = translator_arguments(recipe, policy) | {"n": 1, "temperature": 0.0, "back": False}
     rows = rows.map_batches(Translator, fn_constructor_kwargs=greedy, **pool(recipe.resources.translator))
-    rows = rows.map_batches(Judge, fn_constructor_kwargs=judge_arguments(recipe), **pool(recipe.resources.recognizer))
+    heard = judge_arguments(recipe) | {"spoken": heard_ids(table)}
+    rows = rows.map_batches(Judge, fn_constructor_kwargs=heard, **pool(recipe.resources.recognizer))
     finish(out, rows, table["utt_id"].to_pylist(), clock, name)
 
 
@@ -38,7 +40,8 @@ def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -
     """Hear the test recordings themselves, and their units spoken again, once for all rounds."""
     from factory.actors.judge import ToplineJudge
 
-    out.start(recipe.content("evaluate", digests(recipe.judges()) | {"policy": "none", "units": units.manifest().fingerprint}))
+    if not out.start(recipe.content("evaluate", digests(recipe.judges()) | {"policy": "none", "units": units.manifest().fingerprint})):
+        return
     ids = pa.array(heard_ids(test_rows(units, recipe)))
     rows = out.unfinished(limited(read_corpus(locate(recipe.corpus.test)).rows, ids))
     arguments = judge_arguments(recipe) | {"encoder": encoder_arguments(recipe)}

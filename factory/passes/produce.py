@@ -21,8 +21,9 @@ def produce(units: DatasetDir, policy: str, number: int, recipe: Recipe, out: Da
     from factory.actors.vocoder import Vocoder
 
     named = recipe.judges() | {"policy": policy}
-    inputs = {"units": units.manifest().fingerprint, "round": str(number)}
-    out.start(recipe.content("produce", digests({name: named[name] for name in recipe.inputs("produce") if name in named}) | inputs))
+    used = digests({name: named[name] for name in recipe.inputs("produce") if name in named})
+    if not out.start(recipe.content("produce", used | {"units": units.manifest().fingerprint, "round": str(number)})):
+        return
     ids = utterances_of(units, number, recipe)
     told = {"ids": ids, "langs": recipe.languages}
     rows = out.unfinished(units.dataset().map_batches(with_target, fn_kwargs=told, batch_format="pyarrow", num_cpus=LIGHT))
@@ -62,6 +63,7 @@ def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
         "variant": str(recipe.policy.variant),
         "seed": recipe.seed,
         "threads": recipe.resources.translator.threads,
+        "kv_cache_gib": recipe.resources.kv_cache_gib,
         **asdict(recipe.translator),
     }
 

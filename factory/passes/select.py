@@ -21,7 +21,8 @@ Candidate = dict[str, Any]
 
 def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
     """Write a row of PAIR for every row of `scored`: a pair, or the reason why there is none."""
-    out.start(recipe.content("select", {"scored": scored.manifest().fingerprint}))
+    if not out.start(recipe.content("select", {"scored": scored.manifest().fingerprint})):
+        return
     chosen = recipe.select
     settings = {"metric": chosen.metric, "delta": chosen.delta, "guards": chosen.guards, "variant": recipe.policy.variant}
     rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", num_cpus=LIGHT)

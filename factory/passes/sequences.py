@@ -18,10 +18,9 @@ Row = dict[str, Any]
 
 def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
     """Write the paired corpus (rows of PAIRED at `corpus.paired`) for the tasks that `policy.tasks` names, each with its share (0..1)."""
-    if out.is_finished():
-        return
     paired = DatasetDir(locate(recipe.corpus.paired)).rows()
-    out.start(recipe.content("sft", {"units": str(paired.num_rows)}))
+    if not out.start(recipe.content("sft", {"units": str(paired.num_rows)})):
+        return
     written = [sequence for row in paired.to_pylist() for sequence in sequences(row, recipe.policy.tasks)]
     out.append(pa.Table.from_pylist(written, schema=SEQUENCE))
     out.publish()

@@ -15,7 +15,8 @@ def tokenize(corpus: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None
 
     speech = read_corpus(locate(corpus))
     named = digests({"encoder": recipe.encoder.model, "codebook": recipe.encoder.codebook})
-    out.start(recipe.content("tokenize", named | {"corpus": speech.digest}))
+    if not out.start(recipe.content("tokenize", named | {"corpus": speech.digest})):
+        return
     rows = out.unfinished(speech.rows)
     rows = rows.map_batches(Encoder, fn_constructor_kwargs=encoder_arguments(recipe), **pool(recipe.resources.encoder))
     finish(out, rows, speech.ids, clock, f"tokenize {corpus}")
