@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -83,7 +84,7 @@ def _sharded(uri: str, fs: pafs.FileSystem, files: list[pafs.FileInfo]) -> Speec
     import ray.data
 
     shards, ids = _parquet_shards(fs, [file.path for file in files])
-    rows = ray.data.from_items(shards).map_batches(_read_shards, batch_size=1, fn_kwargs={"uri": uri}, num_cpus=LIGHT)
+    rows = ray.data.from_items(shards).map_batches(partial(_read_shards, uri=uri), batch_size=1, num_cpus=LIGHT)
     return Speech(rows, ids, digest([ids, [file.size for file in files]]))
 
 

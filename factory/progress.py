@@ -10,13 +10,21 @@ from contextlib import contextmanager
 import psutil
 from tqdm import tqdm
 
+from factory.files import filesystem, get_json, put_json
+
 
 class Clock:
-    """Wall time of each stage (s) and the peak memory of this process and all its descendants, Ray's workers among them (MB)."""
+    """Wall time of each stage (s) and the peak memory of this process and all its descendants, Ray's workers among them (MB).
 
-    def __init__(self) -> None:
-        self.wall_s: dict[str, float] = {}
-        self.peak_rss_mb = 0.0
+    Both are kept in `place/_stages.json` after each stage, so that a round that was killed and run again counts all its attempts.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.fs, folder = filesystem(place)
+        self.path = f"{folder}/_stages.json"
+        kept = get_json(self.fs, self.path) or {"wall_s": {}, "peak_rss_mb": 0.0}
+        self.wall_s: dict[str, float] = kept["wall_s"]
+        self.peak_rss_mb: float = kept["peak_rss_mb"]
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -28,6 +36,7 @@ class Clock:
         finally:
             self.wall_s[name] = round(self.wall_s.get(name, 0.0) + time.monotonic() - began, 1)
             self.note_memory()
+            put_json(self.fs, self.path, {"wall_s": self.wall_s, "peak_rss_mb": self.peak_rss_mb})
 
     def note_memory(self) -> None:
         """Take a reading of the memory in use; shared pages are counted once (proportional set size where the system tells it)."""

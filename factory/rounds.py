@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from itertools import permutations
+from typing import Any
 
 from factory.files import exists
 from factory.progress import Clock
@@ -77,7 +78,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
         return
     previous = None if number == 0 else run.policy(number - 1, recipe)
     _start_ray()
-    clock = Clock()
+    clock = Clock(run.place(number))
     if previous is None:
         supervise(run, recipe, clock)
     else:
@@ -149,6 +150,7 @@ def _start_ray() -> None:
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as exceptions
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     if not ray.is_initialized():
-        local = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": max(4, 2 * (os.cpu_count() or 1)), "include_dashboard": False}
-        ray.init(log_to_driver=False, logging_level="warning", **local)
+        cores = max(4, 2 * (os.cpu_count() or 1))
+        local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": cores, "include_dashboard": False}
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, **local)
     ray.data.DataContext.get_current().enable_progress_bars = False

@@ -13,7 +13,6 @@ import soundfile
 from factory.corpus import CorpusError, Speech, corpus_size, read_corpus
 from schemas.datasets import UTTERANCE
 
-
 pytestmark = pytest.mark.usefixtures("local_ray")
 
 

@@ -9,24 +9,28 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet as pq
 import torch
-from torch.utils.data import Dataset
+from numpy.typing import NDArray
+from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100
 _JITTER = 12  # tokens: sequences of nearly one length meet others in every epoch
+_WIDTH = 16  # tokens: widths are multiples of it, so that few shapes occur
+
+Ids = NDArray[np.int64]
 
 
-class Encoded(NamedTuple):
+class Example(NamedTuple):
     """One training sequence: the token ids of its prompt, and of its completion with the end token."""
 
     task: str
-    prompt: np.ndarray
-    completion: np.ndarray
+    prompt: Ids
+    completion: Ids
 
     @property
     def length(self) -> int:
@@ -34,89 +38,74 @@ class Encoded(NamedTuple):
         return len(self.prompt) + len(self.completion)
 
 
-def read_sequences(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[list[Encoded], int]:
-    """Return the rows of a Parquet file of SEQUENCE that have at most `max_length` tokens, and how many were longer.
+class Batch(NamedTuple):
+    """Token ids (B, T), padded on the right, and labels (B, T); a label of IGNORED is not learned."""
 
-    Raises ValueError when none is left.
-    """
-    rows = pq.read_table(path, columns=["task", "prompt", "completion"]).to_pylist()
-    prompts, completions = (
-        tokenizer([row[name] for row in rows], add_special_tokens=False)["input_ids"] if rows else [] for name in ("prompt", "completion")
-    )
-    encoded = [
-        Encoded(row["task"], np.array(prompt), np.array([*completion, tokenizer.eos_token_id]))
-        for row, prompt, completion in zip(rows, prompts, completions)
-    ]
-    fitting = [sequence for sequence in encoded if sequence.length <= max_length]
-    if not fitting:
-        raise ValueError(f"none of the {len(rows)} sequences in {path} fits into {max_length} tokens")
-    return fitting, len(rows) - len(fitting)
+    ids: Tensor
+    labels: Tensor
 
 
-def plan(sequences: Sequence[Encoded], budget: int, epochs: int, seed: int, weights: Mapping[str, float] | None = None) -> list[list[int]]:
-    """Return the batches of all epochs in their order, each a list of sequence numbers; the same for the same seed.
+class Batches:
+    """Sequences of a Parquet file of SEQUENCE, read once, and the batches that are made of them."""
 
-    A batch has at most `budget` tokens with its padding (more if a single sequence is longer). A task with the weight w comes w times an
-    epoch on average: 0.5 is every second sequence, drawn anew each epoch, 2 is each twice; tasks without a weight come once.
-    """
-    return [batch for epoch in range(epochs) for batch in _epoch(sequences, budget, np.random.default_rng([seed, epoch]), weights or {})]
+    def __init__(self, path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
+        """Encode the rows; those of more than `max_length` tokens are left out and counted in `too_long`.
+
+        Raises ValueError when none is left.
+        """
+        rows = pq.read_table(path, columns=["task", "prompt", "completion"]).to_pylist()
+        encoded = [
+            Example(row["task"], _ids(tokenizer, row["prompt"]), np.append(_ids(tokenizer, row["completion"]), tokenizer.eos_token_id))
+            for row in rows
+        ]
+        self.sequences = [sequence for sequence in encoded if sequence.length <= max_length]
+        if not self.sequences:
+            raise ValueError(f"none of the {len(rows)} sequences in {path} fits into {max_length} tokens")
+        self.too_long = len(rows) - len(self.sequences)
+        self._pad = tokenizer.pad_token_id
+        vocabulary = tokenizer.get_vocab().items()
+        self._units = np.array(sorted(index for token, index in vocabulary if re.fullmatch(r"<\|u\d+\|>", token)))
+
+    def plan(self, budget: int, seed: int, epoch: int = 0, weights: Mapping[str, float] | None = None) -> list[list[int]]:
+        """Return an epoch's batches in their order, each a list of sequence numbers; the same for the same seed and epoch.
+
+        A batch has at most `budget` tokens with its padding (more if a single sequence is longer). A task with the weight w comes w times
+        an epoch on average: 0.5 is every second sequence, drawn anew each epoch, 2 is each twice; a task without a weight comes once.
+        """
+        random = np.random.default_rng([seed, epoch])
+        wanted = np.array([(weights or {}).get(sequence.task, 1.0) for sequence in self.sequences])
+        drawn = np.repeat(np.arange(len(wanted)), np.floor(wanted + random.random(len(wanted))).astype(int))
+        lengths = np.array([sequence.length for sequence in self.sequences])
+        batches: list[list[int]] = [[]]
+        width = 0
+        for index in drawn[np.argsort(lengths[drawn] + _JITTER * random.random(len(drawn)), kind="stable")].tolist():
+            width = max(width, _rounded(lengths[index]))
+            if batches[-1] and width * (len(batches[-1]) + 1) > budget:
+                batches.append([])
+                width = _rounded(lengths[index])
+            batches[-1].append(index)
+        return [batches[place] for place in random.permutation(len(batches)) if batches[place]]
+
+    def batch(self, some: Sequence[int], noise: float = 0.0, seed: Sequence[int] = (0,)) -> Batch:
+        """Pad sequences to a common width; the share `noise` (0..1) of the units in their prompts is replaced by units drawn at random."""
+        random = np.random.default_rng(seed)
+        chosen = [self.sequences[index] for index in some]
+        width = _rounded(max(sequence.length for sequence in chosen))
+        ids, labels = np.full((len(chosen), width), self._pad), np.full((len(chosen), width), IGNORED)
+        for row, sequence in enumerate(chosen):
+            start, end = len(sequence.prompt), sequence.length
+            ids[row, :start] = self._noisy(sequence.prompt, noise, random)
+            ids[row, start:end] = labels[row, start:end] = sequence.completion
+        return Batch(torch.from_numpy(ids), torch.from_numpy(labels))
+
+    def _noisy(self, prompt: Ids, noise: float, random: np.random.Generator) -> Ids:
+        replaced = np.isin(prompt, self._units) & (random.random(len(prompt)) < noise)
+        return np.where(replaced, random.choice(self._units, len(prompt)), prompt)
 
 
-def _epoch(sequences: Sequence[Encoded], budget: int, random: np.random.Generator, weights: Mapping[str, float]) -> list[list[int]]:
-    wanted = np.array([weights.get(sequence.task, 1.0) for sequence in sequences])
-    drawn = np.repeat(np.arange(len(sequences)), np.floor(wanted + random.random(len(sequences))).astype(int))
-    lengths = np.array([sequence.length for sequence in sequences])
-    batches: list[list[int]] = []
-    widest = 0
-    for index in drawn[np.argsort(lengths[drawn] + _JITTER * random.random(len(drawn)), kind="stable")]:
-        widest = max(widest, lengths[index])
-        if not batches or widest * (len(batches[-1]) + 1) > budget:
-            batches.append([])
-            widest = lengths[index]
-        batches[-1].append(int(index))
-    random.shuffle(batches)
-    return batches
+def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> Ids:
+    return np.array(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
-class Batches(Dataset[dict[str, Any]]):
-    """The planned batches as the inputs of a causal language model, with noise in the prompts' units.
-
-    An item holds `input_ids` (B, T), padded on the right, and, for the last `logits_to_keep` positions K, where the completions are,
-    `labels` (B, K) and `shift_labels` (B, K), the labels one token further on. There is no attention mask: no token looks to the right.
-    """
-
-    def __init__(
-        self,
-        sequences: Sequence[Encoded],
-        batches: Sequence[Sequence[int]],
-        tokenizer: PreTrainedTokenizerBase,
-        *,
-        noise: float = 0.0,
-        seed: int = 0,
-    ) -> None:
-        """`noise` is the share (0..1) of the prompts' units that another unit, drawn anew for each batch, replaces."""
-        self.sequences, self.batches, self.noise, self.seed = sequences, batches, noise, seed
-        self.pad = tokenizer.pad_token_id
-        self.units = np.array(sorted(index for token, index in tokenizer.get_vocab().items() if re.fullmatch(r"<\|u\d+\|>", token)))
-
-    def __len__(self) -> int:
-        return len(self.batches)
-
-    def __getitem__(self, number: int) -> dict[str, Any]:
-        some = [self.sequences[index] for index in self.batches[number]]
-        random = np.random.default_rng([self.seed, number])
-        width, context = max(one.length for one in some), min(len(one.prompt) for one in some)
-        ids = np.full((len(some), width), self.pad)
-        labels = np.full((len(some), width + 1), IGNORED)
-        for row, one in enumerate(some):
-            ids[row, : one.length] = np.concatenate([self._noisy(one.prompt, random), one.completion])
-            labels[row, len(one.prompt) : one.length] = one.completion
-        keep = width - context + 1  # the last token of the shortest prompt foretells the first label
-        kept = torch.from_numpy(labels[:, width - keep :])
-        return {"input_ids": torch.from_numpy(ids), "labels": kept[:, :-1], "shift_labels": kept[:, 1:].contiguous(), "logits_to_keep": keep}
-
-    def _noisy(self, prompt: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        if not self.noise:
-            return prompt
-        replaced = np.isin(prompt, self.units) & (random.random(len(prompt)) < self.noise)
-        return np.where(replaced, random.choice(self.units, len(prompt)), prompt)
+def _rounded(length: int) -> int:
+    return -(-int(length) // _WIDTH) * _WIDTH

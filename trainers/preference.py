@@ -1,26 +1,30 @@
 """Preference training: a policy learns from pairs with DPO or SimPO, through LoRA that is merged into the next policy.
 
-DPO: -log sigmoid(beta [(log pi(w) - log ref(w)) - (log pi(l) - log ref(l))]).
-SimPO: -log sigmoid(beta (mean log pi(w) - mean log pi(l)) - gamma).
+DPO (arXiv 2305.18290): -log sigmoid(beta [(log pi(w) - log ref(w)) - (log pi(l) - log ref(l))]).
+SimPO (arXiv 2405.14734): -log sigmoid(beta (mean log pi(w) - mean log pi(l)) - gamma).
 PROST-LLM (arXiv 2601.16618, section 3) trains LoRA of rank 8 on all linear layers but the LM head.
 """
 
 from __future__ import annotations
 
+import argparse
 import json
+import shutil
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer, TrainerCallback
 
-from trainers.launch import is_first_worker, launch
-from trainers.settings import read_settings
-from trainers.sft import publish, work_folder
+from factory.typed import build, lay_over
+from trainers.launch import device, digest, launch, publish, rank, work_folder, world_size
+
+_CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
 
 
 class Loss(StrEnum):
@@ -44,130 +48,183 @@ class Loss(StrEnum):
 class PreferenceSettings:
     """What shapes the training; beta, gamma and epochs are open or differ in the papers, so they stand in the recipe."""
 
-    loss: str = "dpo"
+    loss: Loss = Loss.DPO
     beta: float = 0.1  # DPO: strength of the tie to the reference; SimPO: scale of the reward (2 to 2.5 there)
     gamma: float = 1.0  # SimPO's target margin
-    sft_weight: float = 0.0  # weight of the chosen completions' own loss beside DPO's
+    length_normalised: bool = False  # DPO on the mean log-ratio a token (beta must be some 50 times as large); SimPO always is
+    sft_weight: float = 0.0  # weight of the chosen completions' own loss (nats a token) beside the preference loss
     lr: float = 2e-4
+    warmup: float = 0.1  # share of the steps, 0..1
+    schedule: str = "cosine"  # linear, constant_with_warmup ...: the names of transformers
+    weight_decay: float = 0.0
     epochs: float = 1.0
     batch: int = 32  # pairs a step, over all workers
-    rank: int = 8
+    rank: int = 8  # of LoRA; its alpha is twice as large
     held_out: float = 0.1  # share of the pairs (0..1) that is only watched
-    max_length: int = 1_024  # tokens; a longer pair is left out and counted
+    max_length: int = 0  # tokens of prompt and completion; a longer pair is left out and counted; 0: the policy's context
+    precision: Literal["bf16", "fp32"] = "bf16"  # of the network's products; the weights are fp32 in both
     save_every: int = 20  # steps between checkpoints
     threads: int = 1
 
 
-class Curve(TrainerCallback):
-    """Appends every logged line (loss, rewards, margins, accuracies) to `training.jsonl`."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        """Keep one line."""
-        with self.path.open("a") as curve:
-            curve.write(json.dumps({"step": state.global_step, **(logs or {})}) + "\n")
+_SPEED = ("save_every", "threads")  # settings that do not change what comes out
 
 
 def train_preference(
-    pairs: Path, policy: Path, out: Path, *, settings: dict[str, Any], seed: int = 0, workers: int = 0, cpus: float = 1, gpus: float = 0
+    pairs: Path,
+    policy: Path,
+    out: Path,
+    *,
+    settings: dict[str, Any],
+    seed: int = 0,
+    workers: int = 0,
+    cpus: float = 1,
+    gpus: float = 0,
 ) -> dict[str, Any]:
-    """Train `policy` on Parquet rows {prompt, chosen, rejected} and publish the merged policy as `out`, on Ray Train (see launch).
+    """Train `policy` on Parquet rows {prompt, chosen, rejected} and publish the merged policy as `out`; returns its training.json.
 
-    Run again after a kill, it goes on from its last checkpoint in `out.work`. Raises ValueError for a setting that does not exist and
-    when no pair fits into `max_length`.
+    Killed and called again it goes on from the last checkpoint in `out.work`; a published policy is left alone. Raises ValueError for a
+    setting that does not exist, for an unfinished training with other settings, pairs or weights, and when no pair fits `max_length`.
     """
-    chosen = read_settings(PreferenceSettings, settings, "preference")
-    out = out.absolute()
+    chosen, out = build(PreferenceSettings, settings, "preference"), out.absolute()
     if not (out / "config.json").exists():
-        config = {"pairs": pairs.absolute(), "policy": policy.absolute(), "out": out, "settings": chosen, "seed": seed}
-        launch(_loop, config, storage=work_folder(out), workers=workers, cpus=cpus, gpus=gpus)
+        counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
+        identity = {**counting, "seed": seed, "workers": max(1, workers), "pairs": digest(pairs), "policy": digest(policy)}
+        work = work_folder(out, identity)
+        paths = {"pairs": pairs.absolute(), "policy": policy.absolute(), "out": out, "work": work}
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus)
+        shutil.rmtree(work)
     return json.loads((out / "training.json").read_text())
 
 
 def _loop(config: dict[str, Any]) -> None:
     """Train in one worker; the first of them publishes."""
-    pairs, out, seed = config["pairs"], config["out"], config["seed"]
-    chosen: PreferenceSettings = config["settings"]
-    work = work_folder(out)
+    work, chosen = config["work"], config["settings"]
     torch.set_num_threads(chosen.threads)
     tokenizer = AutoTokenizer.from_pretrained(config["policy"])
-    rows = Dataset.from_parquet(str(pairs), cache_dir=str(work / "cache")).select_columns(["prompt", "chosen", "rejected"])
-    fitting = rows.filter(lambda row: _length(row, tokenizer) <= chosen.max_length)
-    if not len(fitting):
-        raise ValueError(f"none of the {len(rows)} pairs in {pairs} fits into preference.max_length = {chosen.max_length} tokens")
-    trainer = _trainer(config["policy"], tokenizer, fitting, chosen, work, seed)
-    trainer.train(resume_from_checkpoint=any(work.glob("checkpoint-*")))
-    if not is_first_worker():
-        return
-    told = {
-        "settings": asdict(chosen),
-        "seed": seed,
-        "pairs": len(fitting),
-        "too_long": len(rows) - len(fitting),
-        **_first_and_last(work / "training.jsonl"),
-    }
-    publish(trainer.model.merge_and_unload(), tokenizer, work, out, told)
+    model = AutoModelForCausalLM.from_pretrained(config["policy"], dtype=torch.float32)
+    fitting, too_long = read_pairs(config["pairs"], tokenizer, chosen.max_length or model.config.max_position_embeddings)
+    trainer = preference_trainer(model, tokenizer, fitting, chosen, work, config["seed"])
+    trainer.train(resume_from_checkpoint=last_checkpoint(work))
+    curve = trainer.state.log_history
+    told = {"settings": asdict(chosen), "seed": config["seed"], "pairs": len(fitting), "too_long": too_long, **_summary(curve)}
+    publish(trainer.model.merge_and_unload(), tokenizer, work, config["out"], curve, told | {"step": trainer.state.global_step})
 
 
-def _length(row: dict[str, str], tokenizer: PreTrainedTokenizerFast) -> int:
-    return 1 + max(len(tokenizer(row["prompt"] + row[side])["input_ids"]) for side in ("chosen", "rejected"))
+def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Dataset, int]:
+    """Return the pairs of which both sides have at most `max_length` tokens with their end token, and how many were longer.
+
+    Raises ValueError when none is left: TRL would cut them off without a word.
+    """
+    rows = pq.read_table(path, columns=["prompt", "chosen", "rejected"]).to_pylist()
+    fitting = [row for row in rows if max(_length(tokenizer, row["prompt"] + row[side]) for side in ("chosen", "rejected")) <= max_length]
+    if not fitting:
+        raise ValueError(f"none of the {len(rows)} pairs in {path} fits into {max_length} tokens")
+    return Dataset.from_list(fitting), len(rows) - len(fitting)
 
 
-def _trainer(policy: Path, tokenizer: PreTrainedTokenizerFast, rows: Dataset, settings: PreferenceSettings, work: Path, seed: int) -> Any:
+def preference_trainer(
+    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Dataset, settings: PreferenceSettings, work: Path, seed: int
+) -> Trainer:
+    """Return TRL's trainer of the loss on LoRA over `model`, with a part of the rows held out where there are more than ten."""
     from trl import DPOConfig, DPOTrainer
     from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-    model = AutoModelForCausalLM.from_pretrained(policy, dtype=torch.float32)
-    split = rows.train_test_split(settings.held_out, seed=seed) if settings.held_out and len(rows) > 10 else {"train": rows, "test": None}
-    loss = Loss(settings.loss)
-    common = _common(settings, work, seed) | {"eval_strategy": "epoch" if split["test"] is not None else "no"}
-    if loss.needs_reference_model:
-        kinds = {"loss_type": ["sigmoid", "sft"], "loss_weights": [1.0, settings.sft_weight]} if settings.sft_weight else {}
-        config = DPOConfig(**common, **kinds, precompute_ref_log_probs=True)
+    watched = settings.held_out > 0 and len(rows) > 10
+    split = rows.train_test_split(settings.held_out, seed=seed) if watched else {"train": rows, "test": None}
+    common = _common(settings, work, seed, len(split["train"])) | {"eval_strategy": "epoch" if watched else "no"}
+    if settings.loss.needs_reference_model:
+        args, kind = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True), DPOTrainer
     else:
-        config = CPOConfig(**common, loss_type="simpo", cpo_alpha=0.0, simpo_gamma=settings.gamma)
-    lora = LoraConfig(r=settings.rank, lora_alpha=2 * settings.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM")
-    return (DPOTrainer if loss.needs_reference_model else CPOTrainer)(
+        args, kind = CPOConfig(**common, loss_type="simpo", simpo_gamma=settings.gamma, cpo_alpha=settings.sft_weight), CPOTrainer
+    return kind(
         model=model,
-        args=config,
+        args=args,
         train_dataset=split["train"],
         eval_dataset=split["test"],
         processing_class=tokenizer,
-        peft_config=lora,
-        callbacks=[Curve(work / "training.jsonl")],
+        peft_config=LoraConfig(
+            r=settings.rank, lora_alpha=2 * settings.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
+        ),
+        callbacks=[_Teller()],
     )
 
 
-def _common(settings: PreferenceSettings, work: Path, seed: int) -> dict[str, Any]:
-    """Return what both trainers are configured with; a step on a CPU takes its pairs in pieces of 8, which fit its caches."""
-    piece = min(8, settings.batch) if not torch.cuda.is_available() else settings.batch
+class _Teller(TrainerCallback):
+    """Prints the curve as it grows."""
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        if rank() == 0:
+            print(f"  preference {json.dumps({'step': state.global_step, **(logs or {})})}", flush=True)
+
+
+def last_checkpoint(work: Path) -> str | None:
+    """Return the newest whole checkpoint: a kill may have left one that is not finished (its state is written last)."""
+    whole = []
+    for state in work.glob("checkpoint-*/trainer_state.json"):
+        try:
+            whole.append((json.loads(state.read_text())["global_step"], str(state.parent)))
+        except (ValueError, KeyError):
+            continue
+    return max(whole)[1] if whole else None
+
+
+def _dpo(settings: PreferenceSettings) -> dict[str, Any]:
+    kind = "sigmoid_norm" if settings.length_normalised else "sigmoid"
+    return {"loss_type": [kind, "sft"], "loss_weights": [1.0, settings.sft_weight]} if settings.sft_weight else {"loss_type": [kind]}
+
+
+def _common(settings: PreferenceSettings, work: Path, seed: int, rows: int) -> dict[str, Any]:
+    """Return what both trainers are configured with."""
+    gpu, batch = device().type == "cuda", max(1, min(settings.batch, rows) // world_size())
+    piece = batch if gpu else min(_CPU_PIECE, batch)
     return {
         "output_dir": str(work),
         "per_device_train_batch_size": piece,
         "per_device_eval_batch_size": piece,
-        "gradient_accumulation_steps": settings.batch // piece,
+        "gradient_accumulation_steps": max(1, batch // piece),
         "beta": settings.beta,
         "learning_rate": settings.lr,
+        "weight_decay": settings.weight_decay,
         "num_train_epochs": settings.epochs,
-        "warmup_steps": 0.1,
-        "lr_scheduler_type": "cosine",
-        "max_length": settings.max_length,
+        "warmup_steps": settings.warmup,
+        "lr_scheduler_type": settings.schedule,
+        "max_length": None if settings.loss.needs_reference_model else 2**31,  # read_pairs has left out what is too long
         "logging_steps": 1,
         "save_steps": settings.save_every,
         "save_total_limit": 1,
         "seed": seed,
-        "bf16": True,
-        "use_cpu": not torch.cuda.is_available(),
-        "gradient_checkpointing": torch.cuda.is_available(),
+        "bf16": settings.precision == "bf16",
+        "use_cpu": not gpu,
+        "gradient_checkpointing": gpu,
         "report_to": "none",
         "disable_tqdm": True,
     }
 
 
-def _first_and_last(curve: Path) -> dict[str, Any]:
+def _length(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
+    return len(tokenizer(text, add_special_tokens=False)["input_ids"]) + 1
+
+
+def _summary(curve: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the first loss (DPO: ln 2) and the last line that watched the held-out pairs."""
-    lines = [json.loads(line) for line in curve.read_text().splitlines()]
-    watched = [line for line in lines if "eval_loss" in line]
-    return {"first_loss": next((line["loss"] for line in lines if "loss" in line), None), "held_out": watched[-1] if watched else None}
+    watched = [line for line in curve if "eval_loss" in line]
+    return {"first_loss": next((line["loss"] for line in curve if "loss" in line), None), "held_out": watched[-1] if watched else None}
+
+
+def main() -> None:
+    """Train from the command line; settings are given as key=value."""
+    parser = argparse.ArgumentParser(prog="python -m trainers.preference", description=(__doc__ or "").splitlines()[0])
+    for name in ("pairs", "policy", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=0, help="Ray Train workers; 0: in this process")
+    parser.add_argument("settings", nargs="*", metavar="key=value")
+    given, settings = vars(parser.parse_args()), {}
+    for override in given.pop("settings"):
+        lay_over(settings, override)
+    print(json.dumps(train_preference(**given, settings=settings), indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,179 +1,162 @@
-"""Supervised training of round 0: full fine-tuning on (prompt, completion) sequences, with the loss on the completion alone."""
+"""Supervised training of round 0: full fine-tuning on (prompt, completion) sequences, with the loss on the completion alone.
+
+    python -m trainers.sft --data sequences.parquet --start fresh-policy --out policy epochs=6 threads=2
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import math
 import os
-import random
-import re
 import shutil
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal
 
-import pyarrow.parquet as pq
 import torch
 import torch.nn.functional as F
-from torch import Tensor
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerFast
+from torch import Tensor, distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from trainers.launch import launch
-from trainers.settings import read_settings
-
-IGNORED = -100
+from factory.typed import build, lay_over
+from trainers.batches import IGNORED, Batch, Batches
+from trainers.launch import device, digest, launch, publish, rank, work_folder, world_size
 
 
 @dataclass(frozen=True)
 class SftSettings:
     """What shapes the training."""
 
-    epochs: int = 20
-    tokens: int = 2_560  # in a batch, padding included
+    epochs: int = 6
+    tokens: int = 2_560  # in a batch (of each worker), padding included
     lr: float = 1.5e-3
     warmup: float = 0.03  # share of the steps, 0..1
     weight_decay: float = 0.01
     unit_noise: float = 0.04  # share of the source units that another unit replaces, 0..1
+    weights: dict[str, float] = field(default_factory=dict)  # task: how often an epoch has each of its sequences; 1 where not named
+    max_length: int = 0  # tokens; a longer sequence is left out and counted; 0: the policy's context
+    precision: Literal["bf16", "fp32"] = "bf16"  # of the network's products; the weights are fp32 in both
     compile: bool = True  # fuse the network's kernels: a minute once, then a fifth less time a step
     save_every: int = 200  # steps between checkpoints
+    log_every: int = 20  # steps between the lines of the curve
     threads: int = 1
 
 
-class Batch(NamedTuple):
-    """Token ids (B, T) and labels (B, T); a label of IGNORED is not learned."""
-
-    ids: Tensor
-    labels: Tensor
+_SPEED = ("compile", "save_every", "log_every", "threads")  # settings that do not change what comes out
 
 
-class Sequences:
-    """Tokenised sequences and how they are batched: of about one length together, within a budget of tokens."""
+class CompletionLoss(nn.Module):
+    """A causal language model that returns its loss on completions."""
 
-    def __init__(self, path: Path, tokenizer: PreTrainedTokenizerFast) -> None:
-        rows = pq.read_table(path, columns=["prompt", "completion"]).to_pylist()
-        self.prompts = tokenizer([row["prompt"] for row in rows], add_special_tokens=False)["input_ids"]
-        completions = tokenizer([row["completion"] for row in rows], add_special_tokens=False)["input_ids"]
-        self.completions = [ids + [tokenizer.eos_token_id] for ids in completions]
-        self.pad = tokenizer.pad_token_id
-        units = [index for token, index in tokenizer.get_vocab().items() if re.fullmatch(r"<\|u\d+\|>", token)]  # and not <|unk|>
-        self.units = (min(units), max(units) + 1)
+    def __init__(self, model: PreTrainedModel, bf16: bool, compiled: bool) -> None:
+        super().__init__()
+        self.model, self.bf16 = model, bf16
+        if compiled:
+            model.model.compile(dynamic=True)
 
-    def length(self, index: int) -> int:
-        """Return the tokens of one sequence."""
-        return len(self.prompts[index]) + len(self.completions[index])
-
-    def plan(self, budget: int, seed: int) -> list[list[int]]:
-        """Return an epoch's batches, each a list of sequence numbers; the same for the same seed."""
-        chance = random.Random(seed)
-        order = sorted(range(len(self.prompts)), key=lambda index: self.length(index) + 12 * chance.random())
-        batches: list[list[int]] = [[]]
-        for index in order:  # ascending, so the last one is the longest
-            if batches[-1] and self.length(index) * (len(batches[-1]) + 1) > budget:
-                batches.append([])
-            batches[-1].append(index)
-        chance.shuffle(batches)
-        return batches
-
-    def batch(self, some: list[int], noise: float, generator: torch.Generator) -> Batch:
-        """Pad sequences to a common length and replace a share of their source units at random."""
-        width = -(-max(map(self.length, some)) // 16) * 16  # few widths: each is compiled once
-        ids, labels = torch.full((len(some), width), self.pad), torch.full((len(some), width), IGNORED)
-        for row, index in enumerate(some):
-            prompt, completion = self.prompts[index], self.completions[index]
-            ids[row, : self.length(index)] = torch.tensor(prompt + completion)
-            labels[row, len(prompt) : self.length(index)] = torch.tensor(completion)
-        low, high = self.units
-        source = (labels == IGNORED) & (ids >= low) & (ids < high)
-        replaced = source & (torch.rand(ids.shape, generator=generator) < noise)
-        return Batch(torch.where(replaced, torch.randint(low, high, ids.shape, generator=generator), ids), labels)
+    def forward(self, ids: Tensor, labels: Tensor) -> tuple[Tensor, int]:
+        """Return the summed loss (nats) of the labels that count, and their number; `ids` and `labels` are (B, T)."""
+        following = labels[:, 1:]
+        counts = following != IGNORED
+        with torch.autocast(ids.device.type, torch.bfloat16, enabled=self.bf16):
+            hidden = self.model.model(input_ids=ids, use_cache=False).last_hidden_state[:, :-1]
+            logits = self.model.lm_head(hidden[counts])  # the prompts' logits are never needed
+        return F.cross_entropy(logits.float(), following[counts], reduction="sum"), int(counts.sum())
 
 
 class Sft:
-    """One supervised training. Its state is in `work`; the same call after a kill goes on from the last checkpoint."""
+    """One supervised training. Its state is in `work`; the same training after a kill goes on from the last checkpoint."""
 
     def __init__(self, data: Path, dev: Path | None, start: Path, work: Path, settings: SftSettings, seed: int) -> None:
         torch.set_num_threads(settings.threads)
-        self.settings, self.work, self.seed = settings, work, seed
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.settings, self.work, self.seed, self.device = settings, work, seed, device()
         self.tokenizer = AutoTokenizer.from_pretrained(start)
         self.model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).to(self.device)
-        self.model.config.use_cache = False
-        self.trunk: Callable[..., Any] = torch.compile(self.model.model, dynamic=True) if settings.compile else self.model.model
-        self.data = Sequences(data, self.tokenizer)
-        self.dev = Sequences(dev, self.tokenizer) if dev else None
-        self.plan = [some for epoch in range(settings.epochs) for some in self.data.plan(settings.tokens, seed * 1_000 + epoch)]
-        decay = {"betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=settings.lr, **decay)
+        self.network: nn.Module = CompletionLoss(self.model, settings.precision == "bf16", settings.compile)
+        if distributed.is_initialized():
+            self.network = DistributedDataParallel(self.network)
+        longest = settings.max_length or self.model.config.max_position_embeddings
+        self.data = Batches(data, self.tokenizer, longest)
+        self.dev = Batches(dev, self.tokenizer, longest) if dev else None
+        epochs = (self.data.plan(settings.tokens, seed, epoch, settings.weights) for epoch in range(settings.epochs))
+        self.plan = [some for epoch in epochs for some in epoch]
+        self.steps = len(self.plan) // world_size()
+        rates = {"lr": settings.lr, "betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
+        self.optimizer = torch.optim.AdamW(self.model.parameters(), **rates, fused=True)
+        self.curve: list[dict[str, Any]] = []
         self.step = 0
 
     def run(self) -> dict[str, Any]:
         """Train from the last checkpoint to the end; returns the last line of the curve."""
         self._resume()
-        told: dict[str, Any] = {}
-        began, tokens = time.monotonic(), 0
-        while self.step < len(self.plan):
-            generator = torch.Generator().manual_seed(self.seed * 1_000_003 + self.step)
-            batch = self.data.batch(self.plan[self.step], self.settings.unit_noise, generator)
-            loss = self._learn(batch)
-            tokens += batch.ids.numel()
-            last = self.step == len(self.plan)
-            if self.step % self.settings.save_every == 0 or last:
+        began, tokens, losses = time.monotonic(), 0, []
+        while self.step < self.steps:
+            batch = self._next()
+            losses.append(self._learn(batch))
+            tokens += batch.ids.numel() * world_size()
+            last = self.step == self.steps
+            saved = last or self.step % self.settings.save_every == 0
+            if saved or self.step % self.settings.log_every == 0:
                 rate = round(tokens / (time.monotonic() - began))
-                told = {"step": self.step, "of": len(self.plan), "loss": loss, "dev_loss": self.dev_loss(), "tokens_per_s": rate}
-                self._save(told)
-        return told
-
-    def loss(self, batch: Batch) -> Tensor:
-        """Return the mean loss (nats a token) of the completions in a batch."""
-        ids, labels = batch.ids.to(self.device), batch.labels.to(self.device)[:, 1:]
-        with torch.autocast(self.device.type, torch.bfloat16):
-            hidden = self.trunk(input_ids=ids).last_hidden_state[:, :-1]
-            logits = self.model.lm_head(hidden[labels != IGNORED])  # the prompt's logits are never needed
-        return F.cross_entropy(logits.float(), labels[labels != IGNORED])
+                line = {"step": self.step, "of": self.steps, "loss": round(sum(losses) / len(losses), 4), "tokens_per_s": rate}
+                self._tell(line | ({"dev_loss": self.dev_loss()} if saved and self.dev else {}))
+                losses.clear()
+            if saved:
+                self._save()
+        return self.curve[-1]
 
     @torch.no_grad()
     def dev_loss(self) -> float | None:
-        """Return the held-out loss, a mean over batches; None without held-out data."""
+        """Return the held-out loss, nats a token; None without held-out data."""
         if self.dev is None:
             return None
-        generator = torch.Generator()
-        losses = [float(self.loss(self.dev.batch(some, 0.0, generator))) for some in self.dev.plan(self.settings.tokens, 0)]
-        return round(sum(losses) / len(losses), 4)
+        network = self.network.module if isinstance(self.network, DistributedDataParallel) else self.network
+        plan = self.dev.plan(self.settings.tokens, 0)
+        sums = [network(*(part.to(self.device) for part in self.dev.batch(some))) for some in plan]
+        return round(sum(float(loss) for loss, _ in sums) / sum(number for _, number in sums), 4)
+
+    def _next(self) -> Batch:
+        """Return this worker's batch of the coming step; it depends on nothing but the seed and the step."""
+        place = self.step * world_size() + rank()
+        return self.data.batch(self.plan[place], self.settings.unit_noise, seed=(self.seed, place))
 
     def _learn(self, batch: Batch) -> float:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * self._rate()
-        loss = self.loss(batch)
+        loss, number = self.network(*(part.to(self.device) for part in batch))
         self.optimizer.zero_grad()
-        loss.backward()
+        (loss / number).backward()
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
-        return round(float(loss.detach()), 4)
+        return float(loss.detach()) / number
 
     def _rate(self) -> float:
         """Linear warm-up, then a cosine down to 2 %."""
-        done = self.step / len(self.plan)
-        warm = min(1.0, (self.step + 1) / max(1.0, self.settings.warmup * len(self.plan)))
-        return warm * (0.02 + 0.49 * (1 + math.cos(math.pi * done)))
+        warm = min(1.0, (self.step + 1) / max(1.0, self.settings.warmup * self.steps))
+        return warm * (0.02 + 0.49 * (1 + math.cos(math.pi * self.step / self.steps)))
 
-    def _save(self, told: dict[str, Any]) -> None:
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step}
-        temporary = self.work / "checkpoint.tmp"
-        torch.save(state, temporary)
-        os.replace(temporary, self.work / "checkpoint.pt")
-        with (self.work / "training.jsonl").open("a") as curve:
-            curve.write(json.dumps(told) + "\n")
-        print(f"  sft {json.dumps(told)}", flush=True)
+    def _tell(self, line: dict[str, Any]) -> None:
+        self.curve.append(line)
+        if rank() == 0:
+            print(f"  sft {json.dumps(line)}", flush=True)
+
+    def _save(self) -> None:
+        if rank() != 0:
+            return
+        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, "curve": self.curve}
+        torch.save(state, self.work / "checkpoint.part")
+        os.replace(self.work / "checkpoint.part", self.work / "checkpoint.pt")
 
     def _resume(self) -> None:
         if (self.work / "checkpoint.pt").exists():
             state = torch.load(self.work / "checkpoint.pt", weights_only=True, map_location=self.device)
             self.model.load_state_dict(state["model"])
             self.optimizer.load_state_dict(state["optimizer"])
-            self.step = state["step"]
+            self.step, self.curve = state["step"], state["curve"]
 
 
 def train_sft(
@@ -188,41 +171,46 @@ def train_sft(
     cpus: float = 1,
     gpus: float = 0,
 ) -> dict[str, Any]:
-    """Train the policy in `start` on rows of SEQUENCE and publish it as `out`; `out.work` holds the checkpoint until then.
+    """Train the policy in `start` on rows of SEQUENCE, watch rows of `dev`, and publish the policy as `out`; returns its training.json.
 
-    Raises ValueError for a setting that does not exist. A published policy is left alone.
+    Killed and called again it goes on from the last checkpoint in `out.work`; a published policy is left alone. Raises ValueError for a
+    setting that does not exist and for an unfinished training with other settings, data or weights.
     """
-    chosen = read_settings(SftSettings, settings, "sft")
-    out = out.absolute()
+    chosen, out = build(SftSettings, settings, "sft"), out.absolute()
     if not (out / "config.json").exists():
-        config = {"data": data, "dev": dev, "start": start, "out": out, "settings": chosen, "seed": seed}
-        launch(_loop, config, storage=work_folder(out), workers=workers, cpus=cpus, gpus=gpus)
+        counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
+        identity = {**counting, "seed": seed, "workers": max(1, workers), "data": digest(data), "start": digest(start)}
+        work = work_folder(out, identity)
+        paths = {"data": data.absolute(), "dev": dev and dev.absolute(), "start": start.absolute(), "out": out, "work": work}
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus)
+        shutil.rmtree(work)
     return json.loads((out / "training.json").read_text())
 
 
 def _loop(config: dict[str, Any]) -> None:
-    work, chosen, seed = work_folder(config["out"]), config["settings"], config["seed"]
-    training = Sft(config["data"], config["dev"], config["start"], work, chosen, seed)
-    told = {"settings": asdict(chosen), "seed": seed, "sequences": len(training.data.prompts), **training.run()}
-    publish(training.model, training.tokenizer, work, config["out"], told)
+    """Train in one worker; the first of them publishes."""
+    chosen: SftSettings = config["settings"]
+    training = Sft(config["data"], config["dev"], config["start"], config["work"], chosen, config["seed"])
+    last = training.run()
+    data = {"sequences": len(training.data.sequences), "too_long": training.data.too_long}
+    told = {"settings": asdict(chosen), "seed": config["seed"], **data, **last}
+    publish(training.model, training.tokenizer, config["work"], config["out"], training.curve, told)
 
 
-def work_folder(out: Path) -> Path:
-    """Return (and make) the folder beside a policy that holds its training until it is published."""
-    work = out.with_name(f"{out.name}.work")
-    work.mkdir(parents=True, exist_ok=True)
-    return work
+def main() -> None:
+    """Train from the command line; settings are given as key=value."""
+    parser = argparse.ArgumentParser(prog="python -m trainers.sft", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    for name in ("data", "start", "out"):
+        parser.add_argument(f"--{name}", type=Path, required=True)
+    parser.add_argument("--dev", type=Path)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, default=0, help="Ray Train workers; 0: in this process")
+    parser.add_argument("settings", nargs="*", metavar="key=value")
+    given, settings = vars(parser.parse_args()), {}
+    for override in given.pop("settings"):
+        lay_over(settings, override)
+    print(json.dumps(train_sft(**given, settings=settings), indent=2))
 
 
-def publish(model: Any, tokenizer: PreTrainedTokenizerFast, work: Path, out: Path, told: dict[str, Any]) -> None:
-    """Write a policy folder beside `out` and rename it: it is there whole or not at all. The curve goes along, the work is removed."""
-    whole = work / "policy"
-    shutil.rmtree(whole, ignore_errors=True)
-    model.config.use_cache = True
-    model.save_pretrained(whole)
-    tokenizer.save_pretrained(whole)
-    if (work / "training.jsonl").exists():
-        shutil.copy(work / "training.jsonl", whole)
-    (whole / "training.json").write_text(json.dumps(told, indent=2))
-    os.replace(whole, out)
-    shutil.rmtree(work)
+if __name__ == "__main__":
+    main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,8 +26,8 @@ def produce(units: DatasetDir, policy: str, number: int, recipe: Recipe, out: Da
     if not out.start(recipe.content("produce", used | {"units": units.manifest().fingerprint, "round": str(number)})):
         return
     ids = utterances_of(units, number, recipe)
-    told = {"ids": ids, "langs": recipe.languages}
-    rows = out.unfinished(units.dataset().map_batches(with_target, fn_kwargs=told, batch_format="pyarrow", num_cpus=LIGHT))
+    target = partial(with_target, ids=ids, langs=recipe.languages)
+    rows = out.unfinished(units.dataset().map_batches(target, batch_format="pyarrow", num_cpus=LIGHT))
     stages = recipe.resources
     rows = rows.map_batches(Translator, fn_constructor_kwargs=translator_arguments(recipe, policy), **pool(stages.translator))
     if recipe.listens:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Literal
 
-from factory.files import exists, filesystem, get_json, put_json
+from factory.files import exists, filesystem, put_json
 from factory.metrics import bootstrap, normalise
 from factory.passes.audit import label_accuracy
 from factory.progress import Clock
@@ -14,6 +14,13 @@ from factory.rounds import Run, directions
 from factory.store import DatasetDir
 
 Row = dict[str, Any]
+
+SCORES: dict[str, tuple[Literal["bleu", "chrf"], str]] = {
+    "s2t_bleu": ("bleu", "text"),
+    "s2t_chrf": ("chrf", "text"),
+    "asr_bleu": ("bleu", "asr_text"),
+}
+"""The corpus scores of an evaluation: metric, and the column that it reads."""
 
 
 def is_summarised(run: Run, number: int) -> bool:
@@ -26,7 +33,6 @@ def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     from factory.report.table import render
 
     fs, place = filesystem(run.place(number))
-    earlier = get_json(fs, f"{place}/_stages.json") or {"wall_s": {}, "peak_rss_mb": 0}
     after = run.dataset(number, "evaluation").rows().to_pylist()
     before = run.dataset(number - 1, "evaluation").rows().to_pylist() if number else None
     summary = {
@@ -36,8 +42,8 @@ def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
         **_scores(after, before, recipe),
         "toplines": toplines(run.toplines, recipe),
         "failures": {name: dataset.failures().to_pylist() for name, dataset in _datasets(run, number).items()},
-        "wall_s": {stage: round(earlier["wall_s"].get(stage, 0) + seconds, 1) for stage, seconds in clock.wall_s.items()},
-        "peak_rss_mb": round(max(earlier["peak_rss_mb"], clock.peak_rss_mb)),
+        "wall_s": clock.wall_s,
+        "peak_rss_mb": round(clock.peak_rss_mb),
     }
     print(render(summary, run.place(number)))
     put_json(fs, f"{place}/summary.json", summary)
@@ -67,7 +73,7 @@ def _scores(after: list[Row], before: list[Row] | None, recipe: Recipe) -> Row:
     for direction in directions(recipe):
         ours = _side(after, direction)
         theirs = _side(before, direction) if before is not None else None
-        for name, (metric, key) in {"s2t_bleu": ("bleu", "text"), "s2t_chrf": ("chrf", "text"), "asr_bleu": ("bleu", "asr_text")}.items():
+        for name, (metric, key) in SCORES.items():
             table.setdefault(name, {})[direction] = _compared(metric, key, ours, theirs, recipe)
         table.setdefault("mos", {})[direction] = {"before": _mos(theirs), "after": _mos(ours)}
         table.setdefault("well_formed", {})[direction] = {"before": _well_formed(theirs), "after": _well_formed(ours)}
@@ -78,7 +84,7 @@ def _side(rows: list[Row], direction: str) -> list[Row]:
     return sorted((row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction), key=lambda row: row["utt_id"])
 
 
-def _compared(metric: str, key: str, ours: list[Row], theirs: list[Row] | None, recipe: Recipe) -> Row:
+def _compared(metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs: list[Row] | None, recipe: Recipe) -> Row:
     sample = _sample(metric, key, ours)
     told: Row = {"signature": sample.signature, "utterances": len(sample.statistics)}
     if theirs is None:
@@ -95,7 +101,7 @@ def _compared(metric: str, key: str, ours: list[Row], theirs: list[Row] | None, 
     }
 
 
-def _sample(metric: str, key: str, rows: list[Row]) -> bootstrap.Sample:
+def _sample(metric: Literal["bleu", "chrf"], key: str, rows: list[Row]) -> bootstrap.Sample:
     """Score what was written (all rows) or heard (the rows that were spoken); output that does not parse counts as an empty text."""
     some = [row for row in rows if row[key] is not None or key == "text"]
     lang = some[0]["tgt_lang"]
