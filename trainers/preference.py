@@ -132,7 +132,7 @@ def preference_trainer(
 
     watched = settings.held_out > 0 and len(rows) > 10
     split = rows.train_test_split(settings.held_out, seed=seed) if watched else {"train": rows, "test": None}
-    common = _common(settings, work, seed, len(split["train"])) | {"eval_strategy": "epoch" if watched else "no"}
+    common = _common(settings, work, seed) | {"eval_strategy": "epoch" if watched else "no"}
     if settings.loss.needs_reference_model:
         args, kind = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True), DPOTrainer
     else:
@@ -174,15 +174,15 @@ def _dpo(settings: PreferenceSettings) -> dict[str, Any]:
     return {"loss_type": [kind, "sft"], "loss_weights": [1.0, settings.sft_weight]} if settings.sft_weight else {"loss_type": [kind]}
 
 
-def _common(settings: PreferenceSettings, work: Path, seed: int, rows: int) -> dict[str, Any]:
+def _common(settings: PreferenceSettings, work: Path, seed: int) -> dict[str, Any]:
     """Return what both trainers are configured with."""
-    gpu, batch = device().type == "cuda", max(1, min(settings.batch, rows) // world_size())
-    piece = batch if gpu else min(_CPU_PIECE, batch)
+    gpu, batch = device().type == "cuda", max(1, settings.batch // world_size())
+    piece = batch if gpu else max(size for size in range(1, _CPU_PIECE + 1) if batch % size == 0)
     return {
         "output_dir": str(work),
         "per_device_train_batch_size": piece,
         "per_device_eval_batch_size": piece,
-        "gradient_accumulation_steps": max(1, batch // piece),
+        "gradient_accumulation_steps": batch // piece,
         "beta": settings.beta,
         "learning_rate": settings.lr,
         "weight_decay": settings.weight_decay,
