@@ -29,10 +29,11 @@ def launch(loop: Loop, config: dict[str, Any], *, work: Path, workers: int, cpus
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
+    resources = {"CPU": cpus} | ({"GPU": 1.0} if gpus else {})
     trainer = TorchTrainer(
         _quietly,
         train_loop_config={"loop": loop, "config": config},
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker={"CPU": cpus} | ({"GPU": 1} if gpus else {})),
+        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(name="ray", storage_path=str(work.absolute()), failure_config=FailureConfig(max_failures=1)),
     )
     trainer.fit()

@@ -46,7 +46,7 @@ def _scores(summary: Row) -> Iterator[str]:
     for key, label in {"mos": "MOS", "well_formed": "well-formed"}.items():
         for direction, score in summary[key].items():
             cells = [f"{value:8.2f}" if value is not None else f"{'-':>8}" for value in (score["before"], score["after"])]
-            yield f"  {label:11}{direction:7}{''.join(cells)}"
+            yield f"  {label:12}{direction:6}{''.join(cells)}"
 
 
 def _toplines(toplines: Row) -> Iterator[str]:

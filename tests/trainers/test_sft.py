@@ -39,7 +39,8 @@ def test_a_plan_holds_every_sequence_once_within_the_budget(batches: Batches) ->
 
 
 def test_a_task_with_a_weight_comes_so_often(batches: Batches) -> None:
-    drawn = Counter(batches.sequences[index].task for epoch in range(50) for some in batches.plan(512, 1, epoch, {"asr": 0.5}) for index in some)
+    plans = [batches.plan(512, 1, epoch, {"asr": 0.5}) for epoch in range(50)]
+    drawn = Counter(batches.sequences[index].task for plan in plans for some in plan for index in some)
     assert drawn["com"] == 80 * 50
     assert 0.45 < drawn["asr"] / (40 * 50) < 0.55
     thrice = Counter(index for some in batches.plan(512, 1, 0, {"asr": 3, "com": 0}) for index in some)
