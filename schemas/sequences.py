@@ -90,7 +90,7 @@ def parse(variant: Variant, output: str) -> Parsed:
     source_text, rest = None, output
     if variant is Variant.COT:
         head, found, rest = output.partition(SEP)
-        if not found:
+        if not found or not head.strip():
             return Parsed(None, None, None, "no_source_text")
         source_text = head.strip()
     text, _, segment = rest.partition(SOSP)

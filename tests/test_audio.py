@@ -112,5 +112,5 @@ def test_flac_is_lossless_to_16_bits() -> None:
 
 
 def test_another_format_is_refused() -> None:
-    with pytest.raises(ValueError, match="OGG/OPUS or FLAC; got 'MP3'"):
+    with pytest.raises(ValueError, match="OGG/OPUS or FLAC or WAV; got 'MP3'"):
         encode(sweep(), "MP3")

@@ -80,7 +80,8 @@ def estimate(sample: Sample, resamples: int = RESAMPLES, seed: int = SEED) -> Es
 def compare(system: Sample, baseline: Sample, resamples: int = RESAMPLES, seed: int = SEED) -> Comparison:
     """Resample two systems together, the same sentences for both.
 
-    p is sacrebleu's: how often the absolute difference strays from its own mean by more than the observed difference, with one added.
+    p is sacrebleu's: how often the absolute difference strays from its own mean by more than the observed difference, with one added;
+    and 1 where the systems score the same, for which that count would be empty.
     """
     if len(system.statistics) != len(baseline.statistics):
         raise ValueError(f"a paired test needs the same sentences; got {len(system.statistics)} and {len(baseline.statistics)}")
@@ -88,7 +89,7 @@ def compare(system: Sample, baseline: Sample, resamples: int = RESAMPLES, seed: 
     ours, theirs = _resampled(system, draws), _resampled(baseline, draws)
     difference = system.point() - baseline.point()
     gaps = np.abs(ours - theirs)
-    p = (int((gaps - gaps.mean() > abs(difference)).sum()) + 1) / (resamples + 1)
+    p = (int((gaps - gaps.mean() > abs(difference)).sum()) + 1) / (resamples + 1) if difference else 1.0
     return Comparison(_interval(system.point(), ours), _interval(baseline.point(), theirs), _interval(difference, ours - theirs), p)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Callable, Hashable, Mapping, Sequence
+import sys
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from schemas.sequences import EOS
@@ -229,12 +231,28 @@ def _load(policy: str, threads: int, dtype: str, seed: int, gpu_memory_utilizati
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         torch.set_num_threads(threads)  # in case torch was imported before OMP_NUM_THREADS was set
-    return LLM(
-        model=policy,
-        skip_tokenizer_init=True,
-        enforce_eager=not on_gpu,
-        dtype=dtype,  # type: ignore[arg-type]  # vLLM names the allowed strings, and checks them
-        seed=seed,
-        max_model_len=max_model_len,
-        gpu_memory_utilization=gpu_memory_utilization,
-    )
+    with _out_of_sight("llvmlite.binding.ffi"):
+        return LLM(
+            model=policy,
+            skip_tokenizer_init=True,
+            enforce_eager=not on_gpu,
+            dtype=dtype,  # type: ignore[arg-type]  # vLLM names the allowed strings, and checks them
+            seed=seed,
+            max_model_len=max_model_len,
+            gpu_memory_utilization=gpu_memory_utilization,
+        )
+
+
+@contextmanager
+def _out_of_sight(name: str) -> Iterator[None]:
+    """Take a module out of sys.modules for a while.
+
+    vLLM 0.32 looks into the `__dict__` of everything in every module that is loaded. llvmlite's library object answers to any attribute,
+    so in a process that used numba before, vLLM fails with "'_lib_fn_wrapper' object has no attribute 'get'".
+    """
+    module = sys.modules.pop(name, None)
+    try:
+        yield
+    finally:
+        if module is not None:
+            sys.modules[name] = module

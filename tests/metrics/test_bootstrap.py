@@ -91,3 +91,9 @@ def test_sizes_that_do_not_fit_are_refused() -> None:
         bootstrap.compare(bootstrap.mean([1.0]), bootstrap.mean([1.0, 2.0]))
     with pytest.raises(ValueError, match="no values"):
         bootstrap.mean([])
+
+
+def test_two_systems_that_say_the_same_do_not_differ():
+    same = bootstrap.corpus("bleu", ["the train leaves", "it rains"], ["the train leaves now", "it is raining"], "en")
+    found = bootstrap.compare(same, same, resamples=50)
+    assert (found.difference.point, found.difference.low, found.difference.high, found.p) == (0.0, 0.0, 0.0, 1.0)
