@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assets.build.units import rows_of
 from factory.audio import encode, read
 from schemas.datasets import PAIRED, UTTERANCE
 
@@ -24,12 +25,6 @@ TARGETS = {"fr": "siwis", "en": "heart"}
 PAIRED_SETS = {"paired": ("sft", 2_400), "dev": ("dev", 100)}
 SPOKEN_SETS = {"mono": {"mono_fr-fr-siwis": 250, "mono_en-en": 250}, "test": {"test-fr-siwis": 100, "test-en": 100}}
 """Recordings that ship as speech, and how many utterances of each."""
-
-
-def rows_of(folder: Path) -> Iterator[Row]:
-    """Yield the rows of a recording in order."""
-    for path in sorted(folder.glob("part-*.parquet")):
-        yield from pq.read_table(path).to_pylist()
 
 
 def paired(units: Path, name: str, sentences: int) -> list[Row]:
