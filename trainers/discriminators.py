@@ -16,6 +16,8 @@ from torch import Tensor, nn
 RESOLUTIONS = (256, 512, 1024)
 Judged = list[tuple[Tensor, list[Tensor]]]
 """Of each sub-discriminator: its verdicts, and the features before them."""
+LOUDER = 8.0
+"""Speech at an RMS of about 0.05 reaches the judges at a scale that their first layer can use."""
 
 
 def magnitude(wave: Tensor, n_fft: int) -> Tensor:
@@ -69,6 +71,8 @@ class _Convolutions(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(a, b, kernel, stride, padding) for a, b, stride in shapes)
         self.verdict = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
         for conv in (*self.convs, self.verdict):
+            nn.init.kaiming_normal_(conv.weight, 0.1)  # torch's default lets quiet speech fade to the biases: such judges never learn
+            nn.init.zeros_(conv.bias)
             nn.utils.parametrizations.weight_norm(conv)
 
     def forward(self, x: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -95,6 +99,7 @@ class Discriminators(nn.Module):
     def forward(self, wave: Tensor) -> Judged:
         """[B, samples] -> the verdicts and features of every sub-discriminator."""
         judged = []
+        wave = LOUDER * wave
         for period, sub in zip(self.periods, self.by_period, strict=True):
             length = wave.shape[1] // period * period
             judged.append(sub(wave[:, :length].view(len(wave), 1, -1, period)))

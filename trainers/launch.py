@@ -26,7 +26,7 @@ def launch(loop: Loop, config: dict[str, Any], *, work: Path, workers: int, cpus
     if workers == 0:
         loop(config)
         return
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchTrainer
 
     resources = {"CPU": cpus} | ({"GPU": 1.0} if gpus else {})
@@ -36,7 +36,10 @@ def launch(loop: Loop, config: dict[str, Any], *, work: Path, workers: int, cpus
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources),
         run_config=RunConfig(name="ray", storage_path=str(work.absolute()), failure_config=FailureConfig(max_failures=1)),
     )
-    trainer.fit()
+    try:
+        trainer.fit()
+    except WorkerGroupError as error:
+        raise next(iter(error.worker_failures.values())) from error
 
 
 def work_folder(out: Path, identity: dict[str, Any]) -> Path:

@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 from peft import LoraConfig
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer, TrainerCallback
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer
 
 from factory.typed import build, lay_over
-from trainers.launch import device, digest, launch, publish, rank, work_folder, world_size
+from trainers.launch import device, digest, launch, publish, work_folder, world_size
 
 _CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
 
@@ -146,16 +146,7 @@ def preference_trainer(
         peft_config=LoraConfig(
             r=settings.rank, lora_alpha=2 * settings.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
         ),
-        callbacks=[_Teller()],
     )
-
-
-class _Teller(TrainerCallback):
-    """Prints the curve as it grows."""
-
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
-        if rank() == 0:
-            print(f"  preference {json.dumps({'step': state.global_step, **(logs or {})})}", flush=True)
 
 
 def last_checkpoint(work: Path) -> str | None:

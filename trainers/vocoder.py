@@ -73,11 +73,7 @@ class Trainer:
         state, settings = self.state, self.settings
         state.voice.train()
         generator = torch.manual_seed(settings.seed * 1_000_003 + sum(state.steps))  # a resumed run draws what an unbroken one does
-        peak = (settings.lr, settings.adversarial_lr)[phase]
-        rate = peak * (0.5 + 0.5 * math.cos(math.pi * spent)) + 1e-5
-        rate *= min(1.0, (state.steps[phase] + 1) / 50)
-        for group in (*state.optimizer.param_groups, *state.judges_optimizer.param_groups):
-            group["lr"] = rate
+        self._set_rates(phase, spent)
         crops = self.corpus.crops(settings.batch, settings.crop, generator).to(settings.device)
         fake = self._speak(crops, generator)
         losses = {"spectral": self.spectral_loss(fake, crops.wave)}
@@ -88,6 +84,15 @@ class Trainer:
         for name, loss in losses.items():
             self._note(name, loss)
         self._average()
+
+    def _set_rates(self, phase: int, spent: float) -> None:
+        """Learning rates rise over 50 steps and fall as a cosine over the phase."""
+        state, settings = self.state, self.settings
+        part = (0.5 + 0.5 * math.cos(math.pi * spent)) * min(1.0, (state.steps[phase] + 1) / 50)
+        peak = (settings.lr, settings.adversarial_lr)[phase]
+        for optimizer, rate in ((state.optimizer, peak), (state.judges_optimizer, settings.judges_lr)):
+            for group in optimizer.param_groups:
+                group["lr"] = part * rate + 1e-5
 
     def _speak(self, crops: Crops, generator: torch.Generator) -> Tensor:
         """Speak the crops at their true pitch."""

@@ -22,13 +22,13 @@ def small_config(num_units: int) -> dict[str, Any]:
     return {
         "num_embeddings": num_units,
         "embedding_dim": 128,
-        "upsample_rates": [1, 5, 4, 4],
-        "upsample_kernel_sizes": [3, 11, 8, 8],
+        "upsample_rates": [1, 5],
+        "upsample_kernel_sizes": [3, 11],
         "upsample_initial_channel": 512,
-        "resblock_kernel_sizes": [[3], [3, 7], [3, 7], [3, 7]],
+        "resblock_kernel_sizes": [[3], [3, 7]],
         "resblock_dilation_sizes": [[1, 3, 5]] * 2,
-        "istft_n_fft": 16,
-        "istft_hop": 4,
+        "filter_n_fft": 256,
+        "filter_hop": 64,
         "dur_predictor_params": {"encoder_embed_dim": 128, "var_pred_hidden_dim": 128, "var_pred_kernel_size": 3, "var_pred_dropout": 0.5},
         "pitch_predictor_params": {"dim": 128},
         "code_hop_size": 320,
@@ -59,6 +59,7 @@ class Settings:
     crop: int = 48
     lr: float = 1e-3
     adversarial_lr: float = 4e-4
+    judges_lr: float = 1e-3
     seed: int = 1
     device: str = "cpu"
     checkpoint_minutes: float = 2.0

@@ -144,3 +144,40 @@ class InverseSTFT(nn.Module):
         wave = sum(F.pad(pieces[:, :, i], (0, 0, i, steps - 1 - i)) for i in range(steps))
         start = (self.n_fft - self.hop) // 2
         return wave.reshape(batch, -1)[:, start : start + length * self.hop]  # type: ignore[union-attr]
+
+
+class SourceFilter(nn.Module):
+    """Shapes the harmonic-plus-noise source by two filters a frame: minimum phase for its harmonics, none for its noise.
+
+    Time-varying filters by multiplication in the STFT domain, as in DDSP (Engel et al., arXiv 2001.04643). What is unvoiced is noise by
+    construction: spectral losses alone would rather have a comb of steady tones there.
+    """
+
+    fold: Tensor
+    window: Tensor
+
+    def __init__(self, n_fft: int, hop: int) -> None:
+        super().__init__()
+        self.n_fft, self.hop, self.bins = n_fft, hop, n_fft // 2 + 1
+        fold = torch.full((n_fft, 1), 0.0)
+        fold[: n_fft // 2 + 1] = 2.0
+        fold[0] = fold[n_fft // 2] = 1.0
+        self.register_buffer("fold", fold, persistent=False)
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, x: Tensor, source: Tensor) -> Tensor:
+        """[B, n_fft + 2, L] log magnitudes of both filters and the source [B, 2, L * hop] -> [B, L * hop]."""
+        harmonic, noise = (part.float().clamp(-12, 5) for part in (x[:, : self.bins], x[:, self.bins :]))
+        pad, samples = (self.n_fft - self.hop) // 2, source.shape[2]
+        padded = F.pad(source, (pad, pad)).flatten(0, 1)
+        spectra = torch.stft(padded, self.n_fft, self.hop, window=self.window, center=False, return_complex=True)
+        spectra = spectra.view(len(x), 2, self.bins, -1)
+        shaped = spectra[:, 0] * self.minimum_phase(harmonic) + spectra[:, 1] * noise.exp()
+        pieces = torch.fft.irfft(shaped, self.n_fft, dim=1) * self.window[:, None]
+        wave = F.fold(pieces, (1, samples + 2 * pad), (1, self.n_fft), stride=(1, self.hop))
+        return wave[:, 0, 0, pad : pad + samples]
+
+    def minimum_phase(self, log_magnitude: Tensor) -> Tensor:
+        """[B, bins, L] log magnitudes -> complex spectra of minimum phase: the cepstrum folded onto positive times."""
+        cepstrum = torch.fft.irfft(log_magnitude, self.n_fft, dim=1)
+        return torch.fft.rfft(cepstrum * self.fold, dim=1).exp()

@@ -1,9 +1,10 @@
 """Unit HiFi-GAN: speech from units. One class reads fairseq's CodeHiFiGAN checkpoints and our own small ones.
 
 Kong et al., HiFi-GAN (arXiv 2010.05646); Polyak et al., speech resynthesis from units (arXiv 2104.00355); Lee et al., textless S2ST
-(arXiv 2112.08352) for the duration predictor. Two options of our config are not in fairseq's, both from HiFi-GAN's family:
-`istft_n_fft`/`istft_hop` end the network in a small inverse STFT (Kaneko et al., iSTFTNet, arXiv 2203.02395), and
-`pitch_predictor_params` drives it with a harmonic-plus-noise source (Wang et al., NSF, arXiv 1904.12088) at a pitch predicted from units.
+(arXiv 2112.08352) for the duration predictor. Three options of the config are not fairseq's: `pitch_predictor_params` adds a
+harmonic-plus-noise source (Wang et al., NSF, arXiv 1904.12088) at a pitch that is predicted from units; `filter_n_fft`/`filter_hop`
+let the network shape that source by filters instead of making samples (our small voices: natural the soonest, and the fastest);
+`istft_n_fft`/`istft_hop` end it in a small inverse STFT (Kaneko et al., iSTFTNet, arXiv 2203.02395).
 
 Weight normalisation is folded into the weights when a checkpoint is read: the network has plain convolutions only.
 """
@@ -23,7 +24,17 @@ import torch.nn.functional as F
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from factory.models.hifigan_layers import SLOPE, Conv, DurationPredictor, InverseSTFT, PitchPredictor, ResBlock, Upsample, harmonic_source
+from factory.models.hifigan_layers import (
+    SLOPE,
+    Conv,
+    DurationPredictor,
+    InverseSTFT,
+    PitchPredictor,
+    ResBlock,
+    SourceFilter,
+    Upsample,
+    harmonic_source,
+)
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
@@ -49,6 +60,8 @@ class VocoderConfig:
     pitch_predictor_params: dict[str, Any] = field(default_factory=dict)
     istft_n_fft: int = 0
     istft_hop: int = 1
+    filter_n_fft: int = 0
+    filter_hop: int = 1
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> VocoderConfig:
@@ -59,9 +72,11 @@ class VocoderConfig:
         if "num_embeddings" not in config:
             raise VocoderError("the vocoder's config has no `num_embeddings` (the number of units)")
         made = cls(**{key.name: config[key.name] for key in fields(cls) if config.get(key.name) is not None})
-        hop = math.prod(made.upsample_rates) * made.istft_hop
+        hop = math.prod(made.upsample_rates) * made.istft_hop * made.filter_hop
         if hop != made.code_hop_size:
-            raise VocoderError(f"upsample_rates x istft_hop make {hop} samples a frame, but code_hop_size is {made.code_hop_size}")
+            raise VocoderError(f"upsample_rates and the last hop make {hop} samples a frame, but code_hop_size is {made.code_hop_size}")
+        if made.filter_n_fft and not made.pitch_predictor_params:
+            raise VocoderError("filter_n_fft filters a source, which needs pitch_predictor_params")
         return made
 
     def level_kernels(self, level: int) -> Sequence[int]:
@@ -89,9 +104,13 @@ class CodeHiFiGAN(nn.Module):
             for level in range(len(self.ups))
             for kernel, dilations in zip(c.level_kernels(level), c.resblock_dilation_sizes, strict=False)
         )
-        self.source_convs = nn.ModuleList(self._source_convs(channels[1:]) if self.pitch_predictor else [])
-        self.conv_post = Conv(channels[-1], c.istft_n_fft + 2 if c.istft_n_fft else 1, 7)
+        self.source_convs = nn.ModuleList(self._source_convs(channels[1:]) if self.pitch_predictor and not c.filter_n_fft else [])
+        n_fft = c.filter_n_fft or c.istft_n_fft
+        self.conv_post = Conv(channels[-1], n_fft + 2 if n_fft else 1, 7)
         self.istft = InverseSTFT(c.istft_n_fft, c.istft_hop) if c.istft_n_fft else None
+        self.filter = SourceFilter(c.filter_n_fft, c.filter_hop) if c.filter_n_fft else None
+        if self.filter is not None:
+            nn.init.constant_(self.conv_post.bias, -6.0)  # type: ignore[arg-type]  # start quietly: these are log magnitudes
 
     def _source_convs(self, channels: Sequence[int]) -> list[Conv]:
         """One strided convolution a level that brings the source to the level's rate."""
@@ -112,6 +131,8 @@ class CodeHiFiGAN(nn.Module):
             first += len(blocks)
             x = sum(block(x) for block in blocks) / len(blocks)
         x = self.conv_post(F.leaky_relu(x, 0.01)).squeeze(2)
+        if self.filter is not None:
+            return self.filter(x, source)
         return self.istft(x) if self.istft is not None else torch.tanh(x).squeeze(1)
 
     def predict_durations(self, units: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from factory.models.hifigan_layers import InverseSTFT, harmonic_source
+from factory.models.hifigan_layers import InverseSTFT, SourceFilter, harmonic_source
 from factory.models.unit_hifigan import CodeHiFiGAN, VocoderError
 
 FAIRSEQ: dict[str, Any] = {
@@ -43,6 +43,14 @@ SMALL: dict[str, Any] = {
     "istft_hop": 4,
     "dur_predictor_params": {"encoder_embed_dim": 16, "var_pred_hidden_dim": 16},
     "pitch_predictor_params": {"dim": 16},
+}
+FILTER: dict[str, Any] = {
+    **{key: value for key, value in SMALL.items() if not key.startswith("istft")},
+    "upsample_rates": [1, 5],
+    "upsample_kernel_sizes": [3, 11],
+    "resblock_kernel_sizes": [[3], [3, 7]],
+    "filter_n_fft": 256,
+    "filter_hop": 64,
 }
 
 
@@ -82,7 +90,7 @@ def write_fairseq(folder: Path, state: dict[str, Tensor]) -> Path:
 def small_voice(seed: int = 0) -> CodeHiFiGAN:
     """Return a random voice of 20 units."""
     torch.manual_seed(seed)
-    return CodeHiFiGAN(SMALL).eval()
+    return CodeHiFiGAN(FILTER).eval()
 
 
 def reference_wave(state: dict[str, Tensor], units: list[int]) -> Tensor:
@@ -170,7 +178,12 @@ def test_a_folder_without_a_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("change", "sentence"),
-    [({"multispkr": "_"}, "multispkr"), ({"resblock": "2"}, "ResBlock2"), ({"code_hop_size": 256}, "code_hop_size is 256")],
+    [
+        ({"multispkr": "_"}, "multispkr"),
+        ({"resblock": "2"}, "ResBlock2"),
+        ({"code_hop_size": 256}, "code_hop_size is 256"),
+        ({"filter_n_fft": 256}, "needs pitch_predictor_params"),
+    ],
 )
 def test_networks_of_another_kind_are_refused(change: dict[str, Any], sentence: str) -> None:
     with pytest.raises(VocoderError, match=sentence):
@@ -187,7 +200,7 @@ def test_a_saved_voice_comes_back(tmp_path: Path) -> None:
     assert np.abs(a - b).mean() < 0.01 * np.abs(a).mean()  # half precision on disk
 
 
-@pytest.mark.parametrize("config", [SMALL, FAIRSEQ | {"num_embeddings": 20}], ids=["source and istft", "plain"])
+@pytest.mark.parametrize("config", [FILTER, SMALL, FAIRSEQ | {"num_embeddings": 20}], ids=["filter", "source and istft", "plain"])
 def test_a_wave_does_not_depend_on_its_batch(config: dict[str, Any]) -> None:
     torch.manual_seed(0)
     voice = CodeHiFiGAN(config).eval()
@@ -219,6 +232,22 @@ def test_the_inverse_stft_agrees_with_torch() -> None:
     # frame t of torch is centred on sample 4 t; of ours, on 4 t + 2. Hann analysis and synthesis windows: the sum of squares is 3/8 of 4.
     centred = ours[:, 2:402] / (3 / 4)
     np.testing.assert_allclose(centred[0, 16:-16], wave[0, 16:-16], atol=1e-4)
+
+
+def test_flat_filters_return_the_source() -> None:
+    source = torch.randn(2, 2, 640, generator=torch.manual_seed(0))
+    wave = SourceFilter(256, 64)(torch.zeros(2, 258, 10), source)
+    np.testing.assert_allclose(wave[:, 128:-128], 1.5 * source.sum(1)[:, 128:-128], atol=1e-4)  # squared Hann windows at a quarter: 3/2
+
+
+def test_a_filter_is_causal_and_has_its_magnitude() -> None:
+    source = torch.zeros(1, 2, 640)
+    source[0, 0, 320] = 1
+    tilt = torch.linspace(0, -3, 129)
+    x = torch.cat([tilt, torch.full((129,), -12.0)])[None, :, None].expand(1, 258, 10)
+    heard = SourceFilter(256, 64)(x, source)[0]
+    assert heard[:318].abs().max() < 1e-3 * heard.abs().max()
+    np.testing.assert_allclose(torch.fft.rfft(heard[320:576]).abs().log(), tilt + math.log(1.5), atol=0.05)
 
 
 def test_the_source_has_the_pitch_and_equal_harmonics() -> None:

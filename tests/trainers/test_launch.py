@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -13,10 +14,15 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from transformers import AutoTokenizer
 
+from trainers.batches import Batches
 from trainers.launch import Loop, launch, rank, work_folder, world_size
+from trainers.preference import train_preference
 from trainers.sft import train_sft
 
 SETTINGS = {"epochs": 60, "tokens": 512, "save_every": 20, "log_every": 20, "compile": False}
@@ -45,6 +51,32 @@ def test_without_workers_the_loop_runs_here(loop: Loop, tmp_path: Path) -> None:
 def test_workers_are_connected(local_ray: None, loop: Loop, tmp_path: Path) -> None:
     launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=2)
     assert {(tmp_path / name).read_text() for name in "01"} == {"2 3"}
+
+
+def test_what_a_worker_raises_is_raised_here_and_the_next_try_is_free(local_ray: None, loop: Loop, tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        launch(loop, {"folder": tmp_path / "nowhere"}, work=tmp_path / "work", workers=1)
+    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=1)
+    assert (tmp_path / "0").read_text() == "1 1"
+
+
+def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:
+    """Supervised training, then preference training, each with half of the batches or pairs in each worker."""
+    told = train_sft(sequences, tiny, tmp_path / "first", settings=SETTINGS | {"epochs": 8}, dev=sequences, seed=1, workers=2)
+    curve = [json.loads(line) for line in (tmp_path / "first/training.jsonl").read_text().splitlines()]
+    plan = [some for epoch in range(8) for some in Batches(sequences, AutoTokenizer.from_pretrained(tiny), 128).plan(512, 1, epoch)]
+    assert told["step"] == len(plan) // 2
+    assert curve[-1]["loss"] < 0.8 * curve[0]["loss"]
+
+    rows = pq.read_table(sequences).to_pylist()
+    pairs = [{"prompt": row["prompt"], "chosen": row["completion"], "rejected": other["completion"]} for row, other in zip(rows[:16], rows[16:])]
+    pq.write_table(pa.Table.from_pylist(pairs), tmp_path / "pairs.parquet")
+    settings = {"batch": 8, "epochs": 3, "lr": 5e-3, "warmup": 0.0, "held_out": 0.0, "precision": "fp32"}
+    told = train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second", settings=settings, workers=2)
+    assert told["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
+    assert told["step"] == 6  # 16 pairs, 4 of them in each worker at once
+    curve = [json.loads(line) for line in (tmp_path / "second/training.jsonl").read_text().splitlines()]
+    assert curve[4]["rewards/margins"] > 0.1
 
 
 def test_a_work_folder_belongs_to_one_training(tmp_path: Path) -> None:
