@@ -5,10 +5,19 @@ from __future__ import annotations
 import string
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
-from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+)
 
 from schemas.sequences import EOS, PAD, UNK, special_tokens
 
@@ -79,12 +88,13 @@ def extend_policy(base: str | Path, out: Path, *, num_units: int, langs: Sequenc
     tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():
-        for table in (model.get_input_embeddings().weight, model.get_output_embeddings().weight):
+        tables: tuple[Any, ...] = (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
+        for table in tables:
             table[known:] = table[:known].mean(dim=0)
     return _save(model, tokenizer, out)
 
 
-def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, out: Path) -> Path:
+def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> Path:
     for config in (model.config, model.generation_config):
         config.bos_token_id, config.eos_token_id, config.pad_token_id = None, tokenizer.eos_token_id, tokenizer.pad_token_id
     model.save_pretrained(out)

@@ -15,7 +15,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Literal
 
-import pyarrow.parquet as pq
 import torch
 from datasets import Dataset
 from peft import LoraConfig
@@ -103,24 +102,28 @@ def _loop(config: dict[str, Any]) -> None:
     torch.set_num_threads(chosen.threads)
     tokenizer = AutoTokenizer.from_pretrained(config["policy"])
     model = AutoModelForCausalLM.from_pretrained(config["policy"], dtype=torch.float32)
-    fitting, too_long = read_pairs(config["pairs"], tokenizer, chosen.max_length or model.config.max_position_embeddings)
+    longest = chosen.max_length or model.config.max_position_embeddings
+    fitting, too_long = read_pairs(config["pairs"], tokenizer, longest, work / "cache")
     trainer = preference_trainer(model, tokenizer, fitting, chosen, work, config["seed"])
     trainer.train(resume_from_checkpoint=last_checkpoint(work))
     curve = trainer.state.log_history
     told = {"settings": asdict(chosen), "seed": config["seed"], "pairs": len(fitting), "too_long": too_long, **_summary(curve)}
-    publish(trainer.model.merge_and_unload(), tokenizer, work, config["out"], curve, told | {"step": trainer.state.global_step})
+    trained: Any = trainer.model
+    publish(trained.merge_and_unload(), tokenizer, work, config["out"], curve, told | {"step": trainer.state.global_step})
 
 
-def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> tuple[Dataset, int]:
+def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Path) -> tuple[Dataset, int]:
     """Return the pairs of which both sides have at most `max_length` tokens with their end token, and how many were longer.
 
-    Raises ValueError when none is left: TRL would cut them off without a word.
+    `cache` is a folder that all workers see: there the first one leaves the reference's log-probabilities for the others. Raises
+    ValueError when no pair is left: TRL would cut them off without a word.
     """
-    rows = pq.read_table(path, columns=["prompt", "chosen", "rejected"]).to_pylist()
-    fitting = [row for row in rows if max(_length(tokenizer, row["prompt"] + row[side]) for side in ("chosen", "rejected")) <= max_length]
-    if not fitting:
+    rows = Dataset.from_parquet(str(path), columns=["prompt", "chosen", "rejected"], cache_dir=str(cache))
+    lengths = [max(_length(tokenizer, row["prompt"] + row[side]) for side in ("chosen", "rejected")) for row in rows]
+    fitting = rows.select([place for place, length in enumerate(lengths) if length <= max_length])
+    if not len(fitting):
         raise ValueError(f"none of the {len(rows)} pairs in {path} fits into {max_length} tokens")
-    return Dataset.from_list(fitting), len(rows) - len(fitting)
+    return fitting, len(rows) - len(fitting)
 
 
 def preference_trainer(
@@ -133,6 +136,8 @@ def preference_trainer(
     watched = settings.held_out > 0 and len(rows) > 10
     split = rows.train_test_split(settings.held_out, seed=seed) if watched else {"train": rows, "test": None}
     common = _common(settings, work, seed) | {"eval_strategy": "epoch" if watched else "no"}
+    args: Any
+    kind: Any
     if settings.loss.needs_reference_model:
         args, kind = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True), DPOTrainer
     else:
@@ -211,7 +216,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0, help="Ray Train workers; 0: in this process")
     parser.add_argument("settings", nargs="*", metavar="key=value")
-    given, settings = vars(parser.parse_args()), {}
+    given = vars(parser.parse_args())
+    settings: dict[str, Any] = {}
     for override in given.pop("settings"):
         lay_over(settings, override)
     print(json.dumps(train_preference(**given, settings=settings), indent=2))

@@ -1,7 +1,4 @@
-"""Supervised training of round 0: full fine-tuning on (prompt, completion) sequences, with the loss on the completion alone.
-
-    python -m trainers.sft --data sequences.parquet --start fresh-policy --out policy epochs=6 threads=2
-"""
+"""Supervised training of round 0: full fine-tuning on (prompt, completion) sequences, with the loss on the completion alone."""
 
 from __future__ import annotations
 
@@ -74,7 +71,8 @@ class Sft:
         torch.set_num_threads(settings.threads)
         self.settings, self.work, self.seed, self.device = settings, work, seed, device()
         self.tokenizer = AutoTokenizer.from_pretrained(start)
-        self.model = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32).to(self.device)
+        self.model: Any = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
+        self.model.to(self.device)  # type: ignore[arg-type]  # the stub loses self
         compiled = settings.compile and _can_compile(self.device)
         self.network: nn.Module = CompletionLoss(self.model, settings.precision == "bf16", compiled)
         if distributed.is_initialized():
@@ -85,7 +83,7 @@ class Sft:
         epochs = (self.data.plan(settings.tokens, seed, epoch, settings.weights) for epoch in range(settings.epochs))
         self.plan = [some for epoch in epochs for some in epoch]
         self.steps = len(self.plan) // world_size()
-        rates = {"lr": settings.lr, "betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
+        rates: dict[str, Any] = {"lr": settings.lr, "betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
         self.optimizer = torch.optim.AdamW(self.model.parameters(), **rates, fused=True)
         self.curve: list[dict[str, Any]] = []
         self.step = 0
@@ -208,14 +206,15 @@ def _loop(config: dict[str, Any]) -> None:
 
 def main() -> None:
     """Train from the command line; settings are given as key=value."""
-    parser = argparse.ArgumentParser(prog="python -m trainers.sft", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(prog="python -m trainers.sft", description=__doc__)
     for name in ("data", "start", "out"):
         parser.add_argument(f"--{name}", type=Path, required=True)
     parser.add_argument("--dev", type=Path)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=0, help="Ray Train workers; 0: in this process")
     parser.add_argument("settings", nargs="*", metavar="key=value")
-    given, settings = vars(parser.parse_args()), {}
+    given = vars(parser.parse_args())
+    settings: dict[str, Any] = {}
     for override in given.pop("settings"):
         lay_over(settings, override)
     print(json.dumps(train_sft(**given, settings=settings), indent=2))

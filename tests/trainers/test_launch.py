@@ -69,7 +69,9 @@ def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, 
     assert curve[-1]["loss"] < 0.8 * curve[0]["loss"]
 
     rows = pq.read_table(sequences).to_pylist()
-    pairs = [{"prompt": row["prompt"], "chosen": row["completion"], "rejected": other["completion"]} for row, other in zip(rows[:16], rows[16:])]
+    pairs = [
+        {"prompt": row["prompt"], "chosen": row["completion"], "rejected": other["completion"]} for row, other in zip(rows[:16], rows[16:])
+    ]
     pq.write_table(pa.Table.from_pylist(pairs), tmp_path / "pairs.parquet")
     settings = {"batch": 8, "epochs": 3, "lr": 5e-3, "warmup": 0.0, "held_out": 0.0, "precision": "fp32"}
     told = train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second", settings=settings, workers=2)

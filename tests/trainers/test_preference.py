@@ -173,14 +173,14 @@ def test_a_training_goes_on_where_it_stopped(tiny: Path, pairs: Path, tmp_path: 
         torch.testing.assert_close(halves[name], weight, atol=1e-6, rtol=1e-5)
 
 
-def test_long_pairs_are_counted_and_left_out(tiny: Path, pairs: Path) -> None:
+def test_long_pairs_are_counted_and_left_out(tiny: Path, pairs: Path, tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny)
-    rows, too_long = read_pairs(pairs, tokenizer, 24)
+    rows, too_long = read_pairs(pairs, tokenizer, 24, tmp_path)
     assert len(rows) + too_long == 40
     assert 0 < too_long < 40
     assert all(len(tokenizer(row["prompt"] + row[side] + EOS)["input_ids"]) <= 24 for row in rows for side in ("chosen", "rejected"))
     with pytest.raises(ValueError, match="none of the 40 pairs in .* fits into 5 tokens"):
-        read_pairs(pairs, tokenizer, 5)
+        read_pairs(pairs, tokenizer, 5, tmp_path)
 
 
 def test_losses_know_their_needs_and_unknown_settings_are_named(tiny: Path, pairs: Path, tmp_path: Path) -> None:
