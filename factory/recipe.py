@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 from factory.typed import RecipeError, build, chosen, lay_over, parse_override, read_yaml
 from schemas.datasets import SCORES
-from schemas.sequences import Variant, completion, prompt
+from schemas.sequences import Variant, completion, prompt, text_prompt
 
 __all__ = ["STAGES", "Recipe", "RecipeError", "digest", "load", "locate", "parse_override"]
 
@@ -30,6 +30,7 @@ class Corpus:
     mono: str = "assets/phrasebook/mono"  # UTTERANCE rows: untranslated speech of every language, what pairs are made of
     test: str = "assets/phrasebook/test"  # UTTERANCE rows with text: what a round is evaluated on
     paired: str = "assets/phrasebook/paired.parquet"  # PAIRED rows: what round 0 trains on
+    text: str | None = None  # PAIRED rows without units: parallel text, for the task mt of round 0
     dev: str = "assets/phrasebook/dev.parquet"  # PAIRED rows: the held-out loss of round 0
     limit: int | None = None  # at most so many utterances of `mono` a direction and round; null: all
 
@@ -60,7 +61,7 @@ class Policy:
     """The unit language model that translates; `hidden` to `max_length` are the shape of a policy that sft makes from nothing."""
 
     start: str | None = None  # folder or hub name of the round-0 policy; null: the shipped one
-    variant: Variant = Variant.COM  # what it is asked for: vanilla, asr, s2t, com or cot
+    variant: Variant = Variant.COM  # what it is asked for: vanilla, s2t, com or cot
     tasks: dict[str, float] = field(default_factory=lambda: {"com": 1.0, "asr": 0.5})  # variant: share (0..1) of the pairs, in round 0
     hidden: int = 256  # width
     layers: int = 6
@@ -215,7 +216,9 @@ class Recipe:
 
     def missing_files(self) -> list[str]:
         """Name the local paths of this recipe that do not exist, each in a sentence; names of weights and URIs are not looked up."""
-        named = {f"corpus.{key}": getattr(self.corpus, key) for key in ("mono", "test", "paired", "dev")}
+        named = {
+            f"corpus.{key}": getattr(self.corpus, key) for key in ("mono", "test", "paired", "text", "dev") if getattr(self.corpus, key)
+        }
         named |= {"encoder.codebook": self.encoder.codebook} | {f"vocoder.{lang}": path for lang, path in self.vocoder.items()}
         local = {key: path for key, path in named.items() if "://" not in path and not path.startswith("package:")}
         return [f"{key} is {path}, and nothing is there" for key, path in local.items() if not Path(locate(path)).exists()]
@@ -272,6 +275,8 @@ def _check(recipe: Recipe) -> None:
     chosen(chosen_by.metric, METRICS, "select.metric")
     _need(chosen_by.metric in scorer.metrics, f"select.metric must be among scorer.metrics ({', '.join(scorer.metrics)})", chosen_by.metric)
     _need(chosen_by.delta >= 0, "select.delta must not be negative", chosen_by.delta)
+    _need(recipe.policy.variant.translates, "policy.variant must be a way to translate speech", recipe.policy.variant)
+    _need(recipe.corpus.text or "mt" not in recipe.policy.tasks, "policy.tasks has mt, which needs corpus.text", recipe.corpus.text)
     chosen(recipe.preference["loss"], ("dpo", "simpo"), "preference.loss")
     _need(translator.n >= 1, "translator.n must be 1 or more", translator.n)
     _need(0 < translator.top_p <= 1, "translator.top_p must lie in (0, 1]", translator.top_p)
@@ -290,6 +295,7 @@ def _read(path: Path) -> dict[str, Any]:
 def _templates() -> str:
     """Digest how an utterance is written: an example of every variant, so that no version number has to be kept by hand."""
     examples = [(prompt(variant, "fr", "en", [1, 2]), completion(variant, "text", [3, 4], "source")) for variant in Variant]
+    examples.append((text_prompt("fr", "en", "text"), ""))
     return digest(examples)
 
 

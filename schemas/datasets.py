@@ -107,7 +107,7 @@ PAIRED = pa.schema(
         pa.field("tgt_units", _UNITS),
     ]
 )
-"""A source utterance and its spoken translation: what supervised training (round 0) learns from."""
+"""A source utterance and its spoken translation: what supervised training (round 0) learns from. Without units it is parallel text."""
 
 SEQUENCE = pa.schema([pa.field("task", pa.string()), pa.field("prompt", pa.string()), pa.field("completion", pa.string())])
 """One training sequence of round 0; `task` is the variant that it was written for."""

@@ -1,7 +1,8 @@
 """How an utterance is written for the policy, and how its output is read: the only place that knows the templates.
 
 A prompt is `<|task|><|source|><|target|><|sosp|>units<|eosp|>`; the completion depends on the variant (PROST-LLM, section 2; the chain
-of thought is that of scheduled interleaved training, arXiv 2506.10299). Every bracketed word and every unit is one added token.
+of thought is that of scheduled interleaved training, arXiv 2506.10299). Text translation (`mt`) has `text<|sep|>` in place of the units.
+Every bracketed word and every unit is one added token.
 """
 
 from __future__ import annotations
@@ -26,11 +27,17 @@ class Variant(StrEnum):
     S2T = "s2t"  # source units -> target text
     COM = "com"  # chain of modality: source units -> target text, target units
     COT = "cot"  # chain of thought: source units -> source text, target text, target units
+    MT = "mt"  # source text -> target text: what a pretrained language model brings along and a small one has to learn
 
     @property
     def has_text(self) -> bool:
         """Whether a completion holds target text (source text for ASR)."""
         return self is not Variant.VANILLA
+
+    @property
+    def translates(self) -> bool:
+        """Whether a policy can be asked for it in a round: speech goes in, a translation comes out."""
+        return self not in (Variant.ASR, Variant.MT)
 
     @property
     def has_units(self) -> bool:
@@ -66,6 +73,11 @@ def speech(units: Sequence[int]) -> str:
 def prompt(variant: Variant, src_lang: str, tgt_lang: str, units: Sequence[int]) -> str:
     """Write the prompt that asks for a translation (ASR: a transcript) of the source units."""
     return f"<|{variant}|><|{src_lang}|><|{tgt_lang}|>{speech(units)}"
+
+
+def text_prompt(src_lang: str, tgt_lang: str, text: str) -> str:
+    """Write the prompt that asks for the translation of a text."""
+    return f"<|{Variant.MT}|><|{src_lang}|><|{tgt_lang}|>{text}{SEP}"
 
 
 def completion(variant: Variant, text: str | None = None, units: Sequence[int] = (), source_text: str | None = None) -> str:

@@ -51,6 +51,8 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         ("scorer.metrics=[wer]", "select.metric must be among scorer.metrics (wer); got bleu"),
         ("select.metric=comet", "select.metric is 'comet', which is not known: expected one of bleu, chrf, meteor, wer, mcd"),
         ("policy.variant=cmo", "policy.variant is 'cmo', which is not known"),
+        ("policy.variant=asr", "policy.variant must be a way to translate speech; got asr"),
+        ("policy.tasks.mt=1", "policy.tasks has mt, which needs corpus.text; got None"),
         ("encoder.kind=wave", "encoder.kind is 'wave', which is not known"),
         ("preference.loss=ipo", "preference.loss is 'ipo', which is not known"),
         ("languages=[fr, no]", "languages[1] must be a text; got False"),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,12 +15,18 @@ from pathlib import Path
 OUT = Path("assets/phrasebook")
 LAYER, UNITS = 4, 200
 VOICES = {"en": "sft-en-heart", "fr": "sft-fr-siwis"}
+VOCODER_STEPS = ("--minutes-spectral", "0", "--steps-spectral", "1800", "--minutes-adversarial", "0", "--steps-adversarial", "3000")
 
 
 def run(*command: str | Path) -> None:
     """Run a module of ours and stop the build when it fails."""
     print("▶", *command, flush=True)
     subprocess.run([sys.executable, "-m", *map(str, command)], check=True)
+
+
+def keep(made: Path, shipped: Path) -> None:
+    """Copy what ships of a trained model: everything but its checkpoints."""
+    shutil.copytree(made, shipped, dirs_exist_ok=True, ignore=shutil.ignore_patterns("checkpoint*"))
 
 
 def speak(speech: Path) -> None:
@@ -40,12 +47,13 @@ def build(work: Path) -> None:
         run("assets.build.units", speech, "fit", "--layer", str(LAYER), "--units", str(UNITS), "--out", codebook)
     run("assets.build.units", speech, "encode", "--codebook", codebook, "--out", units)
     for lang, voice in VOICES.items():
-        out = ("--out", work / f"vocoder-{lang}", "--num-units", str(UNITS), "--seed", "1")
+        out = ("--out", work / f"vocoder-{lang}", "--num-units", str(UNITS), "--seed", "1", *VOCODER_STEPS)
         run("trainers.vocoder", "--data", units / voice, *out)
-    run("assets.build.pack", work, OUT)
-    if not (OUT / "policy" / "config.json").exists():
-        run("factory.run_round", "--round", "0", "--run", work / "run")
-        (work / "run" / "round-0" / "policy").rename(OUT / "policy")
+        keep(work / f"vocoder-{lang}", OUT / f"vocoder-{lang}")
+    run("assets.build.pack", speech, units, OUT)
+    run("factory.run_round", "--round", "0", "--run", work / "run")
+    keep(work / "run" / "round-0" / "policy", OUT / "policy")
+    run("assets.build.readme")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Writes what ships in `assets/phrasebook`: pairs and held-out pairs as units, speech as Opus.
+"""Writes what ships in `assets/phrasebook`: pairs and held-out pairs as units, parallel text, speech as Opus.
 
     python -m assets.build.pack build/speech build/units assets/phrasebook
 """
@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from assets.build.corpus import SEED, SIZES
+from assets.build.grammar import split
 from assets.build.units import rows_of
 from factory.audio import encode, read
 from schemas.datasets import PAIRED, UTTERANCE
@@ -46,6 +48,17 @@ def _pair(source: Row, target: Row) -> Row:
     return {"pair_id": source["utt_id"], **sides}
 
 
+def parallel_text() -> list[Row]:
+    """Return the sentences that nobody speaks as PAIRED rows without units, in both directions."""
+    rows = []
+    for number, sentence in enumerate(split(SIZES, SEED)["text"]):
+        texts = {lang: getattr(sentence, lang) for lang in TARGETS}
+        for src, tgt in permutations(TARGETS, 2):
+            row = {"src_lang": src, "src_text": texts[src], "tgt_lang": tgt, "tgt_text": texts[tgt]}
+            rows.append({"pair_id": f"text-{src}-{number:05d}", **row})
+    return rows
+
+
 def spoken(speech: Path, recordings: dict[str, int]) -> Iterator[tuple[str, list[Row]]]:
     """Yield each recording's first utterances with their audio as Opus (24 kbit/s)."""
     for name, limit in recordings.items():
@@ -57,8 +70,9 @@ def spoken(speech: Path, recordings: dict[str, int]) -> Iterator[tuple[str, list
 
 def main(speech: Path, units: Path, out: Path) -> None:
     """Write all of it; files that are there are replaced."""
-    for file, (name, sentences) in PAIRED_SETS.items():
-        pq.write_table(pa.Table.from_pylist(paired(units, name, sentences), schema=PAIRED), out / f"{file}.parquet", compression="zstd")
+    pairs = {file: paired(units, name, sentences) for file, (name, sentences) in PAIRED_SETS.items()}
+    for file, rows in (pairs | {"text": parallel_text()}).items():
+        pq.write_table(pa.Table.from_pylist(rows, schema=PAIRED), out / f"{file}.parquet", compression="zstd")
     for folder, recordings in SPOKEN_SETS.items():
         (out / folder).mkdir(parents=True, exist_ok=True)
         for lang, rows in spoken(speech, recordings):

@@ -44,7 +44,7 @@ def frames_of(folder: Path, encoder: WhisperEncoder, limit: int) -> list[np.ndar
 
 def measure(speech: Path) -> None:
     """Print, for layers 3 to 5 and several sizes, how well units tell sentences apart across voices, and how long they are."""
-    for layer in (3, 4, 5):
+    for layer in (4, 5, 3):
         encoder = WhisperEncoder(MODEL, layer)
         training = [frame for name in FIT_ON for frame in frames_of(speech / name, encoder, SAMPLE)]
         voices = {lang: [frames_of(speech / name, encoder, 100) for name in names] for lang, names in VOICES.items()}

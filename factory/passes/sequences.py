@@ -8,28 +8,40 @@ from typing import Any
 
 import pyarrow as pa
 
-from factory.recipe import Recipe, locate
+from factory.recipe import Recipe, digest, locate
 from factory.store import DatasetDir
 from schemas.datasets import SEQUENCE
-from schemas.sequences import Variant, completion, prompt
+from schemas.sequences import Variant, completion, prompt, text_prompt
 
 Row = dict[str, Any]
 
 
 def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
-    """Write the paired corpus (rows of PAIRED at `corpus.paired`) for the tasks that `policy.tasks` names, each with its share (0..1)."""
-    paired = DatasetDir(locate(recipe.corpus.paired)).rows()
-    if not out.start(recipe.content("sft", {"units": str(paired.num_rows)})):
+    """Write the paired corpus and the parallel text (rows of PAIRED at `corpus.paired` and `corpus.text`) for the tasks that
+    `policy.tasks` names, each with its share (0..1).
+    """
+    rows = paired(recipe)
+    if not out.start(recipe.content("sft", {"units": digest(rows)})):
         return
-    written = [sequence for row in paired.to_pylist() for sequence in sequences(row, recipe.policy.tasks)]
+    written = [sequence for row in rows for sequence in sequences(row, recipe.policy.tasks)]
     out.append(pa.Table.from_pylist(written, schema=SEQUENCE))
     out.publish()
 
 
+def paired(recipe: Recipe) -> list[Row]:
+    """Return the rows of the paired corpus and, where the recipe names one, of the parallel text."""
+    places = [recipe.corpus.paired, *([recipe.corpus.text] if recipe.corpus.text else [])]
+    return [row for place in places for row in DatasetDir(locate(place)).rows().to_pylist()]
+
+
 def sequences(row: Row, tasks: dict[str, float]) -> Iterator[Row]:
-    """Yield one pair's sequences; which pairs a task with a share below 1 gets depends on the pair's id alone."""
+    """Yield one pair's sequences, of parallel text only translations of text.
+
+    Which pairs a task with a share below 1 gets depends on the pair's id alone.
+    """
     for task, share in tasks.items():
-        if zlib.crc32(f"{task} {row['pair_id']}".encode()) / 2**32 < share:
+        possible = task == Variant.MT or row["src_units"] is not None
+        if possible and zlib.crc32(f"{task} {row['pair_id']}".encode()) / 2**32 < share:
             yield sequence(Variant(task), row)
 
 
@@ -37,8 +49,6 @@ def sequence(variant: Variant, row: Row) -> Row:
     """Write one pair for one task; ASR keeps the pair's direction tags but asks for the source's text."""
     text = row["src_text"] if variant is Variant.ASR else row["tgt_text"]
     target = row["src_lang"] if variant is Variant.ASR else row["tgt_lang"]
-    return {
-        "task": str(variant),
-        "prompt": prompt(variant, row["src_lang"], target, row["src_units"]),
-        "completion": completion(variant, text, row["tgt_units"], source_text=row["src_text"]),
-    }
+    textual = variant is Variant.MT
+    asked = text_prompt(row["src_lang"], target, row["src_text"]) if textual else prompt(variant, row["src_lang"], target, row["src_units"])
+    return {"task": str(variant), "prompt": asked, "completion": completion(variant, text, row["tgt_units"], source_text=row["src_text"])}

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.passes.plan import weights
-from factory.passes.sequences import sequences
+from factory.passes.sequences import paired, sequences
 from factory.recipe import Recipe, locate
 from factory.store import DatasetDir
 from schemas.datasets import SEQUENCE
@@ -29,7 +29,7 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         start = new_policy(
             Path(scratch) / "start",
-            texts=sorted({text for row in _paired(recipe.corpus.paired) for text in (row["src_text"], row["tgt_text"])}),
+            texts=sorted({text for row in paired(recipe) for text in (row["src_text"], row["tgt_text"])}),
             num_units=_num_units(recipe),
             langs=recipe.languages,
             hidden=shape.hidden,
@@ -72,12 +72,9 @@ def training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
 
 
 def _held_out(recipe: Recipe) -> pa.Table:
-    rows = [sequence for row in _paired(recipe.corpus.dev) for sequence in sequences(row, {str(recipe.policy.variant): 1.0})]
+    held_out = DatasetDir(locate(recipe.corpus.dev)).rows().to_pylist()
+    rows = [sequence for row in held_out for sequence in sequences(row, {str(recipe.policy.variant): 1.0})]
     return pa.Table.from_pylist(rows, schema=SEQUENCE)
-
-
-def _paired(uri: str) -> list[Row]:
-    return DatasetDir(locate(uri)).rows().to_pylist()
 
 
 def _num_units(recipe: Recipe) -> int:
