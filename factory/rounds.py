@@ -40,7 +40,8 @@ class Run:
 
     def dataset(self, number: int, name: str) -> DatasetDir:
         """Return a dataset of a round: `sequences`, `scored`, `pairs` or `evaluation`."""
-        return DatasetDir(f"{self.place(number)}/{name}", SCHEMAS[name])
+        key = "sequence_id" if name == "sequences" else "utt_id"
+        return DatasetDir(f"{self.place(number)}/{name}", SCHEMAS[name], key)
 
     def place(self, number: int) -> str:
         """Return the folder of a round."""

@@ -109,8 +109,15 @@ PAIRED = pa.schema(
 )
 """A source utterance and its spoken translation: what supervised training (round 0) learns from. Without units it is parallel text."""
 
-SEQUENCE = pa.schema([pa.field("task", pa.string()), pa.field("prompt", pa.string()), pa.field("completion", pa.string())])
-"""One training sequence of round 0; `task` is the variant that it was written for."""
+SEQUENCE = pa.schema(
+    [
+        pa.field("sequence_id", pa.string(), nullable=False),
+        pa.field("task", pa.string()),
+        pa.field("prompt", pa.string()),
+        pa.field("completion", pa.string()),
+    ]
+)
+"""One training sequence of round 0; `task` is the variant that it was written for, `sequence_id` the pair's id behind it."""
 
 EVALUATED = pa.schema(
     [

@@ -10,6 +10,7 @@ import sys
 import time
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from factory.store import DatasetDir
@@ -82,6 +83,26 @@ def test_a_finished_round_does_nothing_and_another_recipe_is_refused(finished: t
     refused = run("--round", "1", "--run", place, **{"translator.temperature": "0.5"})
     assert refused.returncode == 2
     assert "translator.temperature: 1.0 there, 0.5 asked" in refused.stderr
+
+
+@pytest.mark.slow
+def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Path) -> None:
+    few = {}
+    for name, rows in (("paired", 40), ("text", 60), ("dev", 6)):
+        few[f"corpus.{name}"] = str(tmp_path / f"{name}.parquet")
+        pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{name}.parquet").slice(0, rows), few[f"corpus.{name}"])
+    tiny = {"policy.hidden": "64", "policy.layers": "2", "policy.heads": "2", "sft.epochs": "1", "evaluate.s2t_utterances": "2"}
+    told = run("--round", "0", "--run", str(tmp_path / "run"), **few, **tiny, **{"evaluate.asr_utterances": "1"})
+    assert told.returncode == 0, told.stderr[-3000:]
+    made = tmp_path / "run/round-0"
+    assert DatasetDir(str(made / "sequences")).rows()["task"].value_counts().to_pylist() == [
+        {"values": "com", "counts": 40},
+        {"values": "asr", "counts": 40},
+        {"values": "mt", "counts": 100},
+    ]
+    assert json.loads((made / "policy/training.json").read_text())["dev_loss"] > 0
+    summary = json.loads((made / "summary.json").read_text())
+    assert set(summary["s2t_bleu"]) == {"fr-en", "en-fr"}
 
 
 def test_help_answers_at_once() -> None:

@@ -51,4 +51,9 @@ def sequence(variant: Variant, row: Row) -> Row:
     target = row["src_lang"] if variant is Variant.ASR else row["tgt_lang"]
     textual = variant is Variant.MT
     asked = text_prompt(row["src_lang"], target, row["src_text"]) if textual else prompt(variant, row["src_lang"], target, row["src_units"])
-    return {"task": str(variant), "prompt": asked, "completion": completion(variant, text, row["tgt_units"], source_text=row["src_text"])}
+    return {
+        "sequence_id": f"{variant}-{row['pair_id']}",
+        "task": str(variant),
+        "prompt": asked,
+        "completion": completion(variant, text, row["tgt_units"], source_text=row["src_text"]),
+    }

@@ -22,12 +22,15 @@ def test_a_pair_is_written_for_every_task() -> None:
     written = list(sequences(SPOKEN, {"com": 1.0, "asr": 1.0, "mt": 1.0}))
     assert written == [
         {
+            "sequence_id": "com-a",
             "task": "com",
             "prompt": "<|com|><|fr|><|en|><|sosp|><|u1|><|u2|><|eosp|>",
             "completion": "hello<|sosp|><|u3|><|u4|><|eosp|>",
         },
-        {"task": "asr", "prompt": "<|asr|><|fr|><|fr|><|sosp|><|u1|><|u2|><|eosp|>", "completion": "bonjour"},
-        {"task": "mt", "prompt": "<|mt|><|fr|><|en|>bonjour<|sep|>", "completion": "hello"},
+        {
+            "sequence_id": "asr-a",
+            "task": "asr", "prompt": "<|asr|><|fr|><|fr|><|sosp|><|u1|><|u2|><|eosp|>", "completion": "bonjour"},
+        {"sequence_id": "mt-a", "task": "mt", "prompt": "<|mt|><|fr|><|en|>bonjour<|sep|>", "completion": "hello"},
     ]
 
 
