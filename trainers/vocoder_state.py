@@ -31,6 +31,7 @@ def small_config(num_units: int) -> dict[str, Any]:
         "filter_hop": 64,
         "dur_predictor_params": {"encoder_embed_dim": 128, "var_pred_hidden_dim": 128, "var_pred_kernel_size": 3, "var_pred_dropout": 0.5},
         "pitch_predictor_params": {"dim": 128},
+        "carry_durations": True,
         "code_hop_size": 320,
         "sampling_rate": 16_000,
     }

@@ -1,10 +1,11 @@
 """Unit HiFi-GAN: speech from units. One class reads fairseq's CodeHiFiGAN checkpoints and our own small ones.
 
 Kong et al., HiFi-GAN (arXiv 2010.05646); Polyak et al., speech resynthesis from units (arXiv 2104.00355); Lee et al., textless S2ST
-(arXiv 2112.08352) for the duration predictor. Three options of the config are not fairseq's: `pitch_predictor_params` adds a
+(arXiv 2112.08352) for the duration predictor. Four options of the config are not fairseq's: `pitch_predictor_params` adds a
 harmonic-plus-noise source (Wang et al., NSF, arXiv 1904.12088) at a pitch that is predicted from units; `filter_n_fft`/`filter_hop`
 let the network shape that source by filters instead of making samples (our small voices: natural the soonest, and the fastest);
-`istft_n_fft`/`istft_hop` end it in a small inverse STFT (Kaneko et al., iSTFTNet, arXiv 2203.02395).
+`istft_n_fft`/`istft_hop` end it in a small inverse STFT (Kaneko et al., iSTFTNet, arXiv 2203.02395); `carry_durations` rounds durations
+so that an utterance keeps its predicted length (many units last a frame or two: rounded one by one they come out too short).
 
 Weight normalisation is folded into the weights when a checkpoint is read: the network has plain convolutions only.
 """
@@ -62,6 +63,7 @@ class VocoderConfig:
     istft_hop: int = 1
     filter_n_fft: int = 0
     filter_hop: int = 1
+    carry_durations: bool = False
 
     @classmethod
     def of(cls, config: dict[str, Any]) -> VocoderConfig:
@@ -136,9 +138,9 @@ class CodeHiFiGAN(nn.Module):
         return self.istft(x) if self.istft is not None else torch.tanh(x).squeeze(1)
 
     def predict_durations(self, units: Tensor) -> Tensor:
-        """[N] units -> [N] frames, at least one each: clamp(round(exp(x) - 1), min 1)."""
-        x = self.dur_predictor(self.dict(units)[None])[0]
-        return torch.clamp(torch.round(torch.exp(x) - 1), min=1).long()
+        """[N] units -> [N] frames, at least one each: exp(x) - 1, rounded unit by unit, or with carry so that the whole keeps its length."""
+        frames = torch.exp(self.dur_predictor(self.dict(units)[None])[0]) - 1
+        return _carried(frames) if self.config.carry_durations else torch.clamp(torch.round(frames), min=1).long()
 
     def predict_source(self, frames: Tensor) -> Tensor | None:
         """[B, T] frame units -> the source at the predicted pitch, or None for a network without one."""
@@ -198,6 +200,16 @@ class CodeHiFiGAN(nn.Module):
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).write_text(json.dumps(self.raw_config, indent=2) + "\n")
         save_file({key: value.detach().half().contiguous().cpu() for key, value in self.state_dict().items()}, folder / WEIGHTS)
+
+
+def _carried(frames: Tensor) -> Tensor:
+    """Round [N] lengths to whole frames, at least one each; what rounding took from a unit, the next ones get."""
+    whole, owed = [], 0.0
+    for length in frames.tolist():
+        owed += length
+        whole.append(max(1, round(owed)))
+        owed -= whole[-1]
+    return torch.tensor(whole, device=frames.device)
 
 
 def _files(path: Path) -> tuple[Path, Path]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +142,17 @@ def test_durations_follow_the_predictor(tmp_path: Path) -> None:
     assert voice.predict_durations(units).tolist() == expected
     assert len(set(expected)) > 1
     assert len(voice.synthesize([units.tolist()])[0]) == 320 * sum(expected)
+
+
+def test_carried_durations_keep_an_utterances_length(tmp_path: Path) -> None:
+    voice = CodeHiFiGAN.from_pretrained(write_fairseq(tmp_path, fairseq_state()).parent)
+    with torch.no_grad():
+        voice.dur_predictor.proj.weight.zero_()
+        voice.dur_predictor.proj.bias.fill_(math.log(2.4))  # 1.4 frames each
+    units = torch.arange(50)
+    assert int(voice.predict_durations(units).sum()) == 50
+    voice.config = replace(voice.config, carry_durations=True)
+    assert voice.predict_durations(units).tolist() == [1, 2, 1, 2, 1] * 10
 
 
 def test_missing_keys_are_named(tmp_path: Path) -> None:
