@@ -5,15 +5,25 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
+import time
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from factory.manifest import StoreError
+
+T = TypeVar("T")
 log = logging.getLogger(__name__)
+
+PAUSES_S = (1.0, 4.0)
+"""Seconds before an object store is asked again; each try has Arrow's own three attempts inside."""
+_FINAL = ("ACCESS_DENIED", "NO_SUCH_BUCKET", "INVALID_ACCESS_KEY", "SIGNATURE_DOES_NOT_MATCH", "NO_SUCH_KEY")
 
 
 def filesystem(uri: str) -> tuple[pafs.FileSystem, str]:
@@ -33,16 +43,58 @@ def exists(uri: str) -> bool:
 
 
 def put(fs: pafs.FileSystem, path: str, blob: bytes | pa.Buffer) -> None:
-    """Write a file all or nothing: a rename on a disk; in an object store an object appears when its upload ends."""
-    target = path
+    """Write a file all or nothing: a synced file and a rename on a disk; in an object store an object appears when its upload ends.
+
+    Raises StoreError with the path when the disk is full or the store keeps failing; nothing is then left behind.
+    """
     if isinstance(fs, pafs.LocalFileSystem):
-        folder, name = Path(path).parent, Path(path).name
-        folder.mkdir(parents=True, exist_ok=True)
-        target = str(folder / f".{name}.{uuid4().hex[:8]}.tmp")
-    with fs.open_output_stream(target) as stream:
+        trying(fs, path, "written", lambda: _put_on_disk(Path(path), blob))
+    else:
+        trying(fs, path, "written", lambda: _put_in_store(fs, path, blob))
+
+
+def trying(fs: pafs.FileSystem, path: str, done: str, act: Callable[[], T]) -> T:
+    """Call `act` and return its value. In an object store it is tried again when it fails, after `PAUSES_S`.
+
+    Raises StoreError naming `path` and what could not be `done` with it; FileNotFoundError goes through.
+    """
+    for pause in (*(() if isinstance(fs, pafs.LocalFileSystem) else PAUSES_S), None):
+        try:
+            return act()
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            if pause is None or any(word in str(error) for word in _FINAL):
+                hint = "make room or mend the store, then run the same command again: what is written is kept"
+                raise StoreError(f"{path} could not be {done}: {error}; {hint}") from error
+            log.warning("%s could not be %s (%s); tried again in %g s", path, done, type(error).__name__, pause)
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+def _put_in_store(fs: pafs.FileSystem, path: str, blob: bytes | pa.Buffer) -> None:
+    with fs.open_output_stream(path) as stream:
         stream.write(blob)
-    if target != path:
-        fs.move(target, path)
+
+
+def _put_on_disk(path: Path, blob: bytes | pa.Buffer) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{uuid4().hex[:8]}.tmp")
+    try:
+        with part.open("wb") as stream:
+            stream.write(blob)
+            stream.flush()
+            os.fsync(stream.fileno())  # or a machine that loses power could keep the name and lose the bytes
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def sweep(fs: pafs.FileSystem, folder: str) -> None:
+    """Remove what killed writers left half-written in a folder on a disk; only the folder's one writer may call it."""
+    if isinstance(fs, pafs.LocalFileSystem):
+        for part in Path(folder).glob(".*.tmp"):
+            part.unlink(missing_ok=True)
 
 
 def put_json(fs: pafs.FileSystem, path: str, value: Any) -> None:
@@ -51,11 +103,18 @@ def put_json(fs: pafs.FileSystem, path: str, value: Any) -> None:
 
 
 def get_json(fs: pafs.FileSystem, path: str) -> Any:
-    """Return the value in a JSON file, None where there is no such file."""
-    if not fs.get_file_info(path).is_file:
+    """Return the value in a JSON file, None where there is no such file; raises StoreError with the path of a broken one."""
+    try:
+        return json.loads(trying(fs, path, "read", lambda: _get(fs, path)))
+    except FileNotFoundError:
         return None
+    except ValueError as error:
+        raise StoreError(f"{path} is no complete JSON ({error}): delete it, or the folder that it is in, and run again") from error
+
+
+def _get(fs: pafs.FileSystem, path: str) -> bytes:
     with fs.open_input_stream(path) as stream:
-        return json.loads(stream.read())
+        return stream.read()
 
 
 def put_table(fs: pafs.FileSystem, path: str, table: pa.Table) -> None:
@@ -70,15 +129,15 @@ def parquet_files(fs: pafs.FileSystem, path: str) -> list[pafs.FileInfo]:
     info = fs.get_file_info(path)
     if info.is_file:
         return [info]
-    found = fs.get_file_info(pafs.FileSelector(path, recursive=True, allow_not_found=True))
+    selector = pafs.FileSelector(path, recursive=True, allow_not_found=True)
+    found = trying(fs, path, "listed", lambda: fs.get_file_info(selector))
     named = [file for file in found if file.is_file and file.extension == "parquet" and file.base_name[0] not in "._"]
     return sorted(named, key=lambda file: file.path)
 
 
 def set_aside_if_torn(fs: pafs.FileSystem, path: str) -> bool:
-    """Rename a file that is no complete Parquet to `_torn-NAME` and say so; a file that cannot be fetched raises OSError."""
-    with fs.open_input_stream(path) as stream:
-        blob = stream.read()
+    """Rename a file that is no complete Parquet to `_torn-NAME` and say so; a file that cannot be fetched raises StoreError."""
+    blob = trying(fs, path, "read", lambda: _get(fs, path))
     try:
         pq.ParquetFile(io.BytesIO(blob)).read()
     except (pa.ArrowException, OSError) as error:

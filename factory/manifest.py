@@ -7,9 +7,14 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
+from factory.redact import redact
+
 
 class StoreError(RuntimeError):
-    """A dataset that cannot be used as asked; the message says why and what to do."""
+    """A dataset that cannot be used as asked; the message says why and what to do, and holds no credentials."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
 
 
 class FingerprintMismatch(StoreError):

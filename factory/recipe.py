@@ -103,7 +103,7 @@ class Select:
     """Which scored candidates become a preference pair."""
 
     metric: str = "bleu"  # one of scorer.metrics
-    delta: float = 0.1  # the gap that a pair needs, on the metric's own scale (mcd: dB, the others 0..1)
+    delta: float | Literal["auto"] = 0.1  # the gap a pair needs, on the metric's scale (mcd: dB, others 0..1); auto: by audit of corpus.dev
     pairs: int | None = None  # at most so many pairs a direction; null: all
     guards: Guards = field(default_factory=Guards)
 
@@ -274,7 +274,7 @@ def _check(recipe: Recipe) -> None:
         chosen(metric, METRICS, "scorer.metrics")
     chosen(chosen_by.metric, METRICS, "select.metric")
     _need(chosen_by.metric in scorer.metrics, f"select.metric must be among scorer.metrics ({', '.join(scorer.metrics)})", chosen_by.metric)
-    _need(chosen_by.delta >= 0, "select.delta must not be negative", chosen_by.delta)
+    _need(chosen_by.delta == "auto" or chosen_by.delta >= 0, "select.delta must not be negative", chosen_by.delta)
     _need(recipe.policy.variant.translates, "policy.variant must be a way to translate speech", recipe.policy.variant)
     _need(recipe.corpus.text or "mt" not in recipe.policy.tasks, "policy.tasks has mt, which needs corpus.text", recipe.corpus.text)
     chosen(recipe.preference["loss"], ("dpo", "simpo"), "preference.loss")

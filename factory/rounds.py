@@ -72,6 +72,7 @@ class Run:
 def run_round(run: Run, number: int, recipe: Recipe) -> None:
     """Run round `number`, or what is left of it, and print and keep its summary."""
     from factory.passes.samples import speak_samples
+    from factory.report.report import write_report
     from factory.report.summary import is_summarised, summarise
 
     if is_summarised(run, number):
@@ -88,6 +89,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
     if previous is not None:
         speak_samples(run.dataset(number, "pairs"), recipe, f"{run.place(number)}/samples")
     summarise(run, number, recipe, clock)
+    print(f"  report       {write_report(run, number, recipe)}")
 
 
 def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
@@ -103,6 +105,7 @@ def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
 
 def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -> None:
     """Round N: candidates and their ways back, pairs, and the policy that learns from them."""
+    from factory.passes.audit_auto import settle_delta
     from factory.passes.produce import produce
     from factory.passes.select import select_pairs
     from factory.passes.tokenize import tokenize
@@ -114,6 +117,8 @@ def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -
     with clock.stage("produce"):
         produce(run.units("mono"), previous, number, recipe, scored, clock)
     with clock.stage("select"):
+        dev = DatasetDir(f"{run.place(number)}/dev", SCORED)
+        recipe = settle_delta(run.units("dev"), dev, previous, number, recipe, clock)
         select_pairs(scored, recipe, pairs, clock)
     with clock.stage("train"):
         train_next(pairs, previous, recipe, run.made_policy(number))

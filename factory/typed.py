@@ -47,7 +47,7 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if is_dataclass(hint):
         return build(hint, {} if value is None else value, where)  # type: ignore[arg-type]
     if origin in (Union, types.UnionType):
-        return None if value is None else convert(next(part for part in inner if part is not types.NoneType), value, where)
+        return _convert_either(inner, value, where)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return hint(chosen(value, map(str, hint), where))
     if origin is Literal:
@@ -61,6 +61,14 @@ def convert(hint: Any, value: Any, where: str) -> Any:
     if hint is Any or type(value) is hint:
         return value
     raise RecipeError(f"{where} must be {_wanted(hint)}; got {_told(value)}")
+
+
+def _convert_either(parts: tuple[Any, ...], value: Any, where: str) -> Any:
+    """Return a value of a union: nothing, one of the words of a Literal in it, or else as the first type says."""
+    if value is None and types.NoneType in parts:
+        return None
+    words = [part for part in parts if get_origin(part) is Literal and value in get_args(part)]
+    return convert((words or [part for part in parts if part is not types.NoneType])[0], value, where)
 
 
 def read_yaml(text: str, where: str) -> Any:

@@ -138,7 +138,7 @@ class CodeHiFiGAN(nn.Module):
         return self.istft(x) if self.istft is not None else torch.tanh(x).squeeze(1)
 
     def predict_durations(self, units: Tensor) -> Tensor:
-        """[N] units -> [N] frames, at least one each: exp(x) - 1, rounded unit by unit, or with carry so that the whole keeps its length."""
+        """[N] units -> [N] frames, at least one each: exp(x) - 1, rounded unit by unit, or with carry so that the sum stays."""
         frames = torch.exp(self.dur_predictor(self.dict(units)[None])[0]) - 1
         return _carried(frames) if self.config.carry_durations else torch.clamp(torch.round(frames), min=1).long()
 

@@ -1,61 +1,223 @@
-"""audit: how often the candidate that comes back better is also the better translation, by a reference that no pair was made with."""
+"""audit: how often the candidate that comes back better is also the better translation, by a reference that no pair was made with.
+
+A way of selection (`POLICIES`) makes one comparison of two candidates an utterance. The metric on the way back names a winner, a judge
+(a metric against the reference) says whether it is one, and by how much. Intervals are bootstraps over utterances.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from factory.metrics import METRICS
+from factory.metrics import METRICS, normalise
+from factory.passes.select import fault
+from factory.recipe import Guards
+from factory.store import DatasetDir
 from schemas.datasets import OK
 
 Row = dict[str, Any]
-GAPS = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.01)
+
+LIMIT = 3_000
+"""Most utterances an audit looks at: more would narrow intervals that are narrow already."""
 RESAMPLES = 1_000
+ALL = "all"
+JUDGES = {"bleu": "text", "chrf": "text", "asr_bleu": "asr_text"}
+"""The judges, and the side of a candidate that each reads; `asr_bleu` needs what the recognizer heard of it."""
+EDGES: dict[str, tuple[float, ...]] = {"mcd": (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, np.inf)}
+OTHER_EDGES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, np.inf)
+DELTAS: dict[str, tuple[float, ...]] = {"mcd": (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5)}
+OTHER_DELTAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
+"""Gaps (mcd: dB, the others 0..1) between which accuracy is told, and the thresholds that are weighed."""
 
 
-class Verdict(NamedTuple):
-    """One comparison of two candidates: the gap of their ways back, and whether the reference agrees with it."""
+@dataclass(frozen=True)
+class Judged:
+    """An utterance's candidates: `back` their scores on the way back, `truth` the judges' scores, `sound` whether no guard is broken."""
 
-    gap: float
-    agrees: bool
+    utt_id: str
+    direction: str
+    back: list[dict[str, float | None]]
+    truth: list[dict[str, float]]
+    sound: list[bool]
 
 
-def verdicts(rows: Iterable[Row], metric: str, judge: str) -> Iterator[Verdict]:
-    """Compare the candidates of every utterance whose reference is known; ties by either score are left out.
+def judged(rows: Iterable[Row], guards: Guards | None = None, heard: dict[tuple[str, int], str] | None = None) -> list[Judged]:
+    """Score the candidates of rows of SCORED against their references; rows without a reference are left out.
 
-    `metric` scored the way back, `judge` (a text metric) scores the candidate's text against the reference.
+    `heard` holds what the recognizer understood of candidate (utt_id, place); with it `asr_bleu` is among the judges.
     """
-    for row in rows:
-        if row["status"] != OK or not row["reference"]:
-            continue
-        sound = [c for c in row["candidates"] if c["finish"] == OK and c["text"] and c["scores"][metric] is not None]
-        for one, two in combinations(sound, 2):
-            back = _advantage(metric, one["scores"][metric], two["scores"][metric])
-            score = METRICS[judge].score
-            true = _advantage(judge, *(score(c["text"], row["reference"], row["tgt_lang"]) for c in (one, two)))
-            if back and true:
-                yield Verdict(abs(back), (back > 0) == (true > 0))
+    known = [row for row in rows if row["status"] == OK and row["reference"]]
+    return [_judge_row(row, guards or Guards(), heard or {}) for row in known]
 
 
-def _advantage(metric: str, one: float, two: float) -> float:
+def referenced(scored: DatasetDir, limit: int = LIMIT) -> list[Row]:
+    """Read the rows of SCORED that have a reference, at most `limit` of them: the same ones every time, chosen by their ids."""
+    table = scored.rows(status=OK)
+    return sampled(table.filter(pc.greater(pc.utf8_length(table["reference"]), 0)), limit)
+
+
+def sampled(table: pa.Table, limit: int) -> list[Row]:
+    """Return at most `limit` rows of a table with utt_ids, chosen by a hash of the ids; only these leave Arrow's memory."""
+    ids = table["utt_id"].to_pylist()
+    return table.take(sorted(range(len(ids)), key=lambda place: zlib.crc32(ids[place].encode()))[:limit]).to_pylist()
+
+
+def _judge_row(row: Row, guards: Guards, heard: dict[tuple[str, int], str]) -> Judged:
+    there = [(place, c) for place, c in enumerate(row["candidates"]) if c["finish"] == OK and c["text"]]
+    truth = [_truth(c["text"], heard.get((row["utt_id"], place)), row["reference"], row["tgt_lang"]) for place, c in there]
+    sound = [fault(c, row, guards) is None for _, c in there]
+    return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", [c["scores"] for _, c in there], truth, sound)
+
+
+def _truth(text: str, heard: str | None, reference: str, lang: str) -> dict[str, float]:
+    scores = {judge: METRICS[judge].score(text, reference, lang) for judge in ("bleu", "chrf")}
+    if heard is not None:
+        scores["asr_bleu"] = METRICS["bleu"].score(normalise.text(heard, lang), normalise.text(reference, lang), lang)
+    return scores
+
+
+def advantage(metric: str, one: float, two: float) -> float:
+    """Return by how much the first score is better than the second; negative where it is worse."""
     return one - two if METRICS[metric].direction == "up" else two - one
 
 
-def label_accuracy(rows: Iterable[Row], metric: str, judge: str, seed: int = 0) -> list[dict[str, Any]]:
-    """Return, by gap, the number of comparisons and the share (0..1) that the judge agrees with, with a 95 % bootstrap interval."""
-    found = list(verdicts(rows, metric, judge))
-    table = []
-    for low, high in zip(GAPS, GAPS[1:], strict=False):
-        agree = np.array([verdict.agrees for verdict in found if low <= verdict.gap < high])
-        table.append({"metric": metric, "judge": judge, "gap": [low, min(high, 1.0)], "n": len(agree), **_share(agree, seed)})
-    return table
+# ---- ways of selection: which two candidates are compared, better one (on the way back) first
 
 
-def _share(agree: np.ndarray, seed: int) -> dict[str, Any]:
-    if not len(agree):
-        return {"accuracy": None, "ci": None}
-    draws = np.random.default_rng(seed).binomial(len(agree), agree.mean(), RESAMPLES) / len(agree)
-    return {"accuracy": float(agree.mean()), "ci": [float(q) for q in np.quantile(draws, (0.025, 0.975))]}
+def _best_worst(row: Judged, metric: str, guarded: bool) -> tuple[int, int] | None:
+    places = [i for i, back in enumerate(row.back) if back.get(metric) is not None and (row.sound[i] or not guarded)]
+    if len(places) < 2:
+        return None
+    ranked = sorted(places, key=lambda i: row.back[i][metric], reverse=METRICS[metric].direction == "up")  # type: ignore[arg-type, return-value]
+    return ranked[0], ranked[-1]
+
+
+def _any_two(row: Judged, metric: str) -> tuple[int, int] | None:
+    """The first two sound candidates: what n = 2 would have given."""
+    places = [i for i, back in enumerate(row.back) if back.get(metric) is not None and row.sound[i]][:2]
+    if len(places) < 2:
+        return None
+    one, two = places
+    better = advantage(metric, row.back[one][metric], row.back[two][metric]) >= 0  # type: ignore[arg-type]
+    return (one, two) if better else (two, one)
+
+
+POLICIES: dict[str, Callable[[Judged, str], tuple[int, int] | None]] = {
+    "best_worst": lambda row, metric: _best_worst(row, metric, guarded=True),
+    "unguarded": lambda row, metric: _best_worst(row, metric, guarded=False),
+    "any_two": _any_two,
+}
+"""`best_worst` is what select does; `unguarded` the same without guards; `any_two` compares two candidates as they come."""
+
+
+# ---- comparisons and what they tell
+
+
+@dataclass(frozen=True)
+class Comparisons:
+    """Arrays (utterances,): `gap` of the ways back (>= 0), and `gain`, by how much the judge prefers the winner (< 0: a wrong label)."""
+
+    gap: np.ndarray
+    gain: np.ndarray
+
+
+def compare(rows: Sequence[Judged], metric: str, judge: str, policy: str = "best_worst") -> Comparisons:
+    """Compare two candidates of every utterance that has them; utterances whose ways back are equally good give no label."""
+    found = []
+    for row in rows:
+        chosen = POLICIES[policy](row, metric)
+        if chosen is None or any(judge not in row.truth[i] for i in chosen):
+            continue
+        gap, gain = (advantage(name, side[chosen[0]][key], side[chosen[1]][key]) for name, side, key in _sides(row, metric, judge))
+        if gap > 0:
+            found.append((gap, gain))
+    table = np.array(found, dtype=np.float64).reshape(-1, 2)
+    return Comparisons(table[:, 0], table[:, 1])
+
+
+def _sides(row: Judged, metric: str, judge: str) -> list[tuple[str, Any, str]]:
+    return [(metric, row.back, metric), ("bleu", row.truth, judge)]  # every judge is better when it is higher
+
+
+def measure(compared: Comparisons, kept: np.ndarray, seed: int = 0) -> Row:
+    """Tell of the comparisons that `kept` (booleans) names: n, ties by the judge, accuracy and gain with 95 % intervals.
+
+    Accuracy is the share (0..1) of labels that the judge agrees with, its ties left out; gain is the mean of its preference.
+    """
+    gain = compared.gain[kept]
+    right, wrong = int((gain > 0).sum()), int((gain < 0).sum())
+    told: Row = {"n": right + wrong, "ties": len(gain) - right - wrong, "accuracy": None, "ci": None, "gain": None, "gain_ci": None}
+    if not right + wrong:
+        return told
+    shares, means = _resampled(gain, seed)
+    told |= {"accuracy": right / (right + wrong), "ci": _interval(shares)}
+    return told | {"gain": float(gain.mean()), "gain_ci": _interval(means)}
+
+
+def _resampled(gain: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return accuracy and mean gain of each bootstrap resample."""
+    drawn = gain[np.random.default_rng(seed).integers(len(gain), size=(RESAMPLES, len(gain)))]
+    right, wrong = (drawn > 0).sum(axis=1), (drawn < 0).sum(axis=1)
+    return right / np.maximum(right + wrong, 1), drawn.mean(axis=1)
+
+
+def _interval(values: np.ndarray) -> list[float]:
+    return [float(q) for q in np.quantile(values, (0.025, 0.975))]
+
+
+def by_gap(compared: Comparisons, metric: str) -> list[Row]:
+    """Tell of the comparisons in each bin of the gap."""
+    edges = EDGES.get(metric, OTHER_EDGES)
+    bins = zip(edges, edges[1:], strict=False)
+    return [{"gap": [low, _finite(high)]} | measure(compared, (compared.gap >= low) & (compared.gap < high)) for low, high in bins]
+
+
+def _finite(edge: float) -> float | None:
+    return edge if np.isfinite(edge) else None
+
+
+def by_delta(compared: Comparisons, metric: str) -> list[Row]:
+    """Tell of the pairs that each threshold δ would keep, and what they are worth.
+
+    `worth` is n (2a - 1)^2: labels of which a share 1 - a is wrong teach as much as so many right ones (the sample complexity of learning
+    under label noise, Angluin and Laird, 1988); 0 where no more than half of them are right.
+    """
+    told = []
+    for delta in DELTAS.get(metric, OTHER_DELTAS):
+        kept = compared.gap > delta
+        found = measure(compared, kept)
+        worth = found["n"] * max(0.0, 2 * found["accuracy"] - 1) ** 2 if found["n"] else 0.0
+        told.append({"delta": delta, "kept": int(kept.sum()), "worth": worth} | found)
+    return told
+
+
+def agreement(rows: Sequence[Judged], metrics: Sequence[str], policy: str = "any_two") -> list[Row]:
+    """Tell for every two metrics how often they name the same winner, and the ids of the first utterances where they do not."""
+    told = []
+    for one, two in combinations(metrics, 2):
+        same, differ = 0, []
+        for row in rows:
+            first, second = (POLICIES[policy](row, metric) for metric in (one, two))
+            if first is None or second is None or not _decided(row, one, first) or not _decided(row, two, second):
+                continue
+            same += first == second
+            differ += [row.utt_id] if first != second else []
+        told.append({"metrics": [one, two], "n": same + len(differ), "agree": same, "differ": sorted(differ)[:10]})
+    return told
+
+
+def _decided(row: Judged, metric: str, chosen: tuple[int, int]) -> bool:
+    return row.back[chosen[0]][metric] != row.back[chosen[1]][metric]
+
+
+def label_accuracy(rows: Iterable[Row], metric: str, judge: str) -> list[Row]:
+    """Return, by gap, how often the judge agrees with the labels that select would give to rows of SCORED."""
+    compared = compare(judged(rows), metric, judge)
+    return [{"metric": metric, "judge": judge} | found for found in by_gap(compared, metric)]

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from factory.files import exists, filesystem, put_json
 from factory.metrics import bootstrap, normalise
-from factory.passes.audit import label_accuracy
+from factory.passes.audit import label_accuracy, referenced
 from factory.progress import Clock
 from factory.recipe import Recipe
 from factory.rounds import Run, directions
@@ -57,7 +57,7 @@ def _datasets(run: Run, number: int) -> dict[str, DatasetDir]:
 def _production(run: Run, number: int, recipe: Recipe) -> Row:
     """Count what came of the utterances, and how often the labels are right where references are known."""
     scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
-    rows, status = scored.rows().to_pylist(), scored.manifest().by_status
+    rows, status = referenced(scored), scored.manifest().by_status
     kept = Counter(f"{pair['src_lang']}-{pair['tgt_lang']}" for pair in pairs.rows(["src_lang", "tgt_lang"], "ok").to_pylist())
     metric = recipe.select.metric
     return {

@@ -30,9 +30,15 @@ def _counts(counts: Row) -> str:
 def _labels(accuracy: Row) -> Iterator[str]:
     """The share of labels that the reference agrees with, by gap."""
     for judge, bins in accuracy.items():
-        cells = [f"{low:g}-{high:g}: {b['accuracy']:.2f} (n={b['n']})" for b in bins if b["n"] for low, high in [b["gap"]]]
+        cells = [f"{bin_name(b['gap'])}: {b['accuracy']:.2f} (n={b['n']})" for b in bins if b["n"]]
         if cells:
             yield f"  label right  by {judge} against the reference, by gap in {bins[0]['metric']}: {', '.join(cells)}"
+
+
+def bin_name(gap: list[float | None]) -> str:
+    """Name a bin of the gap: `0.1-0.2`, and the last, which has no end, `0.75 and more`."""
+    low, high = gap
+    return f"{low:g}-{high:g}" if high is not None else f"{low:g} and more"
 
 
 def _scores(summary: Row) -> Iterator[str]:
