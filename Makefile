@@ -23,6 +23,7 @@ lint: setup ## ruff and mypy
 	@$(VENV)/bin/mypy
 
 test: lint ## lint, then all tests; ARGS='-k store' for some of them
+	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt
 	@$(VENV)/bin/python -m pytest $(ARGS)
 
 bench: setup ## one benchmark: make bench NAME=x ARGS='...'

@@ -2,6 +2,7 @@
 
     roundtrip run --round 1
     roundtrip rows runs/phrasebook/round-1/scored --status failed
+    roundtrip report --run runs/phrasebook
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import argparse
 import json
 import sys
 from typing import Any
+
+from factory.commands import add_commands, carry_out
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -26,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
     rows.add_argument("dataset", metavar="URI", help="folder of a dataset")
     rows.add_argument("--status", choices=("ok", "skipped", "failed"), help="only rows with this status")
     rows.add_argument("--limit", type=int, default=5, help="how many rows (default: %(default)s)")
-    return show_rows(parser.parse_args(argv))
+    add_commands(commands)
+    asked = parser.parse_args(argv)
+    return show_rows(asked) if asked.command == "rows" else carry_out(asked)
 
 
 def show_rows(asked: argparse.Namespace) -> int:

@@ -126,6 +126,7 @@ class Pool:
     num_gpus: float = 0.0  # GPUs that Ray reserves for each
     batch_size: int = 32  # rows a call
     threads: int = 1  # threads of the math libraries in each
+    row_timeout_s: float = 120.0  # seconds that a row may take alone; a batch of n rows has 1 + (n - 1) / 32 times as long
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class Resources:
     recognizer: Pool = Pool(batch_size=16)
     scorer: Pool = Pool()
     trainer: Pool = Pool(num_cpus=2, threads=2)
+    stall_s: float = 1800.0  # seconds without a new row after which a pass ends with an error
     kv_cache_gib: int = 1  # memory (GiB) that a translator on a CPU keeps for the sequences it is writing
 
 

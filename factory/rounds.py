@@ -79,7 +79,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
         print(f"round {number} of {run.uri} is finished; its summary is {run.place(number)}/summary.json")
         return
     previous = None if number == 0 else run.policy(number - 1, recipe)
-    _start_ray()
+    start_ray()
     clock = Clock(run.place(number))
     if previous is None:
         supervise(run, recipe, clock)
@@ -144,7 +144,7 @@ def directions(recipe: Recipe) -> list[str]:
     return [f"{src}-{tgt}" for src, tgt in permutations(recipe.languages, 2)]
 
 
-def _start_ray() -> None:
+def start_ray() -> None:
     """Join the cluster that RAY_ADDRESS names (a submitted job's), or start one here.
 
     A local cluster gets more logical cores than the machine has: actors wait for each other, and reading needs a core too.

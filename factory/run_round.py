@@ -29,10 +29,18 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     return parser.parse_args(argv)
 
 
+def stay_local() -> None:
+    """Let a Ray that is started here listen on loopback alone: its way to do so is named for other systems and read when it is imported."""
+    if not os.environ.get("RAY_ADDRESS"):
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+
+
 def main(argv: list[str] | None = None) -> int:
     """Run the round; returns 0, or 2 with one sentence on stderr when something the user can mend is wrong."""
     asked = arguments(argv)
+    stay_local()
     from factory.recipe import RecipeError, load
+    from factory.redact import redact
 
     try:
         recipe = load(asked.recipe, asked.set)
@@ -46,10 +54,10 @@ def main(argv: list[str] | None = None) -> int:
             print(describe(run, asked.round, recipe))
         else:
             run_round(run, asked.round, recipe)
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
+    except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("ROUNDTRIP_TRACEBACK"):
             raise
-        print(f"run_round: {error}", file=sys.stderr)
+        print(f"run_round: {redact(str(error))}", file=sys.stderr)
         return 2
     return 0
 

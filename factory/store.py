@@ -8,7 +8,7 @@
     manifest = out.publish(asked=units)                 # every id once, or an error; the manifest is written last
 
 A part appears whole or not at all (`factory.files.put`), so whatever is in a part file is done and nothing else has to be remembered.
-Parts are named after their ids: a block that Ray runs twice writes the same file again.
+Parts are named after their ids: a block that Ray runs twice writes the same file again. One run at a time may write (`factory.lease`).
 """
 
 from __future__ import annotations
@@ -27,9 +27,11 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from factory.files import exists, filesystem, get_json, parquet_files, put_json, put_table, set_aside_if_torn
+from factory import lease
+from factory.files import exists, filesystem, get_json, parquet_files, put_json, put_table, set_aside_if_torn, sweep
 from factory.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
 from factory.recipe import digest
+from factory.redact import redact
 from schemas.datasets import OK
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class DatasetDir:
         self.fs, self.path = filesystem(self.uri)
 
     def __repr__(self) -> str:
-        return f"DatasetDir({self.uri!r})"
+        return f"DatasetDir({redact(self.uri)!r})"
 
     # ---- state
 
@@ -78,7 +80,8 @@ class DatasetDir:
     def start(self, content: dict[str, Any]) -> bool:
         """Begin or resume writing, and say whether anything is left to write; `content` is what the fingerprint covers.
 
-        Raises FingerprintMismatch when the folder holds rows of another content, StoreError when it holds Parquet that no pass began.
+        Raises FingerprintMismatch when the folder holds rows of another content, StoreError when it holds Parquet that no pass began,
+        and when another run that is alive writes it.
         """
         content = json.loads(json.dumps(content))  # as it will be read back
         earlier = get_json(self.fs, f"{self.path}/{MANIFEST}") or get_json(self.fs, f"{self.path}/{PROGRESS}")
@@ -86,11 +89,18 @@ class DatasetDir:
             raise StoreError(f"{self.uri} holds Parquet that no run of ours began; choose an empty folder")
         if earlier is not None and earlier["content"] != content:
             raise FingerprintMismatch(self.uri, differences(earlier["content"], content))
-        finished = self.is_finished()
-        if not finished:
-            attempts = [*(earlier or {}).get("attempts", []), now()]
-            put_json(self.fs, f"{self.path}/{PROGRESS}", {"fingerprint": digest(content), "content": content, "attempts": attempts})
-        return not finished
+        if self.is_finished():
+            return False
+        lease.take(self.fs, self.path)
+        sweep(self.fs, self.path)
+        attempts = [*(earlier or {}).get("attempts", []), now()]
+        put_json(self.fs, f"{self.path}/{PROGRESS}", {"fingerprint": digest(content), "content": content, "attempts": attempts})
+        return True
+
+    def release(self) -> None:
+        """Let another run write what this one has not finished."""
+        if (mine := lease.held(self.path)) is not None:
+            mine.release()
 
     def parts(self) -> list[str]:
         """List the paths of the part files, sorted."""
@@ -157,11 +167,11 @@ class DatasetDir:
         return self._writer()(table)
 
     def _writer(self) -> _PartWriter:
-        progress = get_json(self.fs, f"{self.path}/{PROGRESS}")
-        if progress is None or self.is_finished():
+        progress, mine = get_json(self.fs, f"{self.path}/{PROGRESS}"), lease.held(self.path)
+        if progress is None or mine is None or self.is_finished():
             raise StoreError(f"{self.uri} is not being written: call start() first (a finished dataset takes no more rows)")
         origin = {"roundtrip.fingerprint": progress["fingerprint"], "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {}))}
-        return _PartWriter(self.uri, self.schema, self.key, origin)
+        return _PartWriter(self.uri, self.schema, self.key, origin, mine.token)
 
     def publish(self, asked: DatasetDir | ray.data.Dataset | Iterable[str] | None = None) -> Manifest:
         """Check that every asked id is written exactly once, then write the manifest, last of all.
@@ -177,8 +187,10 @@ class DatasetDir:
         if asked is not None:
             self._compare({key for _, ids in parts for key in ids.to_pylist()}, _ids_of(asked, self.key))
         manifest = self._summary()
+        lease.check(self.fs, self.path, writer.token)
         put_json(self.fs, f"{self.path}/{MANIFEST}", asdict(manifest))
         self.fs.delete_file(f"{self.path}/{PROGRESS}")
+        self.release()
         return manifest
 
     def _parquet(self) -> pads.Dataset:
@@ -248,9 +260,11 @@ class _PartWriter:
     schema: pa.Schema | None
     key: str
     origin: dict[str, str]
+    token: str
 
     def __call__(self, table: pa.Table, suffix: str = "") -> WriteReport:
         fs, folder = filesystem(self.uri)
+        lease.check(fs, folder, self.token)
         if self.schema is not None:
             table = table.select(self.schema.names).cast(self.schema)
         ids = table.column(self.key).to_pylist()

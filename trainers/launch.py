@@ -11,52 +11,92 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pyarrow.fs import LocalFileSystem
 from torch import distributed
 
+from factory import lease
+from factory.watch import Stalled, await_places, there, told
+
+IDENTITY = "identity.json"
+PLACEMENTS = 5
+"""How often Ray Train may fail to get its workers placed (it waits a minute each time)."""
 Loop = Callable[[dict[str, Any]], None]
+
+ADAPTER = "adapter"
+"""The folder of a LoRA adapter inside a policy that was merged from it."""
 
 
 def launch(loop: Loop, config: dict[str, Any], *, work: Path, workers: int, cpus: float = 1.0, gpus: float = 0.0) -> None:
     """Call `loop(config)` in each of `workers` Ray Train workers (0: here, without Ray), which torch.distributed connects.
 
     Each worker gets `cpus` cores and, where `gpus` is above 0, one GPU. A worker that dies is started again once, with all others; the
-    loop itself goes on from its own checkpoint in `work`, which all workers must see. Raises what the loop raised.
+    loop itself goes on from its own checkpoint in `work`, which all workers must see. Raises what the loop raised, and Stalled when the
+    workers cannot be placed.
     """
     _quiet()
     if workers == 0:
         loop(config)
         return
-    from ray.train import FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     resources = {"CPU": cpus} | ({"GPU": 1.0} if gpus else {})
-    trainer = TorchTrainer(
+    wanted = {"trainer": (workers, resources)}
+    await_places("training", wanted)
+    failures = FailureConfig(max_failures=1, controller_failure_limit=PLACEMENTS)  # type: ignore[call-arg]  # the stub is of version 1
+    kind = TorchTrainer if workers > 1 else DataParallelTrainer  # torch's meeting place for several listens on every interface
+    trainer = kind(
         _quietly,
         train_loop_config={"loop": loop, "config": config},
         scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources),
-        run_config=RunConfig(name="ray", storage_path=str(work.absolute()), failure_config=FailureConfig(max_failures=1)),
+        run_config=RunConfig(name="ray", storage_path=str(work.absolute()), failure_config=failures),
     )
     try:
         trainer.fit()
     except WorkerGroupError as error:
         raise next(iter(error.worker_failures.values())) from error
+    except ControllerError as error:
+        raise Stalled(f"training could not go on: {error.controller_failure}; {told(wanted)}; {there()}") from error
 
 
 def work_folder(out: Path, identity: dict[str, Any]) -> Path:
     """Return (and make) the folder beside `out` that holds a training until it is published.
 
-    `identity` is what the result depends on. Raises ValueError when an unfinished training of another identity lies there.
+    `identity` is what the result depends on. Raises ValueError when an unfinished training of another identity lies there, StoreError
+    when another run that is alive trains there.
     """
     work = out.with_name(f"{out.name}.work")
-    work.mkdir(parents=True, exist_ok=True)
-    note = work / "identity.json"
-    wanted = json.loads(json.dumps(identity))
-    begun = json.loads(note.read_text()) if note.exists() else wanted
-    if differing := sorted(key for key in {**begun, **wanted} if begun.get(key) != wanted.get(key)):
-        told = ", ".join(f"{key} ({begun.get(key)} there, {wanted.get(key)} now)" for key in differing)
-        raise ValueError(f"{work} holds an unfinished training with another {told}; delete it to begin anew")
-    replace(note, json.dumps(wanted, indent=2))
+    lease.take(LocalFileSystem(), str(work))
+    if differing := _differing(work / IDENTITY, identity):
+        raise ValueError(f"{work} holds an unfinished training with another {differing}; delete it to begin anew")
+    replace(work / IDENTITY, json.dumps(identity, indent=2))
     return work
+
+
+def is_published(out: Path, identity: dict[str, Any]) -> bool:
+    """Whether the policy `out` is there; raises ValueError when another training made it (how many workers did counts no more)."""
+    if not (out / "config.json").exists():
+        return False
+    if differing := _differing(out / IDENTITY, identity, ignored="workers"):
+        raise ValueError(f"{out} was trained with another {differing}; take another folder, or change back what differs")
+    return True
+
+
+def _differing(note: Path, identity: dict[str, Any], ignored: str = "") -> str:
+    """Name the keys in which `identity` differs from the one that is noted, with both values."""
+    wanted = json.loads(json.dumps(identity))
+    noted = json.loads(note.read_text()) if note.exists() else wanted
+    differing = sorted(key for key in {**noted, **wanted} if key != ignored and noted.get(key) != wanted.get(key))
+    return ", ".join(f"{key} ({noted.get(key)} there, {wanted.get(key)} now)" for key in differing)
+
+
+def _sync(folder: Path) -> None:
+    """Bring a folder's files onto the disk, so that a machine that loses power cannot keep their names without what they hold."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
 
 
 def replace(path: Path, text: str) -> None:
@@ -76,9 +116,9 @@ def digest(path: Path) -> str:
     return whole.hexdigest()[:16]
 
 
-def publish(model: Any, tokenizer: Any, work: Path, out: Path, curve: list[dict[str, Any]], told: dict[str, Any]) -> None:
+def publish(model: Any, tokenizer: Any, work: Path, out: Path, curve: list[dict[str, Any]], summary: dict[str, Any]) -> None:
     """Write a policy folder with its `training.jsonl` (the curve) and `training.json` in `work` and rename it: it is there whole or not
-    at all. The first worker does it, the others do nothing.
+    at all. A LoRA adapter that lies in `work` goes along. The first worker does it, the others do nothing.
     """
     if rank() != 0:
         return
@@ -87,8 +127,12 @@ def publish(model: Any, tokenizer: Any, work: Path, out: Path, curve: list[dict[
     model.config.use_cache = True
     model.save_pretrained(whole)
     tokenizer.save_pretrained(whole)
+    if (work / ADAPTER).exists():
+        os.replace(work / ADAPTER, whole / ADAPTER)
     (whole / "training.jsonl").write_text("".join(json.dumps(line) + "\n" for line in curve))
-    (whole / "training.json").write_text(json.dumps(told, indent=2))
+    (whole / "training.json").write_text(json.dumps(summary, indent=2))
+    shutil.copy(work / IDENTITY, whole / IDENTITY)
+    _sync(whole)
     shutil.rmtree(out, ignore_errors=True)  # what lies there is no policy, or training would not have begun
     os.replace(whole, out)
 

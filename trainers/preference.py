@@ -21,7 +21,7 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer
 
 from factory.typed import build, lay_over
-from trainers.launch import device, digest, launch, publish, work_folder, world_size
+from trainers.launch import ADAPTER, device, digest, is_published, launch, publish, rank, work_folder, world_size
 
 _CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
 
@@ -86,9 +86,9 @@ def train_preference(
     setting that does not exist, for an unfinished training with other settings, pairs or weights, and when no pair fits `max_length`.
     """
     chosen, out = build(PreferenceSettings, settings, "preference"), out.absolute()
-    if not (out / "config.json").exists():
-        counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
-        identity = {**counting, "seed": seed, "workers": max(1, workers), "pairs": digest(pairs), "policy": digest(policy)}
+    counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
+    identity = {**counting, "seed": seed, "workers": max(1, workers), "pairs": digest(pairs), "policy": digest(policy)}
+    if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"pairs": pairs.absolute(), "policy": policy.absolute(), "out": out, "work": work}
         launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus)
@@ -109,6 +109,8 @@ def _loop(config: dict[str, Any]) -> None:
     curve = trainer.state.log_history
     told = {"settings": asdict(chosen), "seed": config["seed"], "pairs": len(fitting), "too_long": too_long, **_summary(curve)}
     trained: Any = trainer.model
+    if rank() == 0:
+        trained.save_pretrained(work / ADAPTER)
     publish(trained.merge_and_unload(), tokenizer, work, config["out"], curve, told | {"step": trainer.state.global_step})
 
 

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from factory.typed import build, lay_over
 from trainers.batches import IGNORED, Batch, Batches
-from trainers.launch import device, digest, launch, publish, rank, work_folder, world_size
+from trainers.launch import device, digest, is_published, launch, publish, rank, work_folder, world_size
 
 
 @dataclass(frozen=True)
@@ -184,9 +184,9 @@ def train_sft(
     setting that does not exist and for an unfinished training with other settings, data or weights.
     """
     chosen, out = build(SftSettings, settings, "sft"), out.absolute()
-    if not (out / "config.json").exists():
-        counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
-        identity = {**counting, "seed": seed, "workers": max(1, workers), "data": digest(data), "start": digest(start)}
+    counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
+    identity = {**counting, "seed": seed, "workers": max(1, workers), "data": digest(data), "start": digest(start)}
+    if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"data": data.absolute(), "dev": dev and dev.absolute(), "start": start.absolute(), "out": out, "work": work}
         launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus)

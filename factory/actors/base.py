@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+import traceback
 from abc import ABC, abstractmethod
 from typing import Any, ClassVar
 
 import pyarrow as pa
 
+from factory.redact import redact
 from schemas.datasets import FAILED, OK
 
 Row = dict[str, Any]
@@ -15,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class RowActor(ABC):
-    """A model that Ray Data keeps in one process and maps over Arrow tables of rows.
+    """A model that maps over Arrow tables of rows; a pass runs it behind `factory.actors.guard`, which outlives it.
 
     A subclass loads its model in `__init__` and does its work in `process`. Rows whose status is not `ok` travel through untouched.
     When `process` raises, the batch is halved until the row that raises stands alone; that row becomes `failed` with the error as its
@@ -35,7 +37,7 @@ class RowActor(ABC):
         todo = [i for i, row in enumerate(rows) if row.get("status", OK) == OK]
         for i, done in zip(todo, self._isolate([rows[i] for i in todo]), strict=True):
             rows[i] = done
-        return pa.Table.from_pylist([{"status": OK, **row} for row in rows], schema=self.schema)
+        return written(rows, self.schema)
 
     def _isolate(self, rows: list[Row]) -> list[Row]:
         if not rows:
@@ -44,7 +46,17 @@ class RowActor(ABC):
             return self.process(rows)
         except Exception as error:  # any error of a model on one row must not lose its batch mates
             if len(rows) == 1:
-                log.exception("row %s failed in %s", rows[0].get("utt_id"), type(self).__name__)
-                return [{**rows[0], "status": FAILED, "reason": f"error: {type(error).__name__}: {error}"[:500]}]
+                log.error("row %s failed in %s\n%s", rows[0].get("utt_id"), type(self).__name__, redact(traceback.format_exc()))
+                return [failed(rows[0], f"error: {type(error).__name__}: {error}")]
             half = len(rows) // 2
             return self._isolate(rows[:half]) + self._isolate(rows[half:])
+
+
+def failed(row: Row, reason: str) -> Row:
+    """Return the row as `failed`; the reason is cut at 500 characters and holds no credentials."""
+    return {**row, "status": FAILED, "reason": redact(reason)[:500]}
+
+
+def written(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    """Return rows as a table of `schema`; a row that never reached the actor that names its `src_lang` has its `lang` there."""
+    return pa.Table.from_pylist([{"status": OK, "src_lang": row.get("lang"), **row} for row in rows], schema=schema)

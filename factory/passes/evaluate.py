@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import ray.data
 
 from factory.corpus import read_corpus
-from factory.passes.plan import digests, finish, pool
+from factory.passes.plan import act, digests, finish
 from factory.passes.produce import limited, translator_arguments, voices
 from factory.passes.tokenize import encoder_arguments
 from factory.progress import Clock
@@ -30,10 +30,10 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
     table = test_rows(units, recipe)
     rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
     greedy = translator_arguments(recipe, policy) | {"n": 1, "temperature": 0.0, "back": False}
-    rows = rows.map_batches(Translator, fn_constructor_kwargs=greedy, **pool(recipe.resources.translator))
+    rows = act(rows, Translator, greedy, recipe.resources.translator)
     heard = judge_arguments(recipe) | {"spoken": heard_ids(table)}
-    rows = rows.map_batches(Judge, fn_constructor_kwargs=heard, **pool(recipe.resources.recognizer))
-    finish(out, rows, table["utt_id"].to_pylist(), clock, name)
+    rows = act(rows, Judge, heard, recipe.resources.recognizer)
+    finish(out, rows, table["utt_id"].to_pylist(), clock, name, recipe.resources, "translator", "recognizer")
 
 
 def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
@@ -45,8 +45,8 @@ def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -
     ids = pa.array(heard_ids(test_rows(units, recipe)))
     rows = out.unfinished(limited(read_corpus(locate(recipe.corpus.test)).rows, ids))
     arguments = judge_arguments(recipe) | {"encoder": encoder_arguments(recipe)}
-    rows = rows.map_batches(ToplineJudge, fn_constructor_kwargs=arguments, **pool(recipe.resources.recognizer))
-    finish(out, rows, ids.to_pylist(), clock, "toplines")
+    rows = act(rows, ToplineJudge, arguments, recipe.resources.recognizer)
+    finish(out, rows, ids.to_pylist(), clock, "toplines", recipe.resources, "recognizer")
 
 
 def test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:

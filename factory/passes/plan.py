@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import re
+from collections.abc import Callable, Collection, Iterable
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factory.actors.base import RowActor
+from factory.actors.guard import ActorError, guarded
 from factory.models.weights import digest, resolve
 from factory.progress import Clock
-from factory.recipe import Pool, locate
-from factory.store import DatasetDir
+from factory.recipe import Pool, Resources, locate
+from factory.store import LIGHT, DatasetDir
+from factory.watch import Wanted, await_places, watched
 
 if TYPE_CHECKING:
     import ray.data
 
 
-def pool(stage: Pool) -> dict[str, Any]:
-    """Return the arguments of `map_batches` that run an actor as the recipe's resources say."""
+def act(rows: ray.data.Dataset, actor: type[RowActor], arguments: dict[str, Any], stage: Pool) -> ray.data.Dataset:
+    """Map an actor over the rows, in a guarded pool with the resources that the recipe gives to its stage."""
     import ray.data
 
-    return {
-        "compute": ray.data.ActorPoolStrategy(size=stage.actors),
-        "num_cpus": stage.num_cpus,
-        "num_gpus": stage.num_gpus,
-        "batch_size": stage.batch_size,
-        "batch_format": "pyarrow",
-    }
+    kind, given = guarded(actor, arguments, stage.row_timeout_s)
+    compute = ray.data.ActorPoolStrategy(size=stage.actors)
+    amounts: dict[str, Any] = {"num_cpus": stage.num_cpus, "num_gpus": stage.num_gpus}
+    return rows.map_batches(
+        kind, fn_constructor_kwargs=given, compute=compute, batch_size=stage.batch_size, batch_format="pyarrow", **amounts
+    )
 
 
 def weights(name: str) -> Path:
@@ -44,11 +47,45 @@ def _digest(name: str) -> str:
     return digest(weights(name))
 
 
-def finish(out: DatasetDir, rows: ray.data.Dataset, asked: Collection[str], clock: Clock, name: str) -> None:
-    """Run the plan, show its progress over the `asked` ids, and publish the dataset once all are there."""
-    done = len(out.done_ids())
-    with clock.bar(name, len(asked), done) as bar:
-        for report in out.write(rows):
-            bar.update(report.rows)
-            clock.note_memory()
-    out.publish(asked)
+def finish(
+    out: DatasetDir, rows: ray.data.Dataset, asked: Collection[str], clock: Clock, name: str, resources: Resources, *actors: str
+) -> None:
+    """Run the plan, show its progress over the `asked` ids, and publish the dataset once all are there.
+
+    `actors` names the pools of `resources` that the plan has. Raises Stalled when they cannot be placed or nothing moves any more, and
+    ActorError or StoreError where a worker ended with one.
+    """
+    wanted = demands(resources, actors)
+    try:
+        await_places(name, wanted)
+        with clock.bar(name, len(asked), len(out.done_ids())) as bar:
+
+            def work(moved: Callable[[], None]) -> None:
+                for report in out.write(rows):
+                    moved()
+                    bar.update(report.rows)
+                    clock.note_memory()
+
+            watched(work, name, resources.stall_s, wanted)
+        out.publish(asked)
+    except Exception as error:
+        if (cause := _cause(error)) is error:
+            raise
+        raise cause from None
+    finally:
+        out.release()
+
+
+def demands(resources: Resources, actors: Iterable[str]) -> Wanted:
+    """Return what a plan with these pools asks of a cluster, the share for reading and writing included."""
+    pools: dict[str, Pool] = {name: getattr(resources, name) for name in actors}
+    wanted = {name: (pool.actors, {"CPU": pool.num_cpus, "GPU": pool.num_gpus}) for name, pool in pools.items()}
+    return {**wanted, "reader and writer": (1, {"CPU": LIGHT})}
+
+
+def _cause(error: Exception) -> Exception:
+    """Return what one of our own parts raised in a worker: Ray hands it on as the last line of a traceback, as text alone."""
+    if "ray::" not in str(error):
+        return error
+    named = re.findall(r"factory\.(?:\w+\.)+(?:ActorError|StoreError): (.+)$", str(error), re.MULTILINE)
+    return ActorError(named[-1]) if named else error

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
-from factory.passes.plan import digests, finish, pool, weights
+from factory.passes.plan import act, digests, finish, weights
 from factory.progress import Clock
 from factory.recipe import Recipe
 from factory.store import LIGHT, DatasetDir
@@ -28,12 +28,12 @@ def produce(units: DatasetDir, policy: str, number: int, recipe: Recipe, out: Da
     ids = utterances_of(units, number, recipe)
     target = partial(with_target, ids=ids, langs=recipe.languages)
     rows = out.unfinished(units.dataset().map_batches(target, batch_format="pyarrow", num_cpus=LIGHT))
-    stages = recipe.resources
-    rows = rows.map_batches(Translator, fn_constructor_kwargs=translator_arguments(recipe, policy), **pool(stages.translator))
+    stages, actors = recipe.resources, ("translator", *(["vocoder"] if recipe.listens else []), "scorer")
+    rows = act(rows, Translator, translator_arguments(recipe, policy), stages.translator)
     if recipe.listens:
-        rows = rows.map_batches(Vocoder, fn_constructor_kwargs=vocoder_arguments(recipe), **pool(stages.vocoder))
-    rows = rows.map_batches(Scorer, fn_constructor_kwargs=scorer_arguments(recipe), **pool(stages.scorer))
-    finish(out, rows, ids.to_pylist(), clock, "produce")
+        rows = act(rows, Vocoder, vocoder_arguments(recipe), stages.vocoder)
+    rows = act(rows, Scorer, scorer_arguments(recipe), stages.scorer)
+    finish(out, rows, ids.to_pylist(), clock, "produce", stages, *actors)
 
 
 def utterances_of(units: DatasetDir, number: int, recipe: Recipe) -> pa.Array:

@@ -26,7 +26,7 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     chosen = recipe.select
     settings = {"metric": chosen.metric, "delta": chosen.delta, "guards": chosen.guards, "variant": recipe.policy.variant}
     rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", num_cpus=LIGHT)
-    finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select")
+    finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
 
 
 def _select_batch(table: pa.Table, **settings: Any) -> pa.Table:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from factory.corpus import read_corpus
-from factory.passes.plan import digests, finish, pool, weights
+from factory.passes.plan import act, digests, finish, weights
 from factory.progress import Clock
 from factory.recipe import Recipe, locate
+from factory.redact import redact
 from factory.store import DatasetDir
 
 
@@ -18,8 +19,8 @@ def tokenize(corpus: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None
     if not out.start(recipe.content("tokenize", named | {"corpus": speech.digest})):
         return
     rows = out.unfinished(speech.rows)
-    rows = rows.map_batches(Encoder, fn_constructor_kwargs=encoder_arguments(recipe), **pool(recipe.resources.encoder))
-    finish(out, rows, speech.ids, clock, f"tokenize {corpus}")
+    rows = act(rows, Encoder, encoder_arguments(recipe), recipe.resources.encoder)
+    finish(out, rows, speech.ids, clock, f"tokenize {redact(corpus)}", recipe.resources, "encoder")
 
 
 def encoder_arguments(recipe: Recipe) -> dict[str, object]:

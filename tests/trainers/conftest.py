@@ -38,7 +38,8 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Parquet file of 120 sequences, two thirds of them `com`."""
     chance = random.Random(0)
     rows = [
-        sequence([chance.choice(list(WORDS)) for _ in range(chance.randint(1, 5))], Variant.ASR if number % 3 == 0 else Variant.COM)
+        {"sequence_id": f"s{number}"}
+        | sequence([chance.choice(list(WORDS)) for _ in range(chance.randint(1, 5))], Variant.ASR if number % 3 == 0 else Variant.COM)
         for number in range(120)
     ]
     path = tmp_path_factory.mktemp("data") / "sequences.parquet"

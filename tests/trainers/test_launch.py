@@ -20,6 +20,7 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from factory.watch import Stalled
 from trainers.batches import Batches
 from trainers.launch import Loop, launch, rank, work_folder, world_size
 from trainers.preference import train_preference
@@ -86,6 +87,21 @@ def test_a_work_folder_belongs_to_one_training(tmp_path: Path) -> None:
     assert work == work_folder(tmp_path / "policy", {"lr": 1.0, "seed": 1}) == tmp_path / "policy.work"
     with pytest.raises(ValueError, match=r"policy.work holds .* another seed \(1 there, 2 now\); delete it to begin anew"):
         work_folder(tmp_path / "policy", {"lr": 1.0, "seed": 2})
+
+
+def test_a_published_policy_is_left_alone_and_not_taken_for_another(tiny: Path, sequences: Path, tmp_path: Path) -> None:
+    settings, out = SETTINGS | {"epochs": 1}, tmp_path / "policy"
+    told = train_sft(sequences, tiny, out, settings=settings, seed=1)
+    made = (out / "model.safetensors").stat().st_mtime_ns
+    assert train_sft(sequences, tiny, out, settings=settings | {"save_every": 7, "threads": 2}, seed=1) == told
+    assert (out / "model.safetensors").stat().st_mtime_ns == made
+    with pytest.raises(ValueError, match=r"policy was trained with another lr \(0.0015 there, 0.1 now\)"):
+        train_sft(sequences, tiny, out, settings=settings | {"lr": 0.1}, seed=1)
+
+
+def test_workers_that_cannot_be_placed_are_refused_at_once(local_ray: None, loop: Loop, tmp_path: Path) -> None:
+    with pytest.raises(Stalled, match=r"^training cannot be placed: asked for were 2 trainer \(64 CPU, 0 GPU each\); .* 4 CPU"):
+        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=2, cpus=64)
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:

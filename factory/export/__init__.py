@@ -1,0 +1,1 @@
+"""What a round gives away: its pairs and its policy, as others read them."""

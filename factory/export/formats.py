@@ -1,0 +1,107 @@
+"""Pairs as other toolkits read them. Each writer fills a folder and returns how many rows each split has."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from factory.export.layout import split_of
+
+Row = dict[str, Any]
+
+
+def _splits(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    told = {split: [row for row in rows if split_of(row["utt_id"]) == split] for split in ("train", "test")}
+    return {split: some for split, some in told.items() if some}
+
+
+def _jsonl(path: Path, rows: Sequence[Row]) -> None:
+    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+
+
+def _audio(row: Row, name: str, folder: Path) -> Path | None:
+    """Write one sound of a row into `folder` and return its path, None where there is none."""
+    sound = row.get(f"{name}_audio")
+    if sound is None:
+        return None
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{row['pair_id']}.{name}.flac"
+    path.write_bytes(sound["bytes"])
+    return path
+
+
+def trl(rows: Sequence[Row], folder: Path) -> dict[str, int]:
+    """`train.jsonl` and `test.jsonl` with just prompt, chosen and rejected: what DPOTrainer and CPOTrainer take."""
+    for split, some in _splits(rows).items():
+        _jsonl(folder / f"{split}.jsonl", [{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in some])
+    return _counts(rows)
+
+
+def slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
+    """SlamKit's preference features: `{prompt,chosen,rejected}_path`, and units with durations of each.
+
+    Units are deduplicated; how long each was is known for recordings only, so every duration is written as 1.
+    """
+    names = {"prompt": "source", "chosen": "chosen", "rejected": "rejected"}
+    for split, some in _splits(rows).items():
+        lines = []
+        for row in some:
+            paths = {key: _audio(row, name, folder / "audio") for key, name in names.items()}
+            line: Row = {f"{key}_path": str(path.relative_to(folder)) for key, path in paths.items() if path}
+            line |= {key: {"units": row[f"{name}_units"], "duration": [1] * len(row[f"{name}_units"])} for key, name in names.items()}
+            lines.append(line | {f"{key}_text": row[f"{name}_text"] for key, name in names.items()})
+        _jsonl(folder / f"{split}.jsonl", lines)
+    return _counts(rows)
+
+
+def fairseq(rows: Sequence[Row], folder: Path) -> dict[str, int]:
+    """fairseq's S2UT: `<split>.tsv` with source audio and target units, of the chosen and, as `<split>_rejected`, of the rejected side.
+
+    Beside each, `.unit` holds `id|units` lines for the vocoder. Frames are samples of the source at 16 kHz, and units of the target.
+    """
+    for split, some in _splits(rows).items():
+        for side, stem in (("chosen", split), ("rejected", f"{split}_rejected")):
+            table, units = ["id\tsrc_audio\tsrc_n_frames\ttgt_audio\ttgt_n_frames"], []
+            for row in some:
+                source, spoken = _audio(row, "source", folder / "audio"), " ".join(map(str, row[f"{side}_units"]))
+                if source is None:
+                    continue
+                frames = soundfile.info(io.BytesIO(row["source_audio"]["bytes"])).frames
+                cells = [row["pair_id"], source.relative_to(folder), frames, spoken, len(row[f"{side}_units"])]
+                table.append("\t".join(map(str, cells)))
+                units.append(f"{row['pair_id']}|{spoken}")
+            (folder / f"{stem}.tsv").write_text("\n".join(table) + "\n", "utf-8")
+            (folder / f"{stem}.unit").write_text("\n".join(units) + "\n", "utf-8")
+    return _counts(rows)
+
+
+def audiofolder(rows: Sequence[Row], folder: Path) -> dict[str, int]:
+    """`datasets`' audio folder: FLAC files and a `metadata.jsonl` that names three of them a row."""
+    for split, some in _splits(rows).items():
+        lines = []
+        for row in some:
+            paths = {name: _audio(row, name, folder / split) for name in ("source", "chosen", "rejected")}
+            line: Row = {f"{name}_file_name": path.name for name, path in paths.items() if path}
+            keys = ("pair_id", "utt_id", "src_lang", "tgt_lang", "source_text", "chosen_text", "rejected_text", "metric", "margin")
+            lines.append(line | {key: row[key] for key in keys})
+        _jsonl(folder / split / "metadata.jsonl", lines)
+    return _counts(rows)
+
+
+def _counts(rows: Sequence[Row]) -> dict[str, int]:
+    return {split: len(some) for split, some in _splits(rows).items()}
+
+
+FORMATS: dict[str, Callable[[Sequence[Row], Path], dict[str, int]]] = {
+    "trl": trl,
+    "slamkit": slamkit,
+    "fairseq": fairseq,
+    "audiofolder": audiofolder,
+}
+"""The writers by the name that `--format` takes; `parquet` is `layout.write_parquet`."""
+NEEDS_AUDIO = ("parquet", "slamkit", "fairseq", "audiofolder")

@@ -1,0 +1,71 @@
+"""speak: the sounds of a round's pairs, as FLAC, in one pass that can be killed and goes on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import ray.data
+
+from factory.actors.base import RowActor
+from factory.audio import encode
+from factory.passes.plan import act, digests, finish
+from factory.passes.produce import voices
+from factory.progress import Clock
+from factory.recipe import Recipe, digest, locate
+from factory.report.players import waves_of
+from factory.rounds import Run
+from factory.store import DatasetDir
+
+Row = dict[str, Any]
+
+_UNITS = pa.list_(pa.int32())
+_SIDE = pa.struct([("units", _UNITS)])
+TO_SPEAK = pa.schema(
+    [(name, pa.string()) for name in ("pair_id", "utt_id", "src_lang", "tgt_lang")]
+    + [(name, _SIDE) for name in ("source", "chosen", "rejected")]
+)
+SOUNDS = ("source", "chosen", "rejected")
+SPOKEN = pa.schema(
+    [pa.field("pair_id", pa.string(), nullable=False), *[pa.field(f"{name}_audio", pa.binary()) for name in SOUNDS]]
+    + [pa.field("status", pa.string(), nullable=False), pa.field("reason", pa.string())]
+)
+"""A pair's sounds: the source's recording (its units spoken again where that is gone), chosen and rejected by the vocoder; FLAC, 16 kHz."""
+
+
+class PairSpeaker(RowActor):
+    """Speaks both sides of pairs and fetches the recordings of their sources."""
+
+    schema = SPOKEN
+
+    def __init__(self, *, checkpoints: dict[str, str], corpus: str, threads: int = 1) -> None:
+        from factory.actors.vocoder import Voice
+
+        self.voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in checkpoints.items()}
+        self.corpus = corpus
+
+    def process(self, rows: list[Row]) -> list[Row]:
+        """Return a row of SPOKEN for each pair."""
+        waves = waves_of(rows, self.corpus, self.voices, back=False)
+        sounds = {key: encode(wave, "FLAC") for key, wave in waves.items()}
+        return [row | {f"{name}_audio": sounds.get(f"{row['pair_id']}.{name}") for name in SOUNDS} for row in rows]
+
+
+def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[Row]) -> DatasetDir:
+    """Write the sounds of the pairs `rows` (`shown_pairs`), or what is left of them, and return the dataset; a round keeps it."""
+    checkpoints = voices(recipe)
+    named = {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()}
+    content: Row = {"stage": "speak", "corpus": recipe.corpus.mono, "pairs": digest(sorted(row["pair_id"] for row in rows))}
+    content["inputs"] = digests(named) | {"pairs": run.dataset(number, "pairs").manifest().fingerprint}
+    out = DatasetDir(f"{run.place(number)}/spoken/{digest(content)}", SPOKEN, "pair_id")
+    if out.start(content):
+        table = pa.Table.from_pylist([_to_speak(row) for row in rows], schema=TO_SPEAK)
+        arguments = {"checkpoints": checkpoints, "corpus": locate(recipe.corpus.mono), "threads": recipe.resources.vocoder.threads}
+        plan = act(out.unfinished(ray.data.from_arrow(table)), PairSpeaker, arguments, recipe.resources.vocoder)
+        finish(out, plan, [row["pair_id"] for row in rows], Clock(out.uri), "speak", recipe.resources, "vocoder")
+    return out
+
+
+def _to_speak(row: Row) -> Row:
+    told = {key: row[key] for key in ("pair_id", "utt_id", "src_lang", "tgt_lang")}
+    return told | {name: {"units": row[name]["units"]} for name in SOUNDS}

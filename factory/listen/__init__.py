@@ -1,0 +1,1 @@
+"""Blind judgements by people: which of two translations is better."""

@@ -1,0 +1,56 @@
+"""The sounds of a report: recordings and spoken units as Opus, inside the page."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from factory.audio import encode
+from factory.passes.produce import voices
+from factory.recipe import Recipe
+from factory.recordings import recordings
+
+if TYPE_CHECKING:
+    from factory.actors.vocoder import Voice
+
+Row = dict[str, Any]
+
+
+def waves_of(rows: Sequence[Row], corpus: str, voices: dict[str, Voice], back: bool = True) -> dict[str, np.ndarray]:
+    """Return the waves of pairs (`shown_pairs`) by `<pair_id>.<source|chosen|rejected|chosen_back|rejected_back>`.
+
+    The source is its recording in `corpus`, or its units spoken again where that is gone. `back` adds the ways back. A language without
+    a voice stays silent.
+    """
+    recorded = recordings(corpus, [row["utt_id"] for row in rows]) if rows else {}
+    waves = {f"{row['pair_id']}.source": recorded[row["utt_id"]] for row in rows if row["utt_id"] in recorded}
+    wanted: dict[str, list[tuple[str, list[int]]]] = {}
+    for row in rows:
+        for name, (lang, units) in _units(row, back).items():
+            key = f"{row['pair_id']}.{name}"
+            if units and key not in waves and lang in voices:
+                wanted.setdefault(lang, []).append((key, units))
+    for lang, lines in wanted.items():
+        waves |= zip([key for key, _ in lines], voices[lang].speak([units for _, units in lines]), strict=True)
+    return waves
+
+
+def voices_of(recipe: Recipe) -> dict[str, Voice]:
+    """Load the vocoder of each language."""
+    from factory.actors.vocoder import Voice
+
+    return {lang: Voice(checkpoint) for lang, checkpoint in voices(recipe).items()}
+
+
+def _units(row: Row, back: bool) -> dict[str, tuple[str, list[int] | None]]:
+    src, tgt = row["src_lang"], row["tgt_lang"]
+    ahead = {"source": (src, row["source"]["units"]), **{side: (tgt, row[side]["units"]) for side in ("chosen", "rejected")}}
+    return ahead | ({f"{side}_back": (src, row[side]["back_units"]) for side in ("chosen", "rejected")} if back else {})
+
+
+def embedded(waves: dict[str, np.ndarray]) -> dict[str, str]:
+    """Return each wave as a data URI of Opus, 3 kB a second."""
+    return {key: "data:audio/ogg;base64," + base64.b64encode(encode(wave)).decode() for key, wave in waves.items()}

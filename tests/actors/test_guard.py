@@ -1,0 +1,145 @@
+"""A row that kills or hangs its actor is found and kept as failed; its batch mates are kept as they are."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import psutil
+import pyarrow as pa
+import pytest
+
+from factory.actors.base import Row, RowActor
+from factory.actors.guard import ActorError, Guard, guarded
+from schemas.datasets import FAILED, OK, SKIPPED, UNITS
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the actors' processes do not find tests
+
+
+class Fragile(RowActor):
+    """Does what a row's text says, and notes in a file every row that it begins."""
+
+    schema = UNITS
+
+    def __init__(self, notes: str = os.devnull, fail: str = "") -> None:
+        self.notes = Path(notes)
+        if fail == "raise":
+            raise FileNotFoundError("no weights at s3://KEY:SECRET@bucket/w")
+        if fail == "die":
+            os._exit(3)
+
+    def process(self, rows: list[Row]) -> list[Row]:
+        for row in rows:
+            with self.notes.open("a") as stream:
+                stream.write(f"{row['utt_id']}\n")
+            getattr(self, f"on_{row['text']}")()
+        return [row | {"units": [len(row["utt_id"])]} for row in rows]
+
+    def on_ok(self) -> None:
+        pass
+
+    def on_raise(self) -> None:
+        raise ValueError("hf_abcdefghijklmnopqrst is not welcome")
+
+    def on_segfault(self) -> None:
+        ctypes.string_at(0)
+
+    def on_exit(self) -> None:
+        os._exit(7)
+
+    def on_memory(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)  # what the kernel does when memory runs out
+
+    def on_hang(self) -> None:
+        time.sleep(3600)
+
+    def on_gil(self) -> None:
+        ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock, so that no thread of the process could end it
+
+
+def guard(row_timeout_s: float = 60.0, **arguments: Any) -> Guard:
+    kind, given = guarded(Fragile, arguments, row_timeout_s)
+    return kind(**given)
+
+
+def table(*texts: str) -> pa.Table:
+    rows = [{"utt_id": f"u{n}", "lang": "fr", "text": text, "status": SKIPPED if text == "skip" else OK} for n, text in enumerate(texts)]
+    return pa.Table.from_pylist(rows, schema=UNITS)
+
+
+def test_rows_that_kill_are_quarantined_after_two_tries_and_their_mates_are_kept(tmp_path: Path) -> None:
+    notes = tmp_path / "notes"
+    made = guard(notes=str(notes))(table("ok", "segfault", "ok", "raise", "exit", "skip", "memory", "ok"))
+    assert made.schema == UNITS
+    assert made["utt_id"].to_pylist() == [f"u{n}" for n in range(8)]
+    assert made["status"].to_pylist() == [OK, FAILED, OK, FAILED, FAILED, SKIPPED, FAILED, OK]
+    assert made["units"].to_pylist() == [[2], None, [2], None, None, None, None, [2]]
+    reasons = made["reason"].to_pylist()
+    assert reasons[1] == "killed: Fragile's process died of SIGSEGV with this row"
+    assert reasons[3] == "error: ValueError: *** is not welcome"
+    assert reasons[4] == "killed: Fragile's process ended with code 7 with this row"
+    assert reasons[6] == "killed: Fragile's process died of SIGKILL, as when memory runs out with this row"
+    tries = notes.read_text().split()
+    assert all(tries.count(f"u{n}") <= 2 for n in range(8))
+
+
+@pytest.mark.parametrize("how", ["hang", "gil"])
+def test_a_row_that_hangs_is_cut_off(how: str) -> None:
+    actor = guard(row_timeout_s=1.0)
+    began = time.monotonic()
+    made = actor(table("ok", how, "ok"))
+    assert made["status"].to_pylist() == [OK, FAILED, OK]
+    assert made["reason"][1].as_py() == "timeout: Fragile was cut off after 1 s with this row"
+    assert time.monotonic() - began < 30
+    assert actor(table("ok"))["status"].to_pylist() == [OK]
+
+
+def test_a_child_that_is_killed_from_outside_costs_no_row() -> None:
+    actor = guard()
+    actor.child.kill()
+    assert actor(table("ok", "ok"))["status"].to_pylist() == [OK, OK]
+
+
+def test_an_actor_that_cannot_start_says_why() -> None:
+    with pytest.raises(ActorError, match=r"^Fragile could not start: FileNotFoundError: no weights at s3://\*\*\*@bucket/w$"):
+        guard(fail="raise")
+    with pytest.raises(ActorError, match="its process died while it loaded, 3 times .*ended with code 3"):
+        guard(fail="die")
+
+
+ORPHAN = """
+import os, sys, time
+sys.path.append({folder!r})
+from test_guard import guard, table
+actor = guard()
+print(actor.child.pid, flush=True)
+actor(table("gil"))
+"""
+
+
+def test_a_child_dies_with_its_parent_even_in_a_hang() -> None:
+    script = ORPHAN.format(folder=str(Path(__file__).parent))
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        child = psutil.Process(int(parent.stdout.readline()))
+        time.sleep(0.5)
+        parent.kill()
+    child.wait(timeout=10)
+
+
+def test_ray_runs_it_and_keeps_every_row(local_ray: None) -> None:
+    import ray
+
+    kind, given = guarded(Fragile, {}, 60.0)
+    rows = ray.data.from_arrow(table(*["ok"] * 20, "segfault", *["ok"] * 11))
+    made = rows.map_batches(
+        kind, fn_constructor_kwargs=given, compute=ray.data.ActorPoolStrategy(size=2), num_cpus=1, batch_size=16, batch_format="pyarrow"
+    ).take_all()
+    assert [row["utt_id"] for row in made if row["status"] == FAILED] == ["u20"]
+    assert sorted(row["utt_id"] for row in made) == sorted(f"u{n}" for n in range(32))

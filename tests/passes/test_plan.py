@@ -1,0 +1,95 @@
+"""How a plan is run: it is placed or refused, watched, and ends with its own parts' sentences."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+import pyarrow as pa
+import pytest
+
+from factory.actors.base import Row, RowActor
+from factory.actors.guard import ActorError
+from factory.passes.plan import act, finish
+from factory.progress import Clock
+from factory.recipe import Pool, Resources
+from factory.store import DatasetDir
+from factory.watch import Stalled
+from schemas.datasets import FAILED, UNITS
+
+LIGHT_POOL = Pool(num_cpus=0.5, batch_size=4)
+RESOURCES = Resources(encoder=LIGHT_POOL)
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the actors' processes do not find tests
+
+
+class Toy(RowActor):
+    """Writes a unit for each row; some rows do it harm."""
+
+    schema = UNITS
+
+    def __init__(self, fail: bool = False, sleep: float = 0.0) -> None:
+        if fail:
+            raise FileNotFoundError("there are no weights at nowhere")
+        self.sleep = sleep
+
+    def process(self, rows: list[Row]) -> list[Row]:
+        time.sleep(self.sleep)
+        if any(row["text"] == "kill" for row in rows):
+            os.abort()
+        return [row | {"units": [1]} for row in rows]
+
+
+def source(number: int, killers: frozenset[int] = frozenset()) -> pa.Table:
+    rows = [{"utt_id": f"u{n:03}", "lang": "fr", "text": "kill" if n in killers else "", "status": "ok"} for n in range(number)]
+    return pa.Table.from_pylist(rows, schema=UNITS)
+
+
+def run(folder: Path, table: pa.Table, resources: Resources = RESOURCES, **arguments: Any) -> DatasetDir:
+    import ray
+
+    out = DatasetDir(str(folder), UNITS)
+    if out.start({"stage": "toy"}):
+        rows = act(out.unfinished(ray.data.from_arrow(table), rows_per_block=8), Toy, arguments, resources.encoder)
+        finish(out, rows, table["utt_id"].to_pylist(), Clock(str(folder.parent)), "toy", resources, "encoder")
+    return out
+
+
+def test_rows_that_kill_their_process_do_not_end_the_pass(local_ray: None, tmp_path: Path) -> None:
+    out = run(tmp_path / "out", source(40, frozenset({5, 6, 31})))
+    assert out.manifest().by_status == {"ok": 37, FAILED: 3} and out.manifest().by_reason == {"killed": 3}
+    assert out.failures().to_pylist() == [{"status": FAILED, "reason": "killed", "count": 3, "ids": ["u005", "u006", "u031"]}]
+
+
+def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: Path) -> None:
+    large = replace(RESOURCES, encoder=replace(LIGHT_POOL, actors=2, num_gpus=1))
+    began = time.monotonic()
+    with pytest.raises(Stalled, match=r"^toy cannot be placed: asked for were 2 encoder \(0.5 CPU, 1 GPU each\), 1 reader .*4 CPU, 0 GPU"):
+        run(tmp_path / "out", source(4), large)
+    assert time.monotonic() - began < 10
+    assert run(tmp_path / "out", source(4)).manifest().attempts == 2  # the lease was released
+
+
+def test_an_actor_that_cannot_start_ends_the_pass_with_its_sentence(local_ray: None, tmp_path: Path) -> None:
+    with pytest.raises(ActorError, match=r"^Toy could not start: FileNotFoundError: there are no weights at nowhere$"):
+        run(tmp_path / "out", source(4), fail=True)
+
+
+def test_a_pass_whose_folder_is_taken_over_stops(local_ray: None, tmp_path: Path) -> None:
+    import ray
+
+    out = DatasetDir(str(tmp_path / "out"), UNITS)
+    out.start({"stage": "toy"})
+    rows = out.write(ray.data.from_arrow(source(4)))
+    lease = tmp_path / "out/_lease.json"
+    lease.write_text(json.dumps(json.loads(lease.read_text()) | {"token": "another"}))
+    with pytest.raises(Exception, match="was taken over from this run"):
+        list(rows)
+    with pytest.raises(ActorError, match="was taken over from this run"):
+        finish(out, ray.data.from_arrow(source(4)), [], Clock(str(tmp_path)), "toy", RESOURCES)

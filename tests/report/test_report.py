@@ -1,0 +1,150 @@
+"""The report, made of a run and opened in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from browser import Page, browser
+from toy_run import ROOT, toy_run
+
+from factory.cli import main
+from factory.passes.audit_delta import audit
+from factory.recipe import load
+from factory.report.audit_table import render_audit
+from factory.report.kept import kept_recipe
+from factory.report.pairs import marked, shown_pairs, to_speak
+from factory.report.plots import draw, estimates, heatmap, histograms
+from factory.report.report import spread
+from factory.rounds import Run
+
+
+@pytest.fixture(scope="module")
+def reported(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    run = toy_run(tmp_path_factory.mktemp("run"))
+    assert main(["report", "--run", run.uri]) == 0
+    return run
+
+
+@pytest.fixture(scope="module")
+def page(reported: Run, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    with browser(tmp_path_factory.mktemp("browser") / "log") as opened:
+        opened.open(f"file://{reported.place(1)}/report/index.html")
+        yield opened
+
+
+def test_one_file_holds_everything(reported: Run) -> None:
+    html = Path(reported.place(1), "report/index.html").read_text()
+    assert not re.search(r'(src|href)="(?!data:|#)', html.split('id="data"')[0])
+    for section in ("funnel", "margins", "audit", "scores", "training", "time", "failures", "origin"):
+        assert f'<section id="{section}">' in html
+    for word in ("below_delta", "Spearman", "topline fr-en", "recommended", "All of 6 pairs", "DistilMOS", "max_repetition"):
+        assert word in html
+    assert html.count("<svg") >= 14
+    assert "not at all </script>" not in html  # what a policy writes never becomes part of the page
+
+
+def test_the_page_opens_without_errors_and_asks_nothing_of_the_network(page: Page) -> None:
+    assert page.problems == []
+    assert len(page.requests) == 1
+    assert page.run("document.querySelectorAll('#pairs tbody tr').length") == 6
+
+
+def test_sorting_by_a_click_turns_the_order_round(page: Page) -> None:
+    margins = "[...document.querySelectorAll('#pairs tbody tr td:first-child')].map(cell => Number(cell.textContent))"
+    shown = page.run(margins)
+    assert shown == sorted(shown, reverse=True) and shown[0] > shown[-1]
+    page.click("th[data-key=margin] button")
+    assert page.run(margins) == sorted(shown)
+    assert page.run("document.querySelector('th[data-key=margin]').getAttribute('aria-sort')") == "ascending"
+    page.click("th[data-key=direction] button")
+    directions = page.run("[...document.querySelectorAll('#pairs tbody tr td:nth-child(2)')].map(cell => cell.textContent)")
+    assert directions == sorted(directions) and len(set(directions)) == 2
+    page.click("th[data-key=margin] button")
+
+
+def test_searching_leaves_only_rows_with_all_words(page: Page, reported: Run) -> None:
+    pair = json.loads(Path(reported.place(1), "report/index.html").read_text().split('id="data">')[1].split("</script>")[0])["pairs"][0]
+    page.run(f"search.value = {json.dumps(pair['id'])}; search.dispatchEvent(new Event('input'))")
+    assert page.run("document.querySelectorAll('#pairs tbody tr').length") == 1
+    page.run("search.value = 'nobody says this'; search.dispatchEvent(new Event('input'))")
+    assert page.run("document.querySelectorAll('#pairs tbody tr').length") == 0
+    page.run("search.value = ''; search.dispatchEvent(new Event('input'))")
+
+
+def test_a_player_plays_and_another_one_stops_it(page: Page) -> None:
+    assert page.run("document.querySelectorAll('button.play').length") == 6 * 5
+    page.click("td[data-label=source] button.play")
+    page.wait("window.lastAudio && lastAudio.currentTime > 0.1 && !lastAudio.paused")
+    first = page.run("(window.firstAudio = lastAudio).duration")
+    assert 0.5 < first < 20
+    page.click("td[data-label=chosen] button.play")
+    page.wait("lastAudio !== firstAudio && lastAudio.currentTime > 0")
+    assert page.run("firstAudio.paused") and page.run("document.querySelectorAll('button.play[aria-pressed=true]').length") == 1
+    assert page.problems == []
+
+
+def test_it_is_readable_in_the_dark_and_on_a_phone(page: Page) -> None:
+    page.resize(390, 844)
+    assert page.run("document.documentElement.scrollWidth") <= 390
+    brightness = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0)"
+    page.prefer("light")
+    light, stroke = page.run(brightness), page.run("getComputedStyle(document.querySelector('svg text')).fill")
+    page.prefer("dark")
+    assert page.run(brightness) < 150 < 600 < light
+    assert page.run("getComputedStyle(document.querySelector('svg text')).fill") != stroke
+    page.resize(1200, 900)
+
+
+def test_a_round_without_references_says_so() -> None:
+    assert render_audit(audit([], ["bleu"])) == "no utterance of this round has a reference: nothing can be audited"
+
+
+def test_what_differs_is_marked() -> None:
+    assert marked("the red car is here", "the blue car") == [("the", False), ("red", True), ("car", False), ("is here", True)]
+    assert marked(None, "anything") == []
+
+
+def test_a_large_set_is_sampled_over_all_margins() -> None:
+    pairs = [{"margin": 1 - place / 100_000} for place in range(100_000)]
+    shown = spread(pairs)
+    assert len(shown) == 500 and shown[0]["margin"] == 1 and shown[-1]["margin"] < 0.01
+    assert spread(pairs[:5]) == pairs[:5]
+
+
+def test_players_go_to_both_directions_and_to_both_ends(reported: Run) -> None:
+    rows = shown_pairs(reported.dataset(1, "pairs"), reported.dataset(1, "scored"), 100)
+    assert [row["margin"] for row in rows] == sorted((row["margin"] for row in rows), reverse=True)
+    assert all(row["chosen"]["back_text"] for row in rows)
+    some = to_speak(rows, 6)
+    assert {row["src_lang"] for row in some} == {"fr", "en"} and len(some) == 6
+    assert rows[0] in some and rows[-1] in some
+
+
+def test_plots_take_the_pages_colours_and_survive_nothing_to_show() -> None:
+    svg = draw("margins", histograms({"fr-en": np.array([0.1, 0.2]), "en-fr": np.array([])}, "gap", 0.1))
+    assert svg.startswith("<svg") and "var(--one)" in svg and "#030303" not in svg and "δ = 0.1" in svg
+    assert "nothing to show" in draw("none", histograms({"fr-en": np.array([])}, "gap"))
+    assert "0.50" in draw("square", heatmap(np.array([[1.0, 0.5], [0.5, np.nan]]), ["a", "b"]))
+    assert "topline (50.0)" in draw("points", estimates({"a": [{"x": 1, "y": 2, "low": 1, "high": 3}]}, "score", {"topline": 50.0}))
+
+
+def test_an_unfinished_round_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str], reported: Run) -> None:
+    assert main(["report", "--run", str(tmp_path)]) == 2
+    assert f"python factory/run_round.py --round 1 --run {tmp_path}" in capsys.readouterr().err
+    assert main(["report", "--run", reported.uri, "--round", "4"]) == 2
+    assert "round 4" in capsys.readouterr().err
+
+
+def test_the_recipe_is_kept_with_the_round(reported: Run) -> None:
+    assert kept_recipe(reported, 1, otherwise="no/such/file.yaml") == load(ROOT / "recipes/phrasebook.yaml")
+
+
+def test_the_audit_is_printed(reported: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["audit", "--run", reported.uri]) == 0
+    told = capsys.readouterr().out
+    assert "12 utterances with references" in told and "recommended for bleu" in told and "bleu and mcd agree on" in told

@@ -1,0 +1,43 @@
+"""Nothing that a run starts on one machine can be reached from another."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+SCRIPT = """
+import sys, tempfile
+from pathlib import Path
+import psutil
+from factory.run_round import stay_local
+
+stay_local()
+
+from factory.rounds import start_ray
+from trainers.launch import launch
+
+
+def listening(config):
+    root = psutil.Process(config["root"])
+    for process in (root, *root.children(recursive=True)):
+        for found in process.net_connections("inet"):
+            if found.status == psutil.CONN_LISTEN:
+                print(process.name(), found.laddr.ip, file=config["told"].open("a"))
+
+
+start_ray()
+with tempfile.TemporaryDirectory() as folder:
+    told = Path(folder, "told")
+    launch(listening, {"root": psutil.Process().pid, "told": told}, work=Path(folder), workers=int(sys.argv[1]))
+    print(told.read_text())
+"""
+
+
+def test_ray_and_a_training_listen_on_loopback_only() -> None:
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"}
+    told = subprocess.run([sys.executable, "-c", SCRIPT, "1"], capture_output=True, text=True, timeout=300, env=environment)
+    assert told.returncode == 0, told.stderr[-3000:]
+    listeners = [line.rsplit(" ", 1) for line in told.stdout.splitlines() if line.count(" ") and line[0] != "("]
+    assert {"gcs_server", "raylet"} <= {name for name, _ in listeners}
+    assert {address.removeprefix("::ffff:") for _, address in listeners} <= {"127.0.0.1", "::1"}, told.stdout

@@ -1,0 +1,56 @@
+"""What cannot be placed or stands still ends with a sentence."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from factory.watch import Stalled, _fit, watched
+
+WANTED = {"translator": (2, {"CPU": 1.0, "GPU": 1.0})}
+
+
+def test_work_that_stands_still_is_ended_and_work_that_moves_is_not(local_ray: None) -> None:
+    never = threading.Event()
+
+    def stuck(moved: Callable[[], None]) -> None:
+        moved()
+        never.wait(60)
+
+    sentence = r"^produce has not moved for 0.4 s .*: asked for were 2 translator \(1 CPU, 1 GPU each\); there are 1 nodes with 4 CPU"
+    with pytest.raises(Stalled, match=sentence):
+        watched(stuck, "produce", 0.4, WANTED)
+    never.set()
+
+    def slow(moved: Callable[[], None]) -> str:
+        for _ in range(8):
+            time.sleep(0.1)
+            moved()
+        return "done"
+
+    assert watched(slow, "produce", 0.4, WANTED) == "done"
+
+
+def test_what_the_work_raises_is_raised() -> None:
+    def broken(moved: Callable[[], None]) -> None:
+        raise KeyError("de")
+
+    with pytest.raises(KeyError, match="de"):
+        watched(broken, "produce", 10, WANTED)
+
+
+@pytest.mark.parametrize(
+    ("nodes", "fits"),
+    [
+        ([{"CPU": 4.0}], False),
+        ([{"CPU": 4.0, "GPU": 2.0}], True),
+        ([{"CPU": 1.0, "GPU": 1.0}, {"CPU": 1.0, "GPU": 1.0}], True),
+        ([{"CPU": 8.0, "GPU": 1.0}, {"CPU": 8.0}], False),  # enough cores, but not where the GPU is
+        ([{"CPU": 1.5, "GPU": 2.0}], False),
+    ],
+)
+def test_actors_fit_onto_nodes_or_not(nodes: list[dict[str, float]], fits: bool) -> None:
+    assert _fit(WANTED, nodes) is fits
