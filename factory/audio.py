@@ -29,7 +29,7 @@ def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) 
     """Decode `{"bytes", "path"}` (bytes first, as Hugging Face's Audio feature has them) to (wave of shape (N,), samples a second).
 
     Channels are averaged and the wave is resampled to 16 kHz; `min_s` and `max_s` are the seconds that are accepted. Raises AudioError
-    with the slug missing_file, not_audio, empty, nan, too_short, too_long or silent.
+    with the slug missing_file, not_audio, truncated, empty, nan, too_short, too_long or silent.
     """
     wave, rate = _decode(_source(audio), max_s)
     if not len(wave):
@@ -95,13 +95,22 @@ def _fetch(uri: str) -> bytes:
         raise AudioError("missing_file", f"there is no file {uri}") from error
 
 
+def _whole(file: soundfile.SoundFile) -> np.ndarray:
+    """Decode all samples (N, channels); a file that ends long before it said it would is no recording of what was said."""
+    wave = file.read(dtype="float32", always_2d=True)
+    if len(wave) < 0.98 * file.frames:
+        seconds, said = len(wave) / file.samplerate, file.frames / file.samplerate
+        raise AudioError("truncated", f"{seconds:.2f} s could be decoded of the {said:.2f} s that the file says it holds")
+    return wave
+
+
 def _decode(source: io.BytesIO | str, max_s: float) -> tuple[np.ndarray, int]:
     """Return the channels' mean (float32) and the file's rate; the length is judged before anything is decoded."""
     try:
         with soundfile.SoundFile(source) as file:
             rate, seconds = file.samplerate, file.frames / file.samplerate
             if seconds <= max_s:
-                return file.read(dtype="float32", always_2d=True).mean(axis=1), rate
+                return _whole(file).mean(axis=1), rate
     except (soundfile.LibsndfileError, TypeError) as error:  # TypeError: named .raw, so that it asks for the sampling rate
         told = getattr(error, "error_string", error)
         raise AudioError("not_audio", f"the bytes are in no format that can be decoded ({told})") from error

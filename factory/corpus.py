@@ -1,7 +1,7 @@
 """Reads speech as people have it (Parquet, a folder of audio files, a TSV manifest, a Hugging Face dataset) into UTTERANCE rows.
 
 Audio is only named here; it is read where it is used. Two rows with one utt_id cannot both be kept apart later: the first is used, the
-others travel on as `failed` with the reason `duplicate_id` under an id of their own.
+others travel on as `failed` with the reason `duplicate_id` under an id of their own, and so does a row without an id (`no_id`).
 """
 
 from __future__ import annotations
@@ -90,12 +90,23 @@ def _sharded(uri: str, fs: pafs.FileSystem, files: list[pafs.FileInfo]) -> Speec
 
 def mark_duplicates(rows: list[Row]) -> list[Row]:
     """Give every row its status: the first of an utt_id is `ok`, the others `failed` with an id of their own."""
-    seen: Counter[str] = Counter()
+    seen: Counter[str | None] = Counter()
     marked = []
     for row in rows:
-        seen[row["utt_id"]] += 1
-        marked.append({"status": OK, **row} if seen[row["utt_id"]] == 1 else duplicate(row, seen[row["utt_id"]]))
+        seen[row["utt_id"] or None] += 1
+        marked.append(_marked(row, seen[row["utt_id"] or None]))
     return marked
+
+
+def _marked(row: Row, occurrence: int) -> Row:
+    if not row["utt_id"]:
+        return {**row, "utt_id": nameless(occurrence), "status": FAILED, "reason": "no_id: the row has no utt_id"}
+    return {"status": OK, **row} if occurrence == 1 else duplicate(row, occurrence)
+
+
+def nameless(occurrence: int) -> str:
+    """Return the id of the n-th row without one."""
+    return f"no_id#{occurrence}"
 
 
 def duplicate(row: Row, occurrence: int) -> Row:
@@ -106,24 +117,41 @@ def duplicate(row: Row, occurrence: int) -> Row:
 
 def _parquet_shards(fs: pafs.FileSystem, paths: list[str]) -> tuple[list[Row], list[str]]:
     """List the files, each with the rows in it whose id occurred before, and all ids (reads the id column only)."""
-    seen: Counter[str] = Counter()
+    seen: Counter[str | None] = Counter()
     shards, named = [], []
     for path in paths:
         repeats = {}
-        for position, utt_id in enumerate(_ids(fs, path)):
+        for position, utt_id in enumerate(utt_id or None for utt_id in _ids(fs, path)):
             seen[utt_id] += 1
-            if seen[utt_id] > 1:
+            if seen[utt_id] > 1 or utt_id is None:
                 repeats[position] = seen[utt_id]
-            named.append(utt_id if seen[utt_id] == 1 else f"{utt_id}#{seen[utt_id]}")
+            named.append(_marked({"utt_id": utt_id}, seen[utt_id])["utt_id"])
         shards.append({"path": path, "positions": list(repeats), "occurrences": list(repeats.values())})
     return shards, named
 
 
 def _ids(fs: pafs.FileSystem, path: str) -> list[str]:
     try:
-        return pq.read_table(path, columns=["utt_id"], filesystem=fs).column("utt_id").to_pylist()
-    except (pa.ArrowInvalid, KeyError, OSError) as error:
-        raise CorpusError(f"{path} is no Parquet file with a column utt_id: {error}") from error
+        with fs.open_input_file(path) as file:
+            parquet = pq.ParquetFile(file)
+            _check_columns(path, parquet.schema_arrow)
+            return parquet.read(columns=["utt_id"]).column("utt_id").to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise CorpusError(f"{path} is no complete Parquet file: {error}") from error
+
+
+def _check_columns(path: str, found: pa.Schema) -> None:
+    """Raise CorpusError unless the columns that every utterance needs are there, and those that are there have the types of UTTERANCE."""
+    if missing := sorted({"utt_id", "lang", "audio"} - set(found.names)):
+        raise CorpusError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(found.names)}")
+    for field in (found.field(name) for name in found.names if name in UTTERANCE.names):
+        wanted = UTTERANCE.field(field.name).type
+        if not (_is_text(field.type) if pa.types.is_string(wanted) else pa.types.is_struct(field.type)):
+            raise CorpusError(f"{path} has {field.name} as {field.type}; expected {wanted}")
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return any(of(kind) for of in (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary, pa.types.is_null))
 
 
 def _read_shards(batch: Row, uri: str) -> Iterator[pa.Table]:
@@ -134,7 +162,7 @@ def _read_shards(batch: Row, uri: str) -> Iterator[pa.Table]:
         for records in pq.ParquetFile(fs.open_input_file(path)).iter_batches(batch_size=_CHUNK):
             rows = [{"status": OK, **row} for row in records.to_pylist()]
             for position in [at for at in repeats if start <= at < start + len(rows)]:
-                rows[position - start] = duplicate(rows[position - start], repeats[position])
+                rows[position - start] = _marked(rows[position - start], repeats[position])
             start += len(rows)
             yield pa.Table.from_pylist(rows, schema=STATED)
 
@@ -147,13 +175,18 @@ def _scheme(uri: str) -> str:
 
 def _manifest_rows(fs: pafs.FileSystem, path: str, scheme: str) -> list[Row]:
     with fs.open_input_stream(path) as stream:
-        reader = csv.DictReader(stream.read().decode("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        content = stream.read()
+    try:
+        reader = csv.DictReader(content.decode("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
         rows = list(reader)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CorpusError(f"the manifest {path} is no tab-separated text in UTF-8: {error}") from error
     missing = {"utt_id", "lang", "path"} - set(reader.fieldnames or ())
     if missing:
         raise CorpusError(f"the manifest {path} lacks the columns {sorted(missing)}; its first line names {reader.fieldnames}")
     folder = PurePosixPath(path).parent
-    return [{**row, "audio": {"path": f"{scheme}{folder / row['path']}", "bytes": None}} for row in rows]
+    paths = [f"{scheme}{folder / row['path']}" if row["path"] else None for row in rows]
+    return [{**row, "audio": {"path": path, "bytes": None}} for row, path in zip(rows, paths, strict=True)]
 
 
 def _folder_rows(uri: str, root: str, paths: list[str]) -> list[Row]:
@@ -170,7 +203,7 @@ def _folder_row(fs: pafs.FileSystem, root: PurePosixPath, sound: PurePosixPath, 
     text = None
     if transcript in texts:
         with fs.open_input_stream(transcript) as stream:
-            text = stream.read().decode("utf-8").strip()
+            text = stream.read().decode("utf-8", "replace").strip()
     lang = inside.parts[0] if len(inside.parts) > 1 else ""
     return {"utt_id": str(inside.with_suffix("")), "lang": lang, "audio": {"path": f"{scheme}{sound}", "bytes": None}, "text": text}
 

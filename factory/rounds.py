@@ -158,6 +158,6 @@ def start_ray() -> None:
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     if not ray.is_initialized():
         cores = max(4, 2 * (os.cpu_count() or 1))
-        local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"num_cpus": cores, "include_dashboard": False}
+        local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": cores, "include_dashboard": False}
         ray.init(log_to_driver=False, logging_level=logging.WARNING, **local)
     ray.data.DataContext.get_current().enable_progress_bars = False

@@ -28,7 +28,8 @@ def local_ray() -> Iterator[None]:
     """A real Ray on this machine with four logical CPUs (a plan of two actors needs more than two, whatever the machine has)."""
     import ray
 
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="warning", object_store_memory=300 * 2**20)
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "warning"}
+    ray.init(address="local", num_cpus=4, object_store_memory=300 * 2**20, **quiet)  # not what a killed Ray says is still there
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()

@@ -19,7 +19,7 @@ MADE_FROM = {
     "test": "speech of the voices below",
     "vocoder-en": "trained on Hibari's voice heart (Apache-2.0)",
     "vocoder-fr": "trained on Kokoro-82M's voice ff_siwis (Apache-2.0)",
-    "policy": "trained on paired.parquet",
+    "policy": "trained on paired.parquet and text.parquet",
 }
 HEAD = """# What ships
 

@@ -58,5 +58,12 @@ def failed(row: Row, reason: str) -> Row:
 
 
 def written(rows: list[Row], schema: pa.Schema) -> pa.Table:
-    """Return rows as a table of `schema`; a row that never reached the actor that names its `src_lang` has its `lang` there."""
-    return pa.Table.from_pylist([{"status": OK, "src_lang": row.get("lang"), **row} for row in rows], schema=schema)
+    """Return rows as a table of `schema`; a row that never reached the actor that names its `src_lang` has its `lang` there.
+
+    A null where the schema takes none becomes an empty text: a bad row is told by its status, and must not keep the others from disk.
+    """
+    complete = [{"status": OK, "src_lang": row.get("lang"), **row} for row in rows]
+    for name in (field.name for field in schema if not field.nullable):
+        for row in complete:
+            row[name] = "" if row.get(name) is None else row[name]
+    return pa.Table.from_pylist(complete, schema=schema)

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
+from urllib.parse import parse_qs, unquote
 
 import yaml
 
@@ -100,11 +101,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_GET()
 
     def do_GET(self) -> None:
-        path = self.path.split("?")[0]
+        path, _, query = self.path.partition("?")
+        path, deep = unquote(path), "recursive=true" in query.lower()
         if match := re.fullmatch(r"/api/(model|dataset)s/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+)(?:/(.*))?)?", path):
             kind, name, what, _, below = match.groups()
             if repository := self._found(kind, name):
-                self._tree(repository, below or "") if what == "tree" else self._info(kind, name, repository)
+                self._tree(repository, below or "", deep) if what == "tree" else self._info(kind, name, repository)
         elif match := re.fullmatch(r"/(datasets/)?([^/]+/[^/]+)/resolve/([^/]+)/(.*)", path):
             prefix, name, _, file = match.groups()
             if repository := self._found("dataset" if prefix else "model", name):
@@ -116,13 +118,15 @@ class _Handler(BaseHTTPRequestHandler):
         told = {"id": name, "sha": repository.sha, "private": repository.private, "tags": [], "downloads": 0, "likes": 0, "disabled": False}
         self._answer(200, told | {"gated": False, "siblings": [{"rfilename": file} for file in repository.files], f"{kind}Id": name})
 
-    def _tree(self, repository: Repository, below: str) -> None:
-        inside = {name: blob for name, blob in repository.files.items() if name.startswith(f"{below}/" if below else "")}
+    def _tree(self, repository: Repository, below: str, deep: bool) -> None:
+        root = f"{below}/" if below else ""
+        inside = {name: blob for name, blob in repository.files.items() if name.startswith(root)}
         if below and not inside:
             return self._answer(404, {"error": "no such entry"}, X_Error_Code="EntryNotFound")
         folders = {"/".join(name.split("/")[:depth]) for name in inside for depth in range(1, name.count("/") + 1)}
-        files = [_entry(name, blob) for name, blob in inside.items()]
-        return self._answer(200, files + [{"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in sorted(folders)])
+        entries = [_entry(name, blob) for name, blob in inside.items()]
+        entries += [{"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in sorted(folders) if name.startswith(root)]
+        return self._answer(200, [entry for entry in entries if deep or "/" not in entry["path"].removeprefix(root)])
 
     def _resolve(self, repository: Repository, file: str) -> None:
         blob = repository.files.get(file)
@@ -214,8 +218,10 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, {"commitUrl": f"{url}/commit/{repository.sha}", "commitOid": repository.sha})
 
     def _paths(self, repository: Repository, body: bytes) -> None:
-        asked = json.loads(body)["paths"] if body[:1] == b"{" else []
-        self._answer(200, [_entry(name, repository.files[name]) for name in asked if name in repository.files])
+        asked = json.loads(body)["paths"] if body[:1] == b"{" else parse_qs(body.decode()).get("paths", [])
+        files = [_entry(name, repository.files[name]) for name in asked if name in repository.files]
+        folders = [name for name in asked if any(file.startswith(f"{name}/") for file in repository.files)]
+        self._answer(200, files + [{"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in folders])
 
 
 def _mode(path: str) -> str:
