@@ -15,14 +15,17 @@ import argparse
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="180")
 os.environ.update(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="rt")  # a dead cluster that is noted in /tmp/ray would be taken for a living one
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
@@ -188,7 +191,7 @@ class Chaos:
 
 def traces(folder: Path) -> set[tuple[str, int]]:
     """Return what a round has left on the disk that counts as progress: finished parts, manifests, checkpoints, the policy."""
-    names = ("*.parquet", "_manifest.json", "trainer_state.json", "config.json")
+    names = ("part-*.parquet", "_manifest.json", "trainer_state.json", "config.json")
     found = [path for name in names for path in folder.rglob(name) if not path.name.startswith(".")]
     return {(str(path), path.stat().st_mtime_ns) for path in found if path.exists()}
 
@@ -255,6 +258,7 @@ def main() -> None:
         chaos.run()
     finally:
         chaos.nodes.kill()
+        shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
     print(json.dumps(summary(chaos.notes, asked.seed)))
 
 

@@ -13,6 +13,9 @@ from tqdm import tqdm
 from factory.files import filesystem, get_json, put_json
 
 
+READ_EVERY_S = 3.0
+
+
 class Clock:
     """Wall time of each stage (s) and the peak memory of this process and all its descendants, Ray's workers among them (MB).
 
@@ -25,6 +28,7 @@ class Clock:
         kept = get_json(self.fs, self.path) or {"wall_s": {}, "peak_rss_mb": 0.0}
         self.wall_s: dict[str, float] = kept["wall_s"]
         self.peak_rss_mb: float = kept["peak_rss_mb"]
+        self._read_at = -READ_EVERY_S
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -39,7 +43,13 @@ class Clock:
             put_json(self.fs, self.path, {"wall_s": self.wall_s, "peak_rss_mb": self.peak_rss_mb})
 
     def note_memory(self) -> None:
-        """Take a reading of the memory in use; shared pages are counted once (proportional set size where the system tells it)."""
+        """Take a reading of the memory in use, unless there was one in the last `READ_EVERY_S` seconds: it takes as long as a part file.
+
+        Shared pages are counted once (proportional set size where the system tells it).
+        """
+        if time.monotonic() - self._read_at < READ_EVERY_S:
+            return
+        self._read_at = time.monotonic()
         self.peak_rss_mb = max(self.peak_rss_mb, _family_memory_mb())
 
     def bar(self, name: str, total: int, done: int = 0) -> tqdm:

@@ -23,126 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 METRICS = tuple(SCORES.field(place).name for place in range(SCORES.num_fields))
 
 
-@dataclass(frozen=True)
-class Corpus:
-    """The speech: Parquet folders or files, on a disk or in an object store (`s3://`, `gs://`)."""
-
-    mono: str = "assets/phrasebook/mono"  # UTTERANCE rows: untranslated speech of every language, what pairs are made of
-    test: str = "assets/phrasebook/test"  # UTTERANCE rows with text: what a round is evaluated on
-    paired: str = "assets/phrasebook/paired.parquet"  # PAIRED rows: what round 0 trains on
-    text: str | None = None  # PAIRED rows without units: parallel text, for the task mt of round 0
-    dev: str = "assets/phrasebook/dev.parquet"  # PAIRED rows: the held-out loss of round 0
-    limit: int | None = None  # at most so many utterances of `mono` a direction and round; null: all
-
-
-@dataclass(frozen=True)
-class Encoder:
-    """Speech to units: a network's hidden states, assigned to the centroids of a codebook."""
-
-    kind: Literal["whisper", "hubert"] = "whisper"  # which family of network `model` is
-    model: str = "package:whisper-base"  # weights: package:NAME, a folder, or a name on the hub
-    layer: int = 4  # hidden states after so many layers
-    codebook: str = "assets/phrasebook/codebook.safetensors"  # k-means centroids; bound to (model, layer)
-    min_s: float = 0.1  # seconds; shorter utterances are skipped as too_short
-    max_s: float = 30.0  # seconds; longer ones are skipped as too_long
-
-
-@dataclass(frozen=True)
-class Recognizer:
-    """Speech to text: judges what was spoken (ASR-BLEU), and reads candidates when `scorer.score_text` is asr."""
-
-    model: str = "package:whisper-base"  # weights: package:NAME, a folder, or a name on the hub
-    compute_type: Literal["int8", "float16", "float32"] = "int8"  # arithmetic; it changes transcripts a little
-    beam_size: int = 1  # hypotheses kept; 1 is greedy, as the ASR-BLEU protocols ask
-
-
-@dataclass(frozen=True)
-class Policy:
-    """The unit language model that translates; `hidden` to `max_length` are the shape of a policy that sft makes from nothing."""
-
-    start: str | None = None  # folder or hub name of the round-0 policy; null: the shipped one
-    variant: Variant = Variant.COM  # what it is asked for: vanilla, s2t, com or cot
-    tasks: dict[str, float] = field(default_factory=lambda: {"com": 1.0, "asr": 0.5})  # variant: share (0..1) of the pairs, in round 0
-    hidden: int = 256  # width
-    layers: int = 6
-    heads: int = 4
-    max_length: int = 512  # longest sequence, tokens
-
-
-@dataclass(frozen=True)
-class Translator:
-    """How candidates are sampled, and the way back."""
-
-    n: int = 2  # candidates an utterance
-    temperature: float = 1.0
-    top_p: float = 0.95  # nucleus, 0..1
-    top_k: int = 0  # 0: no limit
-    max_tokens: int = 320  # longest output, tokens
-    back_temperature: float = 0.0  # of the way back; 0 is greedy
-
-
-@dataclass(frozen=True)
-class Scorer:
-    """How far what came back is from where it started."""
-
-    metrics: tuple[str, ...] = ("bleu", "chrf", "meteor", "wer", "mcd")  # all are stored; select chooses one
-    score_text: Literal["policy", "asr"] = "policy"  # the text that came back: the policy's own, or the recognizer's on its speech
-
-
-@dataclass(frozen=True)
-class Guards:
-    """What a candidate must keep to stand in a pair at all: without them training rewards degenerate speech."""
-
-    min_length_ratio: float = 0.5  # units of the candidate / units of the source
-    max_length_ratio: float = 2.0
-    max_repetition: float = 0.5  # share of unit trigrams that occurred before, 0..1
-
-
-@dataclass(frozen=True)
-class Select:
-    """Which scored candidates become a preference pair."""
-
-    metric: str = "bleu"  # one of scorer.metrics
-    delta: float | Literal["auto"] = 0.1  # the gap a pair needs, on the metric's scale (mcd: dB, others 0..1); auto: by audit of corpus.dev
-    pairs: int | None = None  # at most so many pairs a direction; null: all
-    guards: Guards = field(default_factory=Guards)
-
-
-@dataclass(frozen=True)
-class Evaluate:
-    """How a policy is judged on `corpus.test`."""
-
-    s2t_utterances: int = 500  # utterances a direction for S2T BLEU
-    asr_utterances: int = 100  # utterances a direction that are spoken and recognized for ASR-BLEU
-    resamples: int = 1000  # bootstrap resamples behind an interval
-
-
-@dataclass(frozen=True)
-class Pool:
-    """The processes of one stage. Changes how fast a stage is, never what it writes."""
-
-    actors: int = 1  # processes (trainer: Ray Train workers)
-    num_cpus: float = 1.0  # cores that Ray reserves for each
-    num_gpus: float = 0.0  # GPUs that Ray reserves for each
-    batch_size: int = 32  # rows a call
-    threads: int = 1  # threads of the math libraries in each
-    row_timeout_s: float = 120.0  # seconds that a row may take alone; a batch of n rows has 1 + (n - 1) / 32 times as long
-
-
-@dataclass(frozen=True)
-class Resources:
-    """The pools of all stages."""
-
-    encoder: Pool = Pool()
-    translator: Pool = Pool(batch_size=256)
-    vocoder: Pool = Pool()
-    recognizer: Pool = Pool(batch_size=16)
-    scorer: Pool = Pool()
-    trainer: Pool = Pool(num_cpus=2, threads=2)
-    stall_s: float = 1800.0  # seconds without a new row after which a pass ends with an error
-    kv_cache_gib: int = 1  # memory (GiB) that a translator on a CPU keeps for the sequences it is writing
-
-
 def _toy_vocoders() -> dict[str, str]:
     return {lang: f"assets/phrasebook/vocoder-{lang}" for lang in ("fr", "en")}
 
@@ -223,7 +103,7 @@ class Recipe:
         }
         named |= {"encoder.codebook": self.encoder.codebook} | {f"vocoder.{lang}": path for lang, path in self.vocoder.items()}
         local = {key: path for key, path in named.items() if "://" not in path and not path.startswith("package:")}
-        return [f"{key} is {path}, and nothing is there" for key, path in local.items() if not Path(locate(path)).exists()]
+        return [f"{key} is {path}, and nothing is there" for key, path in local.items() if not Path(locate(path).partition("#")[0]).exists()]
 
 
 STAGES: dict[str, tuple[str, ...]] = {
@@ -252,10 +132,14 @@ def load(path: str | Path | None = None, overrides: list[str] | tuple[str, ...] 
 
 
 def locate(path: str) -> str:
-    """Return where a path of a recipe leads: URIs and package names stay, relative paths count from here or else from the repository."""
-    if "://" in path or path.startswith("package:") or Path(path).exists():
+    """Return where a path of a recipe leads: URIs and package names stay, relative paths count from here or else from the repository.
+
+    What stands behind a `#` (the sha256 of weights) stays there.
+    """
+    place = path.partition("#")[0]
+    if "://" in path or path.startswith("package:") or Path(path).exists() or Path(place).exists():
         return path
-    return str(ROOT / path) if (ROOT / path).exists() else path
+    return str(ROOT / path) if (ROOT / place).exists() else path
 
 
 def digest(content: Any) -> str:

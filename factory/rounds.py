@@ -154,6 +154,7 @@ def start_ray() -> None:
     import ray
 
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine starts slowly
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # the system ends what fills the memory: a guarded model, not its guard
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as exceptions
     logging.getLogger("ray.data").setLevel(logging.WARNING)
     if not ray.is_initialized():

@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 import soundfile
 
-from factory.corpus import CorpusError, Speech, corpus_size, read_corpus
+from factory.corpus import CorpusError, Speech, corpus_size, mark_duplicates, read_corpus
 from schemas.datasets import UTTERANCE
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -66,5 +66,25 @@ def test_what_cannot_be_read_at_all_is_said_in_a_sentence(tmp_path: Path) -> Non
     with pytest.raises(CorpusError, match="neither Parquet nor audio files"):
         read_corpus(str(tmp_path / "empty"))
     (tmp_path / "bad.parquet").write_bytes(b"PAR1 no")
-    with pytest.raises(CorpusError, match="no Parquet file with a column utt_id"):
+    with pytest.raises(CorpusError, match="is no complete Parquet file"):
         read_corpus(str(tmp_path / "bad.parquet"))
+
+
+def test_rows_without_an_id_fail_under_one_of_their_own() -> None:
+    rows = [{"utt_id": None, "lang": "fr"}, {"utt_id": "a", "lang": "fr"}, {"utt_id": "", "lang": "fr"}]
+    told = [(row["utt_id"], row["status"]) for row in mark_duplicates(rows)]
+    assert told == [("no_id#1", "failed"), ("a", "ok"), ("no_id#2", "failed")]
+
+
+@pytest.mark.parametrize(
+    ("columns", "sentence"),
+    [
+        ({"utt_id": ["a"], "lang": ["fr"]}, "lacks the columns audio; it has utt_id, lang"),
+        ({"utt_id": [1], "lang": ["fr"], "audio": [{"bytes": b"", "path": None}]}, "has utt_id as int64; expected string"),
+        ({"utt_id": ["a"], "lang": ["fr"], "audio": ["a.wav"]}, "has audio as string; expected struct"),
+    ],
+)
+def test_parquet_with_other_columns_is_refused(tmp_path: Path, columns: dict[str, list[object]], sentence: str) -> None:
+    pq.write_table(pa.table(columns), tmp_path / "all.parquet")
+    with pytest.raises(CorpusError, match=sentence):
+        read_corpus(str(tmp_path))

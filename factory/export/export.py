@@ -37,7 +37,8 @@ def export_pairs(
     before = _compatible(earlier(place), place, {"kind": "pairs", "recipe": recipe.name, "format": format})
     rows = _rows(run, number, recipe, audio=format in NEEDS_AUDIO)
     with tempfile.TemporaryDirectory() as scratch:
-        stage = Path(scratch)
+        stage = Path(scratch) / "stage"
+        stage.mkdir()
         told = _stage(rows, stage, number, format)
         judged = _stage_judgements(run, number, stage) if format == "parquet" else 0
         told |= {"format": format, "judgements": judged, "section": round_section(run, number, recipe, judged)}
@@ -103,7 +104,8 @@ def export_policy(run: Run, number: int, recipe: Recipe, to: str, *, license: st
         raise ExportError(f"round {number} of {run.uri} has made no policy at {run.made_policy(number)}")
     _compatible(earlier(place), place, {"kind": "policy", "recipe": recipe.name})
     with tempfile.TemporaryDirectory() as scratch:
-        stage = Path(scratch)
+        stage = Path(scratch) / "stage"
+        stage.mkdir()
         fs, path = filesystem(run.made_policy(number))
         pafs.copy_files(path, str(stage), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
         adapter = _name_base(stage / "adapter/adapter_config.json", f"{recipe.name}-round-{number - 1}")

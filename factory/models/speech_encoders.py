@@ -248,14 +248,20 @@ def _load_npy(path: Path) -> Codebook:
     sidecar = path.with_suffix(".json")
     if not sidecar.is_file():
         raise WeightsError(f'{path} does not say which encoder it belongs to: write {{"model": ..., "layer": ...}} to {sidecar}')
-    return _codebook(sidecar, np.load(path, allow_pickle=False), json.loads(sidecar.read_text("utf-8")))
+    try:
+        centers, told = np.load(path, allow_pickle=False), json.loads(sidecar.read_text("utf-8"))
+    except (ValueError, EOFError) as error:  # a pickle, half a file, or no JSON
+        raise WeightsError(f"{path} with {sidecar.name} is no codebook: {error}") from error
+    return _codebook(sidecar, centers, told)
 
 
 def _codebook(path: Path, centers: np.ndarray, told: Mapping[str, str | int]) -> Codebook:
     if not {"model", "layer"} <= set(told):
         raise WeightsError(f"{path} does not say which encoder its centroids belong to; it must name `model` and `layer`")
-    if centers.ndim != 2:
-        raise WeightsError(f"{path} must hold centroids of shape (K, D); got {centers.shape}")
+    if centers.ndim != 2 or not np.issubdtype(centers.dtype, np.floating):
+        raise WeightsError(f"{path} must hold centroids of shape (K, D); got {centers.shape} of {centers.dtype}")
+    if not np.isfinite(centers).all():
+        raise WeightsError(f"{path} holds centroids that are no numbers (NaN or infinity): make or fetch it again")
     return Codebook(np.asarray(centers, np.float32), str(told["model"]), int(told["layer"]), str(told.get("fingerprint", "")))
 
 

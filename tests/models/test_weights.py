@@ -87,3 +87,11 @@ def test_digest_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
     assert digest(tmp_path) != before, "names count"
     with pytest.raises(WeightsError, match="no such file or folder"):
         digest(tmp_path / "c")
+
+
+def test_a_hash_behind_a_name_is_checked(tmp_path: Path) -> None:
+    (tmp_path / "w").write_bytes(b"weights")
+    right = hashlib.sha256(b"weights").hexdigest()
+    assert resolve(f"{tmp_path}/w#sha256={right}") == tmp_path / "w"
+    with pytest.raises(WeightsError, match=f"/w, which has sha256 {right}, not 00: fetch it again"):
+        resolve(f"{tmp_path}/w#sha256=00")

@@ -1,0 +1,82 @@
+"""Whatever bytes come as audio and whatever a policy writes: a value or a reason, never another error."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as some
+
+from factory.audio import RATE, AudioError, read
+from schemas.sequences import EOS, EOSP, SEP, SOSP, Variant, completion, parse, unit_token
+
+MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SLUGS = {"missing_file", "not_audio", "truncated", "empty", "nan", "too_short", "too_long", "silent"}
+WAVE = (0.3 * np.sin(np.arange(8_000) / 9)).astype(np.float32)
+
+
+def whole(container: str, subtype: str) -> bytes:
+    sink = io.BytesIO()
+    soundfile.write(sink, WAVE, RATE, format=container, subtype=subtype)
+    return sink.getvalue()
+
+
+FILES = {name: whole(*kind) for name, kind in {"wav": ("WAV", "FLOAT"), "flac": ("FLAC", "PCM_16"), "opus": ("OGG", "OPUS")}.items()}
+
+
+def heard(content: bytes) -> str:
+    """Read the bytes as a row's audio; return the reason why there is no wave, or `ok`."""
+    try:
+        wave, rate = read({"bytes": content, "path": None})
+    except AudioError as error:
+        assert str(error).startswith(f"{error.slug}: ")
+        return error.slug
+    assert rate == RATE and wave.ndim == 1 and wave.dtype == np.float32
+    assert np.isfinite(wave).all() and 0.1 * RATE <= len(wave) <= 30 * RATE and 1e-3 <= np.abs(wave).max() <= 1
+    return "ok"
+
+
+@MANY
+@given(some.binary(max_size=600))
+def test_any_bytes_are_a_wave_or_a_reason(content: bytes) -> None:
+    assert heard(content) in SLUGS | {"ok"}
+
+
+@MANY
+@given(some.sampled_from(sorted(FILES)), some.lists(some.tuples(some.integers(0, 10**6), some.integers(0, 255)), max_size=12), some.data())
+def test_spoilt_files_are_a_wave_or_a_reason(name: str, changes: list[tuple[int, int]], data: some.DataObject) -> None:
+    content = bytearray(FILES[name])
+    for place, value in changes:  # most of them in the first bytes, where the format is told
+        content[place % (120 if place % 3 else len(content))] = value
+    assert heard(bytes(content[: data.draw(some.integers(0, len(content)))])) in SLUGS | {"ok"}
+
+
+def test_the_whole_files_are_heard_and_half_of_one_is_not() -> None:
+    assert {name: heard(content) for name, content in FILES.items()} == dict.fromkeys(FILES, "ok")
+    assert heard(FILES["flac"][: len(FILES["flac"]) // 2]) in {"not_audio", "truncated"}
+
+
+PIECES = some.sampled_from(
+    [SOSP, EOSP, SEP, EOS, "<|fr|>", "<|u", "|>", "<|u7|>", "<|u99999999999999999999|>", "<|u-1|>", "<|u٣|>", " ", "oui", "\x00"]
+)
+
+
+@MANY
+@given(some.sampled_from(list(Variant)), some.one_of(some.text(max_size=60), some.lists(PIECES, max_size=20).map("".join)))
+def test_any_output_is_a_translation_or_a_reason(variant: Variant, output: str) -> None:
+    parsed = parse(variant, output)
+    if parsed.reason == "ok":
+        assert bool(parsed.text) is variant.has_text and bool(parsed.units) is variant.has_units
+        assert "<|" not in (parsed.text or "") or not any(tag in parsed.text for tag in (SOSP, EOSP, SEP))
+        assert parse(variant, completion(variant, parsed.text, parsed.units or (), parsed.source_text)) == parsed
+
+
+@pytest.mark.parametrize("variant", list(Variant))
+def test_what_is_written_is_read(variant: Variant) -> None:
+    written = completion(variant, "le train", [1, 2, 3], "the train")
+    parsed = parse(variant, written)
+    assert parsed.reason == "ok" and parsed.units == ([1, 2, 3] if variant.has_units else None)
+    assert unit_token(2) in written or not variant.has_units
