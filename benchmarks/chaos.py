@@ -68,7 +68,8 @@ class TwoNodes:
         family = psutil.Process().children(recursive=True)
         for process in family:
             _kill(process)
-        psutil.wait_procs(family, timeout=30)
+        while any(_lives(process) for process in family):  # not waited for: that would take the driver's exit code away
+            time.sleep(0.1)
 
     def processes(self, word: str) -> list[psutil.Process]:
         """Return our cluster's processes whose command line has this word."""
@@ -230,6 +231,13 @@ def _command(process: psutil.Process) -> str:
         return " ".join(process.cmdline())
     except psutil.Error:
         return ""
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _kill(process: psutil.Process) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pickle
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,7 @@ from factory.passes.plan import act
 from factory.store import DatasetDir, _leave_out
 from schemas.datasets import UNITS
 
-BLOCK, CONTENT = 64, {"stage": "light"}
+BLOCK, FILE, CONTENT = 64, 5_000, {"stage": "light"}
 ROW_S = 0.001
 """Seconds that a row's work takes: a hundredth of what the fastest real stage takes."""
 
@@ -33,8 +35,8 @@ def measure(rows: int) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         source, out = Path(folder, "source"), DatasetDir(f"{folder}/out", UNITS)
         source.mkdir()
-        for start in range(0, rows, 5_000):
-            pq.write_table(table.slice(start, 5_000), source / f"{start:09}.parquet")
+        for start in range(0, rows, FILE):
+            pq.write_table(table.slice(start, FILE), source / f"{start:09}.parquet")
         began = time.monotonic()
         out.start(CONTENT)
         read = out.unfinished(ray.data.read_parquet(str(source)), BLOCK)
@@ -46,6 +48,10 @@ def measure(rows: int) -> dict[str, Any]:
     total = sum(costs.values())
     told = {"rows": rows, "pass_s": round(pass_s, 1), "bookkeeping_s": round(total, 2), "share": round(total / pass_s, 4)}
     return told | {name: round(seconds, 2) for name, seconds in costs.items()} | {"bytes_a_row_done": round(memory / rows)}
+
+
+def _filtered(leave_out: Callable[[pa.Table], pa.Table], file: pa.Table) -> list[pa.Table]:
+    return [leave_out(file.slice(start, BLOCK)) for start in range(0, file.num_rows, BLOCK)]
 
 
 def _bookkeeping(out: DatasetDir, table: pa.Table) -> tuple[dict[str, float], int]:
@@ -62,9 +68,9 @@ def _bookkeeping(out: DatasetDir, table: pa.Table) -> tuple[dict[str, float], in
     before = psutil.Process().memory_info().rss
     done = timed("done_ids", out.done_ids)
     memory = psutil.Process().memory_info().rss - before
-    value_set = pa.array(sorted(done))
-    blocks = [table.slice(start, BLOCK) for start in range(0, table.num_rows, BLOCK)]
-    timed("leave_out", lambda: [_leave_out(block, "utt_id", value_set) for block in blocks])
+    files = [table.slice(start, FILE) for start in range(0, table.num_rows, FILE)]
+    filters = timed("plan", lambda: pickle.dumps(partial(_leave_out, key="utt_id", done=frozenset(done))))
+    timed("leave_out", lambda: [_filtered(pickle.loads(filters), file) for file in files])  # a task gets its own copy, and a file
     timed("lease", lambda: [lease.check(out.fs, out.path, lease.held(out.path).token) for _ in out.parts()])
     timed("publish", lambda: out.publish(table["utt_id"].to_pylist()))
     return costs, memory

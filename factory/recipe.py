@@ -1,26 +1,39 @@
-"""A recipe: one YAML file is one experiment. What stands below is every key it may hold, with its default and its unit.
+"""A recipe: one YAML file is one experiment. `factory.recipe_sections` lists every key it may hold, with its default and its unit.
 
-The defaults are those of the embedded world (French and English phrases, two cores). `load` reads a file and the overrides of a command
-line; `fingerprint` says which keys change what a stage writes, so that two runs can be told apart, or found to be the same.
+`load` reads a file, the file that it `extends`, and the overrides of a command line; `fingerprint` says which keys change what a stage
+writes, so that two runs can be told apart, or found to be the same.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from factory.typed import RecipeError, build, chosen, lay_over, parse_override, read_yaml
-from schemas.datasets import SCORES
+from factory.recipe_checks import check, need
+from factory.recipe_sections import (
+    Corpus,
+    Encoder,
+    Evaluate,
+    Expected,
+    Guards,
+    Policy,
+    Pool,
+    Recognizer,
+    Resources,
+    Rounds,
+    Scorer,
+    Select,
+    Translator,
+)
+from factory.typed import RecipeError, build, chosen, lay_over, merged, parse_override, read_yaml
 from schemas.sequences import Variant, completion, prompt, text_prompt
 
-__all__ = ["STAGES", "Recipe", "RecipeError", "digest", "load", "locate", "parse_override"]
+__all__ = ["STAGES", "Guards", "Pool", "Recipe", "RecipeError", "Resources", "Select", "digest", "load", "locate", "parse_override"]
 
 ROOT = Path(__file__).resolve().parent.parent
-METRICS = tuple(SCORES.field(place).name for place in range(SCORES.num_fields))
 
 
 def _toy_vocoders() -> dict[str, str]:
@@ -42,14 +55,16 @@ class Recipe:
     translator: Translator = field(default_factory=Translator)
     scorer: Scorer = field(default_factory=Scorer)
     select: Select = field(default_factory=Select)
-    sft: dict[str, Any] = field(default_factory=dict)  # settings of trainers/sft.py; it checks them
-    preference: dict[str, Any] = field(default_factory=dict)  # loss: dpo (default) or simpo; settings of trainers/preference.py
+    sft: dict[str, Any] = field(default_factory=dict)  # SftSettings of trainers/settings.py
+    preference: dict[str, Any] = field(default_factory=dict)  # PreferenceSettings there; loss: dpo (default) or simpo
     evaluate: Evaluate = field(default_factory=Evaluate)
+    rounds: Rounds = field(default_factory=Rounds)
     resources: Resources = field(default_factory=Resources)
+    expected: Expected = field(default_factory=Expected)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "preference", {"loss": "dpo", **self.preference})
-        _check(self)
+        check(self)
 
     def judges(self) -> dict[str, str]:
         """Return the weights that scores depend on besides the policy's: vocoders and recognizer, by the names that `inputs` uses."""
@@ -60,22 +75,34 @@ class Recipe:
         """Whether the ways back must be spoken: for MCD, or for the recognizer."""
         return self.scorer.score_text == "asr" or "mcd" in self.scorer.metrics
 
+    @property
+    def writes_text(self) -> bool:
+        """Whether the policy can be asked for a text, so that there is an S2T score."""
+        return self.policy.variant.has_text or self.policy.text_variant is not None
+
+    @property
+    def back_variants(self) -> list[str]:
+        """Return what the way back is asked with: the variant itself and, where that gives no text, the one that does."""
+        return [str(variant) for variant in (self.policy.variant, self.policy.text_variant) if variant is not None]
+
     def content(self, stage: str, inputs: dict[str, str] | None = None) -> dict[str, Any]:
         """Return only what changes the rows (or weights) that `stage` writes: no pools, no names, no places.
 
-        Weights and datasets count by what they hold: the caller passes their digests in `inputs`. Raises RecipeError for a stage that
-        does not exist, and for an input of it that has no digest.
+        A key without a value (null) is left out, so that a new one leaves old fingerprints alone. Weights and datasets count by what they
+        hold: the caller passes their digests in `inputs`. Raises RecipeError for a stage that does not exist, and for an input of it that
+        has no digest.
         """
         chosen(stage, STAGES, "the stage")
         if inputs is not None:
             lacking = sorted(set(self.inputs(stage)) - set(inputs))
-            _need(not lacking, f"the fingerprint of {stage} needs the digests of its inputs", f"none for {', '.join(lacking)}")
+            need(not lacking, f"the fingerprint of {stage} needs the digests of its inputs", f"none for {', '.join(lacking)}")
         values, kept = asdict(self), {}
         for name in STAGES[stage]:
             value: Any = values
             for part in name.split("."):
                 value = value[part]
-            kept[name] = value
+            if value is not None:
+                kept[name] = _valued(value)
         return {"stage": stage, **kept, "templates": _templates(), "inputs": dict(inputs or {})}
 
     def inputs(self, stage: str) -> list[str]:
@@ -85,7 +112,7 @@ class Recipe:
         spoken = heard or "mcd" in self.scorer.metrics
         return {
             "tokenize": ["corpus", "encoder", "codebook"],
-            "sft": ["units"],
+            "sft": ["units", *(["base"] if self.policy.base else [])],
             "produce": ["units", "policy", *(vocoders if spoken else []), *(["recognizer"] if heard else [])],
             "select": ["scored"],
             "train": ["pairs", "policy"],
@@ -110,14 +137,21 @@ STAGES: dict[str, tuple[str, ...]] = {
     "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
     "sft": ("seed", "languages", "policy.hidden", "policy.layers", "policy.heads", "policy.max_length", "policy.tasks", "sft"),
     "produce": (
-        *("seed", "languages", "corpus.limit", "policy.variant", "translator", "scorer"),
+        *("seed", "languages", "corpus.source", "corpus.limit", "rounds.fresh", "policy.variant", "policy.text_variant"),
+        *("translator", "scorer"),
         *("recognizer.compute_type", "recognizer.beam_size"),
     ),
     "select": ("languages", "policy.variant", "select"),
     "train": ("seed", "policy.variant", "preference"),
-    "evaluate": ("seed", "policy.variant", "translator.max_tokens", "recognizer.compute_type", "recognizer.beam_size", "evaluate"),
+    "evaluate": (
+        *("seed", "policy.variant", "policy.text_variant", "translator.max_tokens"),
+        *("recognizer.compute_type", "recognizer.beam_size", "evaluate"),
+    ),
 }
 """The keys that change what a stage writes; a section stands for all its keys."""
+
+FREE = ("vocoder", "policy.tasks", "sft.weights")
+"""Mappings whose keys are free: a recipe that extends another replaces them whole, other sections key by key."""
 
 
 def load(path: str | Path | None = None, overrides: list[str] | tuple[str, ...] = ()) -> Recipe:
@@ -148,34 +182,26 @@ def digest(content: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _check(recipe: Recipe) -> None:
-    """Raise RecipeError for values that no part knows, or that do not fit each other."""
-    langs, scorer, translator, chosen_by = recipe.languages, recipe.scorer, recipe.translator, recipe.select
-    for lang in langs:
-        _need(re.fullmatch("[a-z]{2,3}", lang), "languages must hold ISO 639 codes such as fr or deu", repr(lang))
-    _need(len(langs) == len(set(langs)) == 2, "languages must hold two different codes", list(langs))
-    for lang in recipe.vocoder:
-        chosen(lang, langs, "a language of vocoder")
-    for metric in scorer.metrics:
-        chosen(metric, METRICS, "scorer.metrics")
-    chosen(chosen_by.metric, METRICS, "select.metric")
-    _need(chosen_by.metric in scorer.metrics, f"select.metric must be among scorer.metrics ({', '.join(scorer.metrics)})", chosen_by.metric)
-    _need(chosen_by.delta == "auto" or chosen_by.delta >= 0, "select.delta must not be negative", chosen_by.delta)
-    _need(recipe.policy.variant.translates, "policy.variant must be a way to translate speech", recipe.policy.variant)
-    _need(recipe.corpus.text or "mt" not in recipe.policy.tasks, "policy.tasks has mt, which needs corpus.text", recipe.corpus.text)
-    chosen(recipe.preference["loss"], ("dpo", "simpo"), "preference.loss")
-    _need(translator.n >= 1, "translator.n must be 1 or more", translator.n)
-    _need(0 < translator.top_p <= 1, "translator.top_p must lie in (0, 1]", translator.top_p)
-    _need(translator.temperature >= 0, "translator.temperature must not be negative", translator.temperature)
+def _valued(value: Any) -> Any:
+    """Return nested settings without the keys that hold nothing."""
+    return {key: _valued(inner) for key, inner in value.items() if inner is not None} if isinstance(value, dict) else value
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Read a file and lay it over the one that it extends (a path beside it)."""
     if not path.is_file():
         near = ", ".join(sorted(str(found) for found in path.parent.glob("*.yaml"))) or "none in that folder"
         raise RecipeError(f"there is no recipe {path}; recipes beside it: {near}")
     values = read_yaml(path.read_text("utf-8"), str(path))
-    _need(values is None or isinstance(values, dict), f"{path} must hold sections of keys", values)
-    return values or {}
+    need(values is None or isinstance(values, dict), f"{path} must hold sections of keys", values)
+    values = dict(values or {})
+    extended = values.pop("extends", None)
+    if extended is None:
+        return values
+    need(isinstance(extended, str), f"extends in {path} must name a recipe beside it", repr(extended))
+    further = path.parent / extended
+    need(further.resolve() not in (path.resolve(), *above), f"{path} extends {extended}, which", "back to where it began")
+    return merged(_read(further, (path.resolve(), *above)), values, whole=FREE)
 
 
 def _templates() -> str:
@@ -184,7 +210,3 @@ def _templates() -> str:
     examples.append((text_prompt("fr", "en", "text"), ""))
     return digest(examples)
 
-
-def _need(holds: object, sentence: str, got: Any) -> None:
-    if not holds:
-        raise RecipeError(f"{sentence}; got {got}")

@@ -23,7 +23,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
@@ -60,6 +59,7 @@ class DatasetDir:
         """`schema`: columns of what is written (None: as the rows come); `key`: the column that names a row."""
         self.uri, self.schema, self.key = str(uri), schema, key
         self.fs, self.path = filesystem(self.uri)
+        self.already = 0  # rows that unfinished() found written
 
     def __repr__(self) -> str:
         return f"DatasetDir({redact(self.uri)!r})"
@@ -148,8 +148,9 @@ class DatasetDir:
         """Stream the rows of `source` that are not written yet, `rows_per_block` to a block (a block is what a kill can lose)."""
         rows = source.dataset() if isinstance(source, DatasetDir) else source
         done = self.done_ids()
+        self.already = len(done)
         if done:
-            leave_out = partial(_leave_out, key=self.key, done=pa.array(sorted(done)))
+            leave_out = partial(_leave_out, key=self.key, done=frozenset(done))
             rows = rows.map_batches(leave_out, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
         return rows.repartition(target_num_rows_per_block=rows_per_block, strict=True)
 
@@ -281,8 +282,8 @@ def _write_block(table: pa.Table, out: _PartWriter) -> pa.Table:
     return pa.Table.from_pylist([dict(zip(schema.names, column, strict=True)) for column in columns], schema=schema)
 
 
-def _leave_out(table: pa.Table, key: str, done: pa.Array) -> pa.Table:
-    return table.filter(pc.invert(pc.is_in(table.column(key), value_set=done)))
+def _leave_out(table: pa.Table, key: str, done: frozenset[str]) -> pa.Table:
+    return table.filter(pa.array([name not in done for name in table.column(key).to_pylist()], pa.bool_()))
 
 
 def _ids_of(asked: Any, key: str) -> set[str]:

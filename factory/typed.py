@@ -112,6 +112,16 @@ def lay_over(values: dict[str, Any], override: str) -> None:
     values[names[-1]] = value
 
 
+def merged(below: dict[str, Any], above: dict[str, Any], whole: Iterable[str] = (), where: str = "") -> dict[str, Any]:
+    """Return nested settings with others laid over them, section by section; those named in `whole` are not mixed but replaced."""
+    told = dict(below)
+    for key, value in above.items():
+        name, under = f"{where}{key}", told.get(key)
+        mixes = isinstance(value, dict) and isinstance(under, dict) and name not in whole
+        told[key] = merged(under or {}, value, whole, f"{name}.") if mixes else value
+    return told
+
+
 def chosen(value: Any, allowed: Iterable[Any], where: str) -> Any:
     """Return `value` if it is one of the allowed ones; raises RecipeError that names the close ones."""
     allowed = list(allowed)

@@ -38,7 +38,7 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         ("select.detla=1", "select.detla is no key of select: did you mean delta?"),
         ("selct.delta=1", "selct is no key of a recipe: did you mean select"),
         ("translator.zzz=1", "translator.zzz is no key of translator: expected one of n, temperature"),
-        ("select.guards.max_rep=1", "select.guards.max_rep is no key of select.guards: did you mean max_repetition?"),
+        ("select.guards.max_repet=1", "select.guards.max_repet is no key of select.guards: did you mean max_repetition"),
         ("select.delta=high", "select.delta must be a number; got 'high' (str)"),
         ("select=3", "select must be a section of keys; got 3 (int)"),
         ("translator.n=1.5", "translator.n must be a whole number; got 1.5 (float)"),

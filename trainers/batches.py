@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from trainers.checks import check_tokens, none_fits
+
 IGNORED = -100
 _JITTER = 12  # tokens: sequences of nearly one length meet others in every epoch
 _WIDTH = 16  # tokens: widths are multiples of it, so that few shapes occur
@@ -51,20 +53,21 @@ class Batches:
     def __init__(self, path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
         """Encode the rows; those of more than `max_length` tokens are left out and counted in `too_long`.
 
-        Raises ValueError when none is left.
+        Raises ValueError when none is left, and when the rows hold tokens that the policy does not have.
         """
         rows = pq.read_table(path, columns=["task", "prompt", "completion"]).to_pylist()
+        vocabulary = tokenizer.get_vocab()
+        check_tokens((row[side] for row in rows for side in ("prompt", "completion")), vocabulary, tokenizer.name_or_path)
         encoded = [
             Example(row["task"], _ids(tokenizer, row["prompt"]), np.append(_ids(tokenizer, row["completion"]), tokenizer.eos_token_id))
             for row in rows
         ]
         self.sequences = [sequence for sequence in encoded if sequence.length <= max_length]
         if not self.sequences:
-            raise ValueError(f"none of the {len(rows)} sequences in {path} fits into {max_length} tokens")
+            raise ValueError(none_fits("sequences", len(rows), str(path), max_length, [len(sequence.prompt) for sequence in encoded]))
         self.too_long = len(rows) - len(self.sequences)
         self._pad = tokenizer.pad_token_id
-        vocabulary = tokenizer.get_vocab().items()
-        self._units = np.array(sorted(index for token, index in vocabulary if re.fullmatch(r"<\|u\d+\|>", token)))
+        self._units = np.array(sorted(index for token, index in vocabulary.items() if re.fullmatch(r"<\|u\d+\|>", token)))
 
     def plan(self, budget: int, seed: int, epoch: int = 0, weights: Mapping[str, float] | None = None) -> list[list[int]]:
         """Return an epoch's batches in their order, each a list of sequence numbers; the same for the same seed and epoch.

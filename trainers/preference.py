@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 import shutil
-from dataclasses import asdict, dataclass
-from enum import StrEnum
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from datasets import Dataset
@@ -21,51 +21,12 @@ from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer
 
 from factory.typed import build, lay_over
+from schemas.sequences import EOSP, SOSP
+from trainers.checks import check_pairs, check_targets, check_tokens, none_fits
 from trainers.launch import ADAPTER, device, digest, is_published, launch, publish, rank, work_folder, world_size
+from trainers.settings import PreferenceSettings
 
 _CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
-
-
-class Loss(StrEnum):
-    """The preference losses, and what each needs."""
-
-    DPO = "dpo"
-    SIMPO = "simpo"
-
-    @property
-    def needs_reference_model(self) -> bool:
-        """Whether log-probabilities of the policy before training enter the loss."""
-        return self is Loss.DPO
-
-    @property
-    def is_average_loss(self) -> bool:
-        """Whether a sequence counts by its mean log-probability a token, not by the sum."""
-        return self is Loss.SIMPO
-
-
-@dataclass(frozen=True)
-class PreferenceSettings:
-    """What shapes the training; beta, gamma and epochs are open or differ in the papers, so they stand in the recipe."""
-
-    loss: Loss = Loss.DPO
-    beta: float = 0.1  # DPO: strength of the tie to the reference; SimPO: scale of the reward (2 to 2.5 there)
-    gamma: float = 1.0  # SimPO's target margin
-    length_normalised: bool = False  # DPO on the mean log-ratio a token (beta must be some 50 times as large); SimPO always is
-    sft_weight: float = 0.0  # weight of the chosen completions' own loss (nats a token) beside the preference loss
-    lr: float = 2e-4
-    warmup: float = 0.1  # share of the steps, 0..1
-    schedule: str = "cosine"  # linear, constant_with_warmup ...: the names of transformers
-    weight_decay: float = 0.0
-    epochs: float = 1.0
-    batch: int = 32  # pairs a step, over all workers
-    rank: int = 8  # of LoRA; its alpha is twice as large
-    held_out: float = 0.1  # share of the pairs (0..1) that is only watched
-    max_length: int = 0  # tokens of prompt and completion; a longer pair is left out and counted; 0: the policy's context
-    precision: Literal["bf16", "fp32"] = "bf16"  # of the network's products; the weights are fp32 in both
-    save_every: int = 20  # steps between checkpoints
-    threads: int = 1
-
-
 _SPEED = ("save_every", "threads")  # settings that do not change what comes out
 
 
@@ -83,7 +44,8 @@ def train_preference(
     """Train `policy` on Parquet rows {prompt, chosen, rejected} and publish the merged policy as `out`; returns its training.json.
 
     Killed and called again it goes on from the last checkpoint in `out.work`; a published policy is left alone. Raises ValueError for a
-    setting that does not exist, for an unfinished training with other settings, pairs or weights, and when no pair fits `max_length`.
+    setting that does not exist, for an unfinished training with other settings, pairs or weights, for pairs and layers that cannot be
+    trained on (`trainers.checks`), and when no pair fits `max_length`.
     """
     chosen, out = build(PreferenceSettings, settings, "preference"), out.absolute()
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
@@ -102,6 +64,8 @@ def _loop(config: dict[str, Any]) -> None:
     torch.set_num_threads(chosen.threads)
     tokenizer = AutoTokenizer.from_pretrained(config["policy"])
     model = AutoModelForCausalLM.from_pretrained(config["policy"], dtype=torch.float32)
+    layers = [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
+    check_targets(chosen.targets or (), layers, config["policy"].name)
     longest = chosen.max_length or model.config.max_position_embeddings
     fitting, too_long = read_pairs(config["pairs"], tokenizer, longest, work / "cache")
     trainer = preference_trainer(model, tokenizer, fitting, chosen, work, config["seed"])
@@ -118,13 +82,15 @@ def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, 
     """Return the pairs of which both sides have at most `max_length` tokens with their end token, and how many were longer.
 
     `cache` is a folder that all workers see: there the first one leaves the reference's log-probabilities for the others. Raises
-    ValueError when no pair is left: TRL would cut them off without a word.
+    ValueError when no pair is left (TRL would cut them off without a word), and for pairs that cannot be trained on.
     """
     rows = Dataset.from_parquet(str(path), columns=["prompt", "chosen", "rejected"], cache_dir=str(cache))
+    check_pairs(rows, str(path))
+    check_tokens((row[side] for row in rows for side in ("prompt", "chosen", "rejected")), tokenizer.get_vocab(), tokenizer.name_or_path)
     lengths = [max(_length(tokenizer, row["prompt"] + row[side]) for side in ("chosen", "rejected")) for row in rows]
     fitting = rows.select([place for place, length in enumerate(lengths) if length <= max_length])
     if not len(fitting):
-        raise ValueError(f"none of the {len(rows)} pairs in {path} fits into {max_length} tokens")
+        raise ValueError(none_fits("pairs", len(rows), str(path), max_length, [_length(tokenizer, row["prompt"]) for row in rows]))
     return fitting, len(rows) - len(fitting)
 
 
@@ -141,19 +107,59 @@ def preference_trainer(
     args: Any
     kind: Any
     if settings.loss.needs_reference_model:
-        args, kind = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True), DPOTrainer
+        args, kind = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True), _weighing(DPOTrainer, tokenizer, settings)
     else:
         args, kind = CPOConfig(**common, loss_type="simpo", simpo_gamma=settings.gamma, cpo_alpha=settings.sft_weight), CPOTrainer
-    return kind(
+    adapted = LoraConfig(
+        r=settings.rank,
+        lora_alpha=2 * settings.rank,
+        lora_dropout=0.0,
+        target_modules=list(settings.targets) if settings.targets else "all-linear",
+        task_type="CAUSAL_LM",
+    )
+    trainer: Trainer = kind(
         model=model,
         args=args,
         train_dataset=split["train"],
         eval_dataset=split["test"],
         processing_class=tokenizer,
-        peft_config=LoraConfig(
-            r=settings.rank, lora_alpha=2 * settings.rank, lora_dropout=0.0, target_modules="all-linear", task_type="CAUSAL_LM"
-        ),
+        peft_config=adapted,
     )
+    if settings.unit_weight != 1:
+        weigh_units(trainer.model, tokenizer, settings.unit_weight)
+    return trainer
+
+
+def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: PreferenceSettings) -> Any:
+    """Return the trainer with the weights in its reference's log-probabilities too, which it computes while it is being made."""
+    if settings.unit_weight == 1:
+        return kind
+
+    class Weighing(kind):
+        def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
+            weights = weigh_units(model, tokenizer, settings.unit_weight)
+            try:
+                return super().compute_ref_log_probs(model, inputs)
+            finally:
+                weights.remove()
+
+    return Weighing
+
+
+def weigh_units(model: Any, tokenizer: PreTrainedTokenizerBase, weight: float) -> Any:
+    """Let a token of speech count `weight` times in the log-probabilities that TRL's DPO adds up; returns what takes it back.
+
+    Some 70 unit tokens would otherwise drown the 8 of a chain of modality's text.
+    """
+    speech = [index for token, index in tokenizer.get_vocab().items() if token in (SOSP, EOSP) or re.fullmatch(r"<\|u\d+\|>", token)]
+    weights = torch.ones(len(tokenizer)).index_fill(0, torch.tensor(speech), weight)
+
+    def weighed(_module: Any, _args: Any, given: dict[str, Any], output: Any) -> Any:
+        following = given["labels"][:, 1:].clamp(min=0)  # what is not learned has a log-probability of 0 there
+        output.log_probs = output.log_probs * weights.to(following.device)[following]
+        return output
+
+    return model.register_forward_hook(weighed, with_kwargs=True)
 
 
 def last_checkpoint(work: Path) -> str | None:

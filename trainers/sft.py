@@ -1,4 +1,4 @@
-"""Supervised training of round 0: full fine-tuning on (prompt, completion) sequences, with the loss on the completion alone."""
+"""Supervised training of round 0 on (prompt, completion) sequences, whole or through LoRA, with the loss on the completion alone."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import math
 import os
 import shutil
 import time
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -21,28 +21,9 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from factory.typed import build, lay_over
 from trainers.batches import IGNORED, Batch, Batches
 from trainers.launch import device, digest, is_published, launch, publish, rank, work_folder, world_size
+from trainers.settings import SftSettings
 
-
-@dataclass(frozen=True)
-class SftSettings:
-    """What shapes the training."""
-
-    epochs: int = 6
-    tokens: int = 2_560  # in a batch (of each worker), padding included
-    lr: float = 1.5e-3
-    warmup: float = 0.03  # share of the steps, 0..1
-    weight_decay: float = 0.01
-    unit_noise: float = 0.04  # share of the source units that another unit replaces, 0..1
-    weights: dict[str, float] = field(default_factory=dict)  # task: how often an epoch has each of its sequences; 1 where not named
-    max_length: int = 0  # tokens; a longer sequence is left out and counted; 0: the policy's context
-    precision: Literal["bf16", "fp32"] = "bf16"  # of the network's products; the weights are fp32 in both
-    compile: bool = True  # fuse the network's kernels: a minute once, then an eighth less time a step
-    save_every: int = 200  # steps between checkpoints
-    log_every: int = 20  # steps between the lines of the curve
-    threads: int = 1
-
-
-_SPEED = ("compile", "save_every", "log_every", "threads")  # settings that do not change what comes out
+_SPEED = ("compile", "checkpointing", "save_every", "log_every", "threads")  # settings that do not change what comes out
 
 
 class CompletionLoss(nn.Module):
@@ -73,6 +54,9 @@ class Sft:
         self.tokenizer = AutoTokenizer.from_pretrained(start)
         self.model: Any = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
         self.model.to(self.device)  # type: ignore[arg-type]  # the stub loses self
+        self.adapted = _adapted(self.model, settings.rank, seed) if settings.rank else None
+        if settings.checkpointing:
+            self.model.train().gradient_checkpointing_enable({"use_reentrant": False})
         compiled = settings.compile and _can_compile(self.device)
         self.network: nn.Module = CompletionLoss(self.model, settings.precision == "bf16", compiled)
         if distributed.is_initialized():
@@ -84,7 +68,7 @@ class Sft:
         self.plan = [some for epoch in epochs for some in epoch]
         self.steps = len(self.plan) // world_size()
         rates: dict[str, Any] = {"lr": settings.lr, "betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
-        self.optimizer = torch.optim.AdamW(self.model.parameters(), **rates, fused=True)
+        self.optimizer = torch.optim.AdamW([one for one in self.model.parameters() if one.requires_grad], **rates, fused=True)
         self.curve: list[dict[str, Any]] = []
         self.step = 0
 
@@ -158,6 +142,22 @@ class Sft:
             self.step, self.curve = state["step"], state["curve"]
 
 
+    def trained(self) -> Any:
+        """Return the policy, LoRA merged into its weights; the training is over then."""
+        return self.adapted.merge_and_unload() if self.adapted else self.model
+
+
+def _adapted(model: PreTrainedModel, lora: int, seed: int) -> Any:
+    """Put LoRA of this rank on every linear layer but the head, in place; embeddings and head are trained whole, for the units are new."""
+    from peft import LoraConfig, get_peft_model
+
+    torch.manual_seed(seed)
+    adapted = get_peft_model(model, LoraConfig(r=lora, lora_alpha=2 * lora, target_modules="all-linear", task_type="CAUSAL_LM"))
+    for table in (model.get_input_embeddings(), model.get_output_embeddings()):
+        table.requires_grad_(True)
+    return adapted
+
+
 def _can_compile(where: torch.device) -> bool:
     """Whether torch finds what it compiles with; on a CPU that is a C++ compiler."""
     found = where.type == "cuda" or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
@@ -201,7 +201,7 @@ def _loop(config: dict[str, Any]) -> None:
     last = training.run()
     data = {"sequences": len(training.data.sequences), "too_long": training.data.too_long}
     told = {"settings": asdict(chosen), "seed": config["seed"], **data, **last}
-    publish(training.model, training.tokenizer, config["work"], config["out"], training.curve, told)
+    publish(training.trained(), training.tokenizer, config["work"], config["out"], training.curve, told)
 
 
 def main() -> None:

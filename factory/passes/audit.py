@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.metrics import METRICS, normalise
-from factory.passes.select import fault
+from factory.passes.guards import fault
 from factory.recipe import Guards
 from factory.store import DatasetDir
 from schemas.datasets import OK

@@ -58,7 +58,7 @@ def finish(
     wanted = demands(resources, actors)
     try:
         await_places(name, wanted)
-        with clock.bar(name, len(asked), len(out.done_ids())) as bar:
+        with clock.bar(name, len(asked), out.already) as bar:
 
             def work(moved: Callable[[], None]) -> None:
                 for report in out.write(rows):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import pyarrow as pa
 
 from factory.metrics import METRICS
+from factory.passes.choose import POLICIES, Choice, Found
+from factory.passes.guards import fault
 from factory.passes.plan import finish
 from factory.progress import Clock
 from factory.recipe import Guards, Recipe
@@ -24,7 +25,8 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     if not out.start(recipe.content("select", {"scored": scored.manifest().fingerprint})):
         return
     chosen = recipe.select
-    settings = {"metric": chosen.metric, "delta": chosen.delta, "guards": chosen.guards, "variant": recipe.policy.variant}
+    settings: dict[str, Any] = {"metric": chosen.metric, "delta": chosen.delta, "guards": chosen.guards, "variant": recipe.policy.variant}
+    settings |= {"policy": chosen.policy, "quantile": chosen.quantile, "metrics": recipe.scorer.metrics}
     rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", num_cpus=LIGHT)
     finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
 
@@ -33,17 +35,28 @@ def _select_batch(table: pa.Table, **settings: Any) -> pa.Table:
     return pa.Table.from_pylist([select(row, **settings) for row in table.to_pylist()], schema=PAIR)
 
 
-def select(row: Row, *, metric: str, delta: float, guards: Guards, variant: Variant) -> Row:
-    """Make one utterance's pair (a row of PAIR): the best candidate against the worst, when their gap on `metric` exceeds `delta`.
+def select(
+    row: Row,
+    *,
+    metric: str,
+    delta: float,
+    guards: Guards,
+    variant: Variant,
+    policy: str = "best_worst",
+    quantile: float = 0.75,
+    metrics: tuple[str, ...] = (),
+) -> Row:
+    """Make one utterance's pair (a row of PAIR): two sound candidates that `policy` names, when their gap on `metric` exceeds `delta`.
 
-    `delta` is on the metric's own scale (BLEU, chrF, METEOR, WER: 0..1; MCD: dB). An utterance that gives no pair is kept, `skipped`,
-    with the reason: what the candidates' guards found (`few_candidates`), `duplicate`, `unscored`, `tie` or `below_delta`.
+    `delta` is on the metric's own scale (BLEU, chrF, METEOR, WER: 0..1; MCD: dB); `metrics` are those that policies all_agree and pareto
+    ask. An utterance that gives no pair is kept, `skipped`, with the reason: what the candidates' guards found, `duplicate`, `unscored`,
+    `disagreement`, `no_dominance`, `tie` or `below_delta`.
     """
     pair_id = f"{row['utt_id']}-{row['tgt_lang']}"
     head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")} | {"pair_id": pair_id, "metric": metric}
     if row["status"] != OK:
         return head | {"status": row["status"], "reason": row["reason"]}
-    verdict = _best_and_worst(row, metric, guards)
+    verdict = _two(row, policy, Choice(metric, metrics or (metric,), quantile), guards)
     if isinstance(verdict, str):
         return head | {"status": SKIPPED, "reason": verdict}
     chosen, rejected = verdict
@@ -56,38 +69,19 @@ def select(row: Row, *, metric: str, delta: float, guards: Guards, variant: Vari
     return told | {"status": OK, "reason": None}
 
 
-def _best_and_worst(row: Row, metric: str, guards: Guards) -> tuple[Candidate, Candidate] | str:
-    """Return the candidates with the best and the worst score, or the reason why there are no two to compare."""
+def _two(row: Row, policy: str, choice: Choice, guards: Guards) -> Found:
+    """Return chosen and rejected, or the reason why there are no two to compare."""
     faults = [fault(candidate, row, guards) for candidate in row["candidates"]]
     sound = [candidate for candidate, found in zip(row["candidates"], faults, strict=True) if found is None]
     if len(sound) < 2:
-        return f"{next(found for found in faults if found)}: fewer than two candidates are left to compare"
+        return f"{next((found for found in faults if found), 'one_candidate')}: fewer than two candidates are left to compare"
     if len({(candidate["text"], tuple(candidate["units"] or ())) for candidate in sound}) < 2:
         return "duplicate: the candidates are the same"
-    scored = [candidate for candidate in sound if candidate["scores"][metric] is not None]
+    scored = [candidate for candidate in sound if candidate["scores"][choice.metric] is not None]
     if len(scored) < 2:
-        return f"unscored: fewer than two candidates have a {metric}"
-    ranked = sorted(scored, key=lambda candidate: candidate["scores"][metric], reverse=METRICS[metric].direction == "up")
-    return ranked[0], ranked[-1]
-
-
-def fault(candidate: Candidate, row: Row, guards: Guards) -> str | None:
-    """Return which guard a candidate breaks (`copy`, `repetition`, `too_short`, ... or the parser's reason), or None."""
-    if candidate["finish"] != OK:
-        return candidate["finish"]
-    if candidate["text"] and candidate["text"] == row["text"]:
-        return "copy"
-    units = candidate["units"] or ()
-    ratio = len(units) / max(1, len(row["units"]))
-    if units and not guards.min_length_ratio <= ratio <= guards.max_length_ratio:
-        return "too_short" if ratio < guards.min_length_ratio else "too_long"
-    return "repetition" if repetition(units) > guards.max_repetition else None
-
-
-def repetition(units: Sequence[int], order: int = 3) -> float:
-    """Return the share (0..1) of the units' n-grams that have occurred before in the same sequence."""
-    grams = list(zip(*(units[start:] for start in range(order)), strict=False))
-    return 1 - len(set(grams)) / len(grams) if grams else 0.0
+        return f"unscored: fewer than two candidates have a {choice.metric}"
+    ranked = sorted(scored, key=lambda candidate: candidate["scores"][choice.metric], reverse=METRICS[choice.metric].direction == "up")
+    return POLICIES[policy](ranked, choice)
 
 
 def _sides(row: Row, chosen: Candidate, rejected: Candidate, variant: Variant) -> Row:

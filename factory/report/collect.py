@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from factory.files import filesystem, get_json
 from factory.metrics import METRICS
 from factory.passes.audit import Judged, advantage, sampled
-from factory.passes.select import fault, repetition
+from factory.passes.guards import fault, repetition
 from factory.recipe import Recipe
 from factory.report.kept import finished_rounds
 from factory.rounds import Run

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from factory.passes.select import repetition, select
+from factory.passes.select import select
 from factory.recipe import Guards
 from schemas.sequences import Variant, parse
 
@@ -68,7 +68,20 @@ def test_delta_is_exclusive_and_rows_that_failed_before_travel_on() -> None:
     assert (failed["status"], failed["reason"]) == ("failed", "not_audio: noise")
 
 
-def test_repetition_counts_trigrams_that_came_before() -> None:
-    assert repetition([1, 2, 3, 4, 5]) == 0
-    assert repetition([1, 2, 3, 1, 2, 3]) == pytest.approx(1 / 4)
-    assert repetition([]) == 0
+def test_the_policy_names_the_two_and_its_reason_is_kept() -> None:
+    rows = row(*(candidate(str(score), score, wer=wer) for score, wer in ((0.9, 0.6), (0.7, 0.1), (0.5, 0.5), (0.1, 0.4))))
+    told = {"metrics": ("bleu", "wer")}
+    assert select(rows, **SETTINGS, policy="quantile")["chosen_text"] == "0.7"
+    assert select(rows, **SETTINGS | told, policy="pareto")["chosen_text"] == "0.7"
+    assert select(rows, **SETTINGS | told, policy="all_agree")["reason"].startswith("disagreement: wer")
+
+
+def test_a_single_candidate_is_no_pair() -> None:
+    assert select(row(candidate("a", 0.5)), **SETTINGS)["reason"].startswith("one_candidate:")
+
+
+def test_a_policy_without_text_makes_pairs_of_speech_alone() -> None:
+    mute = [candidate("", score, units=units) | {"text": None} for score, units in ((0.2, (1, 2, 3)), (0.9, (9, 8, 7)))]
+    pair = select(row(*mute, text=None), **SETTINGS | {"variant": Variant.VANILLA})
+    assert (pair["status"], pair["chosen_text"]) == ("ok", None)
+    assert parse(Variant.VANILLA, pair["chosen"]).units == [9, 8, 7]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
 
 from factory.typed import RecipeError
 from schemas.sequences import EOS, Variant, completion, prompt
-from trainers.preference import Loss, PreferenceSettings, last_checkpoint, preference_trainer, read_pairs, train_preference
+from trainers.preference import last_checkpoint, preference_trainer, read_pairs, train_preference
+from trainers.settings import Loss, PreferenceSettings
 
 QUICK = {"batch": 8, "epochs": 2, "lr": 5e-3, "held_out": 0.2, "save_every": 2, "precision": "fp32"}
 
@@ -60,13 +62,14 @@ def trainer_of(tiny: Path, work: Path, rows: int = 8, **settings: Any) -> Traine
     return trainer
 
 
-def log_probabilities(model: Any, tokenizer: Any, row: dict[str, str], side: str) -> torch.Tensor:
-    """Return the log-probability of each token of a completion and its end token, (T,)."""
+def log_probabilities(model: Any, tokenizer: Any, row: dict[str, str], side: str, units: float = 1.0) -> torch.Tensor:
+    """Return the log-probability of each token of a completion and its end token, (T,), that of speech `units` times."""
     context = tokenizer(row["prompt"])["input_ids"]
     ids = torch.tensor([context + tokenizer(row[side] + EOS)["input_ids"]])
     with torch.no_grad():
         every = model(input_ids=ids).logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
-    return every[len(context) - 1 :]
+    speech = [bool(re.fullmatch(r"<\|(u\d+|sosp|eosp)\|>", token)) for token in tokenizer.convert_ids_to_tokens(ids[0, len(context) :])]
+    return every[len(context) - 1 :] * torch.where(torch.tensor(speech), units, 1.0)
 
 
 def one_loss(trainer: Trainer) -> float:
@@ -82,10 +85,12 @@ def one_loss(trainer: Trainer) -> float:
         {"loss": Loss.DPO, "beta": 0.3},
         {"loss": Loss.DPO, "beta": 5.0, "length_normalised": True},
         {"loss": Loss.DPO, "beta": 0.3, "sft_weight": 0.7},
+        {"loss": Loss.DPO, "beta": 0.3, "unit_weight": 0.2},
+        {"loss": Loss.DPO, "beta": 5.0, "unit_weight": 0.0, "length_normalised": True},
         {"loss": Loss.SIMPO, "beta": 2.0, "gamma": 1.4},
         {"loss": Loss.SIMPO, "beta": 2.0, "gamma": 0.5, "sft_weight": 0.7},
     ],
-    ids=["dpo", "dpo of means", "dpo and sft", "simpo", "simpo and sft"],
+    ids=["dpo", "dpo of means", "dpo and sft", "dpo with light units", "dpo of means of text alone", "simpo", "simpo and sft"],
 )
 def test_the_loss_is_the_formula(tiny: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     trainer, chosen = trainer_of(tiny, tmp_path, **settings), PreferenceSettings(**settings)
@@ -95,7 +100,8 @@ def test_the_loss_is_the_formula(tiny: Path, tmp_path: Path, settings: dict[str,
     losses, learned = [], []
     for row in (pair(number) for number in range(8)):
         (won, lost), (won_before, lost_before) = (
-            [log_probabilities(model, tokenizer, row, side) for side in ("chosen", "rejected")] for model in (policy, reference)
+            [log_probabilities(model, tokenizer, row, side, chosen.unit_weight) for side in ("chosen", "rejected")]
+            for model in (policy, reference)
         )
         if chosen.loss is Loss.SIMPO:
             margin = chosen.beta * (won.mean() - lost.mean()) - chosen.gamma
@@ -179,7 +185,7 @@ def test_long_pairs_are_counted_and_left_out(tiny: Path, pairs: Path, tmp_path: 
     assert len(rows) + too_long == 40
     assert 0 < too_long < 40
     assert all(len(tokenizer(row["prompt"] + row[side] + EOS)["input_ids"]) <= 24 for row in rows for side in ("chosen", "rejected"))
-    with pytest.raises(ValueError, match="none of the 40 pairs in .* fits into 5 tokens"):
+    with pytest.raises(ValueError, match="none of the 40 pairs in .* fits into 5 tokens; 40 prompts fill it by themselves"):
         read_pairs(pairs, tokenizer, 5, tmp_path)
 
 
@@ -189,3 +195,25 @@ def test_losses_know_their_needs_and_unknown_settings_are_named(tiny: Path, pair
         train_preference(pairs, tiny, tmp_path / "policy", settings={"loss": "dpoo"})
     with pytest.raises(RecipeError, match="preference.learning_rate is no key of preference: expected one of loss, beta"):
         train_preference(pairs, tiny, tmp_path / "policy", settings={"learning_rate": 1e-6})
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ({"rejected": pair(3)["chosen"]}, "row 1 of .* has the same text as chosen and as rejected .*: leave it out"),
+        ({"chosen": ""}, "row 1 of .* has an empty prompt, chosen or rejected side"),
+        ({"prompt": prompt(Variant.COM, "fr", "de", [1, 99])}, r"the policy .* has no token <\|de\|>, <\|u99\|>: its vocabulary was made for"),
+    ],
+    ids=["equal sides", "an empty side", "unknown tokens"],
+)
+def test_pairs_that_cannot_be_trained_on_are_named(tiny: Path, tmp_path: Path, change: dict[str, str], sentence: str) -> None:
+    pq.write_table(pa.Table.from_pylist([pair(0), pair(3) | change]), tmp_path / "pairs.parquet")
+    with pytest.raises(ValueError, match=sentence):
+        train_preference(tmp_path / "pairs.parquet", tiny, tmp_path / "policy", settings=QUICK)
+
+
+def test_lora_stands_where_it_is_asked_for(tiny: Path, pairs: Path, tmp_path: Path) -> None:
+    trained = trainer_of(tiny, tmp_path, targets=("q_proj", "down_proj")).model
+    assert {name.split(".lora_A")[0].split(".")[-1] for name, _ in trained.named_parameters() if "lora_A" in name} == {"q_proj", "down_proj"}
+    with pytest.raises(ValueError, match=r"preference.targets names qkv, which tiny does not have; its linear layers: down_proj, gate_proj"):
+        train_preference(pairs, tiny, tmp_path / "policy", settings=QUICK | {"targets": ["q_proj", "qkv"]})

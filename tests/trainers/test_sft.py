@@ -7,6 +7,8 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 import torch.nn.functional as F
@@ -16,7 +18,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from factory.typed import RecipeError
 from schemas.sequences import EOS, Variant, parse
 from trainers.batches import IGNORED, Batches
-from trainers.sft import CompletionLoss, Sft, SftSettings, train_sft
+from trainers.settings import SftSettings
+from trainers.sft import CompletionLoss, Sft, train_sft
 
 QUICK = {"epochs": 4, "tokens": 512, "save_every": 5, "log_every": 5, "compile": False, "lr": 5e-3}
 
@@ -149,3 +152,30 @@ def test_compiled_and_bf16_training_come_out_near(tiny: Path, sequences: Path, t
     assert loss(precision="bf16") == pytest.approx(plain, rel=0.02)
     (tmp_path / "checkpoint.pt").unlink()
     assert loss(precision="bf16", compile=True) == pytest.approx(plain, rel=0.02)
+
+
+def test_lora_leaves_the_layers_to_its_adapter_and_comes_out_merged(tiny: Path, sequences: Path, tmp_path: Path) -> None:
+    told = train_sft(sequences, tiny, tmp_path / "policy", settings=QUICK | {"rank": 4, "epochs": 2}, dev=sequences, seed=1)
+    curve = [json.loads(line) for line in (tmp_path / "policy/training.jsonl").read_text().splitlines()]
+    assert curve[-1]["dev_loss"] == told["dev_loss"] < curve[0]["dev_loss"]
+    before, after = load_file(tiny / "model.safetensors"), load_file(tmp_path / "policy/model.safetensors")
+    assert {name: weight.shape for name, weight in before.items()} == {name: weight.shape for name, weight in after.items()}
+    for name, weight in before.items():
+        change = after[name] - weight
+        assert torch.count_nonzero(change) == 0 if "norm" in name else torch.count_nonzero(change) > 0, name
+        assert "_proj" not in name or torch.linalg.matrix_rank(change.float(), rtol=1e-3) <= 4
+
+
+def test_activations_that_are_computed_twice_change_nothing(tiny: Path, sequences: Path, tmp_path: Path) -> None:
+    for name, twice in (("kept", False), ("twice", True)):
+        train_sft(sequences, tiny, tmp_path / name, settings=QUICK | {"epochs": 1, "precision": "fp32", "checkpointing": twice}, seed=1)
+    kept, twice = (load_file(tmp_path / name / "model.safetensors") for name in ("kept", "twice"))
+    for name, weight in kept.items():
+        torch.testing.assert_close(twice[name], weight, atol=1e-6, rtol=1e-5)
+
+
+def test_tokens_that_the_policy_lacks_are_named(tiny: Path, tmp_path: Path) -> None:
+    row = {"sequence_id": "a", "task": "com", "prompt": "<|com|><|fr|><|en|><|sosp|><|u400|><|eosp|>", "completion": "gare"}
+    pq.write_table(pa.Table.from_pylist([row]), tmp_path / "data.parquet")
+    with pytest.raises(ValueError, match=r"has no token <\|u400\|>: its vocabulary was made for another codebook"):
+        train_sft(tmp_path / "data.parquet", tiny, tmp_path / "policy", settings=QUICK)

@@ -1,0 +1,80 @@
+"""What a recipe must hold to make sense: each value that no part knows, or that does not fit another, is one sentence."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from factory.typed import RecipeError, build, chosen
+from schemas.datasets import SCORES
+from schemas.sequences import Variant
+from trainers.settings import PreferenceSettings, SftSettings
+
+if TYPE_CHECKING:
+    from factory.recipe import Recipe
+
+METRICS = tuple(SCORES.field(place).name for place in range(SCORES.num_fields))
+
+
+def check(recipe: Recipe) -> None:
+    """Raise RecipeError for values that no part knows, or that do not fit each other."""
+    _check_languages(recipe)
+    _check_policy(recipe)
+    _check_scores(recipe)
+    _check_select(recipe)
+    translator = recipe.translator
+    need(translator.n >= 1, "translator.n must be 1 or more", translator.n)
+    need(0 < translator.top_p <= 1, "translator.top_p must lie in (0, 1]", translator.top_p)
+    need(translator.temperature >= 0, "translator.temperature must not be negative", translator.temperature)
+    build(SftSettings, recipe.sft, "sft").check(recipe.policy.tasks)
+    build(PreferenceSettings, recipe.preference, "preference").check()
+
+
+def need(holds: object, sentence: str, got: Any) -> None:
+    """Raise RecipeError with the sentence, and what was got instead, unless the condition holds."""
+    if not holds:
+        raise RecipeError(f"{sentence}; got {got}")
+
+
+def _check_languages(recipe: Recipe) -> None:
+    langs = recipe.languages
+    for lang in langs:
+        need(re.fullmatch("[a-z]{2,3}", lang), "languages must hold ISO 639 codes such as fr or deu", repr(lang))
+    need(len(langs) == len(set(langs)) == 2, "languages must hold two different codes", list(langs))
+    for lang in recipe.vocoder:
+        chosen(lang, langs, "a language of vocoder")
+    for lang in recipe.evaluate.cascade or {}:
+        chosen(lang, langs, "a language of evaluate.cascade")
+
+
+def _check_policy(recipe: Recipe) -> None:
+    policy, text = recipe.policy, recipe.corpus.text
+    for task, share in policy.tasks.items():
+        chosen(task, map(str, Variant), "a task of policy.tasks")
+        need(0 <= share <= 1, f"policy.tasks.{task} must be a share from 0 to 1", share)
+    need(policy.variant.translates, "policy.variant must be a way to translate speech", policy.variant)
+    need(text or not policy.tasks.get("mt"), "policy.tasks has mt, which needs corpus.text", text)
+    if policy.text_variant is not None:
+        need(not policy.variant.has_text, "policy.text_variant is for a policy.variant without text (vanilla)", policy.variant)
+        need(policy.text_variant is Variant.S2T, "policy.text_variant must be s2t", policy.text_variant)
+
+
+def _check_scores(recipe: Recipe) -> None:
+    scorer, metric = recipe.scorer, recipe.select.metric
+    for name in scorer.metrics:
+        chosen(name, METRICS, "scorer.metrics")
+    chosen(metric, METRICS, "select.metric")
+    need(metric in scorer.metrics, f"select.metric must be among scorer.metrics ({', '.join(scorer.metrics)})", metric)
+    legible = recipe.writes_text or scorer.score_text == "asr" or metric == "mcd"
+    need(legible, "a policy.variant without text needs scorer.score_text: asr (or policy.text_variant, or select.metric: mcd)", "policy")
+
+
+def _check_select(recipe: Recipe) -> None:
+    select, guards = recipe.select, recipe.select.guards
+    need(select.delta == "auto" or select.delta >= 0, "select.delta must not be negative", select.delta)
+    need(0.5 < select.quantile <= 1, "select.quantile must lie in (0.5, 1]", select.quantile)
+    need(select.pairs is None or select.pairs > 0, "select.pairs must be 1 or more, or null for all", select.pairs)
+    low, high = guards.min_length_ratio, guards.max_length_ratio
+    need(0 <= low < high, "select.guards.min_length_ratio must be below max_length_ratio", f"{low} and {high}")
+    for name in ("max_repetition", "max_copy", "max_wrong_language"):
+        need(0 <= getattr(guards, name) <= 1, f"select.guards.{name} must lie in [0, 1]", getattr(guards, name))

@@ -1,0 +1,90 @@
+"""What shapes a training: every setting with its default, unit and, where the papers leave it open, its reason. Light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from factory.typed import RecipeError
+
+
+@dataclass(frozen=True)
+class SftSettings:
+    """Supervised training of round 0."""
+
+    epochs: int = 6
+    tokens: int = 2_560  # in a batch (of each worker), padding included
+    lr: float = 1.5e-3
+    warmup: float = 0.03  # share of the steps, 0..1
+    weight_decay: float = 0.01
+    unit_noise: float = 0.04  # share of the source units that another unit replaces, 0..1
+    weights: dict[str, float] = field(default_factory=dict)  # task: how often an epoch has each of its sequences; 1 where not named
+    max_length: int = 0  # tokens; a longer sequence is left out and counted; 0: the policy's context
+    rank: int | None = None  # of LoRA on every linear layer, embeddings and head are trained whole; null: all weights are
+    precision: Literal["bf16", "fp32"] = "bf16"  # of the network's products; the weights are fp32 in both
+    compile: bool = True  # fuse the network's kernels: a minute once, then an eighth less time a step
+    checkpointing: bool = False  # compute activations twice instead of keeping them: less memory, a third more time
+    save_every: int = 200  # steps between checkpoints
+    log_every: int = 20  # steps between the lines of the curve
+    threads: int = 1
+
+    def check(self, tasks: Mapping[str, float]) -> None:
+        """Raise RecipeError where a weight is negative or belongs to none of the tasks that are written."""
+        for task, weight in self.weights.items():
+            if task not in tasks:
+                raise RecipeError(f"sft.weights has {task}, which policy.tasks does not write; it writes {', '.join(tasks)}")
+            if weight < 0:
+                raise RecipeError(f"sft.weights.{task} must not be negative; got {weight}")
+
+
+class Loss(StrEnum):
+    """The preference losses, and what each needs."""
+
+    DPO = "dpo"
+    SIMPO = "simpo"
+
+    @property
+    def needs_reference_model(self) -> bool:
+        """Whether log-probabilities of the policy before training enter the loss."""
+        return self is Loss.DPO
+
+    @property
+    def is_average_loss(self) -> bool:
+        """Whether a sequence counts by its mean log-probability a token, not by the sum."""
+        return self is Loss.SIMPO
+
+
+@dataclass(frozen=True)
+class PreferenceSettings:
+    """Preference training; beta, gamma and epochs are open or differ in the papers, so they stand in the recipe."""
+
+    loss: Loss = Loss.DPO
+    beta: float = 0.1  # DPO: strength of the tie to the reference, TRL's default; SimPO: scale of the reward (2 to 2.5 in its paper)
+    gamma: float = 1.0  # SimPO's target margin; half of beta, as its paper advises
+    length_normalised: bool = False  # DPO on the mean log-ratio a token (beta must be some 50 times as large); SimPO always is
+    unit_weight: float = 1.0  # DPO: what a token of speech counts beside a token of text; below 1 the text part leads
+    sft_weight: float = 0.0  # weight of the chosen completions' own loss (nats a token) beside the preference loss
+    lr: float = 2e-4
+    warmup: float = 0.1  # share of the steps, 0..1
+    schedule: str = "cosine"  # linear, constant_with_warmup ...: the names of transformers
+    weight_decay: float = 0.0
+    epochs: float = 1.0
+    batch: int = 32  # pairs a step, over all workers
+    rank: int = 8  # of LoRA; its alpha is twice as large
+    targets: tuple[str, ...] | None = None  # names of the layers with LoRA, such as q_proj; null: every linear layer but the head
+    held_out: float = 0.1  # share of the pairs (0..1) that is only watched
+    max_length: int = 0  # tokens of prompt and completion; a longer pair is left out and counted; 0: the policy's context
+    precision: Literal["bf16", "fp32"] = "bf16"  # of the network's products; the weights are fp32 in both
+    save_every: int = 20  # steps between checkpoints
+    threads: int = 1
+
+    def check(self) -> None:
+        """Raise RecipeError where two settings do not fit."""
+        if self.unit_weight < 0:
+            raise RecipeError(f"preference.unit_weight must not be negative; got {self.unit_weight}")
+        if self.unit_weight != 1 and (self.loss is not Loss.DPO or self.sft_weight):
+            raise RecipeError(f"preference.unit_weight needs loss: dpo and sft_weight: 0; got {self.loss} and {self.sft_weight}")
+        if not 0 <= self.held_out < 1:
+            raise RecipeError(f"preference.held_out must lie in [0, 1); got {self.held_out}")
