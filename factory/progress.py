@@ -12,7 +12,6 @@ from tqdm import tqdm
 
 from factory.files import filesystem, get_json, put_json
 
-
 READ_EVERY_S = 3.0
 
 

@@ -130,7 +130,8 @@ class Recipe:
         }
         named |= {"encoder.codebook": self.encoder.codebook} | {f"vocoder.{lang}": path for lang, path in self.vocoder.items()}
         local = {key: path for key, path in named.items() if "://" not in path and not path.startswith("package:")}
-        return [f"{key} is {path}, and nothing is there" for key, path in local.items() if not Path(locate(path).partition("#")[0]).exists()]
+        there = {key: Path(locate(path).partition("#")[0]).exists() for key, path in local.items()}
+        return [f"{key} is {path}, and nothing is there" for key, path in local.items() if not there[key]]
 
 
 STAGES: dict[str, tuple[str, ...]] = {
