@@ -33,7 +33,7 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")]
 import chaos_world  # noqa: E402
 import psutil  # noqa: E402
 
-KINDS = {"driver": 4, "actor": 3, "model": 3, "node": 2, "training": 3, "cluster": 1}
+KINDS = {"driver": 4, "actor": 3, "model": 3, "node": 2, "training": 6, "cluster": 1}
 """What is killed, and how often beside the others."""
 HANG_S = 240.0
 LONGEST_GAP_S = 6.0
