@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 BACK = ((0.9, 0.2), (0.3, 0.7), (0.5, 0.45), (0.6, 0.1), (0.4, 0.4), (0.8, 0.75))
 """BLEU of the ways back of two candidates, in turns; the first candidate is the reference itself."""
 
+WRONG = {"en": "not at all </script> <b>what was said here</b>", "fr": "ce n'est pas </script> <b>ce que la dame a dit</b>"}
+"""What the wrong candidate says in each language: words that would be markup if a page took them as they are."""
+
 
 def toy_recipe() -> Recipe:
     """Return the embedded recipe with fewer resamples."""
@@ -42,7 +45,7 @@ def scored_row(utterance: dict[str, Any], place: int) -> dict[str, Any]:
     src, tgt = utterance["lang"], "en" if utterance["lang"] == "fr" else "fr"
     units = [(7 * step + place) % 100 for step in range(20)]
     sides = []
-    for score, text, shift in ((good, utterance["reference"], 0), (bad, "not at all </script> <b>this</b>", 3)):
+    for score, text, shift in ((good, utterance["reference"], 0), (bad, WRONG[tgt], 3)):
         scores = {"bleu": score, "chrf": score * 0.9, "meteor": score, "wer": 1 - score, "mcd": 9 - 5 * score if place % 3 else 4 + score}
         own = [(unit * 3 + shift) % 100 for unit in units]
         sides.append({"text": text, "units": own, "logprob": -3.0, "finish": "ok", "back_text": f"{utterance['text']} {shift}"})

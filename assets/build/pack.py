@@ -24,7 +24,7 @@ Row = dict[str, Any]
 
 TARGETS = {"fr": "siwis", "en": "heart"}
 """The voice whose units a translation into this language is written in: the one that its vocoder speaks with."""
-PAIRED_SETS = {"paired": ("sft", 2_400), "dev": ("dev", 100)}
+PAIRED_SETS = {"paired": ("sft", 4_000), "dev": ("dev", 100)}
 SPOKEN_SETS = {"mono": {"mono_fr-fr-siwis": 250, "mono_en-en": 250}, "test": {"test-fr-siwis": 100, "test-en": 100}}
 """Recordings that ship as speech, and how many utterances of each."""
 

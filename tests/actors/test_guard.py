@@ -92,12 +92,12 @@ def test_rows_that_kill_are_quarantined_after_two_tries_and_their_mates_are_kept
 
 @pytest.mark.parametrize("how", ["hang", "gil"])
 def test_a_row_that_hangs_is_cut_off(how: str) -> None:
-    actor = guard(row_timeout_s=1.0)
+    actor = guard(row_timeout_s=4.0)
     began = time.monotonic()
     made = actor(table("ok", how, "ok"))
     assert made["status"].to_pylist() == [OK, FAILED, OK]
-    assert made["reason"][1].as_py() == "timeout: Fragile was cut off after 1 s with this row"
-    assert time.monotonic() - began < 30
+    assert made["reason"][1].as_py() == "timeout: Fragile was cut off after 4 s with this row"
+    assert time.monotonic() - began < 60
     assert actor(table("ok"))["status"].to_pylist() == [OK]
 
 
