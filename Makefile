@@ -7,7 +7,7 @@ NAME ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench assets
+.PHONY: help setup demo test lint bench reproduce assets
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -29,6 +29,9 @@ test: lint ## lint, then all tests; ARGS='-k store' for some of them
 bench: setup ## one benchmark: make bench NAME=x ARGS='...'
 	@test -f benchmarks/$(NAME).py || { echo "benchmarks: $$(ls benchmarks | sed -n 's/\.py$$//p' | tr '\n' ' ')"; exit 2; }
 	@$(VENV)/bin/python benchmarks/$(NAME).py $(ARGS)
+
+reproduce: setup ## the paper's tables in small (hours; goes on where it was)
+	@$(VENV)/bin/python benchmarks/reproduce.py $(ARGS)
 
 assets: setup ## speak the embedded corpus again and train on it (hours)
 	@$(PYTHON) requirements/install.py $(VENV) requirements/assets.txt

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import NamedTuple
 
 from factory.corpus import corpus_size
+from factory.estimate import render
 from factory.recipe import Recipe, locate
-from factory.rounds import Run, directions
+from factory.redact import redact
+from factory.rounds import MissingRound, Run, directions
 from factory.store import DatasetDir
 
 
@@ -21,18 +24,19 @@ class Stage(NamedTuple):
 
 def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     """Return the stages of a round in their order."""
-    mono, test = corpus_size(locate(recipe.corpus.mono)), corpus_size(locate(recipe.corpus.test))
+    test = size(recipe.corpus.test)
     measured = [
         Stage("tokenize test", run.units("test"), ("encoder",), test),
         Stage("toplines", run.toplines, ("recognizer",), 2 * recipe.evaluate.asr_utterances),
         Stage("evaluate", run.dataset(number, "evaluation"), ("translator", "recognizer"), 2 * recipe.evaluate.s2t_utterances),
     ]
     if number == 0:
-        return [Stage("sequences", run.dataset(0, "sequences")), Stage("train", None, ("trainer",)), *measured]
-    limit = None if recipe.corpus.limit is None else 2 * recipe.corpus.limit
-    asked = mono if limit is None else min(limit, mono or limit)
+        return [Stage("sequences", run.dataset(0, "sequences"), (), paired_rows(recipe)), Stage("train", None, ("trainer",)), *measured]
+    asked = produced_rows(recipe)
+    sources = {"mono": mono_rows(recipe), "paired": paired_rows(recipe)}
+    used = [name for name in sources if recipe.corpus.source in (name, "both")]
     return [
-        Stage("tokenize mono", run.units("mono"), ("encoder",), mono),
+        *(Stage(f"tokenize {name}", run.units(name), ("encoder",) if name == "mono" else (), sources[name]) for name in used),
         Stage("produce", run.dataset(number, "scored"), ("translator", *(["vocoder"] if recipe.listens else []), "scorer"), asked),
         Stage("select", run.dataset(number, "pairs"), (), asked),
         Stage("train", None, ("trainer",)),
@@ -40,17 +44,55 @@ def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     ]
 
 
+def size(corpus: str) -> int | None:
+    """Return how many rows a corpus has, where it is here and says so."""
+    try:
+        return corpus_size(locate(corpus))
+    except OSError:
+        return None
+
+
+def paired_rows(recipe: Recipe) -> int | None:
+    """Return how many rows round 0 learns from: those that are here, or those that the recipe expects."""
+    return size(recipe.corpus.paired) or recipe.expected.paired
+
+
+def mono_rows(recipe: Recipe) -> int | None:
+    """Return how many untranslated utterances there are, or those that the recipe expects."""
+    return size(recipe.corpus.mono) or recipe.expected.mono
+
+
+def produced_rows(recipe: Recipe) -> int | None:
+    """Return how many utterances a preference round works on."""
+    there = {"mono": mono_rows(recipe), "paired": paired_rows(recipe)}
+    known = [rows for name, rows in there.items() if recipe.corpus.source in (name, "both")]
+    every = None if None in known else sum(rows for rows in known if rows is not None)
+    limit = None if recipe.corpus.limit is None else 2 * recipe.corpus.limit
+    return every if limit is None else min(limit, every or limit)
+
+
 def describe(run: Run, number: int, recipe: Recipe) -> str:
     """Return the plan, a line a stage: whether it is done, at most how many rows it has, and which actors work on it."""
     lines = [f"round {number} of {run.uri}; recipe {recipe.name}; directions {', '.join(directions(recipe))}"]
     if number > 0:
-        lines.append(f"policy: {run.policy(number - 1, recipe)}")
+        lines.append(f"policy: {_policy(run, number - 1, recipe)}")
     lines += [f"missing: {sentence}" for sentence in recipe.missing_files()]
     for stage in stages(run, number, recipe):
         done = run.has_policy(number) if stage.out is None else stage.out.is_finished()
         rows = f", {stage.rows:,} rows" if stage.rows is not None else ""
         lines.append(f"  {'done' if done else 'to do':7}{stage.name}{rows}{''.join(_pool(recipe, actor) for actor in stage.actors)}")
+    if any(pool["num_gpus"] for pool in asdict(recipe.resources).values() if isinstance(pool, dict)):
+        spoken, asked = (mono_rows(recipe), produced_rows(recipe)) if number else (paired_rows(recipe), paired_rows(recipe))
+        lines.append(render(recipe, number, asked or 0, spoken or 0))
     return "\n".join(lines)
+
+
+def _policy(run: Run, number: int, recipe: Recipe) -> str:
+    """Return where the policy of a round lies, or that it has to be made first."""
+    try:
+        return redact(run.policy(number, recipe))
+    except MissingRound as error:
+        return f"missing: {error}"
 
 
 def _pool(recipe: Recipe, actor: str) -> str:

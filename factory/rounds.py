@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import permutations
 from typing import Any
 
@@ -11,7 +12,7 @@ from factory.files import exists
 from factory.progress import Clock
 from factory.recipe import Recipe, locate
 from factory.store import DatasetDir
-from schemas.datasets import EVALUATED, PAIR, SCORED, SEQUENCE, TOPLINE, UNITS
+from schemas.datasets import EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
 
 SCHEMAS = {"sequences": SEQUENCE, "scored": SCORED, "pairs": PAIR, "evaluation": EVALUATED}
 
@@ -24,14 +25,19 @@ class MissingRound(FileNotFoundError):
 class Run:
     """The places of a run.
 
-    `units/<corpus>` and `toplines` are shared by all rounds; `round-N/` holds `scored`, `pairs`, `policy`, `evaluation`, `summary.json`.
+    `units/<corpus>`, `paired` and `toplines` are shared by all rounds; `round-N/` holds `scored`, `pairs`, `policy`, `evaluation`,
+    `summary.json`.
     """
 
     uri: str
 
     def units(self, corpus: str) -> DatasetDir:
-        """Return the dataset of a tokenised corpus: `mono` or `test`."""
+        """Return the dataset of a tokenised corpus: `mono`, `test`, `paired` ..."""
         return DatasetDir(f"{self.uri}/units/{corpus}", UNITS)
+
+    def sources(self, recipe: Recipe) -> list[DatasetDir]:
+        """Return the units that pairs are made of, by `corpus.source`."""
+        return [self.units(name) for name in ("mono", "paired") if recipe.corpus.source in (name, "both")]
 
     @property
     def toplines(self) -> DatasetDir:
@@ -69,8 +75,26 @@ class Run:
         raise MissingRound(f"round {number} has made no policy at {made}; make it first: {command}")
 
 
+def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> None:
+    """Run several rounds in turn, or one; after one that lowers the test score (`rounds.stop`) no further one is begun."""
+    from factory.history import falls, render_history, write_history
+
+    for number in numbers:
+        run_round(run, number, recipe)
+        rows = write_history(run)
+        if number != numbers[-1] and (reason := falls(rows, number, recipe)):
+            print(f"\nno round after {number}: {reason}")
+            break
+    if len(numbers) > 1:
+        print(render_history(rows))
+
+
 def run_round(run: Run, number: int, recipe: Recipe) -> None:
-    """Run round `number`, or what is left of it, and print and keep its summary."""
+    """Run round `number`, or what is left of it, and print and keep its summary.
+
+    Raises MissingRound where the round before has left no policy, and ValueError where that policy does not fit the recipe.
+    """
+    from factory.passes.ready import check_policy
     from factory.passes.samples import speak_samples
     from factory.report.report import write_report
     from factory.report.summary import is_summarised, summarise
@@ -79,8 +103,11 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
         print(f"round {number} of {run.uri} is finished; its summary is {run.place(number)}/summary.json")
         return
     previous = None if number == 0 else run.policy(number - 1, recipe)
+    if previous is not None:
+        check_policy(previous, recipe)
     start_ray()
     clock = Clock(run.place(number))
+    recipe = with_paired_units(run, recipe, clock)
     if previous is None:
         supervise(run, recipe, clock)
     else:
@@ -90,6 +117,21 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
         speak_samples(run.dataset(number, "pairs"), recipe, f"{run.place(number)}/samples")
     summarise(run, number, recipe, clock)
     print(f"  report       {write_report(run, number, recipe)}")
+
+
+def with_paired_units(run: Run, recipe: Recipe, clock: Clock) -> Recipe:
+    """Return the recipe with paired speech replaced by its units, which are made where they are missing."""
+    from factory.passes.paired import is_speech, pair_units
+
+    made: dict[str, Any] = {}
+    for name in ("paired", "dev"):
+        corpus = getattr(recipe.corpus, name)
+        if is_speech(corpus):
+            out = DatasetDir(f"{run.uri}/{name}", PAIRED, "pair_id")
+            with clock.stage("tokenize"):
+                pair_units(corpus, recipe, run.units(f"{name}-speech"), out, clock)
+            made[name] = out.uri
+    return replace(recipe, corpus=replace(recipe.corpus, **made))
 
 
 def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
@@ -106,6 +148,7 @@ def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
 def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -> None:
     """Round N: candidates and their ways back, pairs, and the policy that learns from them."""
     from factory.passes.audit_auto import settle_delta
+    from factory.passes.paired import write_utterances
     from factory.passes.produce import produce
     from factory.passes.select import select_pairs
     from factory.passes.tokenize import tokenize
@@ -113,9 +156,12 @@ def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -
 
     scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
     with clock.stage("tokenize"):
-        tokenize(recipe.corpus.mono, recipe, run.units("mono"), clock)
+        if recipe.corpus.source != "paired":
+            tokenize(recipe.corpus.mono, recipe, run.units("mono"), clock)
+        if recipe.corpus.source != "mono":
+            write_utterances(recipe.corpus.paired, "paired", run.units("paired"))
     with clock.stage("produce"):
-        produce(run.units("mono"), previous, number, recipe, scored, clock)
+        produce(run.sources(recipe), previous, number, recipe, scored, clock)
     with clock.stage("select"):
         dev = DatasetDir(f"{run.place(number)}/dev", SCORED)
         recipe = settle_delta(run.units("dev"), dev, previous, number, recipe, clock)

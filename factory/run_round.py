@@ -1,6 +1,7 @@
 """Run one round: produce candidates, select pairs, train the next policy, evaluate it.
 
     python factory/run_round.py --round 1
+    python factory/run_round.py --round 1-3
     ray job submit -- python factory/run_round.py --round 2 --recipe recipes/phrasebook.yaml --set select.delta=0.2
 
 Round 0 trains the first policy on paired speech. Run again, a finished round says so and an unfinished one goes on where it stopped.
@@ -21,12 +22,21 @@ if sys.path and Path(sys.path[0] or ".").resolve() == ROOT / "factory":
 def arguments(argv: list[str] | None) -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(prog="run_round.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--round", type=int, required=True, metavar="N", help="0: supervised training; N: a preference round")
+    told = "0: supervised training; N: a preference round; N-M: several in turn, until one lowers the test score (rounds.stop)"
+    parser.add_argument("--round", type=numbers, required=True, metavar="N|N-M", help=told)
     parser.add_argument("--recipe", default="recipes/phrasebook.yaml", help="the experiment (default: %(default)s)")
     parser.add_argument("--run", metavar="URI", help="folder or object-store prefix of the run (default: runs/<the recipe's name>)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
     parser.add_argument("--dry-run", action="store_true", help="print the plan: stages, rows, actors, what is already done")
     return parser.parse_args(argv)
+
+
+def numbers(text: str) -> range:
+    """Read `2` or `1-3` as rounds; raises ValueError, which argparse tells as a wrong argument."""
+    first, _, last = text.partition("-")
+    if int(last or first) < int(first):
+        raise ValueError(text)
+    return range(int(first), int(last or first) + 1)
 
 
 def stay_local() -> None:
@@ -39,21 +49,19 @@ def main(argv: list[str] | None = None) -> int:
     """Run the round; returns 0, or 2 with one sentence on stderr when something the user can mend is wrong."""
     asked = arguments(argv)
     stay_local()
-    from factory.recipe import RecipeError, load
+    from factory.recipe import load
     from factory.redact import redact
 
     try:
         recipe = load(asked.recipe, asked.set)
-        if asked.round < 0:
-            raise RecipeError(f"--round must be 0 or more, got {asked.round}")
         from factory.plan import describe
-        from factory.rounds import Run, run_round
+        from factory.rounds import Run, run_rounds
 
         run = Run(asked.run or f"runs/{recipe.name}")
         if asked.dry_run:
-            print(describe(run, asked.round, recipe))
+            print("\n\n".join(describe(run, number, recipe) for number in asked.round))
         else:
-            run_round(run, asked.round, recipe)
+            run_rounds(run, asked.round, recipe)
     except (ValueError, OSError, RuntimeError) as error:
         if os.environ.get("ROUNDTRIP_TRACEBACK"):
             raise

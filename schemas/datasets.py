@@ -130,10 +130,17 @@ EVALUATED = pa.schema(
         pa.field("finish", pa.string()),
         pa.field("asr_text", pa.string()),
         pa.field("mos", pa.float64()),
+        pa.field("source_text", pa.string()),
+        pa.field("back_text", pa.string()),
+        pa.field("cascade_text", pa.string()),
+        pa.field("cascade_mos", pa.float64()),
         *_STATUS,
     ]
 )
-"""A greedy translation of a test utterance, and what the recognizer heard of it where it was spoken (null elsewhere)."""
+"""A greedy translation of a test utterance, and what the recognizer heard of it where it was spoken (null elsewhere).
+
+`back_text` is its way back (empty where it should be and is not; heard, and only where spoken, if the policy writes no text), to be
+compared with `source_text`; `cascade_*` tells of a voice that spoke the policy's text instead of its units."""
 
 TOPLINE = pa.schema(
     [

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from factory.actors.base import Row, RowActor
+from factory.actors.tts import Speakers
 from schemas.datasets import EVALUATED, TOPLINE
 
 
@@ -32,25 +33,61 @@ class _Ears:
 
 
 class Judge(RowActor):
-    """Reads the only candidate of each row; those of the utterances in `spoken` are spoken and heard as well."""
+    """Reads the only candidate of each row; those of the utterances in `spoken` are spoken and heard as well.
+
+    `writes_text` says whether ways back have a text of their own (else they are heard); `cascade` names a text-to-speech voice a
+    language, which speaks the policy's text as a baseline.
+    """
 
     schema = EVALUATED
 
-    def __init__(self, *, vocoders: dict[str, str], recognizer: dict[str, Any], spoken: list[str], threads: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        vocoders: dict[str, str],
+        recognizer: dict[str, Any],
+        spoken: list[str],
+        writes_text: bool = True,
+        cascade: dict[str, str] | None = None,
+        threads: int = 1,
+    ) -> None:
         self.ears = _Ears(vocoders, recognizer, threads)
-        self.spoken = set(spoken)
+        self.spoken, self.writes_text = set(spoken), writes_text
+        self.speakers = Speakers(cascade, threads) if cascade else None
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Take text and units out of the candidate; a malformed translation that should be heard is heard as silence: an empty text."""
-        told = [row | {key: row["candidates"][0][key] for key in ("text", "units", "finish")} for row in rows]
-        for lang in {row["tgt_lang"] for row in told}:
-            spoken = [row for row in told if row["utt_id"] in self.spoken and row["tgt_lang"] == lang]
-            voiced = [row for row in spoken if row["units"]]
-            for row in spoken:
-                row["asr_text"] = ""
-            for row, (text, mos) in zip(voiced, self.ears.hear_units([row["units"] for row in voiced], lang), strict=True):
-                row["asr_text"], row["mos"] = text, mos
+        told = [self._read(row, row["candidates"][0]) for row in rows]
+        spoken = [row for row in told if row["utt_id"] in self.spoken]
+        self._hear(spoken, "units", "tgt_lang", "asr_text", "mos")
+        if not self.writes_text:
+            self._hear(spoken, "back_units", "src_lang", "back_text")
+        if self.speakers:
+            self._hear_cascade([row for row in spoken if row["text"]], self.speakers)
         return told
+
+    def _read(self, row: Row, candidate: Row) -> Row:
+        back = (candidate["back_text"] or "") if self.writes_text else None
+        taken = {key: candidate[key] for key in ("text", "units", "finish", "back_units")}
+        return row | {"source_text": row["text"]} | taken | {"back_text": back}
+
+    def _hear(self, rows: list[Row], units: str, language: str, into: str, mos_into: str | None = None) -> None:
+        """Put what the recognizer hears of units, and how natural it sounds, into the rows."""
+        for row in rows:
+            row[into] = ""
+        for lang in {row[language] for row in rows}:
+            voiced = [row for row in rows if row[units] and row[language] == lang]
+            for row, (text, mos) in zip(voiced, self.ears.hear_units([row[units] for row in voiced], lang), strict=True):
+                row[into] = text
+                if mos_into:
+                    row[mos_into] = mos
+
+    def _hear_cascade(self, rows: list[Row], speakers: Speakers) -> None:
+        for lang in {row["tgt_lang"] for row in rows} & speakers.languages:
+            some = [row for row in rows if row["tgt_lang"] == lang]
+            waves = speakers.speak([row["text"] for row in some], lang)
+            for row, (text, mos) in zip(some, self.ears.hear(waves, lang), strict=True):
+                row["cascade_text"], row["cascade_mos"] = text, mos
 
 
 class ToplineJudge(RowActor):

@@ -15,6 +15,8 @@ from schemas.datasets import OK, SCORED, SKIPPED
 from schemas.sequences import EOSP, SEP, SOSP, Parsed, Variant, parse, prompt, unit_token
 
 _UNIT = re.compile(r"<\|u\d+\|>")
+TEXT = -1
+"""The place of a text that was asked for by itself, beside the places of the candidates."""
 
 
 class _Key(NamedTuple):
@@ -51,6 +53,7 @@ class Translator(RowActor):
         max_tokens: int | None = None,
         back: bool = True,
         back_variant: str | list[str] | None = None,
+        text_variant: str | None = None,
         back_temperature: float = 0.0,
         seed: int = 0,
         threads: int = 1,
@@ -62,7 +65,8 @@ class Translator(RowActor):
         """Load `policy`, a Hugging Face folder.
 
         `back_variant` is what the way back is asked with (default: `variant`); with several, such as ["vanilla", "s2t"], each is asked,
-        and text and units come from the first that gives them. `back=False` leaves the way back out. `max_tokens` of None is 64 more
+        and text and units come from the first that gives them. `text_variant` is asked, greedily, for the text of candidates that have
+        none of their own. `back=False` leaves the way back out. `max_tokens` of None is 64 more
         than twice the prompt's length. See Engine for the rest.
 
         Raises ValueError when a variant is unknown to the code or to the policy's tokenizer or gives no units to translate back, and when
@@ -70,12 +74,13 @@ class Translator(RowActor):
         """
         self.variant = Variant(variant)
         self.back_variants = _back_variants(self.variant, back_variant) if back else []
+        self.text_variant = Variant(text_variant) if text_variant else None
         self.n, self.seed = n, seed
         self.sampling = Sampling(temperature, top_p, top_k, max_tokens)
         self.back_sampling = Sampling(back_temperature, top_p, top_k, max_tokens)
         self.engine = Engine(
             policy,
-            usable=_usable([self.variant, *self.back_variants]),
+            usable=_usable(self._variants()),
             dtype=dtype,
             seed=seed,
             threads=threads,
@@ -119,8 +124,11 @@ class Translator(RowActor):
         """Give the engine's memory back (the GPU's as well)."""
         self.engine.release()
 
+    def _variants(self) -> list[Variant]:
+        return [self.variant, *self.back_variants, *([self.text_variant] if self.text_variant else [])]
+
     def _check(self, policy: str) -> None:
-        for token in (SOSP, EOSP, *(f"<|{name}|>" for name in (self.variant, *self.back_variants))):
+        for token in (SOSP, EOSP, *(f"<|{name}|>" for name in self._variants())):
             if token not in self.engine.vocabulary:
                 raise ValueError(f"the tokenizer in {policy} has no {token}: was the policy trained for this variant?")
         for sampling in (self.sampling, self.back_sampling):
@@ -140,7 +148,12 @@ class Translator(RowActor):
 
     def _ways_there(self, rows: Mapping[int, Row]) -> dict[_Key, Ask]:
         asks = {i: Ask(prompt(self.variant, row["lang"], row["tgt_lang"], row["units"]), self.sampling) for i, row in rows.items()}
-        return {_Key(i, candidate): ask for i, ask in asks.items() for candidate in range(self.n)}
+        there = {_Key(i, candidate): ask for i, ask in asks.items() for candidate in range(self.n)}
+        name = self.text_variant
+        if name is None:
+            return there
+        texts = {i: prompt(name, row["lang"], row["tgt_lang"], row["units"]) for i, row in rows.items()}
+        return there | {_Key(i, TEXT, name): Ask(text, self.back_sampling) for i, text in texts.items()}
 
     def _way_back(self, key: _Key, row: Row, there: Parsed) -> dict[_Key, Ask]:
         if there.reason != "ok" or not there.units:
@@ -152,12 +165,13 @@ class Translator(RowActor):
 
     def _candidates(self, i: int, outputs: Mapping[_Key, Output], parsed: Mapping[_Key, Parsed]) -> list[dict[str, Any]]:
         candidates = []
+        asked = parsed.get(_Key(i, TEXT, self.text_variant)) if self.text_variant else None
         for key in (_Key(i, candidate) for candidate in range(self.n)):
             there = parsed[key]
             ways = [parsed[way] for variant in self.back_variants if (way := key._replace(back=variant)) in parsed]
             candidates.append(
                 {
-                    "text": there.text,
+                    "text": there.text or (asked.text if asked else None),
                     "units": there.units,
                     "logprob": outputs[key].logprob,
                     "finish": there.reason,

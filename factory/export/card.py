@@ -11,7 +11,7 @@ from factory.files import filesystem, get_json
 from factory.recipe import Recipe
 from factory.report import collect
 from factory.report.audit_table import kept_audit, table
-from factory.report.table import LABELS
+from factory.report.table import LABELS, scores_of
 from factory.rounds import Run, directions
 from schemas.sequences import prompt
 
@@ -144,7 +144,7 @@ def model_card(run: Run, number: int, recipe: Recipe, repository: str, given: st
     results = [
         EvalResult("translation", tested, f"{recipe.name} ({direction})", "bleu", told["after"], metric_name=label)
         for score, label in LABELS.items()
-        for direction, told in summary[score].items()
+        for direction, told in scores_of(summary, score).items()
     ]
     data = ModelCardData(
         language=list(recipe.languages),

@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import ray.data
 
 from factory.corpus import read_corpus
-from factory.passes.plan import act, digests, finish
+from factory.passes.plan import act, digests, finish, weights
 from factory.passes.produce import limited, translator_arguments, voices
 from factory.passes.tokenize import encoder_arguments
 from factory.progress import Clock
@@ -18,20 +18,23 @@ from factory.store import DatasetDir
 
 
 def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str = "evaluate") -> None:
-    """Write a row of EVALUATED for the first `evaluate.s2t_utterances` test utterances of each direction.
+    """Write a row of EVALUATED for the first `evaluate.s2t_utterances` test utterances of each direction, there and back.
 
     The first `evaluate.asr_utterances` of them are spoken, transcribed and rated as well.
     """
     from factory.actors.judge import Judge
     from factory.actors.translator import Translator
 
-    if not out.start(recipe.content("evaluate", digests(recipe.judges() | {"policy": policy}) | {"units": units.manifest().fingerprint})):
+    cascade = {f"cascade.{lang}": voice for lang, voice in (recipe.evaluate.cascade or {}).items()}
+    used = digests(recipe.judges() | {"policy": policy} | cascade) | {"units": units.manifest().fingerprint}
+    if not out.start(recipe.content("evaluate", used)):
         return
     table = test_rows(units, recipe)
     rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
-    greedy = translator_arguments(recipe, policy) | {"n": 1, "temperature": 0.0, "back": False}
+    greedy = translator_arguments(recipe, policy) | {"n": 1, "temperature": 0.0, "text_variant": recipe.policy.text_variant}
     rows = act(rows, Translator, greedy, recipe.resources.translator)
-    heard = judge_arguments(recipe) | {"spoken": heard_ids(table)}
+    speakers = {lang: str(weights(voice)) for lang, voice in (recipe.evaluate.cascade or {}).items()}
+    heard = judge_arguments(recipe) | {"spoken": heard_ids(table), "writes_text": recipe.writes_text, "cascade": speakers}
     rows = act(rows, Judge, heard, recipe.resources.recognizer)
     finish(out, rows, table["utt_id"].to_pylist(), clock, name, recipe.resources, "translator", "recognizer")
 

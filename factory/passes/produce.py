@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict
-from functools import partial
+from functools import partial, reduce
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,19 +16,25 @@ from factory.recipe import Recipe
 from factory.store import LIGHT, DatasetDir
 
 
-def produce(units: DatasetDir, policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a row of SCORED for every utterance of round `number`; one that has no units travels through with its reason."""
+def produce(sources: Sequence[DatasetDir], policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+    """Write a row of SCORED for every utterance of round `number`; one that has no units travels through with its reason.
+
+    `sources` are the datasets of UNITS that utterances are taken from, the same number from each. Raises ValueError where two of them
+    share an id.
+    """
     from factory.actors.scorer import Scorer
     from factory.actors.translator import Translator
     from factory.actors.vocoder import Vocoder
 
     named = recipe.judges() | {"policy": policy}
     used = digests({name: named[name] for name in recipe.inputs("produce") if name in named})
-    if not out.start(recipe.content("produce", used | {"units": units.manifest().fingerprint, "round": str(number)})):
+    read = " ".join(units.manifest().fingerprint for units in sources)
+    if not out.start(recipe.content("produce", used | {"units": read, "round": str(number)})):
         return
-    ids = utterances_of(units, number, recipe)
+    ids = utterances_of(sources, number, recipe)
     target = partial(with_target, ids=ids, langs=recipe.languages)
-    rows = out.unfinished(units.dataset().map_batches(target, batch_format="pyarrow", num_cpus=LIGHT))
+    every = reduce(ray.data.Dataset.union, [units.dataset() for units in sources])
+    rows = out.unfinished(every.map_batches(target, batch_format="pyarrow", num_cpus=LIGHT))
     stages, actors = recipe.resources, ("translator", *(["vocoder"] if recipe.listens else []), "scorer")
     rows = act(rows, Translator, translator_arguments(recipe, policy), stages.translator)
     if recipe.listens:
@@ -36,10 +43,18 @@ def produce(units: DatasetDir, policy: str, number: int, recipe: Recipe, out: Da
     finish(out, rows, ids.to_pylist(), clock, "produce", stages, *actors)
 
 
-def utterances_of(units: DatasetDir, number: int, recipe: Recipe) -> pa.Array:
-    """Return the ids of a round's utterances: `corpus.limit` of each language, other ones every round as long as they last."""
-    table = units.rows(["utt_id", "lang"])
-    return pa.array(sorted(utt_id for lang in recipe.languages for utt_id in _turn(table, lang, number, recipe.corpus.limit)))
+def utterances_of(sources: Sequence[DatasetDir], number: int, recipe: Recipe) -> pa.Array:
+    """Return the ids of a round's utterances: `corpus.limit` of each language, shared out among the sources.
+
+    With `rounds.fresh` they are other ones every round as long as they last.
+    """
+    limit, turn = recipe.corpus.limit, number if recipe.rounds.fresh else 1
+    tables = [units.rows(["utt_id", "lang"]) for units in sources]
+    each = None if limit is None else max(1, limit // len(sources))
+    ids = sorted(utt_id for table in tables for lang in recipe.languages for utt_id in _turn(table, lang, turn, each))
+    if shared := {one for one, other in zip(ids, ids[1:], strict=False) if one == other}:
+        raise ValueError(f"{len(shared)} ids occur in two sources of pairs ({min(shared)}): give the corpora different utt_ids")
+    return pa.array(ids)
 
 
 def _turn(table: pa.Table, lang: str, number: int, limit: int | None) -> list[str]:
@@ -65,6 +80,8 @@ def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
         "seed": recipe.seed,
         "threads": recipe.resources.translator.threads,
         "kv_cache_gib": recipe.resources.kv_cache_gib,
+        "back_variant": recipe.back_variants,
+        "max_model_len": recipe.policy.max_length if recipe.policy.base else None,  # a language model's own context may be endless
         **asdict(recipe.translator),
     }
 

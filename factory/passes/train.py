@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.passes.plan import weights
+from factory.passes.ready import num_units
 from factory.passes.sequences import paired, sequences
 from factory.recipe import Recipe, locate
 from factory.store import DatasetDir
@@ -20,27 +21,35 @@ Row = dict[str, Any]
 
 
 def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
-    """Make a fresh policy (tokenizer and random weights) and train it on the sequences of round 0."""
-    from trainers.policy import new_policy
+    """Make a policy that is still to learn (fresh, or a language model with units) and train it on the sequences of round 0."""
     from trainers.sft import train_sft
 
-    rows = data.rows()
-    shape = recipe.policy
     with tempfile.TemporaryDirectory() as scratch:
-        start = new_policy(
-            Path(scratch) / "start",
-            texts=sorted({text for row in paired(recipe) for text in (row["src_text"], row["tgt_text"])}),
-            num_units=_num_units(recipe),
-            langs=recipe.languages,
-            hidden=shape.hidden,
-            layers=shape.layers,
-            heads=shape.heads,
-            max_positions=shape.max_length,
-            seed=recipe.seed,
-        )
-        train = _written(rows, Path(scratch) / "train.parquet")
+        start = _untrained(recipe, Path(scratch) / "start")
+        train = _written(data.rows(), Path(scratch) / "train.parquet")
         dev = _written(_held_out(recipe), Path(scratch) / "dev.parquet")
-        train_sft(train, start, Path(out), settings=recipe.sft, dev=dev, seed=recipe.seed, **_workers(recipe))
+        settings = {"max_length": recipe.policy.max_length} | recipe.sft if recipe.policy.base else recipe.sft
+        train_sft(train, start, Path(out), settings=settings, dev=dev, seed=recipe.seed, **_workers(recipe))
+
+
+def _untrained(recipe: Recipe, out: Path) -> Path:
+    """Write the policy that round 0 begins with: `policy.base` with the tokens of the templates, or random weights and a new tokenizer."""
+    from trainers.policy import extend_policy, new_policy
+
+    shape, units = recipe.policy, num_units(recipe)
+    if shape.base:
+        return extend_policy(weights(shape.base), out, num_units=units, langs=recipe.languages)
+    return new_policy(
+        out,
+        texts=sorted({text for row in paired(recipe) for text in (row["src_text"], row["tgt_text"])}),
+        num_units=units,
+        langs=recipe.languages,
+        hidden=shape.hidden,
+        layers=shape.layers,
+        heads=shape.heads,
+        max_positions=shape.max_length,
+        seed=recipe.seed,
+    )
 
 
 def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> None:
@@ -73,14 +82,8 @@ def training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
 
 def _held_out(recipe: Recipe) -> pa.Table:
     held_out = DatasetDir(locate(recipe.corpus.dev)).rows().to_pylist()
-    rows = [sequence for row in held_out for sequence in sequences(row, {str(recipe.policy.variant): 1.0})]
+    rows = [sequence for row in held_out for sequence in sequences(row, dict.fromkeys(recipe.back_variants, 1.0))]
     return pa.Table.from_pylist(rows, schema=SEQUENCE)
-
-
-def _num_units(recipe: Recipe) -> int:
-    from factory.models.speech_encoders import Codebook
-
-    return Codebook.load(weights(recipe.encoder.codebook)).k
 
 
 def _written(table: pa.Table, path: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ from factory.passes.guards import fault, repetition
 from factory.recipe import Recipe
 from factory.report.kept import finished_rounds
 from factory.rounds import Run
-from factory.store import DatasetDir, StoreError
+from factory.store import DatasetDir, Manifest, StoreError
 from schemas.datasets import OK
 
 Row = dict[str, Any]
@@ -26,17 +27,22 @@ PLOTTED = 5_000
 
 def funnel(run: Run, number: int, recipe: Recipe) -> list[Row]:
     """Return the steps from speech to pairs, each with how many there are and why others were lost: `(reason, count)`."""
-    units, scored, pairs = run.units("mono").manifest(), run.dataset(number, "scored"), run.dataset(number, "pairs").manifest()
+    units = [source.manifest() for source in run.sources(recipe)]
+    scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs").manifest()
     told = scored.manifest()
     finishes = _finishes(scored)
     written = sum(finishes.values())
     return [
-        {"step": "utterances of the corpus", "count": units.rows, "lost": _reasons(units.by_reason)},
+        {"step": "utterances of the corpus", "count": sum(told.rows for told in units), "lost": _reasons(_added(units))},
         {"step": "utterances of this round", "count": told.rows, "lost": _reasons(told.by_reason)},
         {"step": "candidates", "count": written, "lost": _reasons({k: n for k, n in finishes.items() if k != OK})},
         {"step": "well-formed candidates", "count": finishes.get(OK, 0), "lost": []},
         {"step": "pairs", "count": pairs.by_status.get(OK, 0), "lost": _reasons(pairs.by_reason)},
     ]
+
+
+def _added(units: list[Manifest]) -> dict[str, int]:
+    return dict(sum((Counter(told.by_reason) for told in units), Counter()))
 
 
 def _reasons(counts: dict[str, int]) -> list[tuple[str, int]]:

@@ -8,7 +8,7 @@ from factory.passes.audit import ALL
 from factory.recipe import Recipe
 from factory.report import collect, plots
 from factory.report.audit_table import table
-from factory.report.table import LABELS, bin_name
+from factory.report.table import LABELS, bin_name, scores_of
 from factory.rounds import Run, directions
 
 Row = dict[str, Any]
@@ -53,7 +53,9 @@ def scores(summaries: list[Row], recipe: Recipe) -> list[Figure]:
     """Return each corpus score of all rounds, with intervals and, for what is heard, the toplines."""
     told = []
     for score, label in LABELS.items():
-        groups = {direction: _per_round(summaries, score, direction) for direction in directions(recipe)}
+        groups = {direction: _per_round(summaries, score, direction) for direction in scores_of(summaries[-1], score)}
+        if not groups:
+            continue
         spoken = score == "asr_bleu"
         toplines = {d: summaries[-1]["toplines"][d.split("-")[1]]["resynthesised"]["asr_bleu"]["score"] for d in groups}
         lines = {f"topline {direction}": level for direction, level in toplines.items()}
@@ -66,7 +68,8 @@ def scores(summaries: list[Row], recipe: Recipe) -> list[Figure]:
 def _per_round(summaries: list[Row], score: str, direction: str) -> list[Row]:
     rows: list[Row] = []
     for summary in summaries:
-        found = summary[score][direction]
+        if (found := scores_of(summary, score).get(direction)) is None:
+            continue
         if not rows and found["before"] is not None:
             rows.append({"x": f"round {summary['round'] - 1}", "y": found["before"], "low": found["before"], "high": found["before"]})
         rows.append({"x": f"round {summary['round']}", "y": found["after"], "low": found["ci"][0], "high": found["ci"][1]})

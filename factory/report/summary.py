@@ -12,6 +12,7 @@ from factory.progress import Clock
 from factory.recipe import Recipe
 from factory.rounds import Run, directions
 from factory.store import DatasetDir
+from factory.tripwire import tripped
 
 Row = dict[str, Any]
 
@@ -19,8 +20,10 @@ SCORES: dict[str, tuple[Literal["bleu", "chrf"], str]] = {
     "s2t_bleu": ("bleu", "text"),
     "s2t_chrf": ("chrf", "text"),
     "asr_bleu": ("bleu", "asr_text"),
+    "cascade_bleu": ("bleu", "cascade_text"),
+    "round_trip": ("bleu", "back_text"),
 }
-"""The corpus scores of an evaluation: metric, and the column that it reads."""
+"""The corpus scores of an evaluation: metric, and the column that it reads; `round_trip` is against the source, not the reference."""
 
 
 def is_summarised(run: Run, number: int) -> bool:
@@ -41,7 +44,7 @@ def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
         **(_production(run, number, recipe) if number else {}),
         **_scores(after, before, recipe),
         "toplines": toplines(run.toplines, recipe),
-        "failures": {name: dataset.failures().to_pylist() for name, dataset in _datasets(run, number).items()},
+        "failures": {name: dataset.failures().to_pylist() for name, dataset in _datasets(run, number, recipe).items()},
         "wall_s": clock.wall_s,
         "peak_rss_mb": round(clock.peak_rss_mb),
     }
@@ -49,8 +52,9 @@ def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     put_json(fs, f"{place}/summary.json", summary)
 
 
-def _datasets(run: Run, number: int) -> dict[str, DatasetDir]:
-    named = {"units": run.units("mono"), "scored": run.dataset(number, "scored"), "pairs": run.dataset(number, "pairs")} if number else {}
+def _datasets(run: Run, number: int, recipe: Recipe) -> dict[str, DatasetDir]:
+    named = {f"units {place}": units for place, units in enumerate(run.sources(recipe), 1)} if number else {}
+    named |= {"scored": run.dataset(number, "scored"), "pairs": run.dataset(number, "pairs")} if number else {}
     return named | {"evaluation": run.dataset(number, "evaluation")}
 
 
@@ -74,10 +78,16 @@ def _scores(after: list[Row], before: list[Row] | None, recipe: Recipe) -> Row:
         ours = _side(after, direction)
         theirs = _side(before, direction) if before is not None else None
         for name, (metric, key) in SCORES.items():
-            table.setdefault(name, {})[direction] = _compared(metric, key, ours, theirs, recipe)
+            able = _has(key, ours, recipe) and (theirs is None or _has(key, theirs, recipe))
+            table.setdefault(name, {})[direction] = _compared(metric, key, ours, theirs, recipe) if able else None
         table.setdefault("mos", {})[direction] = {"before": _mos(theirs), "after": _mos(ours)}
         table.setdefault("well_formed", {})[direction] = {"before": _well_formed(theirs), "after": _well_formed(ours)}
-    return table
+    return table | {"tripwire": tripped(table)}
+
+
+def _has(key: str, rows: list[Row], recipe: Recipe) -> bool:
+    """Whether there is something to score: a policy without text has no S2T score, and older evaluations have no way back."""
+    return recipe.writes_text if key == "text" else any(row.get(key) is not None for row in rows)
 
 
 def _side(rows: list[Row], direction: str) -> list[Row]:
@@ -104,9 +114,10 @@ def _compared(metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs
 def _sample(metric: Literal["bleu", "chrf"], key: str, rows: list[Row]) -> bootstrap.Sample:
     """Score what was written (all rows) or heard (the rows that were spoken); output that does not parse counts as an empty text."""
     some = [row for row in rows if row[key] is not None or key == "text"]
-    lang = some[0]["tgt_lang"]
-    texts, references = [row[key] or "" for row in some], [row["reference"] for row in some]
-    if key == "asr_text":
+    home = key == "back_text"
+    lang = some[0]["src_lang" if home else "tgt_lang"]
+    texts, references = [row[key] or "" for row in some], [row["source_text" if home else "reference"] or "" for row in some]
+    if key != "text":
         texts, references = ([normalise.text(text, lang) for text in side] for side in (texts, references))
     return bootstrap.corpus(metric, texts, references, lang)
 

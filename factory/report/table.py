@@ -7,6 +7,8 @@ from typing import Any
 
 Row = dict[str, Any]
 LABELS = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", "asr_bleu": "ASR-BLEU"}
+OTHERS = {"cascade_bleu": "cascade", "round_trip": "round trip"}
+"""Scores that are no merit of the policy's speech: the baseline's ASR-BLEU, and BLEU of the way back against the source."""
 
 
 def render(summary: Row, place: str) -> str:
@@ -18,6 +20,7 @@ def render(summary: Row, place: str) -> str:
     lines += ["", f"  {'':10}{'':8}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *_scores(summary)]
     lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *_toplines(summary["toplines"])]
     lines += [*_failures(summary["failures"])]
+    lines += [f"\n  !!! TRIPWIRE !!! {sentence}" for sentence in summary.get("tripwire", ())]
     lines += ["", f"  seconds      {_counts(summary['wall_s'])}; peak memory {summary['peak_rss_mb']:,} MB"]
     lines += [f"  look at      {place}/summary.json", f"  listen to    {place}/samples/*.wav (texts.tsv says which is which)"]
     return "\n".join(lines)
@@ -41,9 +44,14 @@ def bin_name(gap: list[float | None]) -> str:
     return f"{low:g}-{high:g}" if high is not None else f"{low:g} and more"
 
 
+def scores_of(summary: Row, key: str) -> Row:
+    """Return a summary's score for each direction that has it: a policy without text has no S2T score."""
+    return {direction: score for direction, score in summary.get(key, {}).items() if score is not None}
+
+
 def _scores(summary: Row) -> Iterator[str]:
-    for key, label in LABELS.items():
-        for direction, score in summary[key].items():
+    for key, label in (LABELS | OTHERS).items():
+        for direction, score in scores_of(summary, key).items():
             before = f"{score['before']:8.2f}" if score["before"] is not None else f"{'-':>8}"
             low, high = score.get("difference_ci", (0, 0))
             change = f"{score['difference']:+.2f} [{low:+.2f}, {high:+.2f}]" if "difference" in score else ""

@@ -9,8 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.passes.audit import judged, referenced
-from factory.passes.audit_auto import settle_delta, write_dev_units
+from factory.passes.audit_auto import settle_delta
 from factory.passes.audit_heard import HEARD, kept
+from factory.passes.paired import write_utterances
 from factory.progress import Clock
 from factory.recipe import Recipe, RecipeError, load
 from factory.store import DatasetDir
@@ -37,8 +38,8 @@ def test_the_dev_set_becomes_utterances_with_references(tmp_path: Path) -> None:
     recipe = Recipe()
     recipe = replace(recipe, corpus=replace(recipe.corpus, dev=str(few)))
     out = DatasetDir(str(tmp_path / "units"), UNITS)
-    write_dev_units(recipe, out)
-    write_dev_units(recipe, out)  # again: nothing is left to do
+    write_utterances(recipe.corpus.dev, "dev", out)
+    write_utterances(recipe.corpus.dev, "dev", out)  # again: nothing is left to do
     rows, told = out.rows().to_pylist(), pq.read_table(few).to_pylist()
     expected = [(row["pair_id"], row["tgt_text"], row["src_units"]) for row in told]
     assert [(row["utt_id"], row["reference"], row["units"]) for row in rows] == expected

@@ -1,0 +1,172 @@
+"""The paper's tables in small, in the embedded world: every cell is a run of factory/run_round.py, every table a part of one Markdown file.
+
+    make reproduce                                      # hours on two cores; killed and called again it goes on where it was
+    make reproduce ARGS='limit=20 seeds=[1] epochs=1'   # smaller
+    .venv/bin/python benchmarks/reproduce.py --list     # the cells, and which are done
+
+Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.reproduce_tables import write_tables  # noqa: E402
+from factory.typed import build, lay_over  # noqa: E402
+
+DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
+METRICS = ("wer", "mcd", "meteor", "chrf")
+SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large the whole is."""
+
+    seeds: tuple[int, ...] = (1, 2, 3)  # of the chain-of-modality rows; the others have the first
+    limit: int = 250  # utterances a direction and round
+    s2t: int = 100  # test utterances a direction, read
+    asr: int = 50  # of them spoken and heard
+    epochs: int = 10  # of round 0
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run: its name, its recipe's variant and seed, what it changes, and what it starts from."""
+
+    name: str
+    variant: str
+    seed: int
+    changes: tuple[str, ...] = ()
+    rounds: str = "1"
+    base: str | None = None  # the cell whose policy of round 0 it starts from
+    shares: str | None = None  # the cell whose candidates it selects from
+
+
+def grid(sizes: Sizes) -> Iterator[Cell]:
+    """Yield all cells in the order in which they can be run."""
+    for variant in ("com", "vanilla", "tritask"):
+        for seed in sizes.seeds if variant == "com" else sizes.seeds[:1]:
+            start, main = f"{variant}-s{seed}", f"{variant}-s{seed}-bleu"
+            yield Cell(start, variant, seed, rounds="0")
+            yield Cell(main, variant, seed, ("select.metric=bleu",), base=start)
+            yield Cell(f"{variant}-s{seed}-meteor", variant, seed, ("select.metric=meteor",), base=start, shares=main)
+    yield from _chain(sizes)
+
+
+def _chain(sizes: Sizes) -> Iterator[Cell]:
+    """Yield the cells of tables B to F: the chain of modality with the first seed."""
+    seed = sizes.seeds[0]
+    start, main = f"com-s{seed}", f"com-s{seed}-bleu"
+
+    def cell(name: str, *changes: str, rounds: str = "1", shares: str | None = main) -> Cell:
+        return Cell(f"{start}-{name}", "com", seed, changes, rounds, start, shares)
+
+    yield cell("paired", "corpus.source=paired", shares=None)
+    for metric in METRICS:
+        if metric != "meteor":
+            yield cell(metric, f"select.metric={metric}", *(["select.delta=0.25"] if metric == "mcd" else []))
+    yield cell("simpo", "preference.loss=simpo", "preference.beta=2.0", "preference.gamma=1.0")
+    for share, name in ((4, "quarter"), (2, "half")):
+        yield cell(name, f"select.pairs={{pairs_{share}}}")
+    yield cell("two-rounds", f"corpus.limit={sizes.limit // 2}", "rounds.stop=null", rounds="1-2", shares=None)
+    for delta in DELTAS:
+        if delta != 0.1:
+            yield cell(f"delta-{delta:g}", f"select.delta={delta}")
+
+
+def last_round(cell: Cell) -> int:
+    """Return the number of the round that a cell ends with."""
+    return int(cell.rounds.rpartition("-")[2])
+
+
+def summary(cell: Cell, out: Path) -> dict | None:
+    """Return what a cell found, None where it is not done."""
+    place = out / cell.name / f"round-{last_round(cell)}" / "summary.json"
+    return json.loads(place.read_text()) if place.exists() else None
+
+
+def command(cell: Cell, cells: dict[str, Cell], sizes: Sizes, out: Path, given: list[str]) -> list[str]:
+    """Return the command line of a cell; `{pairs_N}` in its changes is an Nth of the pairs of the cell it shares candidates with."""
+    recipe = "phrasebook.yaml" if cell.variant == "com" else f"phrasebook_{cell.variant}.yaml"
+    changes = [f"seed={cell.seed}", f"corpus.limit={sizes.limit}", f"sft.epochs={sizes.epochs}"]
+    changes += [f"evaluate.s2t_utterances={sizes.s2t}", f"evaluate.asr_utterances={sizes.asr}"]
+    if cell.base:
+        changes.append(f"policy.start={out / cell.base}/round-0/policy")
+    shared = summary(cells[cell.shares], out) if cell.shares else None
+    pairs = min(shared["pairs"].values()) if shared else 0
+    own = [change.format(pairs_2=max(1, pairs // 2), pairs_4=max(1, pairs // 4)) for change in cell.changes]
+    sets = [part for change in (*changes, *own, *given) for part in ("--set", change)]
+    return [
+        *(sys.executable, "factory/run_round.py", "--recipe", f"recipes/{recipe}"),
+        *("--run", str(out / cell.name), "--round", cell.rounds, *sets),
+    ]
+
+
+def share(cell: Cell, out: Path) -> None:
+    """Copy what the cell has in common with an earlier one; each dataset whole, so that a kill leaves none by halves."""
+    donors = [donor for donor in (cell.shares, cell.base) if donor]
+    for donor in donors:
+        for name in SHARED if donor == cell.shares else SHARED[:-1]:
+            source, target = out / donor / name, out / cell.name / name
+            if source.exists() and not target.exists():
+                part = target.with_name(f".{target.name}.part")
+                shutil.rmtree(part, ignore_errors=True)
+                shutil.copytree(source, part)
+                part.rename(target)
+
+
+def run(cells: list[Cell], sizes: Sizes, out: Path, given: list[str]) -> int:
+    """Run every cell that is not done; returns how many failed."""
+    named, failed = {cell.name: cell for cell in cells}, 0
+    for place, cell in enumerate(cells, 1):
+        if summary(cell, out):
+            continue
+        print(f"[{place}/{len(cells)}] {cell.name}", flush=True)
+        (out / cell.name).mkdir(parents=True, exist_ok=True)
+        share(cell, out)
+        began = time.monotonic()
+        with (out / cell.name / "log.txt").open("a") as log:
+            done = subprocess.run(command(cell, named, sizes, out, given), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        failed += done.returncode != 0
+        print(f"  {'done' if done.returncode == 0 else 'FAILED, see ' + log.name} after {time.monotonic() - began:,.0f} s", flush=True)
+    return failed
+
+
+def main() -> int:
+    """Run what is left of the grid and write the tables."""
+    parser = argparse.ArgumentParser(prog="reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", type=Path, default=ROOT / "runs/reproduce", help="folder of the runs (default: %(default)s)")
+    parser.add_argument("--to", type=Path, default=ROOT / "docs/reproduce.md", help="the Markdown file (default: %(default)s)")
+    parser.add_argument("--list", action="store_true", help="print the cells and which are done")
+    parser.add_argument("--only", default="", metavar="PREFIX", help="only cells whose name begins so")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of every cell's recipe; may be repeated")
+    parser.add_argument("sizes", nargs="*", metavar="key=value", help="seeds, limit, s2t, asr, epochs")
+    asked = parser.parse_args()
+    changes: dict = {}
+    for change in asked.sizes:
+        lay_over(changes, change)
+    sizes = build(Sizes, changes, "the sizes")
+    cells = [cell for cell in grid(sizes) if cell.name.startswith(asked.only)]
+    if asked.list:
+        print("\n".join(f"{'done' if summary(cell, asked.out) else 'to do':6}{cell.name}  {' '.join(cell.changes)}" for cell in cells))
+        return 0
+    failed = run(cells, sizes, asked.out.absolute(), asked.set)
+    write_tables({cell.name: (asked.out / cell.name, last_round(cell)) for cell in cells}, sizes.seeds, asked.to, " ".join(sys.argv[1:]))
+    print(json.dumps({"cells": len(cells), "failed": failed, "tables": str(asked.to)}))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

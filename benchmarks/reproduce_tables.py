@@ -1,0 +1,183 @@
+"""Tables A to F of a reproduction, as Markdown: each with intervals, and one sentence that holds it against the paper."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from factory.metrics import bootstrap, normalise
+from factory.store import DatasetDir
+
+Row = dict[str, Any]
+Places = dict[str, tuple[Path, int]]
+DIRECTIONS = ("en-fr", "fr-en")
+SCORES = {"s2t_bleu": "S2T BLEU", "asr_bleu": "ASR-BLEU"}
+COLUMNS = {"s2t_bleu": "text", "asr_bleu": "asr_text"}
+PAPER_GAIN = {"com": 0.9, "tritask": 1.8, "vanilla": 3.0}
+"""ASR-BLEU that DPO adds in the paper (CVSS-C, mean of both directions and both metrics)."""
+
+
+def write_tables(places: Places, seeds: Sequence[int], to: Path, arguments: str) -> None:
+    """Write all tables from the runs that are finished; a cell that is not is a dash."""
+    told = {name: found for name, (run, number) in places.items() if (found := _summary(run, number))}
+    tables = [_table_a, _table_b, _table_c, _table_d, _table_e, _table_f]
+    parts = ["# The paper's tables in small"]
+    parts.append(f"`make reproduce ARGS='{arguments}'`. Brackets: 95 % by paired bootstrap over test sentences.")
+    for table in tables:
+        parts += ["", *table(places, told, list(seeds))]
+    to.parent.mkdir(parents=True, exist_ok=True)
+    to.write_text("\n".join(parts) + "\n")
+
+
+def _summary(run: Path, number: int) -> Row | None:
+    place = run / f"round-{number}" / "summary.json"
+    return json.loads(place.read_text()) if place.exists() else None
+
+
+def _grid(title: str, head: str, rows: Iterator[str], verdict: str) -> list[str]:
+    columns = [f"{label} {direction}" for label in (*SCORES.values(), "MOS") for direction in DIRECTIONS]
+    return [f"## {title}", "", f"| {head} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|", *rows, "", verdict]
+
+
+def _line(name: str, summary: Row | None, side: str = "after") -> str:
+    cells = [_cell((summary or {}).get(score, {}).get(direction), side) for score in SCORES for direction in DIRECTIONS]
+    mos = [((summary or {}).get("mos", {}).get(direction) or {}).get(side) for direction in DIRECTIONS]
+    return f"| {name} | " + " | ".join([*cells, *(f"{value:.2f}" if value is not None else "-" for value in mos)]) + " |"
+
+
+def _cell(score: Row | None, side: str) -> str:
+    if score is None or score[side] is None:
+        return "-"
+    change = f" ({score['difference']:+.2f} [{score['difference_ci'][0]:+.2f}, {score['difference_ci'][1]:+.2f}])"
+    return f"{score[side]:.2f}{change if side == 'after' and 'difference' in score else ''}"
+
+
+def _table_a(places: Places, told: Row, seeds: list[int]) -> list[str]:
+    """Variants before and after preference optimisation."""
+    def rows() -> Iterator[str]:
+        for variant in PAPER_GAIN:
+            for seed in seeds if variant == "com" else seeds[:1]:
+                main = told.get(f"{variant}-s{seed}-bleu")
+                yield _line(f"{variant}, seed {seed}", main, "before")
+                yield _line(f"{variant}, seed {seed}, DPO (METEOR)", told.get(f"{variant}-s{seed}-meteor"))
+                yield _line(f"{variant}, seed {seed}, DPO (BLEU)", main)
+
+    verdicts = [_gain(variant, told, seeds) for variant in PAPER_GAIN]
+    return _grid("Table A: variants and preference optimisation", "policy", rows(), " ".join(verdicts))
+
+
+def _gain(variant: str, told: Row, seeds: list[int]) -> str:
+    """Hold the gain in ASR-BLEU of a variant against the paper's."""
+    runs = [told[name] for seed in seeds if (name := f"{variant}-s{seed}-bleu") in told]
+    found = [score for run in runs for score in run["asr_bleu"].values() if score]
+    if not found:
+        return f"{variant}: not run."
+    gains = [mean(score["difference"] for score in run["asr_bleu"].values() if score) for run in runs]
+    spread = f", {stdev(gains):.2f} standard deviation over {len(gains)} seeds" if len(gains) > 1 else ""
+    low, high = (mean(score["difference_ci"][side] for score in found) for side in (0, 1))
+    verdict = _agrees(low, high, PAPER_GAIN[variant])
+    return f"{variant}: DPO changes ASR-BLEU by {mean(gains):+.2f} [{low:+.2f}, {high:+.2f}]{spread}; {verdict}."
+
+
+def _agrees(low: float, high: float, paper: float) -> str:
+    """Say whether an interval agrees with the paper's change."""
+    if low <= 0 <= high:
+        return f"it cannot be told apart from none (the paper: {paper:+.1f})"
+    return f"it {'agrees with' if (low > 0) == (paper > 0) else 'contradicts'} the paper ({paper:+.1f})"
+
+
+def _difference(places: Places, one: str, two: str, score: str) -> str:
+    """Compare two cells on the same test sentences; returns the differences of both directions in words."""
+    cells = []
+    for direction in DIRECTIONS:
+        ours, theirs = (_sample(*places[name], direction, COLUMNS[score]) for name in (one, two))
+        found = bootstrap.compare(ours, theirs).difference
+        cells.append(f"{direction} {found.point:+.2f} [{found.low:+.2f}, {found.high:+.2f}]")
+    return f"{SCORES[score]} {', '.join(cells)}"
+
+
+def _sample(run: Path, number: int, direction: str, column: str) -> bootstrap.Sample:
+    rows = DatasetDir(str(run / f"round-{number}" / "evaluation")).rows().to_pylist()
+    rows = sorted((row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction), key=lambda row: row["utt_id"])
+    rows = [row for row in rows if column == "text" or row[column] is not None]
+    texts, references = [row[column] or "" for row in rows], [row["reference"] for row in rows]
+    lang = direction.split("-")[1]
+    if column == "asr_text":
+        texts, references = ([normalise.text(text, lang) for text in side] for side in (texts, references))
+    return bootstrap.corpus("bleu", texts, references, lang)
+
+
+def _against(places: Places, told: Row, one: str, two: str, paper: str, names: tuple[str, str]) -> str:
+    """Return the sentence at a table's end: by how much one cell is better than another, and what the paper found."""
+    if one not in told or two not in told:
+        return "Not run."
+    changes = "; ".join(_difference(places, one, two, score) for score in SCORES)
+    return f"{names[0]} minus {names[1]}: {changes}. The paper: {paper}. An interval that holds 0 cannot be told apart."
+
+
+def _simple(title: str, head: str, rows: list[tuple[str, str]], end: Callable[[Places, Row], str]) -> Callable[[Places, Row], list[str]]:
+    return lambda places, told: _grid(title, head, (_line(label, told.get(name)) for label, name in rows), end(places, told))
+
+
+def _table_b(places: Places, told: Row, seeds: list[int]) -> list[str]:
+    """Monolingual against paired preference data."""
+    main, paired = f"com-s{seeds[0]}-bleu", f"com-s{seeds[0]}-paired"
+    paper = "monolingual is 1.2 (en-fr) and some 2 (fr-en) ahead on CVSS-T"
+
+    def end(places: Places, told: Row) -> str:
+        return _against(places, told, main, paired, paper, ("monolingual", "paired"))
+
+    return _simple("Table B: source of the pairs", "source", [("monolingual", main), ("paired", paired)], end)(places, told)
+
+
+def _table_c(places: Places, told: Row, seeds: list[int]) -> list[str]:
+    """Ranking metrics."""
+    start = f"com-s{seeds[0]}"
+    rows = [(name, f"{start}-{name}") for name in ("bleu", "meteor", "wer", "mcd", "chrf")]
+
+    def end(places: Places, told: Row) -> str:
+        return _against(places, told, f"{start}-mcd", f"{start}-bleu", "the metrics are close, MCD a little ahead en-fr", ("MCD", "BLEU"))
+
+    return _simple("Table C: ranking metric", "metric", rows, end)(places, told)
+
+
+def _table_d(places: Places, told: Row, seeds: list[int]) -> list[str]:
+    """DPO against SimPO."""
+    start = f"com-s{seeds[0]}"
+
+    def end(places: Places, told: Row) -> str:
+        return _against(places, told, f"{start}-simpo", f"{start}-bleu", "the two are alike", ("SimPO", "DPO"))
+
+    return _simple("Table D: loss", "loss", [("DPO", f"{start}-bleu"), ("SimPO", f"{start}-simpo")], end)(places, told)
+
+
+def _table_e(places: Places, told: Row, seeds: list[int]) -> list[str]:
+    """Number of pairs, and one round against two."""
+    start = f"com-s{seeds[0]}"
+    names = {"a quarter": "quarter", "half": "half", "all": "bleu", "two rounds of half": "two-rounds"}
+    rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
+
+    def end(places: Places, told: Row) -> str:
+        paper = "more pairs help; for chain of modality two rounds of half are about one of all"
+        return _against(places, told, f"{start}-bleu", f"{start}-quarter", paper, ("all", "a quarter"))
+
+    return _simple("Table E: number of pairs and rounds", "pairs", rows, end)(places, told)
+
+
+def _table_f(places: Places, told: Row, seeds: list[int]) -> list[str]:
+    """The threshold δ."""
+    start = f"com-s{seeds[0]}"
+    names = {"0": "delta-0", "0.05": "delta-0.05", "0.1": "bleu", "0.2": "delta-0.2", "0.3": "delta-0.3"}
+    rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
+
+    def end(places: Places, told: Row) -> str:
+        return _against(places, told, f"{start}-delta-0.3", f"{start}-delta-0", "not measured (0.1 throughout)", ("δ 0.3", "δ 0"))
+
+    return _simple("Table F: threshold δ", "δ (pairs kept)", rows, end)(places, told)
+
+
+def _pairs(summary: Row | None) -> str:
+    return " + ".join(f"{count:,}" for count in summary["pairs"].values()) + " pairs" if summary else "not run"

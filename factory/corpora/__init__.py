@@ -1,0 +1,1 @@
+"""Public corpora in their original archives, written as UTTERANCE rows that recipes name."""

@@ -1,0 +1,50 @@
+"""ready: what can be known to be wrong with a policy before a round begins, in place of hours later."""
+
+from __future__ import annotations
+
+import json
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from factory.passes.plan import weights
+from factory.recipe import Recipe
+from schemas.sequences import EOS, EOSP, PAD, SOSP, unit_token
+from trainers.checks import check_targets, check_tokens
+
+
+def check_policy(policy: str, recipe: Recipe) -> None:
+    """Raise ValueError when a policy lacks units of the codebook, languages or tasks of the recipe, or layers that LoRA is asked for."""
+    folder = weights(policy)
+    asked = [f"<|{name}|>" for name in (*recipe.languages, *recipe.back_variants)]
+    units = map(unit_token, range(num_units(recipe)))
+    check_tokens(chain([EOS, PAD, SOSP, EOSP], asked, units), _vocabulary(folder), policy)
+    if targets := recipe.preference.get("targets"):
+        check_targets(targets, _layers(folder), policy)
+
+
+def num_units(recipe: Recipe) -> int:
+    """Return how many units the recipe's codebook has."""
+    from factory.models.speech_encoders import Codebook
+
+    return Codebook.load(weights(recipe.encoder.codebook)).k
+
+
+def _vocabulary(folder: Path) -> dict[str, int]:
+    """Return the added tokens of a policy, without loading a tokenizer."""
+    file = folder / "tokenizer.json"
+    if not file.is_file():
+        raise ValueError(f"the policy {folder} has no tokenizer.json: give the folder that a round, or trainers.sft, wrote")
+    added: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["added_tokens"]
+    return {token["content"]: token["id"] for token in added}
+
+
+def _layers(folder: Path) -> list[str]:
+    """Return the names of the matrices in a policy's weights, its linear layers and tables."""
+    from safetensors import safe_open
+
+    names = []
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "numpy") as kept:
+            names += [name.removesuffix(".weight") for name in kept.keys() if len(kept.get_slice(name).get_shape()) == 2]  # noqa: SIM118
+    return names

@@ -1,0 +1,119 @@
+"""CVSS and Common Voice in the layout of their archives, at toy size: what is joined, what is left out, and that a round can read it."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from factory.audio import encode, read
+from factory.corpora import common_voice, cvss
+from factory.corpus import CorpusError
+from factory.passes.paired import is_speech, joined
+from schemas.datasets import UNITS
+
+HEADER = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccent"
+SENTENCES = {
+    "common_voice_fr_1": 'Il a dit "oui.',
+    "common_voice_fr_2": "Où est la gare ?",
+    "common_voice_fr_3": "Merci.",
+    "common_voice_fr_9": "Seul.",
+}
+ENGLISH = {"train": [("common_voice_fr_1", 'he said "yes'), ("common_voice_fr_7", "lost")], "dev": [("common_voice_fr_2", "where")]}
+ENGLISH["test"] = [("common_voice_fr_3", "thanks")]
+
+
+def sound(seconds: float, suffix: str) -> bytes:
+    wave = np.sin(np.arange(int(16_000 * seconds)) / 20).astype(np.float32) / 2
+    return encode(wave, suffix)
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """CVSS and Common Voice as folders."""
+    root = tmp_path_factory.mktemp("corpora")
+    voice, translated = root / "fr", root / "cvss_c_fr_en_v1.0"
+    (voice / "clips").mkdir(parents=True)
+    lines = [HEADER, *(f"s{name[-1]}\t{name}.mp3\t{text}\t2\t0\t\t\t" for name, text in SENTENCES.items())]
+    (voice / "validated.tsv").write_text("\n".join(lines))
+    for place, name in enumerate(SENTENCES):
+        (voice / "clips" / f"{name}.mp3").write_bytes(sound(0.5 + place / 10, "WAV"))
+    for split, rows in ENGLISH.items():
+        (translated / split).mkdir(parents=True)
+        (translated / f"{split}.tsv").write_text("".join(f"{name}.mp3\t{text}\n" for name, text in rows))
+        for name, _ in rows:
+            (translated / split / f"{name}.mp3.wav").write_bytes(sound(0.4, "WAV"))
+    return translated, voice
+
+
+def packed(folder: Path, out: Path, inside: str) -> Path:
+    """Pack a folder as the corpora are: clips in front of the tables, everything below one folder."""
+    with tarfile.open(out, "w:gz") as archive:
+        for file in sorted(folder.rglob("*.*"), key=lambda file: file.suffix == ".tsv"):
+            if file.is_file():
+                info = tarfile.TarInfo(f"{inside}{file.relative_to(folder).as_posix()}")
+                info.size = file.stat().st_size
+                archive.addfile(info, io.BytesIO(file.read_bytes()))
+    return out
+
+
+@pytest.fixture(params=["folders", "archives"])
+def sources(request: pytest.FixtureRequest, folders: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """Both, as folders and as archives."""
+    if request.param == "folders":
+        return folders
+    return packed(folders[0], tmp_path / "cvss.tar.gz", "./"), packed(folders[1], tmp_path / "fr.tar.gz", "cv-corpus-4/fr/")
+
+
+def test_both_sides_are_joined_by_file_name(sources: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cvss.main(["--cvss", str(sources[0]), "--common-voice", str(sources[1]), "--src", "fr", "--out", str(tmp_path / "out")])
+    told = capsys.readouterr().out
+    assert "left out for want of a sentence" in told and "{'train': 1}" in told
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dev", "test", "train"]
+    rows = {row["utt_id"]: row for row in pq.read_table(tmp_path / "out/train").to_pylist()}
+    assert set(rows) == {"common_voice_fr_1/fr", "common_voice_fr_1/en"}
+    french, english = rows["common_voice_fr_1/fr"], rows["common_voice_fr_1/en"]
+    assert (french["text"], french["reference"], french["speaker"]) == ('Il a dit "oui.', 'he said "yes', "s1")
+    assert (english["text"], english["reference"]) == ('he said "yes', 'Il a dit "oui.')
+    assert len(read(french["audio"])[0]) == 8_000 and len(read(english["audio"])[0]) == 6_400
+    assert is_speech(str(tmp_path / "out/train")) and not is_speech("assets/phrasebook/paired.parquet")
+
+
+def test_common_voice_alone_is_untranslated_speech(sources: tuple[Path, Path], tmp_path: Path) -> None:
+    common_voice.main(["--archive", str(sources[1]), "--lang", "fr", "--out", str(tmp_path)])
+    rows = pq.read_table(tmp_path / "mono").to_pylist()
+    assert {row["utt_id"]: row["text"] for row in rows} == SENTENCES
+    assert {row["lang"] for row in rows} == {"fr"} and all(row["reference"] is None for row in rows)
+
+
+def test_what_does_not_fit_is_said(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(CorpusError, match="there is no .*nowhere: expected an archive"):
+        list(cvss.utterances(tmp_path / "nowhere", folders[1], "fr"))
+    with pytest.raises(CorpusError, match=r"has no validated.tsv; it has dev.tsv, test.tsv, train.tsv: is it Common Voice\?"):
+        list(cvss.utterances(folders[0], folders[0], "fr"))
+    with pytest.raises(CorpusError, match=r"has none of train.tsv, dev.tsv, test.tsv"):
+        list(cvss.utterances(folders[1], folders[1], "fr"))
+    (tmp_path / "validated.tsv").write_text(f"{HEADER}\nx\tcommon_voice_de_1.mp3\tJa.\t2\t0\t\t\t")
+    with pytest.raises(CorpusError, match="no file name of .* occurs in .*: CVSS belongs to Common Voice version 4"):
+        list(cvss.utterances(folders[0], tmp_path, "fr"))
+    whole = packed(folders[1], tmp_path / "whole.tar.gz", "")
+    (tmp_path / "torn.tar.gz").write_bytes(whole.read_bytes()[:1_000])
+    with pytest.raises(CorpusError, match=r"torn.tar.gz is no complete archive"):
+        list(common_voice.utterances(tmp_path / "torn.tar.gz", "fr"))
+
+
+def test_units_of_two_sides_become_a_pair_in_each_direction() -> None:
+    told = [{"utt_id": f"{name}/{lang}", "lang": lang, "text": f"{name} in {lang}", "units": [place, 1], "status": "ok"}
+            for place, (name, lang) in enumerate([("b", "fr"), ("a", "en"), ("a", "fr"), ("b", "en"), ("c", "fr")])]
+    table = pa.Table.from_pylist(told, schema=UNITS)
+    [first, second] = joined(table, "fr", "en").to_pylist()
+    assert (first["pair_id"], first["src_text"], first["tgt_text"]) == ("a/fr-en", "a in fr", "a in en")
+    assert (second["src_units"], second["tgt_units"]) == ([0, 1], [3, 1])
+    assert [row["src_lang"] for row in joined(table, "en", "fr").to_pylist()] == ["en", "en"]
+    with pytest.raises(ValueError, match="no utterance has a partner: the two sides of a pair are called NAME/fr and NAME/de; one is b/fr"):
+        joined(table, "fr", "de")
