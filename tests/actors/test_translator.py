@@ -215,15 +215,17 @@ def test_variants_that_cannot_work_are_refused_before_the_engine_starts() -> Non
         Translator(policy="nowhere", variant="sung")
 
 
-def test_after_release_another_actor_asks_the_way_back_in_two_variants(actor: Translator, policy: Path) -> None:
+def test_after_release_another_actor_asks_for_the_text_and_the_way_back_in_two_variants(actor: Translator, policy: Path) -> None:
     actor.release()
-    other = Translator(policy=str(policy), variant="vanilla", n=1, temperature=0.0, back_variant=["vanilla", "s2t"], kv_cache_gib=1)
+    asked: dict[str, Any] = {"variant": "vanilla", "back_variant": ["vanilla", "s2t"], "text_variant": "s2t"}
+    other = Translator(policy=str(policy), n=1, temperature=0.0, kv_cache_gib=1, **asked)
     try:
         done = other(table(known())).to_pylist()
     finally:
         other.release()
     for one in done:
         [candidate] = one["candidates"]
-        assert (candidate["finish"], candidate["back_finish"], candidate["text"]) == ("ok", "ok", None)
+        assert (candidate["finish"], candidate["back_finish"]) == ("ok", "ok")
+        assert candidate["text"] == TEXTS[OTHER[one["lang"]]][int(one["utt_id"][-1])]
         assert speech(candidate["back_units"]) == speech(one["units"])
         assert candidate["back_text"] == one["text"]

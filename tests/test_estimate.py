@@ -1,0 +1,42 @@
+"""The paper's own recipe: its dry run says what it will take, without its data, its models or a GPU."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from factory.estimate import costs, parameters, render
+from factory.recipe import load
+
+ROOT = Path(__file__).resolve().parent.parent
+RECIPE = ROOT / "recipes/prost_llm_3b.yaml"
+
+
+def test_a_dry_run_prints_plan_sizes_memory_and_hours(tmp_path: Path) -> None:
+    command = [sys.executable, "factory/run_round.py", "--round", "0-1", "--recipe", str(RECIPE), "--run", str(tmp_path), "--dry-run"]
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert told.returncode == 0, told.stderr
+    for words in ("414,748 rows", "corpus.mono is data/mono, and nothing is there", "8 translator", "GPU h", "3.21 G parameters"):
+        assert words in told.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_hours_follow_the_rows_and_memory_the_parameters() -> None:
+    recipe, larger = load(RECIPE), load(RECIPE, ["expected.parameters=6.42e9"])
+    once, twice = (sum(cost.hours for cost in costs(recipe, 0, rows, rows)) for rows in (100_000, 200_000))
+    assert once < twice < 2 * once + 1
+    assert all(big.gib >= small.gib for big, small in zip(costs(larger, 0, 1, 1), costs(recipe, 0, 1, 1), strict=True))
+    assert parameters(recipe) == 3.21e9
+
+
+def test_a_stage_that_does_not_fit_is_named() -> None:
+    assert "does not fit" not in render(load(RECIPE), 1, 10_000, 10_000)
+    assert "sft does not fit into 40 GiB" in render(load(RECIPE, ["expected.gpu_gib=40"]), 0, 400_000, 400_000)
+
+
+@pytest.mark.parametrize("name", ["phrasebook", "phrasebook_vanilla", "phrasebook_tritask"])
+def test_the_small_policys_parameters_are_counted_from_its_shape(name: str) -> None:
+    assert 4e6 < parameters(load(ROOT / f"recipes/{name}.yaml")) < 7e6
