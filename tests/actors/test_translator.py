@@ -226,6 +226,6 @@ def test_after_release_another_actor_asks_for_the_text_and_the_way_back_in_two_v
     for one in done:
         [candidate] = one["candidates"]
         assert (candidate["finish"], candidate["back_finish"]) == ("ok", "ok")
-        assert candidate["text"] == TEXTS[OTHER[one["lang"]]][int(one["utt_id"][-1])]
+        assert candidate["text"] == TEXTS[one["tgt_lang"]][int(one["utt_id"][-1])]
         assert speech(candidate["back_units"]) == speech(one["units"])
         assert candidate["back_text"] == one["text"]
