@@ -24,7 +24,7 @@ from factory.passes.select import select_pairs  # noqa: E402
 from factory.passes.train import training_pairs  # noqa: E402
 from factory.progress import Clock  # noqa: E402
 from factory.recipe import Pool, Recipe, Resources, Select  # noqa: E402
-from factory.rounds import Run  # noqa: E402
+from factory.runs import Run  # noqa: E402
 from factory.store import DatasetDir  # noqa: E402
 from schemas.datasets import EVALUATED, SCORED, SKIPPED, UNITS, UTTERANCE  # noqa: E402
 

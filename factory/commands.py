@@ -41,7 +41,7 @@ def carry_out(asked: argparse.Namespace) -> int:
     """Do what was asked of a round; returns 0, or 2 with one sentence on stderr when something the user can mend is wrong."""
     try:
         from factory.report.kept import asked_round, kept_recipe
-        from factory.rounds import Run
+        from factory.runs import Run
 
         run = Run(asked.run)
         number = asked_round(run, asked.round)

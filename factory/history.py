@@ -8,7 +8,7 @@ from factory.files import filesystem, get_json, put, put_json
 from factory.recipe import Recipe
 from factory.report.kept import finished_rounds
 from factory.report.table import LABELS, OTHERS
-from factory.rounds import Run
+from factory.runs import Run
 
 Row = dict[str, Any]
 SCORES = {name: label for name, label in (LABELS | OTHERS).items() if name not in ("s2t_chrf", "cascade_bleu")}

@@ -9,7 +9,7 @@ from factory.corpus import corpus_size
 from factory.estimate import render
 from factory.recipe import Recipe, locate
 from factory.redact import redact
-from factory.rounds import MissingRound, Run, directions
+from factory.runs import MissingRound, Run
 from factory.store import DatasetDir
 
 
@@ -73,7 +73,7 @@ def produced_rows(recipe: Recipe) -> int | None:
 
 def describe(run: Run, number: int, recipe: Recipe) -> str:
     """Return the plan, a line a stage: whether it is done, at most how many rows it has, and which actors work on it."""
-    lines = [f"round {number} of {run.uri}; recipe {recipe.name}; directions {', '.join(directions(recipe))}"]
+    lines = [f"round {number} of {run.uri}; recipe {recipe.name}; directions {', '.join(recipe.directions)}"]
     if number > 0:
         lines.append(f"policy: {_policy(run, number - 1, recipe)}")
     lines += [f"missing: {sentence}" for sentence in recipe.missing_files()]

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import asdict, dataclass, field
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,11 @@ class Recipe:
     def judges(self) -> dict[str, str]:
         """Return the weights that scores depend on besides the policy's: vocoders and recognizer, by the names that `inputs` uses."""
         return {f"vocoder.{lang}": path for lang, path in self.vocoder.items()} | {"recognizer": self.recognizer.model}
+
+    @property
+    def directions(self) -> list[str]:
+        """Return the names of both directions, `fr-en` and `en-fr`."""
+        return [f"{src}-{tgt}" for src, tgt in permutations(self.languages, 2)]
 
     @property
     def listens(self) -> bool:

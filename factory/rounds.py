@@ -1,78 +1,17 @@
-"""A round from speech to the next policy: tokenize, produce, select, train, evaluate; and where everything of a run lies."""
+"""A round from speech to the next policy: tokenize, produce, select, train, evaluate."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from itertools import permutations
+from dataclasses import replace
 from typing import Any
 
-from factory.files import exists
+from factory.local_ray import start_ray
 from factory.progress import Clock
-from factory.recipe import Recipe, locate
+from factory.recipe import Recipe
+from factory.runs import Run
 from factory.store import DatasetDir
-from schemas.datasets import EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
-
-SCHEMAS = {"sequences": SEQUENCE, "scored": SCORED, "pairs": PAIR, "evaluation": EVALUATED}
-
-
-class MissingRound(FileNotFoundError):
-    """The round before the one asked for has left no policy."""
-
-
-@dataclass(frozen=True)
-class Run:
-    """The places of a run.
-
-    `units/<corpus>`, `paired` and `toplines` are shared by all rounds; `round-N/` holds `scored`, `pairs`, `policy`, `evaluation`,
-    `summary.json`.
-    """
-
-    uri: str
-
-    def units(self, corpus: str) -> DatasetDir:
-        """Return the dataset of a tokenised corpus: `mono`, `test`, `paired` ..."""
-        return DatasetDir(f"{self.uri}/units/{corpus}", UNITS)
-
-    def sources(self, recipe: Recipe) -> list[DatasetDir]:
-        """Return the units that pairs are made of, by `corpus.source`."""
-        return [self.units(name) for name in ("mono", "paired") if recipe.corpus.source in (name, "both")]
-
-    @property
-    def toplines(self) -> DatasetDir:
-        """Return the dataset of toplines of the test corpus."""
-        return DatasetDir(f"{self.uri}/toplines", TOPLINE)
-
-    def dataset(self, number: int, name: str) -> DatasetDir:
-        """Return a dataset of a round: `sequences`, `scored`, `pairs` or `evaluation`."""
-        key = "sequence_id" if name == "sequences" else "utt_id"
-        return DatasetDir(f"{self.place(number)}/{name}", SCHEMAS[name], key)
-
-    def place(self, number: int) -> str:
-        """Return the folder of a round."""
-        return f"{self.uri}/round-{number}"
-
-    def made_policy(self, number: int) -> str:
-        """Return where round `number` publishes its policy."""
-        return f"{self.place(number)}/policy"
-
-    def has_policy(self, number: int) -> bool:
-        """Whether the round has published its policy."""
-        return exists(f"{self.made_policy(number)}/config.json")
-
-    def policy(self, number: int, recipe: Recipe) -> str:
-        """Return the policy of round `number`; for round 0 the recipe's ready-made one where the run has none of its own.
-
-        Raises MissingRound with the command that makes it.
-        """
-        made = self.made_policy(number)
-        if self.has_policy(number):
-            return made
-        if number == 0 and recipe.policy.start:
-            return locate(recipe.policy.start)
-        command = f"python factory/run_round.py --round {number} --run {self.uri}"
-        raise MissingRound(f"round {number} has made no policy at {made}; make it first: {command}")
+from schemas.datasets import PAIRED, SCORED
 
 
 def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> None:
@@ -183,28 +122,3 @@ def measure(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
         with clock.stage("evaluate"):
             policy, out = run.policy(judged, recipe), run.dataset(judged, "evaluation")
             evaluate(run.units("test"), policy, recipe, out, clock, f"evaluate round {judged}")
-
-
-def directions(recipe: Recipe) -> list[str]:
-    """Return the names of all directions, `fr-en` and `en-fr`."""
-    return [f"{src}-{tgt}" for src, tgt in permutations(recipe.languages, 2)]
-
-
-def start_ray() -> None:
-    """Join the cluster that RAY_ADDRESS names (a submitted job's), or start one here.
-
-    A local cluster gets more logical cores than the machine has: actors wait for each other, and reading needs a core too.
-    """
-    import logging
-
-    import ray
-
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine starts slowly
-    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # the system ends what fills the memory: a guarded model, not its guard
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as exceptions
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
-    if not ray.is_initialized():
-        cores = max(4, 2 * (os.cpu_count() or 1))
-        local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": cores, "include_dashboard": False}
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, **local)
-    ray.data.DataContext.get_current().enable_progress_bars = False

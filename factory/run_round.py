@@ -55,7 +55,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         recipe = load(asked.recipe, asked.set)
         from factory.plan import describe
-        from factory.rounds import Run, run_rounds
+        from factory.rounds import run_rounds
+        from factory.runs import Run
 
         run = Run(asked.run or f"runs/{recipe.name}")
         if asked.dry_run:

@@ -13,7 +13,7 @@ from toy_run import toy_recipe, toy_run
 
 from factory.history import falls, render_history, write_history
 from factory.recipe import Recipe
-from factory.rounds import Run
+from factory.runs import Run
 from factory.tripwire import tripped
 
 

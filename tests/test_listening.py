@@ -14,7 +14,7 @@ from factory.run_round import stay_local
 
 stay_local()
 
-from factory.rounds import start_ray
+from factory.local_ray import start_ray
 from trainers.launch import launch
 
 

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from factory.files import filesystem, put_json
 from factory.passes.select import select
 from factory.recipe import Recipe, load
-from factory.rounds import Run
+from factory.runs import Run
 from schemas.datasets import EVALUATED, PAIR, SCORED, TOPLINE, UNITS
 
 ROOT = Path(__file__).resolve().parent.parent

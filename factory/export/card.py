@@ -12,7 +12,7 @@ from factory.recipe import Recipe
 from factory.report import collect
 from factory.report.audit_table import kept_audit, table
 from factory.report.table import LABELS, scores_of
-from factory.rounds import Run, directions
+from factory.runs import Run
 from schemas.sequences import prompt
 
 Row = dict[str, Any]
@@ -52,7 +52,7 @@ def round_section(run: Run, number: int, recipe: Recipe, judgements: int) -> str
 
 def _directions(run: Run, number: int, recipe: Recipe) -> dict[str, int]:
     rows = run.dataset(number, "pairs").rows(["src_lang", "tgt_lang"], "ok").to_pylist()
-    return {name: sum(f"{row['src_lang']}-{row['tgt_lang']}" == name for row in rows) for name in directions(recipe)}
+    return {name: sum(f"{row['src_lang']}-{row['tgt_lang']}" == name for row in rows) for name in recipe.directions}
 
 
 def _recommended(audit: Row | None, metric: str) -> str:

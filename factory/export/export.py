@@ -17,9 +17,10 @@ from factory.export.hub import MARK, ExportError, Target, earlier, publish, targ
 from factory.export.speak import speak_pairs
 from factory.files import filesystem
 from factory.listen.judgements import judgements_of
+from factory.local_ray import start_ray
 from factory.recipe import Recipe
 from factory.report.pairs import shown_pairs
-from factory.rounds import Run, start_ray
+from factory.runs import Run
 
 Row = dict[str, Any]
 

@@ -14,7 +14,7 @@ from factory.passes.produce import voices
 from factory.progress import Clock
 from factory.recipe import Recipe, digest, locate
 from factory.report.players import waves_of
-from factory.rounds import Run
+from factory.runs import Run
 from factory.store import DatasetDir
 
 Row = dict[str, Any]

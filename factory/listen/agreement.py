@@ -9,7 +9,7 @@ import numpy as np
 from factory.listen.judgements import judgements_of
 from factory.passes.audit import advantage
 from factory.recipe import Recipe
-from factory.rounds import Run
+from factory.runs import Run
 
 Row = dict[str, Any]
 RESAMPLES, SEED = 1_000, 12_345

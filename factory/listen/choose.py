@@ -8,7 +8,7 @@ from typing import Any
 from factory.passes.audit import POLICIES, Judged, advantage, sampled
 from factory.recipe import Recipe
 from factory.report.collect import scores_of
-from factory.rounds import Run
+from factory.runs import Run
 from schemas.datasets import OK
 
 Row = dict[str, Any]

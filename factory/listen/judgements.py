@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from factory.files import filesystem, parquet_files, put_table
-from factory.rounds import Run
+from factory.runs import Run
 from schemas.datasets import SCORES
 
 Row = dict[str, Any]

@@ -15,7 +15,7 @@ from factory.listen.judgements import VERDICTS, judgements_of, keep
 from factory.recipe import Recipe, locate
 from factory.recordings import recordings
 from factory.report.players import voices_of
-from factory.rounds import Run
+from factory.runs import Run
 
 Row = dict[str, Any]
 

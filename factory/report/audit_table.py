@@ -11,7 +11,7 @@ from factory.passes.audit_delta import audit
 from factory.passes.audit_heard import hear, kept
 from factory.recipe import Recipe
 from factory.report.table import bin_name
-from factory.rounds import Run
+from factory.runs import Run
 
 Row = dict[str, Any]
 

@@ -15,7 +15,7 @@ from factory.passes.audit import Judged, advantage, sampled
 from factory.passes.guards import fault, repetition
 from factory.recipe import Recipe
 from factory.report.kept import finished_rounds
-from factory.rounds import Run
+from factory.runs import Run
 from factory.store import DatasetDir, Manifest, StoreError
 from schemas.datasets import OK
 

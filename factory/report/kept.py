@@ -8,7 +8,7 @@ import pyarrow.fs as pafs
 
 from factory.files import filesystem, get_json, put_json
 from factory.recipe import Recipe, load
-from factory.rounds import Run
+from factory.runs import Run
 from factory.typed import build
 
 

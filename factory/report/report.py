@@ -17,7 +17,7 @@ from factory.report.kept import keep_recipe
 from factory.report.pairs import SPOKEN, shown_pairs, table_row, to_speak
 from factory.report.players import embedded, voices_of, waves_of
 from factory.report.table import LABELS
-from factory.rounds import Run, directions
+from factory.runs import Run
 
 Row = dict[str, Any]
 
@@ -55,7 +55,7 @@ def _common(run: Run, number: int, recipe: Recipe) -> Row:
         "recipe": recipe,
         "recipe_text": yaml.safe_dump(json.loads(json.dumps(asdict(recipe))), sort_keys=False, allow_unicode=True),
         "command": f"python factory/run_round.py --round {number} --run {run.uri}",
-        "directions": directions(recipe),
+        "directions": recipe.directions,
         "summary": summary,
         "labels": LABELS,
         "scores": sections.scores(collect.rounds(run, number), recipe),

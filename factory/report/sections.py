@@ -9,7 +9,7 @@ from factory.recipe import Recipe
 from factory.report import collect, plots
 from factory.report.audit_table import table
 from factory.report.table import LABELS, bin_name, scores_of
-from factory.rounds import Run, directions
+from factory.runs import Run
 
 Row = dict[str, Any]
 WORTH = "What the labels above each δ are worth: n (2a - 1)², for n labels of which a share a is right by the reference."
@@ -28,7 +28,7 @@ def margins(run: Run, number: int, recipe: Recipe) -> tuple[list[Figure], Figure
     note = f"; a sample of {len(rows):,} of {total:,} utterances" if total > len(rows) else ""
     figures = []
     for metric in recipe.scorer.metrics:
-        groups = {direction: collect.gaps(rows, metric, direction) for direction in directions(recipe)}
+        groups = {direction: collect.gaps(rows, metric, direction) for direction in recipe.directions}
         delta = recipe.select.delta if metric == recipe.select.metric and recipe.select.delta != "auto" else None
         label = f"gap in {metric}" + (", dB" if metric == "mcd" else "")
         caption = f"Gap between best and worst candidate by {metric}{note}."

@@ -10,7 +10,7 @@ from factory.metrics import bootstrap, normalise
 from factory.passes.audit import label_accuracy, referenced
 from factory.progress import Clock
 from factory.recipe import Recipe
-from factory.rounds import Run, directions
+from factory.runs import Run
 from factory.store import DatasetDir
 from factory.tripwire import tripped
 
@@ -66,7 +66,7 @@ def _production(run: Run, number: int, recipe: Recipe) -> Row:
     metric = recipe.select.metric
     return {
         "rows": {name: status.get(name, 0) for name in ("ok", "skipped", "failed")},
-        "pairs": {direction: kept.get(direction, 0) for direction in directions(recipe)},
+        "pairs": {direction: kept.get(direction, 0) for direction in recipe.directions},
         "label_accuracy": {judge: label_accuracy(rows, metric, judge) for judge in ("bleu", "chrf")},
     }
 
@@ -74,7 +74,7 @@ def _production(run: Run, number: int, recipe: Recipe) -> Row:
 def _scores(after: list[Row], before: list[Row] | None, recipe: Recipe) -> Row:
     """Score each direction before and after, on the same utterances, with a paired bootstrap of the difference."""
     table: dict[str, Row] = {}
-    for direction in directions(recipe):
+    for direction in recipe.directions:
         ours = _side(after, direction)
         theirs = _side(before, direction) if before is not None else None
         for name, (metric, key) in SCORES.items():

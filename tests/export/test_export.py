@@ -24,7 +24,7 @@ from factory.export.export import export_pairs, export_policy
 from factory.export.hub import ExportError
 from factory.export.layout import split_of
 from factory.listen.judgements import keep
-from factory.rounds import Run
+from factory.runs import Run
 from schemas.sequences import Variant, parse
 
 

@@ -25,7 +25,7 @@ from factory.cli import main
 from factory.listen.agreement import agreement, human_audit
 from factory.listen.choose import questions
 from factory.listen.judgements import judgements_of, keep
-from factory.rounds import Run
+from factory.runs import Run
 
 
 @pytest.fixture(scope="module")

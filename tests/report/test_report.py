@@ -20,7 +20,7 @@ from factory.report.kept import kept_recipe
 from factory.report.pairs import marked, shown_pairs, to_speak
 from factory.report.plots import draw, estimates, heatmap, histograms
 from factory.report.report import spread
-from factory.rounds import Run
+from factory.runs import Run
 
 
 @pytest.fixture(scope="module")

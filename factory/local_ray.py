@@ -1,0 +1,26 @@
+"""The Ray that a round runs on: a cluster that is there, or one of this machine."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+
+def start_ray() -> None:
+    """Join the cluster that RAY_ADDRESS names (a submitted job's), or start one here.
+
+    A local cluster gets more logical cores than the machine has: actors wait for each other, and reading needs a core too.
+    """
+    import logging
+
+    import ray
+
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine starts slowly
+    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # the system ends what fills the memory: a guarded model, not its guard
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as exceptions
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    if not ray.is_initialized():
+        cores = max(4, 2 * (os.cpu_count() or 1))
+        local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": cores, "include_dashboard": False}
+        ray.init(log_to_driver=False, logging_level=logging.WARNING, **local)
+    ray.data.DataContext.get_current().enable_progress_bars = False

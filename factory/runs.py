@@ -1,0 +1,70 @@
+"""Where everything of a run lies: the datasets, policies and summaries of its rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from factory.files import exists
+from factory.recipe import Recipe, locate
+from factory.store import DatasetDir
+from schemas.datasets import EVALUATED, PAIR, SCORED, SEQUENCE, TOPLINE, UNITS
+
+SCHEMAS = {"sequences": SEQUENCE, "scored": SCORED, "pairs": PAIR, "evaluation": EVALUATED}
+
+
+class MissingRound(FileNotFoundError):
+    """The round before the one asked for has left no policy."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """The places of a run.
+
+    `units/<corpus>`, `paired` and `toplines` are shared by all rounds; `round-N/` holds `scored`, `pairs`, `policy`, `evaluation`,
+    `summary.json`.
+    """
+
+    uri: str
+
+    def units(self, corpus: str) -> DatasetDir:
+        """Return the dataset of a tokenised corpus: `mono`, `test`, `paired` ..."""
+        return DatasetDir(f"{self.uri}/units/{corpus}", UNITS)
+
+    def sources(self, recipe: Recipe) -> list[DatasetDir]:
+        """Return the units that pairs are made of, by `corpus.source`."""
+        return [self.units(name) for name in ("mono", "paired") if recipe.corpus.source in (name, "both")]
+
+    @property
+    def toplines(self) -> DatasetDir:
+        """Return the dataset of toplines of the test corpus."""
+        return DatasetDir(f"{self.uri}/toplines", TOPLINE)
+
+    def dataset(self, number: int, name: str) -> DatasetDir:
+        """Return a dataset of a round: `sequences`, `scored`, `pairs` or `evaluation`."""
+        key = "sequence_id" if name == "sequences" else "utt_id"
+        return DatasetDir(f"{self.place(number)}/{name}", SCHEMAS[name], key)
+
+    def place(self, number: int) -> str:
+        """Return the folder of a round."""
+        return f"{self.uri}/round-{number}"
+
+    def made_policy(self, number: int) -> str:
+        """Return where round `number` publishes its policy."""
+        return f"{self.place(number)}/policy"
+
+    def has_policy(self, number: int) -> bool:
+        """Whether the round has published its policy."""
+        return exists(f"{self.made_policy(number)}/config.json")
+
+    def policy(self, number: int, recipe: Recipe) -> str:
+        """Return the policy of round `number`; for round 0 the recipe's ready-made one where the run has none of its own.
+
+        Raises MissingRound with the command that makes it.
+        """
+        made = self.made_policy(number)
+        if self.has_policy(number):
+            return made
+        if number == 0 and recipe.policy.start:
+            return locate(recipe.policy.start)
+        command = f"python factory/run_round.py --round {number} --run {self.uri}"
+        raise MissingRound(f"round {number} has made no policy at {made}; make it first: {command}")
