@@ -166,5 +166,5 @@ class Resources:
     recognizer: Pool = Pool(batch_size=16)
     scorer: Pool = Pool()
     trainer: Pool = Pool(num_cpus=2, threads=2)
-    stall_s: float = 1800.0  # seconds without a new row after which a pass ends with an error
+    stall_s: float = 1800.0  # seconds without a new row, or a step of training, after which a stage ends with an error
     kv_cache_gib: int = 1  # memory (GiB) that a translator on a CPU keeps for the sequences it is writing

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,13 @@ from pyarrow.fs import LocalFileSystem
 from torch import distributed
 
 from factory import lease
-from factory.watch import Stalled, await_places, there, told
+from factory.watch import Stalled, await_places, there, told, watched
 
 IDENTITY = "identity.json"
+PULSE = "pulse"
+"""A file in a training's folder that it touches at every step."""
+STALL_S = 1800.0
+"""Seconds without a pulse after which a training ends with an error."""
 PLACEMENTS = 5
 """How often Ray Train may fail to get its workers placed (it waits a minute each time)."""
 Loop = Callable[[dict[str, Any]], None]
@@ -26,12 +31,14 @@ ADAPTER = "adapter"
 """The folder of a LoRA adapter inside a policy that was merged from it."""
 
 
-def launch(loop: Loop, config: dict[str, Any], *, work: Path, workers: int, cpus: float = 1.0, gpus: float = 0.0) -> None:
+def launch(
+    loop: Loop, config: dict[str, Any], *, work: Path, workers: int, cpus: float = 1.0, gpus: float = 0.0, stall_s: float = STALL_S
+) -> None:
     """Call `loop(config)` in each of `workers` Ray Train workers (0: here, without Ray), which torch.distributed connects.
 
     Each worker gets `cpus` cores and, where `gpus` is above 0, one GPU. A worker that dies is started again once, with all others; the
-    loop itself goes on from its own checkpoint in `work`, which all workers must see. Raises what the loop raised, and Stalled when the
-    workers cannot be placed.
+    loop itself goes on from its own checkpoint in `work`, which all workers must see, and calls `pulse(work)` as it goes. Raises what
+    the loop raised, and Stalled when the workers cannot be placed or there was no pulse for `stall_s` seconds.
     """
     _quiet()
     if workers == 0:
@@ -53,11 +60,35 @@ def launch(loop: Loop, config: dict[str, Any], *, work: Path, workers: int, cpus
         run_config=RunConfig(name="ray", storage_path=str(work.absolute()), failure_config=failures),
     )
     try:
-        trainer.fit()
+        watched(lambda moved: _fit(trainer, work / PULSE, moved), "training", stall_s, wanted)
     except WorkerGroupError as error:
         raise next(iter(error.worker_failures.values())) from error
     except ControllerError as error:
         raise Stalled(f"training could not go on: {error.controller_failure}; {told(wanted)}; {there()}") from error
+
+
+def pulse(work: Path) -> None:
+    """Show that the training in `work` moves."""
+    (work / PULSE).touch()
+
+
+def _fit(trainer: Any, heart: Path, moved: Callable[[], None]) -> None:
+    """Train, and call `moved` whenever there was a pulse."""
+    done = threading.Event()
+
+    def listen() -> None:
+        last = 0
+        while not done.wait(1.0):
+            beat = heart.stat().st_mtime_ns if heart.exists() else 0
+            if beat != last:
+                moved()
+            last = beat
+
+    threading.Thread(target=listen, name="pulse", daemon=True).start()
+    try:
+        trainer.fit()
+    finally:
+        done.set()
 
 
 def work_folder(out: Path, identity: dict[str, Any]) -> Path:

@@ -23,7 +23,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from factory.typed import build, lay_over
 from schemas.sequences import EOSP, SOSP
 from trainers.checks import check_pairs, check_targets, check_tokens, none_fits
-from trainers.launch import ADAPTER, device, digest, is_published, launch, publish, rank, work_folder, world_size
+from trainers.launch import ADAPTER, STALL_S, device, digest, is_published, launch, publish, pulse, rank, work_folder, world_size
 from trainers.settings import PreferenceSettings
 
 _CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
@@ -40,6 +40,7 @@ def train_preference(
     workers: int = 0,
     cpus: float = 1,
     gpus: float = 0,
+    stall_s: float = STALL_S,
 ) -> dict[str, Any]:
     """Train `policy` on Parquet rows {prompt, chosen, rejected} and publish the merged policy as `out`; returns its training.json.
 
@@ -53,7 +54,7 @@ def train_preference(
     if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"pairs": pairs.absolute(), "policy": policy.absolute(), "out": out, "work": work}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus)
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus, stall_s=stall_s)
         shutil.rmtree(work)
     return json.loads((out / "training.json").read_text())
 
@@ -64,6 +65,7 @@ def _loop(config: dict[str, Any]) -> None:
     torch.set_num_threads(chosen.threads)
     tokenizer = AutoTokenizer.from_pretrained(config["policy"])
     model = AutoModelForCausalLM.from_pretrained(config["policy"], dtype=torch.float32)
+    model.register_forward_pre_hook(lambda *_: pulse(work))
     layers = [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
     check_targets(chosen.targets or (), layers, config["policy"].name)
     longest = chosen.max_length or model.config.max_position_embeddings

@@ -20,7 +20,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from factory.typed import build, lay_over
 from trainers.batches import IGNORED, Batch, Batches
-from trainers.launch import device, digest, is_published, launch, publish, rank, work_folder, world_size
+from trainers.launch import STALL_S, device, digest, is_published, launch, publish, pulse, rank, work_folder, world_size
 from trainers.settings import SftSettings
 
 _SPEED = ("compile", "checkpointing", "save_every", "log_every", "threads")  # settings that do not change what comes out
@@ -115,6 +115,7 @@ class Sft:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
+        pulse(self.work)
         return float(loss.detach()) / number
 
     def _rate(self) -> float:
@@ -177,6 +178,7 @@ def train_sft(
     workers: int = 0,
     cpus: float = 1,
     gpus: float = 0,
+    stall_s: float = STALL_S,
 ) -> dict[str, Any]:
     """Train the policy in `start` on rows of SEQUENCE, watch rows of `dev`, and publish the policy as `out`; returns its training.json.
 
@@ -189,7 +191,7 @@ def train_sft(
     if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"data": data.absolute(), "dev": dev and dev.absolute(), "start": start.absolute(), "out": out, "work": work}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus)
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus, stall_s=stall_s)
         shutil.rmtree(work)
     return json.loads((out / "training.json").read_text())
 

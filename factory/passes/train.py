@@ -28,7 +28,7 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
         start = _untrained(recipe, Path(scratch) / "start")
         train = _written(data.rows(), Path(scratch) / "train.parquet")
         dev = _written(_held_out(recipe), Path(scratch) / "dev.parquet")
-        settings = {"max_length": recipe.policy.max_length} | recipe.sft if recipe.policy.base else recipe.sft
+        settings = _threads(recipe) | ({"max_length": recipe.policy.max_length} if recipe.policy.base else {}) | recipe.sft
         train_sft(train, start, Path(out), settings=settings, dev=dev, seed=recipe.seed, **_workers(recipe))
 
 
@@ -61,12 +61,17 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
         raise ValueError(f"{pairs.uri} holds no pair to train on: lower select.delta (now {recipe.select.delta}) or give more utterances")
     with tempfile.TemporaryDirectory() as scratch:
         data = _written(pa.Table.from_pylist(chosen), Path(scratch) / "pairs.parquet")
-        train_preference(data, weights(previous), Path(out), settings=recipe.preference, seed=recipe.seed, **_workers(recipe))
+        settings = _threads(recipe) | recipe.preference
+        train_preference(data, weights(previous), Path(out), settings=settings, seed=recipe.seed, **_workers(recipe))
 
 
 def _workers(recipe: Recipe) -> dict[str, Any]:
     pool = recipe.resources.trainer
-    return {"workers": pool.actors, "cpus": pool.num_cpus, "gpus": pool.num_gpus}
+    return {"workers": pool.actors, "cpus": pool.num_cpus, "gpus": pool.num_gpus, "stall_s": recipe.resources.stall_s}
+
+
+def _threads(recipe: Recipe) -> dict[str, Any]:
+    return {"threads": recipe.resources.trainer.threads}
 
 
 def training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:

@@ -22,7 +22,7 @@ from transformers import AutoTokenizer
 
 from factory.watch import Stalled
 from trainers.batches import Batches
-from trainers.launch import Loop, launch, rank, work_folder, world_size
+from trainers.launch import Loop, launch, pulse, rank, work_folder, world_size
 from trainers.preference import train_preference
 from trainers.sft import train_sft
 
@@ -59,6 +59,16 @@ def test_what_a_worker_raises_is_raised_here_and_the_next_try_is_free(local_ray:
         launch(loop, {"folder": tmp_path / "nowhere"}, work=tmp_path / "work", workers=1)
     launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=1)
     assert (tmp_path / "0").read_text() == "1 1"
+
+
+def test_a_training_that_stands_still_is_ended(local_ray: None, tmp_path: Path) -> None:
+    def freeze(config: dict[str, Any]) -> None:
+        pulse(config["folder"])
+        time.sleep(60)
+
+    (tmp_path / "work").mkdir()
+    with pytest.raises(Stalled, match=r"^training has not moved for 25 s \(resources.stall_s\): asked for were 1 trainer"):
+        launch(freeze, {"folder": tmp_path / "work"}, work=tmp_path / "work", workers=1, stall_s=25)
 
 
 def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:
