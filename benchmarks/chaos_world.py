@@ -64,6 +64,7 @@ class ToyEncoder(_Toy):
     schema = UNITS
 
     def one(self, row: Row) -> Row:
+        """Give units to a row, a reason to some, and to one an error."""
         if chance(row["utt_id"], "short") < 0.05:
             return row | {"status": SKIPPED, "reason": "too_short: by chance"}
         if row["utt_id"] == RAISES:

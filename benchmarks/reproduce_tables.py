@@ -57,7 +57,9 @@ def _cell(score: Row | None, side: str) -> str:
 
 def _table_a(places: Places, told: Row, seeds: list[int]) -> list[str]:
     """Variants before and after preference optimisation."""
+
     def rows() -> Iterator[str]:
+        """Yield three rows of every variant and seed."""
         for variant in PAPER_GAIN:
             for seed in seeds if variant == "com" else seeds[:1]:
                 main = told.get(f"{variant}-s{seed}-bleu")

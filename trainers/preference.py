@@ -139,6 +139,7 @@ def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: Preferenc
 
     class Weighing(kind):
         def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
+            """Compute them with the weights on."""
             weights = weigh_units(model, tokenizer, settings.unit_weight)
             try:
                 return super().compute_ref_log_probs(model, inputs)

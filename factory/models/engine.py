@@ -192,6 +192,7 @@ class _Run:
         self.outputs: dict[Any, Output] = {}
 
     def add(self, asks: Mapping[Any, Ask]) -> None:
+        """Submit what is asked; a prompt that fills the context has its output at once, `too_long`."""
         prompts = list(dict.fromkeys(ask.prompt for ask in asks.values()))  # n candidates share one
         ids = dict(zip(prompts, self._engine.encode(prompts), strict=True))
         for key, ask in asks.items():

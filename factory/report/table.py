@@ -19,7 +19,7 @@ def render(summary: Row, place: str) -> str:
         lines += _labels(summary["label_accuracy"])
     lines += ["", f"  {'':10}{'':8}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *_scores(summary)]
     lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *_toplines(summary["toplines"])]
-    lines += [*_failures(summary["failures"])]
+    lines += [*_failures(summary["failures"], place)]
     lines += [f"\n  !!! TRIPWIRE !!! {sentence}" for sentence in summary.get("tripwire", ())]
     lines += ["", f"  seconds      {_counts(summary['wall_s'])}; peak memory {summary['peak_rss_mb']:,} MB"]
     lines += [f"  look at      {place}/summary.json", f"  listen to    {place}/samples/*.wav (texts.tsv says which is which)"]
@@ -71,7 +71,10 @@ def _toplines(toplines: Row) -> Iterator[str]:
             yield f"  {name:14}{lang:4}{cells}   n={told['utterances']}"
 
 
-def _failures(failures: Row) -> Iterator[str]:
+def _failures(failures: Row, place: str) -> Iterator[str]:
+    """What is not ok, by dataset and reason, and the command that shows the rows."""
     for dataset, reasons in failures.items():
         for row in reasons:
             yield f"  {dataset:12} {row['status']} {row['reason']}: {row['count']:,} (first: {', '.join(row['ids'][:5])})"
+    if any(failures.values()):
+        yield f"  to see them  roundtrip rows {place}/pairs --status skipped (or failed; any dataset of the round)"
