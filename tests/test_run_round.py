@@ -31,7 +31,7 @@ def command(*arguments: str, **changes: str) -> list[str]:
 
 
 def run(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments, **changes), cwd=ROOT, capture_output=True, text=True, timeout=900)
+    return subprocess.run(command(*arguments, **changes), cwd=ROOT, capture_output=True, text=True, timeout=1100)
 
 
 @pytest.fixture(scope="module")
