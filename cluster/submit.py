@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
 
 MOST_MB = 5.0
-"""The code is some 0.2 MB: what is larger has data in it, which belongs on a volume or in an object store."""
+"""The code is some 0.6 MB: what is larger has data in it, which belongs on a volume or in an object store."""
 OVER = ("SUCCEEDED", "FAILED", "STOPPED")
 LOST, STOPPED = 4, 3
 
