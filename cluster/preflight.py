@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 from factory.estimate import GIB, costs, parameters
@@ -148,7 +149,7 @@ def unseen(run: Run) -> Iterator[str]:
     mark = Path(run.uri).absolute() / f".seen-{uuid4().hex[:8]}"
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
-    look = ray.remote(num_cpus=0)(lambda path: Path(path).exists())
+    look: Any = ray.remote(num_cpus=0)(lambda path: Path(path).exists())
     asked = {node["NodeID"]: look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)) for node in alive}
     try:
         seen = dict(zip(asked, ray.get([each.remote(str(mark)) for each in asked.values()], timeout=SEEN_S)))

@@ -30,7 +30,7 @@ def cluster() -> Iterator[Any]:
     os.environ.update(BESIDE, RAY_TMPDIR=temporary)
     os.environ.pop("PYTHONPATH", None)  # a job has to bring its code along
     try:
-        nodes = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": True, "dashboard_port": 0, "temp_dir": temporary})
+        nodes = Cluster(initialize_head=True, head_node_args=NODE | {"include_dashboard": True, "dashboard_port": 0})
         nodes.second = nodes.add_node(**NODE)
         nodes.add_node(**NODE, num_gpus=1, resources={"accelerator_type:T4": 1})
     finally:
