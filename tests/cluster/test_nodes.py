@@ -16,7 +16,7 @@ import pytest
 
 from factory.ray_metrics import NAMES
 from factory.store import DatasetDir
-from tests.cluster.conftest import NODE
+from tests.cluster.conftest import BESIDE, NODE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -26,7 +26,7 @@ def passed(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """The folder, the last line and the log of `light.py`; the second node was killed while the first pass was under way."""
     folder = tmp_path_factory.mktemp("light")
     command = [sys.executable, str(ROOT / "tests/cluster/light.py"), str(folder)]
-    environment = os.environ | {"RAY_ADDRESS": cluster.address}
+    environment = os.environ | BESIDE | {"RAY_ADDRESS": cluster.address}
     with (folder / "log").open("w") as log:
         driver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT)
         end = time.monotonic() + 120
