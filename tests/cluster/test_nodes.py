@@ -69,10 +69,9 @@ def test_what_was_made_stands_in_rays_metrics(cluster: Any, passed: tuple[Path, 
         ("roundtrip_audio_seconds", "second"): 160.0,
     }
     end = time.monotonic() + 30
-    while (found := _metrics(cluster)) != wanted and time.monotonic() < end:
-        time.sleep(1)
-        found = {key: found.get(key, 0.0) for key in wanted}
-    assert found == wanted
+    while not wanted.items() <= (found := _metrics(cluster)).items() and time.monotonic() < end:
+        time.sleep(1)  # Ray's nodes gather them every few seconds
+    assert wanted.items() <= found.items()
 
 
 def _metrics(cluster: Any) -> dict[tuple[str, str], float]:
