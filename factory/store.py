@@ -43,6 +43,16 @@ LIGHT = 0.25
 """Cores that reading and writing ask of Ray: a fraction, so that they still run where actors took whole cores."""
 
 
+def light() -> dict[str, Any]:
+    """Return what a task without a model asks of Ray: `LIGHT` cores each, and at most half as many at once as the cluster has cores.
+
+    Ray would start a process for every block that waits, and a process takes seconds of a core before it does anything.
+    """
+    import ray
+
+    return {"num_cpus": LIGHT, "concurrency": max(1, int(ray.cluster_resources().get("CPU", 1)) // 2)}
+
+
 @dataclass(frozen=True)
 class WriteReport:
     """One part file that was written: its path, its rows, and how many of them have which status."""
@@ -121,7 +131,7 @@ class DatasetDir:
             self.manifest()
         if not self.parts():
             return ray.data.from_arrow(self.rows(columns))
-        return ray.data.read_parquet(self.parts(), filesystem=self.fs, columns=columns, num_cpus=LIGHT)
+        return ray.data.read_parquet(self.parts(), filesystem=self.fs, columns=columns, **light())
 
     def failures(self) -> pa.Table:
         """Count the reasons of rows that are not ok: status, reason (its slug), count, ids (the first five), most frequent first."""
@@ -151,7 +161,7 @@ class DatasetDir:
         self.already = len(done)
         if done:
             leave_out = partial(_leave_out, key=self.key, done=frozenset(done))
-            rows = rows.map_batches(leave_out, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+            rows = rows.map_batches(leave_out, batch_size=None, batch_format="pyarrow", **light())
         return rows.repartition(target_num_rows_per_block=rows_per_block, strict=True)
 
     # ---- writing
@@ -159,7 +169,7 @@ class DatasetDir:
     def write(self, rows: ray.data.Dataset) -> Iterator[WriteReport]:
         """Write a stream of rows, every block as a part file of its own; yields a report a part. Nothing runs until it is iterated."""
         write = partial(_write_block, out=self._writer())
-        written = rows.map_batches(write, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+        written = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light())
         for report in written.iter_rows():
             yield WriteReport(report["path"], report["rows"], json.loads(report["by_status"]))
 

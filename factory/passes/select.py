@@ -12,7 +12,7 @@ from factory.passes.guards import fault
 from factory.passes.plan import finish
 from factory.progress import Clock
 from factory.recipe import Guards, Recipe
-from factory.store import LIGHT, DatasetDir
+from factory.store import DatasetDir, light
 from schemas.datasets import OK, PAIR, SKIPPED
 from schemas.sequences import Variant, completion, prompt
 
@@ -27,7 +27,7 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     chosen = recipe.select
     settings: dict[str, Any] = {"metric": chosen.metric, "delta": chosen.delta, "guards": chosen.guards, "variant": recipe.policy.variant}
     settings |= {"policy": chosen.policy, "quantile": chosen.quantile, "metrics": recipe.scorer.metrics}
-    rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", num_cpus=LIGHT)
+    rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", **light())
     finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
 
 
