@@ -146,7 +146,9 @@ class Expected:
 
 @dataclass(frozen=True)
 class Pool:
-    """The processes of one stage. Changes how fast a stage is, never what it writes."""
+    """The processes of one stage. Changes how fast a stage is, not what it means: only the engine's rounding, and with it which candidates
+    are sampled, depends on the batch.
+    """
 
     actors: int = 1  # processes (trainer: Ray Train workers)
     num_cpus: float = 1.0  # cores that Ray reserves for each
