@@ -22,9 +22,14 @@ def main(argv: list[str] | None = None) -> int:
         from factory.run_round import main as run
 
         return run(argv[1:])
+    if argv[:1] == ["submit"]:
+        from cluster.submit import main as submit
+
+        return submit(argv[1:])
     parser = argparse.ArgumentParser(prog="roundtrip", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run a round; see roundtrip run --help")
+    commands.add_parser("submit", help="run a round on a Ray cluster; see roundtrip submit --help")
     rows = commands.add_parser("rows", help="look at the rows of a dataset, or of what failed in it")
     rows.add_argument("dataset", metavar="URI", help="folder of a dataset")
     rows.add_argument("--status", choices=("ok", "skipped", "failed"), help="only rows with this status")

@@ -20,12 +20,15 @@ REAL_TIME = {"encoder": 500.0, "vocoder": 300.0, "recognizer": 60.0}
 TEXT_SHARE = 0.15
 """Tokens of text beside the units of the same sentence."""
 GIB = 2**30
+AT_ONCE = 256
+"""Sequences that a generating engine writes at once where a batch has so many."""
 
 
 class Cost(NamedTuple):
-    """What a stage asks for: memory of each GPU (GiB) and hours of one GPU."""
+    """What a stage asks for: memory of each GPU (GiB) and hours of one GPU; `pool` is its processes' key in `resources`."""
 
     stage: str
+    pool: str
     gib: float
     hours: float
     told: str
@@ -61,8 +64,20 @@ def _training_hours(recipe: Recipe, tokens: float, again: bool) -> float:
 
 def _activations_gib(recipe: Recipe, tokens: float, again: bool) -> float:
     """Memory of `tokens` in flight: 34 bytes a channel and layer (Korthikanti et al., 2022), or one copy of each layer's input."""
-    width = (110 * parameters(recipe) / 12) ** (1 / 3)  # language models are some 110 times as wide as deep
+    width = _width(recipe)
     return tokens * width * (width / 110) * (4 if again else 34) / GIB
+
+
+def _width(recipe: Recipe) -> float:
+    """Return the policy's channels: language models are some 110 times as wide as deep."""
+    return float((110 * parameters(recipe) / 12) ** (1 / 3))
+
+
+def _cache_gib(recipe: Recipe) -> float:
+    """Memory of the keys and values of all sequences in flight, in bf16, with a third of the width (grouped queries) in each layer."""
+    length = _side(recipe) + _completion(recipe, recipe.policy.variant)
+    at_once = min(AT_ONCE, recipe.resources.translator.batch_size * recipe.translator.n)
+    return at_once * length * 4 * (_width(recipe) / 3) * (_width(recipe) / 110) / GIB
 
 
 def _sft(recipe: Recipe, paired: int) -> Cost:
@@ -73,8 +88,9 @@ def _sft(recipe: Recipe, paired: int) -> Cost:
     shares = {task: share * sft.weights.get(task, 1.0) for task, share in recipe.policy.tasks.items()}
     each = sum(share * (_side(recipe) + _completion(recipe, Variant(task))) for task, share in shares.items())
     tokens = sft.epochs * paired * each
-    gib = parameters(recipe) * (6 if sft.rank else 22) / GIB + _activations_gib(recipe, sft.tokens, sft.checkpointing)
-    return Cost("sft", gib, _training_hours(recipe, tokens, sft.checkpointing), f"{tokens / 1e6:,.0f} M tokens")
+    each = 22 / recipe.resources.trainer.actors if sft.sharded else 22
+    gib = parameters(recipe) * (6 if sft.rank else each) / GIB + _activations_gib(recipe, sft.tokens, sft.checkpointing)
+    return Cost("sft", "trainer", gib, _training_hours(recipe, tokens, sft.checkpointing), f"{tokens / 1e6:,.0f} M tokens")
 
 
 def _preference(recipe: Recipe, mono: int) -> Cost:
@@ -86,19 +102,19 @@ def _preference(recipe: Recipe, mono: int) -> Cost:
     length = _side(recipe) + _completion(recipe, recipe.policy.variant)
     tokens = 2 * pairs * length * (settings.epochs + (1 / 3 if settings.loss.needs_reference_model else 0))
     gib = parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * settings.batch / workers, again=True)
-    return Cost("train", gib, _training_hours(recipe, tokens, again=True), f"at most {pairs:,} pairs")
+    return Cost("train", "trainer", gib, _training_hours(recipe, tokens, again=True), f"at most {pairs:,} pairs")
 
 
 def _generating(recipe: Recipe, stage: str, outputs: float) -> Cost:
     expected, tokens = recipe.expected, outputs * _completion(recipe, recipe.policy.variant)
     hours = 2 * parameters(recipe) * tokens / (expected.gpu_tflops * 1e12 * GENERATING) / 3600
-    least = parameters(recipe) * 2 / GIB  # bf16; the engine fills the rest with what it is writing
-    return Cost(stage, least, hours, f"{tokens / 1e6:,.0f} M tokens")
+    gib = parameters(recipe) * 2 / GIB + _cache_gib(recipe)  # with less the engine writes fewer at once
+    return Cost(stage, "translator", gib, hours, f"{tokens / 1e6:,.0f} M tokens")
 
 
-def _hearing(recipe: Recipe, stage: str, part: str, utterances: float, gib: float) -> Cost:
+def _hearing(recipe: Recipe, stage: str, part: str, utterances: float, gib: float, pool: str = "") -> Cost:
     seconds = utterances * recipe.expected.seconds
-    return Cost(stage, gib, seconds / REAL_TIME[part] / 3600, f"{seconds / 3600:,.1f} h of speech")
+    return Cost(stage, pool or part, gib, seconds / REAL_TIME[part] / 3600, f"{seconds / 3600:,.1f} h of speech")
 
 
 def _tokenizing(recipe: Recipe, utterances: int) -> Cost:
@@ -111,7 +127,7 @@ def _producing(recipe: Recipe, utterances: int) -> list[Cost]:
     if recipe.listens:
         told.append(_hearing(recipe, "produce: vocoder", "vocoder", (recipe.translator.n + 1) * utterances, 2))
     if recipe.scorer.score_text == "asr":
-        told.append(_hearing(recipe, "produce: recognizer", "recognizer", recipe.translator.n * utterances, 6))
+        told.append(_hearing(recipe, "produce: recognizer", "recognizer", recipe.translator.n * utterances, 6, "scorer"))
     return told
 
 

@@ -9,7 +9,8 @@ from typing import Any
 def start_ray() -> None:
     """Join the cluster that RAY_ADDRESS names (a submitted job's), or start one here.
 
-    A local cluster gets more logical cores than the machine has: actors wait for each other, and reading needs a core too.
+    A local cluster gets more logical cores than the machine has: actors wait for each other, and reading needs a core too. Raises
+    ConnectionError where no cluster answers at RAY_ADDRESS, or one of another version.
     """
     import logging
     import warnings
@@ -25,5 +26,12 @@ def start_ray() -> None:
     if not ray.is_initialized():
         cores = max(4, 2 * (os.cpu_count() or 1))
         local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": cores, "include_dashboard": False}
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+        try:
+            ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+        except (ConnectionError, RuntimeError) as error:
+            if local:
+                raise
+            why = " ".join(str(error).split())
+            hint = "start it, give it this machine's packages, or unset RAY_ADDRESS to use this machine alone"
+            raise ConnectionError(f"the Ray cluster at RAY_ADDRESS={os.environ['RAY_ADDRESS']} cannot be joined ({why}): {hint}") from error
     ray.data.DataContext.get_current().enable_progress_bars = False

@@ -13,6 +13,8 @@ from tqdm import tqdm
 from factory.files import filesystem, get_json, put_json
 
 READ_EVERY_S = 3.0
+LINE_EVERY_S = 10.0
+"""Seconds between two lines of progress where nobody sits before a terminal: in a file, or in what `ray job logs` shows."""
 
 
 class Clock:
@@ -51,10 +53,38 @@ class Clock:
         self._read_at = time.monotonic()
         self.peak_rss_mb = max(self.peak_rss_mb, _family_memory_mb())
 
-    def bar(self, name: str, total: int, done: int = 0) -> tqdm:
-        """Return a progress bar over `total` rows, `done` of which an earlier run has finished."""
-        quiet = not sys.stderr.isatty()
-        return tqdm(total=total, initial=done, desc=f"  {name}", unit="row", mininterval=10 if quiet else 0.5, ncols=100, smoothing=0.1)
+    def bar(self, name: str, total: int, done: int = 0) -> tqdm | Lines:
+        """Return a progress bar over `total` rows, `done` of which an earlier run has finished; off a terminal it writes lines."""
+        if not sys.stderr.isatty():
+            return Lines(name, total, done)
+        return tqdm(total=total, initial=done, desc=f"  {name}", unit="row", mininterval=0.5, ncols=100, smoothing=0.1)
+
+
+class Lines:
+    """Progress as whole lines on stderr: one at the start, one every `LINE_EVERY_S` seconds, one at the end."""
+
+    def __init__(self, name: str, total: int, done: int = 0) -> None:
+        self.name, self.total, self.n, self.first = name, total, done, done
+        self.began = self.told = time.monotonic()
+
+    def __enter__(self) -> Lines:
+        self._tell()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._tell()
+
+    def update(self, rows: int) -> None:
+        """Count `rows` more."""
+        self.n += rows
+        if time.monotonic() - self.told >= LINE_EVERY_S:
+            self._tell()
+
+    def _tell(self) -> None:
+        self.told = time.monotonic()
+        rate = (self.n - self.first) / max(self.told - self.began, 1e-3)
+        left = f", {rate:.3g} rows/s, {max(0.0, self.total - self.n) / rate:.0f} s to go" if rate else ""
+        print(f"  {self.name}: {self.n:,} of {self.total:,} rows{left}", file=sys.stderr, flush=True)
 
 
 def _family_memory_mb() -> float:

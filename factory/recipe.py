@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from dataclasses import asdict, dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -175,12 +176,14 @@ def load(path: str | Path | None = None, overrides: list[str] | tuple[str, ...] 
 def locate(path: str) -> str:
     """Return where a path of a recipe leads: URIs and package names stay, relative paths count from here or else from the repository.
 
+    A job on a cluster has the repository's code alone: there they count as well from the folders of `ROUNDTRIP_HOME`, a list like PATH.
     What stands behind a `#` (the sha256 of weights) stays there.
     """
     place = path.partition("#")[0]
     if "://" in path or path.startswith("package:") or Path(path).exists() or Path(place).exists():
         return path
-    return str(ROOT / path) if (ROOT / place).exists() else path
+    homes = (ROOT, *map(Path, filter(None, os.environ.get("ROUNDTRIP_HOME", "").split(os.pathsep))))
+    return next((str(home / path) for home in homes if (home / place).exists()), path)
 
 
 def digest(content: Any) -> str:

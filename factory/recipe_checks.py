@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from factory.recipe_sections import Pool
 from factory.typed import RecipeError, build, chosen
 from schemas.datasets import SCORES
 from schemas.sequences import Variant
@@ -22,6 +23,7 @@ def check(recipe: Recipe) -> None:
     _check_policy(recipe)
     _check_scores(recipe)
     _check_select(recipe)
+    _check_pools(recipe)
     translator = recipe.translator
     need(translator.n >= 1, "translator.n must be 1 or more", translator.n)
     need(0 < translator.top_p <= 1, "translator.top_p must lie in (0, 1]", translator.top_p)
@@ -67,6 +69,14 @@ def _check_scores(recipe: Recipe) -> None:
     need(metric in scorer.metrics, f"select.metric must be among scorer.metrics ({', '.join(scorer.metrics)})", metric)
     legible = recipe.writes_text or scorer.score_text == "asr" or metric == "mcd"
     need(legible, "a policy.variant without text needs scorer.score_text: asr (or policy.text_variant, or select.metric: mcd)", "policy")
+
+
+def _check_pools(recipe: Recipe) -> None:
+    for name, pool in vars(recipe.resources).items():
+        if isinstance(pool, Pool):
+            most, key = pool.max_actors, f"resources.{name}"
+            need(most is None or most >= pool.actors, f"{key}.max_actors must be {key}.actors ({pool.actors}) or more, or null", most)
+            need(not pool.accelerator or pool.num_gpus > 0, f"{key}.accelerator is a type of GPU and needs {key}.num_gpus", pool.num_gpus)
 
 
 def _check_select(recipe: Recipe) -> None:

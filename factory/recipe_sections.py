@@ -151,11 +151,20 @@ class Pool:
     """
 
     actors: int = 1  # processes (trainer: Ray Train workers)
+    max_actors: int | None = None  # a pool with work waiting grows to so many where there is room; null: it does not, nor does a trainer
     num_cpus: float = 1.0  # cores that Ray reserves for each
     num_gpus: float = 0.0  # GPUs that Ray reserves for each
+    memory_gib: float = 0.0  # memory (GiB) that Ray reserves for each, but for a trainer's; 0: none
+    accelerator: str | None = None  # only on GPUs of this type, as Ray names it (H100, A100, L4 ...); null: on any
     batch_size: int = 32  # rows a call
     threads: int = 1  # threads of the math libraries in each
     row_timeout_s: float = 120.0  # seconds that a row may take alone; a batch of n rows has 1 + (n - 1) / 32 times as long
+
+    @property
+    def needs(self) -> dict[str, float]:
+        """Return what one process takes of a node, by Ray's names of resources (memory in bytes)."""
+        told = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": self.memory_gib * 2**30}
+        return told | ({f"accelerator_type:{self.accelerator}": 0.001} if self.accelerator else {})  # a mark, which never runs out
 
 
 @dataclass(frozen=True)

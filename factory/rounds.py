@@ -31,8 +31,10 @@ def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> None:
 def run_round(run: Run, number: int, recipe: Recipe) -> None:
     """Run round `number`, or what is left of it, and print and keep its summary.
 
-    Raises MissingRound where the round before has left no policy, and ValueError where that policy does not fit the recipe.
+    Raises MissingRound where the round before has left no policy, ValueError where that policy does not fit the recipe, and Shortfall
+    where the cluster lacks what the round asks for.
     """
+    from cluster.preflight import preflight
     from factory.passes.ready import check_policy
     from factory.passes.samples import speak_samples
     from factory.report.report import write_report
@@ -45,6 +47,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
     if previous is not None:
         check_policy(previous, recipe)
     start_ray()
+    preflight(run, number, recipe)
     clock = Clock(run.place(number))
     recipe = with_paired_units(run, recipe, clock)
     if previous is None:

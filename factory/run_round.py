@@ -19,16 +19,21 @@ if sys.path and Path(sys.path[0] or ".").resolve() == ROOT / "factory":
     sys.path[0] = str(ROOT)  # a script's own folder comes first: `factory/` there would shadow libraries
 
 
-def arguments(argv: list[str] | None) -> argparse.Namespace:
-    """Parse the command line."""
-    parser = argparse.ArgumentParser(prog="run_round.py", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def round_parser(prog: str, told_of: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a command that names a round."""
+    parser = argparse.ArgumentParser(prog=prog, description=told_of, formatter_class=argparse.RawDescriptionHelpFormatter)
     told = "0: supervised training; N: a preference round; N-M: several in turn, until one lowers the test score (rounds.stop)"
     parser.add_argument("--round", type=numbers, required=True, metavar="N|N-M", help=told)
     parser.add_argument("--recipe", default="recipes/phrasebook.yaml", help="the experiment (default: %(default)s)")
     parser.add_argument("--run", metavar="URI", help="folder or object-store prefix of the run (default: runs/<the recipe's name>)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
     parser.add_argument("--dry-run", action="store_true", help="print the plan: stages, rows, actors, what is already done")
-    return parser.parse_args(argv)
+    return parser
+
+
+def arguments(argv: list[str] | None) -> argparse.Namespace:
+    """Parse the command line."""
+    return round_parser("run_round.py", __doc__).parse_args(argv)
 
 
 def numbers(text: str) -> range:

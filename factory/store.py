@@ -29,6 +29,7 @@ import pyarrow.parquet as pq
 from factory import lease
 from factory.files import exists, filesystem, get_json, parquet_files, put_json, put_table, set_aside_if_torn, sweep
 from factory.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
+from factory.ray_metrics import measured
 from factory.recipe import digest
 from factory.redact import redact
 from schemas.datasets import OK
@@ -64,11 +65,12 @@ def few() -> int:
 
 @dataclass(frozen=True)
 class WriteReport:
-    """One part file that was written: its path, its rows, and how many of them have which status."""
+    """One part file that was written: its path, its rows, how many of them have which status, and what else they count for."""
 
     path: str
     rows: int
     by_status: dict[str, int]
+    measured: dict[str, float]
 
 
 class DatasetDir:
@@ -180,7 +182,7 @@ class DatasetDir:
         write = partial(_write_block, out=self._writer())
         written = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light())
         for report in written.iter_rows():
-            yield WriteReport(report["path"], report["rows"], json.loads(report["by_status"]))
+            yield WriteReport(**json.loads(report["report"]))
 
     def append(self, table: pa.Table) -> WriteReport:
         """Write a table in memory as one part file."""
@@ -291,14 +293,12 @@ class _PartWriter:
         path = f"{folder}/part-{hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:20]}{suffix}.parquet"
         put_table(fs, path, table.replace_schema_metadata({**(table.schema.metadata or {}), **self.origin}))
         statuses = table.column("status").to_pylist() if "status" in table.column_names else [OK] * len(ids)
-        return WriteReport(path, len(ids), dict(Counter(statuses)))
+        return WriteReport(path, len(ids), dict(Counter(statuses)), measured(table))
 
 
 def _write_block(table: pa.Table, out: _PartWriter) -> pa.Table:
     reports = [out(table)] if table.num_rows else []
-    columns = [(report.path, report.rows, json.dumps(report.by_status)) for report in reports]
-    schema = pa.schema([("path", pa.string()), ("rows", pa.int64()), ("by_status", pa.string())])
-    return pa.Table.from_pylist([dict(zip(schema.names, column, strict=True)) for column in columns], schema=schema)
+    return pa.table({"report": pa.array([json.dumps(asdict(report)) for report in reports], pa.string())})
 
 
 def _leave_out(table: pa.Table, key: str, done: frozenset[str]) -> pa.Table:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -19,8 +20,11 @@ Wanted = Mapping[str, tuple[int, Resources]]
 """Of each kind of actor how many, and the resources of one."""
 
 GROWTH_S = 300.0
-"""Seconds that a cluster, which may be growing, gets before its lack of room is an error; a Ray started here does not grow."""
+"""Seconds that a cluster gets to bring nodes before its lack of room is an error, where ROUNDTRIP_GROWTH_S does not say otherwise."""
 _SHOWN = ("CPU", "GPU")
+_ROUNDING = 1e-9
+MARK = "accelerator_type:"
+"""What the name of the resource begins with by which Ray tells nodes with one type of GPU."""
 
 
 class Stalled(RuntimeError):
@@ -28,15 +32,41 @@ class Stalled(RuntimeError):
 
 
 def await_places(stage: str, wanted: Wanted) -> None:
-    """Return once all actors fit onto the cluster's nodes together; raises Stalled when they do not (a cluster has `GROWTH_S` to grow)."""
+    """Return once all actors fit onto the cluster's nodes together, which its autoscaler is asked for; raises Stalled when they do not.
+
+    A cluster (one that RAY_ADDRESS names) has `growth_s()` to bring them, a Ray that was started here does not grow.
+    """
+    from ray.autoscaler.sdk import request_resources
+
+    if fits(wanted, nodes()):
+        return
+    end = time.monotonic() + growth_s()
+    request_resources(bundles=[_known(each) for number, each in wanted.values() for _ in range(number)])
+    try:
+        while not fits(wanted, nodes()):
+            if time.monotonic() >= end:
+                hint = "ask for fewer or smaller actors (resources.<actor>.actors, num_cpus, num_gpus) or add nodes"
+                raise Stalled(f"{stage} cannot be placed: {told(wanted)}; {there()}; {hint}")
+            time.sleep(2)
+    finally:
+        request_resources(bundles=[])  # or it would stay asked for; from here on the actors speak for themselves
+
+
+def growth_s() -> float:
+    """Return the seconds that the cluster gets to bring nodes; 0 for a Ray that was started here."""
+    return float(os.environ.get("ROUNDTRIP_GROWTH_S", GROWTH_S)) if os.environ.get("RAY_ADDRESS") else 0.0
+
+
+def nodes() -> list[Resources]:
+    """Return what each node that is alive has in all."""
     import ray
 
-    end = time.monotonic() + (GROWTH_S if os.environ.get("RAY_ADDRESS") else 0.0)
-    while not _fit(wanted, [node["Resources"] for node in ray.nodes() if node["Alive"]]):
-        if time.monotonic() >= end:
-            hint = "ask for fewer or smaller actors (resources.<actor>.actors, num_cpus, num_gpus) or add nodes"
-            raise Stalled(f"{stage} cannot be placed: {told(wanted)}; {there()}; {hint}")
-        time.sleep(2)
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+
+
+def _known(need: Resources) -> Resources:
+    """Leave out what is not asked for: an autoscaler looks for a node that has every resource of a bundle."""
+    return {name: amount for name, amount in need.items() if amount}
 
 
 def watched(work: Callable[[Callable[[], None]], T], stage: str, stall_s: float, wanted: Wanted) -> T:
@@ -66,7 +96,7 @@ def _run(work: Callable[[Callable[[], None]], T], moved: Callable[[], None], out
 
 def told(wanted: Wanted) -> str:
     """Say what was asked for."""
-    parts = [f"{number} {name} ({_amounts(each)} each)" for name, (number, each) in wanted.items()]
+    parts = [f"{number} {name} ({amounts(each)} each)" for name, (number, each) in wanted.items()]
     return f"asked for were {', '.join(parts) or 'no actors'}"
 
 
@@ -82,23 +112,41 @@ def there() -> str:
 def _nodes() -> str:
     import ray
 
-    nodes = [_amounts(node["Resources"]) for node in ray.nodes() if node["Alive"]]
-    return f"there are {len(nodes)} nodes with {'; '.join(nodes) or 'nothing'}, of which {_amounts(ray.available_resources())} are free"
+    each = [amounts(node) for node in nodes()]
+    return f"there are {len(each)} nodes with {'; '.join(each) or 'nothing'}, of which {amounts(ray.available_resources())} are free"
 
 
-def _amounts(resources: Mapping[str, float]) -> str:
-    shown = [f"{resources.get(name, 0):g} {name}" for name in _SHOWN]
-    return ", ".join(shown)
+def amounts(resources: Mapping[str, float]) -> str:
+    """Say how many CPUs and GPUs, and of which type they are where that is known."""
+    kinds = [name.removeprefix(MARK) for name in resources if name.startswith(MARK)]
+    return ", ".join([*(f"{resources.get(name, 0):g} {name}" for name in _SHOWN), *kinds])
 
 
-def _fit(wanted: Wanted, nodes: list[Resources]) -> bool:
-    """Place the largest first, each on the first node with room: may miss a way that a search would find, never claims one that is none."""
-    free = [dict(node) for node in nodes]
+def fits(wanted: Wanted, nodes: list[Resources]) -> bool:
+    """Whether all actors have room at once.
+
+    Places the largest first, each on the first node with room: may miss a way that a search would find, never claims one that is none.
+    """
+    free = [_Free(node) for node in nodes]
     each = [need for number, need in wanted.values() for _ in range(number)]
-    for need in sorted(each, key=lambda need: (need.get("GPU", 0), need.get("CPU", 0)), reverse=True):
-        room = next((node for node in free if all(node.get(name, 0) + 1e-9 >= amount for name, amount in need.items())), None)
-        if room is None:
+    ordered = sorted(each, key=lambda need: (need.get("GPU", 0), need.get("CPU", 0)), reverse=True)
+    return all(any(node.takes(need) for node in free) for need in ordered)
+
+
+class _Free:
+    """What is left of a node; a share of a GPU has to lie on one GPU, so each counts for itself."""
+
+    def __init__(self, has: Resources) -> None:
+        self.has, self.gpus = dict(has), [1.0] * int(has.get("GPU", 0))
+
+    def takes(self, need: Resources) -> bool:
+        """Whether there is room for one actor; it is taken then."""
+        share = need.get("GPU", 0)
+        used = [place for place, left in enumerate(self.gpus) if left + _ROUNDING >= min(1.0, share)][: math.ceil(share)]
+        if len(used) < math.ceil(share) or any(self.has.get(name, 0) + _ROUNDING < amount for name, amount in need.items()):
             return False
         for name, amount in need.items():
-            room[name] = room.get(name, 0) - amount
-    return True
+            self.has[name] = self.has.get(name, 0) - amount
+        for place in used:
+            self.gpus[place] -= min(1.0, share)
+        return True

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from factory.watch import Stalled, _fit, watched
+from factory.watch import Stalled, fits, watched
 
 WANTED = {"translator": (2, {"CPU": 1.0, "GPU": 1.0})}
 
@@ -42,8 +42,14 @@ def test_what_the_work_raises_is_raised() -> None:
         watched(broken, "produce", 10, WANTED)
 
 
+def test_a_share_of_a_gpu_lies_on_one_gpu() -> None:
+    node = {"CPU": 16.0, "GPU": 2.0}
+    assert fits({"translator": (2, {"CPU": 1.0, "GPU": 0.6}), "vocoder": (4, {"CPU": 1.0, "GPU": 0.2})}, [node])
+    assert not fits({"translator": (3, {"CPU": 1.0, "GPU": 0.6})}, [node])  # 1.8 of 2 GPUs, but the third would lie on both
+
+
 @pytest.mark.parametrize(
-    ("nodes", "fits"),
+    ("nodes", "fit"),
     [
         ([{"CPU": 4.0}], False),
         ([{"CPU": 4.0, "GPU": 2.0}], True),
@@ -52,5 +58,5 @@ def test_what_the_work_raises_is_raised() -> None:
         ([{"CPU": 1.5, "GPU": 2.0}], False),
     ],
 )
-def test_actors_fit_onto_nodes_or_not(nodes: list[dict[str, float]], fits: bool) -> None:
-    assert _fit(WANTED, nodes) is fits
+def test_actors_fit_onto_nodes_or_not(nodes: list[dict[str, float]], fit: bool) -> None:
+    assert fits(WANTED, nodes) is fit

@@ -33,13 +33,22 @@ ADAPTER = "adapter"
 
 
 def launch(
-    loop: Loop, config: dict[str, Any], *, work: Path, workers: int, cpus: float = 1.0, gpus: float = 0.0, stall_s: float = STALL_S
+    loop: Loop,
+    config: dict[str, Any],
+    *,
+    work: Path,
+    workers: int,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
+    accelerator: str | None = None,
+    stall_s: float = STALL_S,
 ) -> None:
     """Call `loop(config)` in each of `workers` Ray Train workers (0: here, without Ray), which torch.distributed connects.
 
-    Each worker gets `cpus` cores and, where `gpus` is above 0, one GPU. A worker that dies is started again once, with all others; the
-    loop itself goes on from its own checkpoint in `work`, which all workers must see, and calls `pulse(work)` as it goes. Raises what
-    the loop raised, and Stalled when the workers cannot be placed or there was no pulse for `stall_s` seconds.
+    Each worker gets `cpus` cores and, where `gpus` is above 0, one GPU (of the type `accelerator`, if that is given). A worker that dies
+    is started again once, with all others; the loop itself goes on from its own checkpoint in `work`, which all workers must see, and
+    calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when the workers cannot be placed or there was no pulse for
+    `stall_s` seconds.
     """
     _quiet()
     if workers == 0:
@@ -50,14 +59,16 @@ def launch(
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     resources = {"CPU": cpus} | ({"GPU": 1.0} if gpus else {})
-    wanted = {"trainer": (workers, resources)}
+    marked = {f"accelerator_type:{accelerator}": 0.001} if accelerator else {}
+    wanted = {"trainer": (workers, resources | marked)}
     await_places("training", wanted)
     failures = FailureConfig(max_failures=1, controller_failure_limit=PLACEMENTS)  # type: ignore[call-arg]  # the stub is of version 1
     kind = TorchTrainer if workers > 1 else DataParallelTrainer  # torch's meeting place for several listens on every interface
+    scaling = ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources, accelerator_type=accelerator)
     trainer = kind(
         _quietly,
         train_loop_config={"call": cloudpickle.dumps((loop, config))},  # bytes: Ray's controller need not import what trains
-        scaling_config=ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources),
+        scaling_config=scaling,
         run_config=RunConfig(name="ray", storage_path=str(work.absolute()), failure_config=failures),
     )
     try:

@@ -40,6 +40,7 @@ def train_preference(
     workers: int = 0,
     cpus: float = 1,
     gpus: float = 0,
+    accelerator: str | None = None,
     stall_s: float = STALL_S,
 ) -> dict[str, Any]:
     """Train `policy` on Parquet rows {prompt, chosen, rejected} and publish the merged policy as `out`; returns its training.json.
@@ -54,7 +55,8 @@ def train_preference(
     if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"pairs": pairs.absolute(), "policy": policy.absolute(), "out": out, "work": work}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus, stall_s=stall_s)
+        placed: dict[str, Any] = {"workers": workers, "cpus": cpus, "gpus": gpus, "accelerator": accelerator, "stall_s": stall_s}
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, **placed)
         shutil.rmtree(work)
     return json.loads((out / "training.json").read_text())
 

@@ -15,7 +15,9 @@ class SftSettings:
     """Supervised training of round 0."""
 
     epochs: int = 6
-    tokens: int = 2_560  # in a batch (of each worker), padding included
+    tokens: int = 2_560  # in a batch, padding included; what a worker holds in memory at once
+    batches: int | None = None  # in a step, over all workers, so that any number of them learns the same; null: one of each worker
+    sharded: bool = False  # several workers share out weights and optimizer (FSDP): less memory in each, more traffic, not compiled
     lr: float = 1.5e-3
     warmup: float = 0.03  # share of the steps, 0..1
     weight_decay: float = 0.01
@@ -37,6 +39,8 @@ class SftSettings:
                 raise RecipeError(f"sft.weights has {task}, which policy.tasks does not write; it writes {', '.join(tasks)}")
             if weight < 0:
                 raise RecipeError(f"sft.weights.{task} must not be negative; got {weight}")
+        if self.sharded and self.rank:
+            raise RecipeError(f"sft.sharded is for training all weights: leave out sft.rank (now {self.rank}), or sft.sharded")
 
 
 class Loss(StrEnum):

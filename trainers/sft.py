@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
@@ -22,8 +22,9 @@ from factory.typed import build, lay_over
 from trainers.batches import IGNORED, Batch, Batches
 from trainers.launch import STALL_S, device, digest, is_published, launch, publish, pulse, rank, work_folder, world_size
 from trainers.settings import SftSettings
+from trainers.together import load_whole, mean, quiet, spread, whole_state
 
-_SPEED = ("compile", "checkpointing", "save_every", "log_every", "threads")  # settings that do not change what comes out
+_SPEED = ("compile", "sharded", "checkpointing", "save_every", "log_every", "threads")  # settings that do not change what comes out
 
 
 class CompletionLoss(nn.Module):
@@ -50,23 +51,25 @@ class Sft:
 
     def __init__(self, data: Path, dev: Path | None, start: Path, work: Path, settings: SftSettings, seed: int) -> None:
         torch.set_num_threads(settings.threads)
-        self.settings, self.work, self.seed, self.device = settings, work, seed, device()
+        self.settings, self.work, self.seed, self.device, self.start = settings, work, seed, device(), start
         self.tokenizer = AutoTokenizer.from_pretrained(start)
         self.model: Any = AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32)
         self.model.to(self.device)  # type: ignore[arg-type]  # the stub loses self
         self.adapted = _adapted(self.model, settings.rank, seed) if settings.rank else None
         if settings.checkpointing:
             self.model.train().gradient_checkpointing_enable({"use_reentrant": False})
-        compiled = settings.compile and _can_compile(self.device)
-        self.network: nn.Module = CompletionLoss(self.model, settings.precision == "bf16", compiled)
-        if distributed.is_initialized():
-            self.network = DistributedDataParallel(self.network)
+        compiled = settings.compile and not settings.sharded and _can_compile(self.device)
+        loss = CompletionLoss(self.model, settings.precision == "bf16", compiled)
+        self.network = spread(loss, self.model.model.layers, settings.sharded)
         longest = settings.max_length or self.model.config.max_position_embeddings
         self.data = Batches(data, self.tokenizer, longest)
         self.dev = Batches(dev, self.tokenizer, longest) if dev else None
         epochs = (self.data.plan(settings.tokens, seed, epoch, settings.weights) for epoch in range(settings.epochs))
         self.plan = [some for epoch in epochs for some in epoch]
-        self.steps = len(self.plan) // world_size()
+        self.each = settings.batches or world_size()
+        if self.each < world_size():
+            raise ValueError(f"sft.batches ({self.each}) must be one for each worker (resources.trainer.actors: {world_size()}) or more")
+        self.steps = len(self.plan) // self.each
         rates: dict[str, Any] = {"lr": settings.lr, "betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
         self.optimizer = torch.optim.AdamW([one for one in self.model.parameters() if one.requires_grad], **rates, fused=True)
         self.curve: list[dict[str, Any]] = []
@@ -77,14 +80,14 @@ class Sft:
         self._resume()
         began, tokens, losses = time.monotonic(), 0, []
         while self.step < self.steps:
-            batch = self._next()
-            losses.append(self._learn(batch))
-            tokens += batch.ids.numel() * world_size()
+            batches = self._next()
+            losses += self._learn(batches)
+            tokens += sum(batch.ids.numel() for batch in batches) * world_size()
             last = self.step == self.steps
             saved = last or self.step % self.settings.save_every == 0
             if saved or self.step % self.settings.log_every == 0:
                 rate = round(tokens / (time.monotonic() - began))
-                line = {"step": self.step, "of": self.steps, "loss": round(sum(losses) / len(losses), 4), "tokens_per_s": rate}
+                line = {"step": self.step, "of": self.steps, "loss": round(mean(losses, self.device), 4), "tokens_per_s": rate}
                 self._tell(line | ({"dev_loss": self.dev_loss()} if saved and self.dev else {}))
                 losses.clear()
             if saved:
@@ -101,21 +104,29 @@ class Sft:
         sums = [network(*(part.to(self.device) for part in self.dev.batch(some))) for some in plan]
         return round(sum(float(loss) for loss, _ in sums) / sum(number for _, number in sums), 4)
 
-    def _next(self) -> Batch:
-        """Return this worker's batch of the coming step; it depends on nothing but the seed and the step."""
-        place = self.step * world_size() + rank()
-        return self.data.batch(self.plan[place], self.settings.unit_noise, seed=(self.seed, place))
+    def _next(self) -> list[Batch]:
+        """Return this worker's batches of the coming step; those of all workers depend on nothing but the seed and the step."""
+        first = self.step * self.each
+        places = range(first + rank(), first + self.each, world_size())
+        return [self.data.batch(self.plan[place], self.settings.unit_noise, seed=(self.seed, place)) for place in places]
 
-    def _learn(self, batch: Batch) -> float:
+    def _learn(self, batches: list[Batch]) -> list[float]:
+        """Take a step on the mean of the losses of all workers' batches; returns those of this worker's (nats a token)."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * self._rate()
-        loss, number = self.network(*(part.to(self.device) for part in batch))
         self.optimizer.zero_grad()
-        (loss / number).backward()
+        losses = [self._gradient(batch, last=batch is batches[-1]) for batch in batches]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
         self.optimizer.step()
         self.step += 1
         pulse(self.work)
+        return losses
+
+    def _gradient(self, batch: Batch, last: bool) -> float:
+        """Add a batch's gradient; with the last one of the step the workers exchange theirs, which takes the mean over workers."""
+        with quiet(self.network, until_last=not last):
+            loss, number = self.network(*(part.to(self.device) for part in batch))
+            (loss / number * (world_size() / self.each)).backward()
         return float(loss.detach()) / number
 
     def _rate(self) -> float:
@@ -129,23 +140,29 @@ class Sft:
             print(f"  sft {json.dumps(line)}", flush=True)
 
     def _save(self) -> None:
+        state = whole_state(self.network, self.optimizer) | {"step": self.step, "curve": self.curve}
         if rank() != 0:
             return
-        state = {"model": self.model.state_dict(), "optimizer": self.optimizer.state_dict(), "step": self.step, "curve": self.curve}
         torch.save(state, self.work / "checkpoint.part")
         os.replace(self.work / "checkpoint.part", self.work / "checkpoint.pt")
 
     def _resume(self) -> None:
         if (self.work / "checkpoint.pt").exists():
             state = torch.load(self.work / "checkpoint.pt", weights_only=True, map_location=self.device)
-            self.model.load_state_dict(state["model"])
-            self.optimizer.load_state_dict(state["optimizer"])
+            load_whole(self.network, self.optimizer, state)
             self.step, self.curve = state["step"], state["curve"]
 
-
     def trained(self) -> Any:
-        """Return the policy, LoRA merged into its weights; the training is over then."""
-        return self.adapted.merge_and_unload() if self.adapted else self.model
+        """Return the policy, LoRA merged into its weights; the training is over then. All workers must call, the first gets it whole."""
+        if self.adapted:
+            return self.adapted.merge_and_unload()
+        if not self.settings.sharded:
+            return self.model
+        weights = whole_state(self.network, self.optimizer)["model"]
+        whole: Any = AutoModelForCausalLM.from_pretrained(self.start, dtype=torch.float32)
+        if rank() == 0:
+            whole.load_state_dict({name.removeprefix("model."): weight for name, weight in weights.items()})
+        return whole
 
 
 def _adapted(model: PreTrainedModel, lora: int, seed: int) -> Any:
@@ -178,6 +195,7 @@ def train_sft(
     workers: int = 0,
     cpus: float = 1,
     gpus: float = 0,
+    accelerator: str | None = None,
     stall_s: float = STALL_S,
 ) -> dict[str, Any]:
     """Train the policy in `start` on rows of SEQUENCE, watch rows of `dev`, and publish the policy as `out`; returns its training.json.
@@ -187,11 +205,13 @@ def train_sft(
     """
     chosen, out = build(SftSettings, settings, "sft"), out.absolute()
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
-    identity = {**counting, "seed": seed, "workers": max(1, workers), "data": digest(data), "start": digest(start)}
+    identity = {**counting, "seed": seed, "data": digest(data), "start": digest(start)}
+    identity |= {"workers": None if chosen.batches else max(1, workers)}
     if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"data": data.absolute(), "dev": dev and dev.absolute(), "start": start.absolute(), "out": out, "work": work}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, cpus=cpus, gpus=gpus, stall_s=stall_s)
+        placed: dict[str, Any] = {"workers": workers, "cpus": cpus, "gpus": gpus, "accelerator": accelerator, "stall_s": stall_s}
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, **placed)
         shutil.rmtree(work)
     return json.loads((out / "training.json").read_text())
 

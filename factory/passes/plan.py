@@ -12,8 +12,9 @@ from factory.actors.base import RowActor
 from factory.actors.guard import ActorError, guarded
 from factory.models.weights import digest, resolve
 from factory.progress import Clock
+from factory.ray_metrics import count
 from factory.recipe import Pool, Resources, locate
-from factory.store import LIGHT, DatasetDir
+from factory.store import LIGHT, DatasetDir, WriteReport
 from factory.watch import Wanted, await_places, watched
 
 if TYPE_CHECKING:
@@ -25,8 +26,9 @@ def act(rows: ray.data.Dataset, actor: type[RowActor], arguments: dict[str, Any]
     import ray.data
 
     kind, given = guarded(actor, arguments, stage.row_timeout_s)
-    compute = ray.data.ActorPoolStrategy(size=stage.actors)
-    amounts: dict[str, Any] = {"num_cpus": stage.num_cpus, "num_gpus": stage.num_gpus}
+    compute = ray.data.ActorPoolStrategy(min_size=stage.actors, max_size=stage.max_actors or stage.actors)
+    amounts: dict[str, Any] = {"num_cpus": stage.num_cpus, "num_gpus": stage.num_gpus, "accelerator_type": stage.accelerator}
+    amounts |= {"memory": stage.needs["memory"] or None}
     return rows.map_batches(
         kind, fn_constructor_kwargs=given, compute=compute, batch_size=stage.batch_size, batch_format="pyarrow", **amounts
     )
@@ -64,6 +66,7 @@ def finish(
                 for report in out.write(rows):
                     moved()
                     bar.update(report.rows)
+                    _count(name.split()[0], report)
                     clock.note_memory()
 
             watched(work, name, resources.stall_s, wanted)
@@ -76,11 +79,18 @@ def finish(
         out.release()
 
 
+def _count(stage: str, report: WriteReport) -> None:
+    """Count a part file in Ray's metrics."""
+    for status, rows in report.by_status.items():
+        count("roundtrip_rows", rows, stage=stage, status=status)
+    for metric, amount in report.measured.items():
+        count(metric, amount, stage=stage)
+
+
 def demands(resources: Resources, actors: Iterable[str]) -> Wanted:
     """Return what a plan with these pools asks of a cluster, the share for reading and writing included."""
     pools: dict[str, Pool] = {name: getattr(resources, name) for name in actors}
-    wanted = {name: (pool.actors, {"CPU": pool.num_cpus, "GPU": pool.num_gpus}) for name, pool in pools.items()}
-    return {**wanted, "reader and writer": (1, {"CPU": LIGHT})}
+    return {name: (pool.actors, pool.needs) for name, pool in pools.items()} | {"reader and writer": (1, {"CPU": LIGHT})}
 
 
 def _cause(error: Exception) -> Exception:

@@ -11,6 +11,7 @@ from factory.passes.choose import POLICIES, Choice, Found
 from factory.passes.guards import fault
 from factory.passes.plan import finish
 from factory.progress import Clock
+from factory.ray_metrics import count
 from factory.recipe import Guards, Recipe
 from factory.store import DatasetDir, light
 from schemas.datasets import OK, PAIR, SKIPPED
@@ -29,6 +30,8 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     settings |= {"policy": chosen.policy, "quantile": chosen.quantile, "metrics": recipe.scorer.metrics}
     rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", **light())
     finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
+    for row in out.rows(["src_lang", "tgt_lang"], status=OK).to_pylist():
+        count("roundtrip_pairs", 1, stage="select", direction=f"{row['src_lang']}-{row['tgt_lang']}")
 
 
 def _select_batch(table: pa.Table, **settings: Any) -> pa.Table:

@@ -67,7 +67,8 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
 
 def _workers(recipe: Recipe) -> dict[str, Any]:
     pool = recipe.resources.trainer
-    return {"workers": pool.actors, "cpus": pool.num_cpus, "gpus": pool.num_gpus, "stall_s": recipe.resources.stall_s}
+    placed = {"workers": pool.actors, "cpus": pool.num_cpus, "gpus": pool.num_gpus, "accelerator": pool.accelerator}
+    return placed | {"stall_s": recipe.resources.stall_s}
 
 
 def _threads(recipe: Recipe) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from factory.typed import RecipeError
 from schemas.sequences import EOS, Variant, parse
-from trainers.batches import IGNORED, Batches
+from trainers.batches import IGNORED, Batch, Batches
 from trainers.settings import SftSettings
 from trainers.sft import CompletionLoss, Sft, train_sft
 
@@ -116,10 +116,10 @@ def test_a_training_goes_on_exactly_where_it_stopped(tiny: Path, sequences: Path
     with monkeypatch.context() as patched:
         learn, died = Sft._learn, KeyboardInterrupt()
 
-        def until(self: Sft, batch: object) -> float:
+        def until(self: Sft, batches: list[Batch]) -> list[float]:
             if self.step == 12:
                 raise died
-            return learn(self, batch)
+            return learn(self, batches)
 
         patched.setattr(Sft, "_learn", until)
         with pytest.raises(KeyboardInterrupt):

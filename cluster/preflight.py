@@ -1,0 +1,183 @@
+"""Compares what a round asks for with what the cluster has, before anything starts: a sentence for each shortfall, with the key to change.
+
+    python -m cluster.preflight --round 2 --recipe recipes/prost_llm_3b.yaml --run s3://bucket/run   # on RAY_ADDRESS
+
+A round does it by itself. A cluster that lacks something is asked for it first: its autoscaler hears of every actor that found no room,
+and has as long as a stage would have (`factory.watch.growth_s`).
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+from factory.estimate import GIB, costs, parameters
+from factory.passes.plan import demands
+from factory.plan import Stage, mono_rows, paired_rows, produced_rows, stages
+from factory.recipe import Recipe
+from factory.runs import Run
+from factory.watch import MARK, Resources, Stalled, Wanted, amounts, await_places, fits, growth_s, nodes
+
+GPU_GIB = {"T4": 15, "V100": 16, "L4": 22, "A10G": 22, "A100": 40, "L40S": 45, "H100": 80, "H20": 96, "H200": 140, "B200": 180}
+"""Memory (GiB) of the GPUs that Ray tells apart, the smaller one of two; `expected.gpu_gib` counts for others."""
+ROW_BYTES = {"tokenize": 500, "sequences": 1_500, "produce": 1_000, "select": 1_500, "toplines": 400, "evaluate": 1_000}
+"""Bytes that a row of each stage takes on the disk, for utterances of 3 s (twice what the embedded world's few units take)."""
+PARAMETER_BYTES = {"sft": 16, "preference": 5}
+"""Bytes that a parameter takes on the disk: the policy, and a checkpoint beside it (weights and Adam's moments, or LoRA's)."""
+SEEN_S = 60.0
+
+
+class Shortfall(RuntimeError):
+    """A round that the cluster cannot carry; a line for each thing that it lacks."""
+
+
+def preflight(run: Run, number: int, recipe: Recipe) -> None:
+    """Return when the cluster that Ray is connected to can carry the round; raises Shortfall with a sentence for each thing it lacks."""
+    found = shortfalls(run, number, recipe, nodes())
+    if found and growth_s():
+        print("\n".join([*found, f"waiting for nodes, at most {growth_s():g} s"]), flush=True)
+        for stage in _placed(run, number, recipe):
+            with suppress(Stalled):
+                await_places(stage.name, demands(recipe.resources, stage.actors))
+        found = shortfalls(run, number, recipe, nodes())
+    found = found or [*unseen(run)]
+    if found:
+        raise Shortfall("the round cannot run here:\n" + "\n".join(f"  {sentence}" for sentence in found))
+
+
+def shortfalls(run: Run, number: int, recipe: Recipe, there: list[Resources]) -> list[str]:
+    """Return a sentence for each thing that nodes with these resources, and this machine's disk, lack for what is left of a round."""
+    left = _placed(run, number, recipe)
+    found = [sentence for stage in left for sentence in unplaced(stage.name, demands(recipe.resources, stage.actors), there)]
+    found += [*cramped(number, recipe, there), *full(run, number, recipe)]
+    return list(dict.fromkeys(found))
+
+
+def _placed(run: Run, number: int, recipe: Recipe) -> list[Stage]:
+    """Return the stages that are not done and have actors."""
+    todo = [stage for stage in stages(run, number, recipe) if stage.actors]
+    return [stage for stage in todo if not (run.has_policy(number) if stage.out is None else stage.out.is_finished())]
+
+
+def unplaced(stage: str, wanted: Wanted, there: list[Resources]) -> Iterator[str]:
+    """Tell the actors of a stage that find no room: those that are too large for every node, or else of which kind there are too many."""
+    if fits(wanted, there):
+        return
+    large = [name for name, (_, each) in wanted.items() if not fits({name: (1, each)}, there)]
+    for name in large:
+        each = wanted[name][1]
+        yield f"{stage}: no node has room for one {name} ({amounts(each)}); {_biggest(there)}: lower {_key(name, each)}"
+    if large:
+        return
+    counted = [(name, number) for name, (number, _) in wanted.items() if number > 1]
+    for name, number in counted:
+        room = [fewer for fewer in range(1, number) if fits({**wanted, name: (fewer, wanted[name][1])}, there)]
+        if room:
+            yield f"{stage}: {number} {name} do not fit beside the others, {room[-1]} would: lower resources.{name}.actors, or add nodes"
+            return
+    asked = ", ".join(f"{number} {name} ({amounts(each)} each)" for name, (number, each) in wanted.items())
+    yield f"{stage}: {asked} do not fit together; {_biggest(there)}: lower their num_cpus and num_gpus in resources, or add nodes"
+
+
+def _key(name: str, each: Resources) -> str:
+    marked = any(resource.startswith(MARK) for resource in each)
+    return f"resources.{name}.num_cpus, num_gpus or memory_gib{', change its accelerator' if marked else ''}, or add such a node"
+
+
+def _biggest(there: list[Resources]) -> str:
+    most = {name: max((node.get(name, 0) for node in there), default=0) for name in ("CPU", "GPU")}
+    kinds = {name: 1.0 for node in there for name in node if name.startswith(MARK)}
+    return f"of {len(there)} nodes the largest have {amounts(most | kinds)}"
+
+
+def cramped(number: int, recipe: Recipe, there: list[Resources]) -> Iterator[str]:
+    """Tell the stages whose model and what it keeps do not fit into their share of a GPU (`factory.estimate`, good to a factor of two)."""
+    spoken, rows = (mono_rows(recipe), produced_rows(recipe)) if number else (paired_rows(recipe), paired_rows(recipe))
+    for cost in costs(recipe, number, rows or 0, spoken or 0):
+        pool = getattr(recipe.resources, cost.pool)
+        share = min(1.0, pool.num_gpus)
+        has = _gpu_gib(pool.accelerator, recipe, there)
+        if share and cost.gib > share * has:
+            yield (
+                f"{cost.stage}: some {cost.gib:.0f} GiB of GPU memory are needed, and {share:g} of a GPU of {has:g} GiB is there: "
+                f"raise resources.{cost.pool}.num_gpus, take a larger accelerator, or lower {_SIZES.get(cost.pool, 'its model')}"
+            )
+
+
+_SIZES = {
+    "trainer": "sft.tokens, or preference.batch, or train LoRA (sft.rank)",
+    "translator": "resources.translator.batch_size, or policy.base",
+    "recognizer": "recognizer.model",
+}
+
+
+def _gpu_gib(accelerator: str | None, recipe: Recipe, there: list[Resources]) -> float:
+    """Return the memory of the GPUs that a pool will get: of its own type, or of the smallest type that is there."""
+    kinds = {name.removeprefix(MARK) for node in there for name in node if name.startswith(MARK)}
+    known = [GPU_GIB[kind] for kind in ({accelerator} if accelerator else kinds) if kind in GPU_GIB]
+    return min(known, default=recipe.expected.gpu_gib)
+
+
+def full(run: Run, number: int, recipe: Recipe) -> Iterator[str]:
+    """Tell when the disk under the run has less room than its rows, and the policy with its checkpoint, will take."""
+    if "://" in run.uri:
+        return
+    there = next(folder for folder in (Path(run.uri).absolute(), *Path(run.uri).absolute().parents) if folder.exists())
+    longer = max(1.0, recipe.expected.seconds * recipe.expected.units_per_s / 72)
+    left = [stage for stage in stages(run, number, recipe) if stage.out is not None and not stage.out.is_finished()]
+    rows = sum(longer * ROW_BYTES[stage.name.split()[0]] * (stage.rows or 0) for stage in left) / GIB
+    policy = 0.0 if run.has_policy(number) else parameters(recipe) * PARAMETER_BYTES["preference" if number else "sft"] / GIB
+    free = shutil.disk_usage(there).free / GIB
+    if rows + policy > free:
+        needed = f"{rows + policy:.1f} GiB ({rows:.1f} for rows, {policy:.1f} for the policy and its checkpoint)"
+        yield f"disk: the round takes some {needed}, and {there} has {free:.1f} GiB free: give another --run, or lower corpus.limit"
+
+
+def unseen(run: Run) -> Iterator[str]:
+    """Tell each node that does not see the run's folder: what its actors wrote there would be lost."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    alive = [node for node in ray.nodes() if node["Alive"]]
+    if "://" in run.uri or len(alive) == 1:
+        return
+    mark = Path(run.uri).absolute() / f".seen-{uuid4().hex[:8]}"
+    mark.parent.mkdir(parents=True, exist_ok=True)
+    mark.touch()
+    look: Any = ray.remote(num_cpus=0)(lambda path: Path(path).exists())
+    asked = {node["NodeID"]: look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)) for node in alive}
+    try:
+        seen = dict(zip(asked, ray.get([each.remote(str(mark)) for each in asked.values()], timeout=SEEN_S)))
+    finally:
+        mark.unlink()
+    hint = "give --run a folder that all nodes share, or s3://"
+    yield from (f"run: the node {node['NodeName']} does not see {run.uri}: {hint}" for node in alive if not seen[node["NodeID"]])
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Look at the cluster for the rounds asked for; returns 0, or 2 with a sentence for each shortfall on stderr."""
+    from factory.local_ray import start_ray
+    from factory.recipe import load
+    from factory.run_round import round_parser, stay_local
+
+    asked = round_parser("preflight.py", __doc__).parse_args(argv)
+    stay_local()
+    try:
+        recipe = load(asked.recipe, asked.set)
+        start_ray()
+        for number in asked.round:
+            preflight(Run(asked.run or f"runs/{recipe.name}"), number, recipe)
+    except (ValueError, OSError, RuntimeError) as error:
+        print(f"preflight: {error}", file=sys.stderr)
+        return 2
+    print("the cluster can carry it")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

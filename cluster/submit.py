@@ -1,0 +1,190 @@
+"""roundtrip submit: a round as a Ray job. It ships the code, refuses what runs already, follows the log and says how it ended.
+
+    roundtrip submit --round 2 --run s3://bucket/runs/phrasebook --address http://HEAD:8265
+
+The exit code is 0 when the round is finished; 2 when there is something to mend, said in a sentence; 3 when the job was stopped; 4 when
+the cluster lost it, or cannot be reached any more; 1 for any other end, with the traceback in the log.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import re
+import shlex
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from factory.redact import redact
+from factory.run_round import ROOT, round_parser
+
+if TYPE_CHECKING:
+    from ray.job_submission import JobSubmissionClient
+
+MOST_MB = 5.0
+"""The code is some 0.6 MB: what is larger has data in it, which belongs on a volume or in an object store."""
+OVER = ("SUCCEEDED", "FAILED", "STOPPED")
+LOST, STOPPED = 4, 3
+
+
+class SubmitError(RuntimeError):
+    """A job that cannot be submitted; the message says what to do."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Submit a round and follow it; returns the exit code."""
+    parser = round_parser("roundtrip submit", __doc__)
+    parser.add_argument("--address", metavar="URL", help="the cluster's dashboard, http://HEAD:8265 (default: $RAY_API_SERVER_ADDRESS)")
+    asked = parser.parse_args(argv)
+    logging.getLogger("ray").setLevel(logging.WARNING)
+    try:
+        client = connect(asked.address)
+        name = submit(client, asked)
+    except (ValueError, OSError, RuntimeError) as error:
+        if os.environ.get("ROUNDTRIP_TRACEBACK"):
+            raise
+        print(f"roundtrip submit: {redact(str(error))}", file=sys.stderr)
+        return 2
+    print(f"submitted as {name}; follow it from anywhere with: ray job logs --follow {name}", flush=True)
+    return follow(client, name)
+
+
+def connect(address: str | None) -> JobSubmissionClient:
+    """Return a client of the cluster's job server; raises SubmitError where none answers, or one of another version of Ray."""
+    import ray
+    from ray.job_submission import JobSubmissionClient
+
+    if address:
+        os.environ["RAY_API_SERVER_ADDRESS"] = address  # Ray lets its variables win over the argument
+    try:
+        client = JobSubmissionClient(address)
+    except ConnectionError as error:
+        hint = "start one with `ray start --head`, or name its dashboard with --address http://HEAD:8265"
+        raise SubmitError(f"no Ray cluster answers at {address or 'this machine'}: {hint}") from error
+    theirs = client._server_ray_version  # the client asked for it; there is no other way without asking again
+    if theirs != ray.__version__:
+        hint = f"install ray[default]=={ray.__version__} on its nodes (requirements/*.txt), or the cluster's version here"
+        raise SubmitError(f"the cluster at {client.get_address()} runs Ray {theirs}, and this machine has {ray.__version__}: {hint}")
+    return client
+
+
+def submit(client: JobSubmissionClient, asked: argparse.Namespace) -> str:
+    """Ship the code and start the round as a job; returns its submission id. Raises SubmitError where that round of the run goes on."""
+    from factory.recipe import load
+
+    recipe = load(asked.recipe, asked.set)
+    run = shared(asked.run or f"runs/{recipe.name}")
+    name = free_name(client, base_name(run, asked.round))
+    with tempfile.TemporaryDirectory() as scratch:
+        code = package(ROOT, Path(scratch))
+        try:
+            return client.submit_job(
+                entrypoint=shlex.join(["python", "factory/run_round.py", *_arguments(asked, run)]),
+                submission_id=name,
+                runtime_env={"working_dir": str(code), "env_vars": {"ROUNDTRIP_HOME": f"${{ROUNDTRIP_HOME}}{os.pathsep}{ROOT}"}},
+                metadata={"run": redact(run), "round": _told(asked.round), "recipe": recipe.name},
+            )
+        except RuntimeError as error:
+            if "already exists" in str(error):  # another submission came in between
+                raise SubmitError(_twice(name)) from error
+            raise
+
+
+def shared(run: str) -> str:
+    """Return the place of a run as every node will read it: a job's own folder goes when the job ends."""
+    return run if "://" in run else str(Path(run).expanduser().absolute())
+
+
+def base_name(run: str, rounds: range) -> str:
+    """Return what the submission ids of these rounds of a run begin with."""
+    from factory.recipe import digest
+
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", run.rstrip("/").rpartition("/")[2]).strip("-")
+    return f"roundtrip-{slug}-{digest(run)[:8]}-round-{_told(rounds)}"
+
+
+def free_name(client: JobSubmissionClient, base: str) -> str:
+    """Return the id for the next try of a round: Ray takes none twice, and a round that was killed or has failed may go on.
+
+    Raises SubmitError while a job of this round runs, or waits to.
+    """
+    tries = [job for job in client.list_jobs() if (job.submission_id or "").rpartition("-try-")[0] == base]
+    for job in tries:
+        if job.status not in OVER:
+            raise SubmitError(_twice(str(job.submission_id)))
+    return f"{base}-try-{len(tries) + 1}"
+
+
+def package(root: Path, folder: Path) -> Path:
+    """Zip what `.rayignore` leaves of the repository; raises SubmitError when that is more than code."""
+    from ray._private.runtime_env.packaging import create_package
+
+    code = folder / "code.zip"
+    create_package(str(root), code, include_gitignore=True)
+    size = code.stat().st_size / 1e6
+    if size > MOST_MB:
+        hint = "move what is no code out of cluster, factory, recipes, schemas and trainers; data belongs on a volume or in an object store"
+        raise SubmitError(f"the code in {root} would be {size:.1f} MB to ship, and {MOST_MB:g} MB is the most: {hint}")
+    return code
+
+
+def follow(client: JobSubmissionClient, name: str) -> int:
+    """Print a job's log as it is written; returns the exit code once it is over. Ctrl-C leaves the job alone."""
+    from aiohttp import ClientError
+
+    try:
+        asyncio.run(_print_log(client, name))
+        while (job := client.get_job_info(name)).status not in OVER:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        print(f"\n{name} goes on; end it with: ray job stop {name}", file=sys.stderr)
+        return 130
+    except (OSError, RuntimeError, ClientError) as error:
+        print(f"roundtrip submit: {name} cannot be followed any more ({error}); what it wrote is kept: submit it again", file=sys.stderr)
+        return LOST
+    return _ended(name, job)
+
+
+async def _print_log(client: JobSubmissionClient, name: str) -> None:
+    async for lines in client.tail_job_logs(name):
+        print(lines, end="", flush=True)
+
+
+def _ended(name: str, job: Any) -> int:
+    """Say how a job ended, in a sentence and a number."""
+    again = "what is written is kept: submit it again, and it goes on from there"
+    if job.status == "SUCCEEDED":
+        return 0
+    if job.status == "STOPPED":
+        print(f"roundtrip submit: {name} was stopped; {again}", file=sys.stderr)
+        return STOPPED
+    if job.driver_exit_code is None or job.driver_exit_code < 0:
+        print(f"roundtrip submit: the cluster lost {name} ({job.message}); {again}", file=sys.stderr)
+        return LOST
+    mend = "its log ends with what to mend" if job.driver_exit_code == 2 else f"its log ends with the error; {again}"
+    print(f"roundtrip submit: {name} ended with exit code {job.driver_exit_code}: {mend}", file=sys.stderr)
+    return 2 if job.driver_exit_code == 2 else 1
+
+
+def _arguments(asked: argparse.Namespace, run: str) -> list[str]:
+    """Return the round's arguments as they are where the code lies; raises SubmitError for a recipe that is not shipped."""
+    from factory.recipe import locate
+
+    recipe = Path(locate(asked.recipe)).resolve()
+    if not recipe.is_relative_to(ROOT / "recipes"):
+        raise SubmitError(f"the recipe {asked.recipe} is not shipped: put it into {ROOT / 'recipes'}")
+    told = ["--round", _told(asked.round), "--recipe", str(recipe.relative_to(ROOT)), "--run", run]
+    return [*told, *(part for change in asked.set for part in ("--set", change)), *(["--dry-run"] if asked.dry_run else [])]
+
+
+def _told(rounds: range) -> str:
+    return str(rounds[0]) if len(rounds) == 1 else f"{rounds[0]}-{rounds[-1]}"
+
+
+def _twice(name: str) -> str:
+    return f"{name} is running already; follow it with `ray job logs --follow {name}`, or end it with `ray job stop {name}`"

@@ -1,0 +1,106 @@
+"""A round as a Ray job: what is shipped, what is refused, what the exit codes say. The cluster is real, its nodes are on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import zipfile
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.submit import ROOT, SubmitError, base_name, connect, follow, free_name, main, package
+from tests.toy_run import toy_run
+
+Captured = pytest.CaptureFixture[str]
+
+
+@pytest.fixture
+def address(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    url = f"http://{cluster.webui_url}"
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", url)
+    yield url
+
+
+def test_the_code_is_shipped_and_nothing_else(tmp_path: Path) -> None:
+    names = set(zipfile.ZipFile(package(ROOT, tmp_path)).namelist())
+    assert {"factory/run_round.py", "cluster/preflight.py", "recipes/prost_llm_3b.yaml", "trainers/sft.py"} <= names
+    assert {name.split("/")[0] for name in names} == {"cluster", "factory", "recipes", "schemas", "trainers"}
+    assert (tmp_path / "code.zip").stat().st_size < 1e6
+
+
+def test_data_among_the_code_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "root/factory").mkdir(parents=True)
+    (tmp_path / "root/factory/speech.bin").write_bytes(os.urandom(6_000_000))
+    with pytest.raises(SubmitError, match=r"would be 6.0 MB to ship, and 5 MB is the most: move what is no code out of"):
+        package(tmp_path / "root", tmp_path)
+
+
+def test_an_address_without_a_cluster_is_said(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "unset")  # put back afterwards: submit sets it
+    assert main(["--round", "1", "--address", "http://127.0.0.1:9"]) == 2
+    assert "no Ray cluster answers at http://127.0.0.1:9: start one with" in capsys.readouterr().err
+
+
+def test_a_cluster_of_another_version_is_refused(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Old(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"version": "4", "ray_version": "2.40.0", "ray_commit": ""}).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Old)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "unset")
+    assert main(["--round", "1", "--address", f"http://127.0.0.1:{server.server_port}"]) == 2
+    server.shutdown()
+    assert "runs Ray 2.40.0, and this machine has 2." in capsys.readouterr().err
+
+
+def test_a_job_runs_the_code_that_was_shipped(address: str, tmp_path: Path, capsys: Captured) -> None:
+    assert main(["--round", "1", "--run", toy_run(tmp_path / "toy").uri]) == 0
+    told = capsys.readouterr().out
+    assert "submitted as roundtrip-toy-" in told and "round 1 of" in told and "is finished" in told
+
+
+def test_a_pool_that_no_node_can_hold_is_named_before_anything_starts(address: str, tmp_path: Path, capsys: Captured) -> None:
+    large = ["--set", "resources.translator.num_gpus=7", "--set", "resources.scorer.actors=40"]
+    assert main(["--round", "1", "--run", str(tmp_path / "run"), *large]) == 2
+    told = capsys.readouterr().out
+    assert "produce: no node has room for one translator (1 CPU, 7 GPU); of 3 nodes the largest have 2 CPU, 1 GPU, T4: lower" in told
+    assert "resources.translator.num_cpus, num_gpus or memory_gib" in told
+    assert not (tmp_path / "run/units").exists()
+
+
+def test_a_round_that_runs_is_not_submitted_twice_and_one_that_was_stopped_is(address: str, tmp_path: Path, capsys: Captured) -> None:
+    client, base = connect(address), base_name(str(tmp_path / "run"), range(1, 2))
+    name = free_name(client, base)
+    client.submit_job(entrypoint="echo begun; sleep 100", submission_id=name)
+    assert main(["--round", "1", "--run", str(tmp_path / "run")]) == 2
+    assert f"{name} is running already; follow it with `ray job logs --follow {name}`" in capsys.readouterr().err
+    assert client.stop_job(name)
+    assert follow(client, name) == 3
+    assert "was stopped; what is written is kept: submit it again" in capsys.readouterr().err
+    assert free_name(client, base) == f"{base}-try-2"
+
+
+def test_a_job_that_its_cluster_loses_is_told(address: str, capsys: Captured) -> None:
+    client = connect(address)
+    assert follow(client, client.submit_job(entrypoint="kill -9 $$")) == 4
+    assert "the cluster lost" in capsys.readouterr().err
+
+
+def test_ray_job_submit_by_itself_runs_a_round(address: str, tmp_path: Path) -> None:
+    command = ["job", "submit", "--", "python", "factory/run_round.py", "--round", "3", "--run", str(tmp_path)]
+    told = subprocess.run([sys.executable, "-m", "ray.scripts.scripts", *command], capture_output=True, text=True, timeout=120)
+    assert told.returncode == 1  # Ray's own command knows no other
+    assert f"make it first: python factory/run_round.py --round 2 --run {tmp_path}" in told.stdout
