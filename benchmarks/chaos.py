@@ -20,6 +20,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -193,8 +195,12 @@ class Chaos:
 def traces(folder: Path) -> set[tuple[str, int]]:
     """Return what a round has left on the disk that counts as progress: finished parts, manifests, checkpoints, the policy."""
     names = ("part-*.parquet", "_manifest.json", "trainer_state.json", "config.json")
-    found = [path for name in names for path in folder.rglob(name) if not path.name.startswith(".")]
-    return {(str(path), path.stat().st_mtime_ns) for path in found if path.exists()}
+    found = set()
+    for place, _, files in os.walk(folder):  # which, unlike rglob, does not mind a folder that goes while it looks
+        for path in (Path(place, file) for file in files if any(fnmatch(file, name) for name in names)):
+            with suppress(FileNotFoundError):
+                found.add((str(path), path.stat().st_mtime_ns))
+    return found
 
 
 def compare(calm: Path, disturbed: Path) -> dict[str, int]:

@@ -27,6 +27,14 @@ from factory.typed import build, lay_over  # noqa: E402
 
 DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
 METRICS = ("wer", "mcd", "meteor", "chrf")
+BASE = "base"
+LEARNS = {
+    BASE: ("sft.weights={com: 0.0, asr: 1.0, mt: 0.35}", "evaluate.s2t_utterances=1", "evaluate.asr_utterances=1"),
+    "com": ("sft.weights={com: 1.0, asr: 0.0, mt: 0.0}",),
+    "vanilla": (),
+    "tritask": ("sft.weights={vanilla: 1.0, s2t: 1.0, asr: 1.0, mt: 0.0}",),
+}
+"""What a cell's round 0 changes: the base stands for the paper's language model, and no variant sees text that another does not."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
 
 
@@ -38,7 +46,8 @@ class Sizes:
     limit: int = 250  # utterances a direction and round
     s2t: int = 100  # test utterances a direction, read
     asr: int = 50  # of them spoken and heard
-    epochs: int = 10  # of round 0
+    base_epochs: int = 4  # of the base that all variants start from: it reads speech and translates text, and has never translated speech
+    epochs: int = 4  # of a variant's round 0; tri-task, whose pairs have twice as many tokens, half of it
 
 
 @dataclass(frozen=True)
@@ -56,10 +65,12 @@ class Cell:
 
 def grid(sizes: Sizes) -> Iterator[Cell]:
     """Yield all cells in the order in which they can be run."""
+    yield Cell(BASE, BASE, sizes.seeds[0], (*LEARNS[BASE], f"sft.epochs={sizes.base_epochs}", "policy.start=null"), rounds="0")
     for variant in ("com", "vanilla", "tritask"):
         for seed in sizes.seeds if variant == "com" else sizes.seeds[:1]:
             start, main = f"{variant}-s{seed}", f"{variant}-s{seed}-bleu"
-            yield Cell(start, variant, seed, rounds="0")
+            epochs = sizes.epochs // 2 if variant == "tritask" else sizes.epochs
+            yield Cell(start, variant, seed, (*LEARNS[variant], f"sft.epochs={epochs}", f"policy.base={{{BASE}}}"), rounds="0")
             yield Cell(main, variant, seed, ("select.metric=bleu",), base=start)
             yield Cell(f"{variant}-s{seed}-meteor", variant, seed, ("select.metric=meteor",), base=start, shares=main)
     yield from _chain(sizes)
@@ -99,14 +110,17 @@ def summary(cell: Cell, out: Path) -> dict | None:
 
 def command(cell: Cell, cells: dict[str, Cell], sizes: Sizes, out: Path, given: list[str]) -> list[str]:
     """Return the command line of a cell; `{pairs_N}` in its changes is an Nth of the pairs of the cell it shares candidates with."""
-    recipe = "phrasebook.yaml" if cell.variant == "com" else f"phrasebook_{cell.variant}.yaml"
-    changes = [f"seed={cell.seed}", f"corpus.limit={sizes.limit}", f"sft.epochs={sizes.epochs}"]
+    recipe = "phrasebook.yaml" if cell.variant in (BASE, "com") else f"phrasebook_{cell.variant}.yaml"
+    changes = [f"seed={cell.seed}", f"corpus.limit={sizes.limit}"]
     changes += [f"evaluate.s2t_utterances={sizes.s2t}", f"evaluate.asr_utterances={sizes.asr}"]
     if cell.base:
         changes.append(f"policy.start={out / cell.base}/round-0/policy")
     shared = summary(cells[cell.shares], out) if cell.shares else None
     pairs = min(shared["pairs"].values()) if shared else 0
-    own = [change.format(pairs_2=max(1, pairs // 2), pairs_4=max(1, pairs // 4)) for change in cell.changes]
+    places = {"{base}": f"{out / BASE}/round-0/policy", "{pairs_2}": str(max(1, pairs // 2)), "{pairs_4}": str(max(1, pairs // 4))}
+    own = list(cell.changes)
+    for place, value in places.items():
+        own = [change.replace(place, value) for change in own]
     sets = [part for change in (*changes, *own, *given) for part in ("--set", change)]
     return [
         *(sys.executable, "factory/run_round.py", "--recipe", f"recipes/{recipe}"),
@@ -152,7 +166,7 @@ def main() -> int:
     parser.add_argument("--list", action="store_true", help="print the cells and which are done")
     parser.add_argument("--only", default="", metavar="PREFIX", help="only cells whose name begins so")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of every cell's recipe; may be repeated")
-    parser.add_argument("sizes", nargs="*", metavar="key=value", help="seeds, limit, s2t, asr, epochs")
+    parser.add_argument("sizes", nargs="*", metavar="key=value", help="seeds, limit, s2t, asr, base_epochs, epochs")
     asked = parser.parse_args()
     changes: dict = {}
     for change in asked.sizes:

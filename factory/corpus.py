@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from factory.files import filesystem, parquet_files
 from factory.recipe import digest
-from factory.store import LIGHT
+from factory.store import light
 from schemas.datasets import FAILED, OK, UTTERANCE
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def _sharded(uri: str, fs: pafs.FileSystem, files: list[pafs.FileInfo]) -> Speec
     import ray.data
 
     shards, ids = _parquet_shards(fs, [file.path for file in files])
-    rows = ray.data.from_items(shards).map_batches(partial(_read_shards, uri=uri), batch_size=1, num_cpus=LIGHT)
+    rows = ray.data.from_items(shards).map_batches(partial(_read_shards, uri=uri), batch_size=1, **light())
     return Speech(rows, ids, digest([ids, [file.size for file in files]]))
 
 

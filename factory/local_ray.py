@@ -17,18 +17,21 @@ def start_ray() -> None:
     ConnectionError where no cluster answers at RAY_ADDRESS, and RuntimeError with both versions where one of another version does.
     """
     import logging
+    import warnings
 
     import ray
 
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine starts slowly
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # the system ends what fills the memory: a guarded model, not its guard
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as exceptions
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    for name in ("ray", "ray.data"):  # their warnings are advice to who wrote the plan
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")  # a dataset of one part
     if not ray.is_initialized():
         cores = max(4, 2 * (os.cpu_count() or 1))
         local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": cores, "include_dashboard": False}
         _await_answer(os.environ.get("RAY_ADDRESS", ""))
-        ray.init(log_to_driver=False, logging_level=logging.WARNING, **local)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
     ray.data.DataContext.get_current().enable_progress_bars = False
 
 

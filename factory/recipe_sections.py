@@ -146,7 +146,9 @@ class Expected:
 
 @dataclass(frozen=True)
 class Pool:
-    """The processes of one stage. Changes how fast a stage is, never what it writes."""
+    """The processes of one stage. Changes how fast a stage is, not what it means: only the engine's rounding, and with it which candidates
+    are sampled, depends on the batch.
+    """
 
     actors: int = 1  # processes (trainer: Ray Train workers)
     max_actors: int | None = None  # a pool with work waiting grows to so many where there is room; null: it does not, nor does a trainer

@@ -40,8 +40,27 @@ if TYPE_CHECKING:
 __all__ = ["DatasetDir", "FingerprintMismatch", "Manifest", "StoreError", "WriteReport", "exists", "filesystem"]
 
 MANIFEST, PROGRESS = "_manifest.json", "_progress.json"
+BLOCK = 64
+"""Rows that travel and are written together, and that a kill can lose."""
 LIGHT = 0.25
 """Cores that reading and writing ask of Ray: a fraction, so that they still run where actors took whole cores."""
+
+
+def light() -> dict[str, Any]:
+    """Return what a task without a model asks of `map_batches`: `LIGHT` cores each, and only so many at once as `few` says."""
+    from ray.data import TaskPoolStrategy
+
+    return {"num_cpus": LIGHT, "compute": TaskPoolStrategy(size=few())}
+
+
+def few() -> int:
+    """Return half the cores of the cluster: how many light tasks may run at once.
+
+    Ray would start a process for every block that waits, and a process takes seconds of a core before it does anything.
+    """
+    import ray
+
+    return max(1, int(ray.cluster_resources().get("CPU", 1)) // 2)
 
 
 @dataclass(frozen=True)
@@ -123,7 +142,7 @@ class DatasetDir:
             self.manifest()
         if not self.parts():
             return ray.data.from_arrow(self.rows(columns))
-        return ray.data.read_parquet(self.parts(), filesystem=self.fs, columns=columns, num_cpus=LIGHT)
+        return ray.data.read_parquet(self.parts(), filesystem=self.fs, columns=columns, num_cpus=LIGHT, concurrency=few())
 
     def failures(self) -> pa.Table:
         """Count the reasons of rows that are not ok: status, reason (its slug), count, ids (the first five), most frequent first."""
@@ -146,14 +165,14 @@ class DatasetDir:
         """Return the ids that are in complete part files; a torn part is set aside (its rows are made again)."""
         return {key for _, ids in self._ids_by_part() for key in ids.to_pylist()}
 
-    def unfinished(self, source: DatasetDir | ray.data.Dataset, rows_per_block: int = 64) -> ray.data.Dataset:
+    def unfinished(self, source: DatasetDir | ray.data.Dataset, rows_per_block: int = BLOCK) -> ray.data.Dataset:
         """Stream the rows of `source` that are not written yet, `rows_per_block` to a block (a block is what a kill can lose)."""
         rows = source.dataset() if isinstance(source, DatasetDir) else source
         done = self.done_ids()
         self.already = len(done)
         if done:
             leave_out = partial(_leave_out, key=self.key, done=frozenset(done))
-            rows = rows.map_batches(leave_out, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+            rows = rows.map_batches(leave_out, batch_size=None, batch_format="pyarrow", **light())
         return rows.repartition(target_num_rows_per_block=rows_per_block, strict=True)
 
     # ---- writing
@@ -161,7 +180,7 @@ class DatasetDir:
     def write(self, rows: ray.data.Dataset) -> Iterator[WriteReport]:
         """Write a stream of rows, every block as a part file of its own; yields a report a part. Nothing runs until it is iterated."""
         write = partial(_write_block, out=self._writer())
-        written = rows.map_batches(write, batch_size=None, batch_format="pyarrow", num_cpus=LIGHT)
+        written = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light())
         for report in written.iter_rows():
             yield WriteReport(**json.loads(report["report"]))
 

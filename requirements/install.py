@@ -35,6 +35,14 @@ class Environment:
             told = [line for line in self.log.read_text(errors="replace").splitlines() if not line.startswith("WARNING")]
             sys.exit("\n".join([*told[-15:], f"pip failed; all it said is in {self.log}"]))
 
+    def compile(self) -> None:
+        """Keep the bytecode of all packages; files for other Pythons, which some packages ship, do not compile and nobody imports them.
+
+        Where PYTHONDONTWRITEBYTECODE is set, as in many containers, every process of Ray would compile again what it imports: seconds each.
+        """
+        folders = self.folder.glob("lib/python*/site-packages")
+        subprocess.run([str(self.python), "-m", "compileall", "-qq", "-j", "0", *map(str, folders)], capture_output=True)
+
     def loads(self, module: str) -> bool:
         """Whether a module can be imported."""
         return subprocess.run([str(self.python), "-c", f"import {module}"], capture_output=True).returncode == 0
@@ -48,11 +56,11 @@ def install(environment: Environment, lock: Path) -> None:
         return
     start = time.monotonic()
     print(f"Installing {lock.relative_to(ROOT)} into {environment.folder} (about three minutes the first time) ...", flush=True)
-    # Bytecode is made at first import: compiling all of 4 GB takes a minute, and most of it is never imported.
     environment.pip("install", "--no-deps", "--no-compile", "--requirement", str(lock))
     _mend_torch(environment, lock)
     _mend_torchaudio(environment)
     environment.pip("install", "--no-deps", "--no-build-isolation", "--editable", ".")
+    environment.compile()
     stamp.write_text(wanted)
     print(f"Installed in {time.monotonic() - start:.0f} s.", flush=True)
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import torch
 from pyarrow.fs import LocalFileSystem
 from torch import distributed
@@ -66,7 +67,7 @@ def launch(
     scaling = ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources, accelerator_type=accelerator)
     trainer = kind(
         _quietly,
-        train_loop_config={"loop": loop, "config": config},
+        train_loop_config={"call": cloudpickle.dumps((loop, config))},  # bytes: Ray's controller need not import what trains
         scaling_config=scaling,
         run_config=RunConfig(name="ray", storage_path=str(work.absolute()), failure_config=failures),
     )
@@ -207,4 +208,5 @@ def _quiet() -> None:
 
 def _quietly(given: dict[str, Any]) -> None:
     _quiet()
-    given["loop"](given["config"])
+    loop, config = cloudpickle.loads(given["call"])
+    loop(config)

@@ -56,7 +56,10 @@ class Judge(RowActor):
         self.speakers = Speakers(cascade, threads) if cascade else None
 
     def process(self, rows: list[Row]) -> list[Row]:
-        """Take text and units out of the candidate; a malformed translation that should be heard is heard as silence: an empty text."""
+        """Take text and units out of the candidate; a malformed translation that should be heard is heard as silence: an empty text.
+
+        Its own text ends where speech began in it.
+        """
         told = [self._read(row, row["candidates"][0]) for row in rows]
         spoken = [row for row in told if row["utt_id"] in self.spoken]
         self._hear(spoken, "units", "tgt_lang", "asr_text", "mos")
@@ -69,6 +72,8 @@ class Judge(RowActor):
     def _read(self, row: Row, candidate: Row) -> Row:
         back = (candidate["back_text"] or "") if self.writes_text else None
         taken = {key: candidate[key] for key in ("text", "units", "finish", "back_units")}
+        if taken["text"]:
+            taken["text"] = taken["text"].partition("<|")[0].strip()
         return row | {"source_text": row["text"]} | taken | {"back_text": back}
 
     def _hear(self, rows: list[Row], units: str, language: str, into: str, mos_into: str | None = None) -> None:

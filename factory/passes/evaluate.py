@@ -33,6 +33,7 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
     rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
     greedy = translator_arguments(recipe, policy) | {"n": 1, "temperature": 0.0, "text_variant": recipe.policy.text_variant}
     rows = act(rows, Translator, greedy, recipe.resources.translator)
+    rows = rows.repartition(target_num_rows_per_block=recipe.resources.recognizer.batch_size, strict=True)  # a share for every judge
     speakers = {lang: str(weights(voice)) for lang, voice in (recipe.evaluate.cascade or {}).items()}
     heard = judge_arguments(recipe) | {"spoken": heard_ids(table), "writes_text": recipe.writes_text, "cascade": speakers}
     rows = act(rows, Judge, heard, recipe.resources.recognizer)
@@ -46,7 +47,7 @@ def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -
     if not out.start(recipe.content("evaluate", digests(recipe.judges()) | {"policy": "none", "units": units.manifest().fingerprint})):
         return
     ids = pa.array(heard_ids(test_rows(units, recipe)))
-    rows = out.unfinished(limited(read_corpus(locate(recipe.corpus.test)).rows, ids))
+    rows = out.unfinished(limited(read_corpus(locate(recipe.corpus.test)).rows, ids), recipe.resources.recognizer.batch_size)
     arguments = judge_arguments(recipe) | {"encoder": encoder_arguments(recipe)}
     rows = act(rows, ToplineJudge, arguments, recipe.resources.recognizer)
     finish(out, rows, ids.to_pylist(), clock, "toplines", recipe.resources, "recognizer")

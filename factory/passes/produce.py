@@ -13,7 +13,7 @@ import ray.data
 from factory.passes.plan import act, digests, finish, weights
 from factory.progress import Clock
 from factory.recipe import Recipe
-from factory.store import LIGHT, DatasetDir
+from factory.store import BLOCK, DatasetDir, light
 
 
 def produce(sources: Sequence[DatasetDir], policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
@@ -34,9 +34,10 @@ def produce(sources: Sequence[DatasetDir], policy: str, number: int, recipe: Rec
     ids = utterances_of(sources, number, recipe)
     target = partial(with_target, ids=ids, langs=recipe.languages)
     every = reduce(ray.data.Dataset.union, [units.dataset() for units in sources])
-    rows = out.unfinished(every.map_batches(target, batch_format="pyarrow", num_cpus=LIGHT))
+    rows = out.unfinished(every.map_batches(target, batch_format="pyarrow", **light()))
     stages, actors = recipe.resources, ("translator", *(["vocoder"] if recipe.listens else []), "scorer")
     rows = act(rows, Translator, translator_arguments(recipe, policy), stages.translator)
+    rows = rows.repartition(target_num_rows_per_block=BLOCK, strict=True)  # who follows need not wait for a whole batch
     if recipe.listens:
         rows = act(rows, Vocoder, vocoder_arguments(recipe), stages.vocoder)
     rows = act(rows, Scorer, scorer_arguments(recipe), stages.scorer)

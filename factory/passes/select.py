@@ -13,7 +13,7 @@ from factory.passes.plan import finish
 from factory.progress import Clock
 from factory.ray_metrics import count
 from factory.recipe import Guards, Recipe
-from factory.store import LIGHT, DatasetDir
+from factory.store import DatasetDir, light
 from schemas.datasets import OK, PAIR, SKIPPED
 from schemas.sequences import Variant, completion, prompt
 
@@ -28,7 +28,7 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     chosen = recipe.select
     settings: dict[str, Any] = {"metric": chosen.metric, "delta": chosen.delta, "guards": chosen.guards, "variant": recipe.policy.variant}
     settings |= {"policy": chosen.policy, "quantile": chosen.quantile, "metrics": recipe.scorer.metrics}
-    rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", num_cpus=LIGHT)
+    rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", **light())
     finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
     for row in out.rows(["src_lang", "tgt_lang"], status=OK).to_pylist():
         count("roundtrip_pairs", 1, stage="select", direction=f"{row['src_lang']}-{row['tgt_lang']}")
