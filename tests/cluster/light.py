@@ -24,7 +24,7 @@ from schemas.datasets import UNITS  # noqa: E402
 
 ROWS = 160
 RESOURCES = Resources(
-    encoder=Pool(actors=2, max_actors=4, num_cpus=1.5, memory_gib=0.1, batch_size=4),
+    encoder=Pool(actors=2, max_actors=3, num_cpus=1.5, memory_gib=0.1, batch_size=4),
     translator=Pool(num_cpus=0.5, num_gpus=1, accelerator="T4", batch_size=16),
 )
 

@@ -16,7 +16,7 @@ import pytest
 
 from factory.ray_metrics import NAMES
 from factory.store import DatasetDir
-from tests.cluster.conftest import NODE
+from tests.cluster.conftest import BESIDE, NODE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -26,7 +26,7 @@ def passed(cluster: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     """The folder, the last line and the log of `light.py`; the second node was killed while the first pass was under way."""
     folder = tmp_path_factory.mktemp("light")
     command = [sys.executable, str(ROOT / "tests/cluster/light.py"), str(folder)]
-    environment = os.environ | {"RAY_ADDRESS": cluster.address}
+    environment = os.environ | BESIDE | {"RAY_ADDRESS": cluster.address}
     with (folder / "log").open("w") as log:
         driver = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True, cwd=ROOT)
         end = time.monotonic() + 120
@@ -69,10 +69,9 @@ def test_what_was_made_stands_in_rays_metrics(cluster: Any, passed: tuple[Path, 
         ("roundtrip_audio_seconds", "second"): 160.0,
     }
     end = time.monotonic() + 30
-    while (found := _metrics(cluster)) != wanted and time.monotonic() < end:
-        time.sleep(1)
-        found = {key: found.get(key, 0.0) for key in wanted}
-    assert found == wanted
+    while not wanted.items() <= (found := _metrics(cluster)).items() and time.monotonic() < end:
+        time.sleep(1)  # Ray's nodes gather them every few seconds
+    assert wanted.items() <= found.items()
 
 
 def _metrics(cluster: Any) -> dict[tuple[str, str], float]:
