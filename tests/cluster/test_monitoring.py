@@ -43,7 +43,7 @@ def rays() -> dict[str, set[str]]:
     """Return the metrics of Ray's own nodes, and their labels."""
     from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 
-    return {f"ray_{gauge.name}": set(gauge._tag_keys) for gauge in METRICS_GAUGES.values()}
+    return {f"ray_{gauge.name}": set(gauge.view.columns) for gauge in METRICS_GAUGES.values()}
 
 
 @pytest.mark.parametrize("query", queries())
