@@ -23,7 +23,7 @@ lint: setup ## ruff and mypy
 	@$(VENV)/bin/mypy
 
 test: lint ## lint, then all tests; ARGS='-k store' for some of them
-	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt
+	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/manifests.txt
 	@$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup ## one benchmark: make bench NAME=x ARGS='...'

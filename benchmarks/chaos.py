@@ -39,6 +39,7 @@ KINDS = {"driver": 4, "actor": 3, "model": 3, "node": 2, "training": 6, "cluster
 """What is killed, and how often beside the others."""
 HANG_S = 240.0
 LONGEST_GAP_S = 6.0
+WORKER_S = 40.0
 
 
 class TwoNodes:
@@ -168,12 +169,12 @@ class Chaos:
         kinds = self.chance.choices(list(KINDS), weights=list(KINDS.values()), k=20)
         stage = (folder / "driver.log").read_text().rpartition("● ")[2].split("\n")[0]
         for kind in kinds:
-            if self._kill(kind):
+            if self._kill(kind, stage):
                 self.pending = (time.monotonic(), {"kind": kind, "stage": stage})
                 return
 
-    def _kill(self, kind: str) -> bool:
-        """Kill one of a kind; False when there is none."""
+    def _kill(self, kind: str, stage: str) -> bool:
+        """Kill one of a kind; False when there is none. A training's worker is waited for: it needs seconds to be there."""
         if kind == "driver":
             _kill(psutil.Process(self.driver.pid))
             self.driver.wait()
@@ -186,6 +187,10 @@ class Chaos:
         else:
             word = {"actor": "ray::MapWorker", "model": "factory.actors.child", "training": "ray::RayTrainWorker"}[kind]
             victims = self.nodes.processes(word)
+            end = time.monotonic() + WORKER_S
+            while kind == "training" and stage == "train" and not victims and self.driver.poll() is None and time.monotonic() < end:
+                time.sleep(0.1)
+                victims = self.nodes.processes(word)
             if not victims:
                 return False
             _kill(self.chance.choice(victims))
