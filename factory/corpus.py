@@ -18,8 +18,8 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from factory.files import filesystem, parquet_files
+from factory.light import light
 from factory.recipe import digest
-from factory.store import light
 from schemas.datasets import FAILED, OK, UTTERANCE
 
 if TYPE_CHECKING:

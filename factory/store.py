@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 
 from factory import lease
 from factory.files import exists, filesystem, get_json, parquet_files, put_json, put_table, set_aside_if_torn, sweep
+from factory.light import LIGHT, few, light
 from factory.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
 from factory.ray_metrics import measured
 from factory.recipe import digest
@@ -42,25 +43,6 @@ __all__ = ["DatasetDir", "FingerprintMismatch", "Manifest", "StoreError", "Write
 MANIFEST, PROGRESS = "_manifest.json", "_progress.json"
 BLOCK = 64
 """Rows that travel and are written together, and that a kill can lose."""
-LIGHT = 0.25
-"""Cores that reading and writing ask of Ray: a fraction, so that they still run where actors took whole cores."""
-
-
-def light() -> dict[str, Any]:
-    """Return what a task without a model asks of `map_batches`: `LIGHT` cores each, and only so many at once as `few` says."""
-    from ray.data import TaskPoolStrategy
-
-    return {"num_cpus": LIGHT, "compute": TaskPoolStrategy(size=few())}
-
-
-def few() -> int:
-    """Return half the cores of the cluster: how many light tasks may run at once.
-
-    Ray would start a process for every block that waits, and a process takes seconds of a core before it does anything.
-    """
-    import ray
-
-    return max(1, int(ray.cluster_resources().get("CPU", 1)) // 2)
 
 
 @dataclass(frozen=True)

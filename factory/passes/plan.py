@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 from factory.actors.base import RowActor
 from factory.actors.guard import ActorError, guarded
+from factory.light import LIGHT
 from factory.models.weights import digest, resolve
 from factory.progress import Clock
 from factory.ray_metrics import count
 from factory.recipe import Pool, Resources, locate
-from factory.store import LIGHT, DatasetDir, WriteReport
+from factory.store import DatasetDir, WriteReport
 from factory.watch import Wanted, await_places, watched
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
+from factory.light import light
 from factory.passes.plan import act, digests, finish, weights
 from factory.progress import Clock
 from factory.recipe import Recipe
-from factory.store import BLOCK, DatasetDir, light
+from factory.store import BLOCK, DatasetDir
 
 
 def produce(sources: Sequence[DatasetDir], policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:

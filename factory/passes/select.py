@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from factory.light import light
 from factory.metrics import METRICS
 from factory.passes.choose import POLICIES, Choice, Found
 from factory.passes.guards import fault
@@ -13,7 +14,7 @@ from factory.passes.plan import finish
 from factory.progress import Clock
 from factory.ray_metrics import count
 from factory.recipe import Guards, Recipe
-from factory.store import DatasetDir, light
+from factory.store import DatasetDir
 from schemas.datasets import OK, PAIR, SKIPPED
 from schemas.sequences import Variant, completion, prompt
 
