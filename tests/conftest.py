@@ -23,13 +23,15 @@ os.environ.update(
 )
 
 
-LONGEST = ("test_run_round.py", "test_launch.py", "test_store.py", "test_export.py")
-"""Files that begin first, so that no process is left alone with one of them at the end."""
+FIRST = ("test_run_round.py", "test_launch.py", "test_translator.py", "test_nodes.py", "test_store.py", "test_export.py")
+"""Files that begin first: the longest, so that no process is left alone with one of them at the end; and test_translator before any
+that starts an S3 server in its process: vLLM looks at everything that is imported, which the server's framework does not bear.
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first."""
-    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+    """Put some files first."""
+    items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,12 @@ from typing import Any
 
 import pytest
 
-NODE = {"num_cpus": 2, "object_store_memory": 100 * 2**20, "node_ip_address": "127.0.0.1"}
+NODE = {
+    "num_cpus": 2,
+    "object_store_memory": 100 * 2**20,
+    "node_ip_address": "127.0.0.1",
+    "dashboard_agent_listen_port": 0,  # another Ray of this machine has the usual port, and without an agent no job is taken
+}
 BESIDE = {
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # a job's `python` is the one that runs the tests
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all on loopback

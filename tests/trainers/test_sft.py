@@ -136,7 +136,7 @@ def test_a_training_goes_on_exactly_where_it_stopped(tiny: Path, sequences: Path
 
 
 def test_unknown_settings_are_named(tiny: Path, sequences: Path, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="sft.learning_rate is no key of sft: expected one of epochs, tokens, lr"):
+    with pytest.raises(RecipeError, match="sft.learning_rate is no key of sft: expected one of epochs, tokens"):
         train_sft(sequences, tiny, tmp_path / "policy", settings={"learning_rate": 1e-3})
     with pytest.raises(RecipeError, match="sft.epochs must be a whole number; got 'many'"):
         train_sft(sequences, tiny, tmp_path / "policy", settings={"epochs": "many"})
