@@ -89,6 +89,13 @@ def test_the_lock_holds_what_the_package_asks_for() -> None:
         assert pins[canonicalize_name(asked.name)] in asked.specifier, f"{line} in pyproject.toml, another one in requirements/gpu.txt"
 
 
+def test_every_process_finds_the_code() -> None:
+    image = stages()[-1]
+    [home] = [rest for word, rest in image if word == "WORKDIR"]
+    [environment] = [rest.split() for word, rest in image if word == "ENV"]
+    assert {f"PYTHONPATH={home}", f"ROUNDTRIP_HOME={home}"} <= set(environment)
+
+
 def test_nobody_is_root_and_no_build_tool_is_left() -> None:
     image = stages()[-1]
     users = [rest for word, rest in image if word == "USER"]
