@@ -222,6 +222,7 @@ def _environment(threads: int, kv_cache_gib: int) -> None:
         VLLM_CPU_KVCACHE_SPACE=str(kv_cache_gib),
         VLLM_NO_USAGE_STATS="1",
     )
+    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")  # it is compiled at the start, with an nvcc that few machines have
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 
