@@ -27,6 +27,7 @@ from factory.actors.translator import Translator  # noqa: E402
 from factory.passes.produce import translator_arguments  # noqa: E402
 from factory.recipe import Recipe, load  # noqa: E402
 from schemas.datasets import OK, UNITS  # noqa: E402
+from schemas.sequences import words  # noqa: E402
 
 Row = dict[str, Any]
 
@@ -64,8 +65,8 @@ def right(row: Row, candidate: Row) -> float:
 
 
 def text(candidate: Row) -> str:
-    """Return what a candidate says, up to where speech begins in it."""
-    return (candidate["text"] or "").partition("<|")[0].strip()
+    """Return what a candidate says."""
+    return words(candidate["text"] or "")
 
 
 def scores(rows: list[Row]) -> dict[str, float]:

@@ -88,8 +88,8 @@ def _sft(recipe: Recipe, paired: int) -> Cost:
     shares = {task: share * sft.weights.get(task, 1.0) for task, share in recipe.policy.tasks.items()}
     each = sum(share * (_side(recipe) + _completion(recipe, Variant(task))) for task, share in shares.items())
     tokens = sft.epochs * paired * each
-    each = 22 / recipe.resources.trainer.actors if sft.sharded else 22
-    gib = parameters(recipe) * (6 if sft.rank else each) / GIB + _activations_gib(recipe, sft.tokens, sft.checkpointing)
+    whole = 22 / recipe.resources.trainer.actors if sft.sharded else 22  # bytes a parameter: weights, gradient, Adam's moments
+    gib = parameters(recipe) * (6 if sft.rank else whole) / GIB + _activations_gib(recipe, sft.tokens, sft.checkpointing)
     return Cost("sft", "trainer", gib, _training_hours(recipe, tokens, sft.checkpointing), f"{tokens / 1e6:,.0f} M tokens")
 
 

@@ -91,6 +91,11 @@ def completion(variant: Variant, text: str | None = None, units: Sequence[int] =
     return head + (text or "" if variant.has_text else "") + (speech(units) if variant.has_units else "")
 
 
+def words(text: str) -> str:
+    """Return what a text says, up to where a malformed output puts speech into it."""
+    return text.partition("<|")[0].strip()
+
+
 def parse(variant: Variant, output: str) -> Parsed:
     """Read a policy's output (without its end token); never raises.
 

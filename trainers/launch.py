@@ -89,6 +89,7 @@ def _fit(trainer: Any, heart: Path, moved: Callable[[], None]) -> None:
     done = threading.Event()
 
     def listen() -> None:
+        """Look for a pulse every second."""
         last = 0
         while not done.wait(1.0):
             beat = heart.stat().st_mtime_ns if heart.exists() else 0

@@ -9,6 +9,7 @@ import numpy as np
 from factory.actors.base import Row, RowActor
 from factory.actors.tts import Speakers
 from schemas.datasets import EVALUATED, TOPLINE
+from schemas.sequences import words
 
 
 class _Ears:
@@ -73,7 +74,7 @@ class Judge(RowActor):
         back = (candidate["back_text"] or "") if self.writes_text else None
         taken = {key: candidate[key] for key in ("text", "units", "finish", "back_units")}
         if taken["text"]:
-            taken["text"] = taken["text"].partition("<|")[0].strip()
+            taken["text"] = words(taken["text"])
         return row | {"source_text": row["text"]} | taken | {"back_text": back}
 
     def _hear(self, rows: list[Row], units: str, language: str, into: str, mos_into: str | None = None) -> None:

@@ -64,6 +64,7 @@ def finish(
         with clock.bar(name, len(asked), out.already) as bar:
 
             def work(moved: Callable[[], None]) -> None:
+                """Write the rows; every part file that comes is a move."""
                 for report in out.write(rows):
                     moved()
                     bar.update(report.rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pyarrow as pa
@@ -31,8 +32,9 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     settings |= {"policy": chosen.policy, "quantile": chosen.quantile, "metrics": recipe.scorer.metrics}
     rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", **light())
     finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
-    for row in out.rows(["src_lang", "tgt_lang"], status=OK).to_pylist():
-        count("roundtrip_pairs", 1, stage="select", direction=f"{row['src_lang']}-{row['tgt_lang']}")
+    paired = out.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()
+    for direction, pairs in Counter(f"{row['src_lang']}-{row['tgt_lang']}" for row in paired).items():
+        count("roundtrip_pairs", pairs, stage="select", direction=direction)
 
 
 def _select_batch(table: pa.Table, **settings: Any) -> pa.Table:
