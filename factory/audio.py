@@ -85,12 +85,10 @@ def _source(audio: dict[str, Any] | None) -> io.BytesIO | str:
 
 
 def _fetch(uri: str) -> bytes:
-    from factory.files import filesystem
+    from factory.files import filesystem, get
 
     try:
-        fs, path = filesystem(uri)
-        with fs.open_input_stream(path) as stream:
-            return stream.read()
+        return get(*filesystem(uri))
     except FileNotFoundError as error:
         raise AudioError("missing_file", f"there is no file {uri}") from error
 

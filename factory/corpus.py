@@ -1,25 +1,29 @@
-"""Reads speech as people have it (Parquet, a folder of audio files, a TSV manifest, a Hugging Face dataset) into UTTERANCE rows.
+"""Reads speech as people have it (Parquet, tar shards, audio files, a TSV manifest, a Hugging Face dataset) into UTTERANCE rows.
 
-Audio is only named here; it is read where it is used. Two rows with one utt_id cannot both be kept apart later: the first is used, the
-others travel on as `failed` with the reason `duplicate_id` under an id of their own, and so does a row without an id (`no_id`).
+Audio is only named here; workers read it, and the driver never does. Two rows with one utt_id cannot both be kept apart later: the
+first is used, the others travel on as `failed` with the reason `duplicate_id` under an id of their own, and so does a row without an id
+(`no_id`).
 """
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from factory.files import filesystem, parquet_files
-from factory.light import light
+from factory.files import files_below, filesystem, get, look, parquet_files
+from factory.light import LIGHT, light
 from factory.recipe import digest
+from factory.shards import AUDIO_SUFFIXES, TAR_SUFFIXES, CorpusError, HubShard, ParquetShard, Shard, TarShard
 from schemas.datasets import FAILED, OK, UTTERANCE
 
 if TYPE_CHECKING:
@@ -28,12 +32,8 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 STATED = pa.schema([*UTTERANCE, pa.field("status", pa.string()), pa.field("reason", pa.string())])
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 _CHUNK = 64
-
-
-class CorpusError(ValueError):
-    """A corpus that cannot be read at all; a bad row is no error, it is kept with its reason."""
+_AT_ONCE = 16
 
 
 class Speech(NamedTuple):
@@ -47,21 +47,30 @@ class Speech(NamedTuple):
 def read_corpus(uri: str) -> Speech:
     """Open the corpus at `uri`.
 
-    `uri` is a Parquet file or a folder of them, a `.tsv` manifest (columns `utt_id`, `lang`, `path`, and optionally `text`, `reference`,
-    `speaker`, `split`), a folder of audio files (`<lang>/name.wav`, with the transcript in `<lang>/name.txt` where there is one), or
-    `hf://datasets/NAME?split=train&lang=fr`. Raises CorpusError when there is nothing to read.
+    `uri` is a Parquet file or a folder of them, tar shards in WebDataset's layout (`factory.shards.TarShard`), a `.tsv` manifest (columns
+    `utt_id`, `lang`, `path`, and optionally `text`, `reference`, `speaker`, `split`), a folder of audio files (`<lang>/name.wav`, with the
+    transcript in `<lang>/name.txt` where there is one), `hf://datasets/NAME?split=train&lang=fr` or, for a dataset in a folder here,
+    `hf:///FOLDER?…`. Raises CorpusError when there is nothing to read.
     """
     if uri.startswith("hf://"):
-        return _listed(_hugging_face_rows(uri))
+        return _sharded(_hugging_face(uri).shards())
     fs, path = filesystem(uri)
-    info = fs.get_file_info(path)
-    if info.type == pafs.FileType.NotFound:
-        raise CorpusError(f"the corpus {uri} does not exist; expected Parquet, a .tsv manifest or a folder of audio files there")
+    if look(fs, path).type == pafs.FileType.NotFound:
+        raise CorpusError(f"the corpus {uri} does not exist; expected Parquet, tar shards, a .tsv manifest or audio files")
     if path.endswith(".tsv"):
         return _listed(_manifest_rows(fs, path, _scheme(uri)))
-    if parquet := parquet_files(fs, path):
-        return _sharded(uri, fs, parquet)
-    return _listed(_folder_rows(uri, path, sorted(file.path for file in fs.get_file_info(pafs.FileSelector(path, recursive=True)))))
+    if not path.endswith(TAR_SUFFIXES) and (parquet := parquet_files(fs, path)):
+        return _sharded([ParquetShard(uri, file.path) for file in parquet], [file.size for file in parquet])
+    files = [look(fs, path)] if path.endswith(TAR_SUFFIXES) else files_below(fs, path)
+    if tars := [file for file in files if file.path.endswith(TAR_SUFFIXES)]:
+        return _sharded([TarShard(uri, file.path, _folder(file.path, path)) for file in tars], [file.size for file in tars])
+    return _listed(_folder_rows(uri, path, [file.path for file in files]))
+
+
+def _folder(path: str, root: str) -> str:
+    """Return the first folder of a file below the corpus, empty where it lies in the corpus itself."""
+    inside = path.removeprefix(root).lstrip("/")
+    return inside.partition("/")[0] if "/" in inside else ""
 
 
 def corpus_size(uri: str) -> int | None:
@@ -69,6 +78,15 @@ def corpus_size(uri: str) -> int | None:
     fs, path = filesystem(uri)
     files = parquet_files(fs, path)
     return sum(pq.ParquetFile(fs.open_input_file(file.path)).metadata.num_rows for file in files) if files else None
+
+
+def holds_units(uri: str) -> bool:
+    """Whether the corpus at `uri` is units already (Parquet with rows of PAIRED), and no speech."""
+    if uri.startswith("hf://"):
+        return False
+    fs, path = filesystem(uri)
+    files = [] if path.endswith((*TAR_SUFFIXES, ".tsv")) else parquet_files(fs, path)
+    return bool(files) and "src_units" in pq.read_schema(fs.open_input_file(files[0].path)).names
 
 
 def _listed(rows: list[Row]) -> Speech:
@@ -80,12 +98,64 @@ def _listed(rows: list[Row]) -> Speech:
     return Speech(ray.data.from_arrow([pa.Table.from_pylist(chunk, schema=STATED) for chunk in chunks]), ids, digest(ids))
 
 
-def _sharded(uri: str, fs: pafs.FileSystem, files: list[pafs.FileInfo]) -> Speech:
+@dataclass(frozen=True)
+class _Part:
+    """A shard, and the places of its rows that are marked, each with how often its id occurred by then."""
+
+    shard: Shard
+    repeats: dict[int, int]
+
+
+def _sharded(shards: Sequence[Shard], sizes: Sequence[int] = ()) -> Speech:
+    """Open shards; `sizes` (bytes of each) tell other recordings under the same ids apart."""
     import ray.data
 
-    shards, ids = _parquet_shards(fs, [file.path for file in files])
-    rows = ray.data.from_items(shards).map_batches(partial(_read_shards, uri=uri), batch_size=1, **light())
-    return Speech(rows, ids, digest([ids, [file.size for file in files]]))
+    repeats, ids = _repeats(_names(shards))
+    parts = [_Part(shard, repeated) for shard, repeated in zip(shards, repeats, strict=True)]
+    rows = ray.data.from_items([{"part": part} for part in parts]).map_batches(_read_shards, batch_size=1, **light())
+    return Speech(rows, ids, digest([ids, *([list(sizes)] if sizes else [])]))
+
+
+def _names(shards: Sequence[Shard]) -> list[list[str | None]]:
+    """Return the ids of every shard, many shards at a time; where audio has to be passed by, workers do it."""
+    import ray
+
+    if not shards or not shards[0].reads_audio:
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            return list(threads.map(_names_of, shards))
+    named: Any = ray.remote(num_cpus=LIGHT)(_names_of)
+    try:
+        return ray.get([named.remote(shard) for shard in shards])
+    except ray.exceptions.RayTaskError as error:
+        raise error.cause from None
+
+
+def _names_of(shard: Shard) -> list[str | None]:
+    return shard.names()
+
+
+def _repeats(named: Iterable[Iterable[str | None]]) -> tuple[list[dict[int, int]], list[str]]:
+    """Return for each shard the places of rows whose id occurred before (or that have none) and how often; and all ids."""
+    seen: Counter[str | None] = Counter()
+    repeats, ids = [], []
+    for shard in named:
+        found = {}
+        for place, utt_id in enumerate(name or None for name in shard):
+            seen[utt_id] += 1
+            if seen[utt_id] > 1 or utt_id is None:
+                found[place] = seen[utt_id]
+            ids.append(_marked({"utt_id": utt_id}, seen[utt_id])["utt_id"])
+        repeats.append(found)
+    return repeats, ids
+
+
+def _read_shards(batch: Row) -> Iterator[pa.Table]:
+    for part in batch["part"]:
+        start = 0
+        for rows in part.shard.rows():
+            told = [_marked(row, part.repeats[at]) if at in part.repeats else {"status": OK, **row} for at, row in enumerate(rows, start)]
+            start += len(rows)
+            yield pa.Table.from_pylist(told, schema=STATED)
 
 
 def mark_duplicates(rows: list[Row]) -> list[Row]:
@@ -115,58 +185,6 @@ def duplicate(row: Row, occurrence: int) -> Row:
     return {**row, "utt_id": f"{row['utt_id']}#{occurrence}", "status": FAILED, "reason": reason}
 
 
-def _parquet_shards(fs: pafs.FileSystem, paths: list[str]) -> tuple[list[Row], list[str]]:
-    """List the files, each with the rows in it whose id occurred before, and all ids (reads the id column only)."""
-    seen: Counter[str | None] = Counter()
-    shards, named = [], []
-    for path in paths:
-        repeats = {}
-        for position, utt_id in enumerate(utt_id or None for utt_id in _ids(fs, path)):
-            seen[utt_id] += 1
-            if seen[utt_id] > 1 or utt_id is None:
-                repeats[position] = seen[utt_id]
-            named.append(_marked({"utt_id": utt_id}, seen[utt_id])["utt_id"])
-        shards.append({"path": path, "positions": list(repeats), "occurrences": list(repeats.values())})
-    return shards, named
-
-
-def _ids(fs: pafs.FileSystem, path: str) -> list[str]:
-    try:
-        with fs.open_input_file(path) as file:
-            parquet = pq.ParquetFile(file)
-            _check_columns(path, parquet.schema_arrow)
-            return parquet.read(columns=["utt_id"]).column("utt_id").to_pylist()
-    except (pa.ArrowException, OSError) as error:
-        raise CorpusError(f"{path} is no complete Parquet file: {error}") from error
-
-
-def _check_columns(path: str, found: pa.Schema) -> None:
-    """Raise CorpusError unless the columns that every utterance needs are there, and those that are there have the types of UTTERANCE."""
-    if missing := sorted({"utt_id", "lang", "audio"} - set(found.names)):
-        raise CorpusError(f"{path} lacks the columns {', '.join(missing)}; it has {', '.join(found.names)}")
-    for field in (found.field(name) for name in found.names if name in UTTERANCE.names):
-        wanted = UTTERANCE.field(field.name).type
-        if not (_is_text(field.type) if pa.types.is_string(wanted) else pa.types.is_struct(field.type)):
-            raise CorpusError(f"{path} has {field.name} as {field.type}; expected {wanted}")
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return any(of(kind) for of in (pa.types.is_string, pa.types.is_large_string, pa.types.is_dictionary, pa.types.is_null))
-
-
-def _read_shards(batch: Row, uri: str) -> Iterator[pa.Table]:
-    fs, _ = filesystem(uri)
-    for path, positions, occurrences in zip(batch["path"], batch["positions"], batch["occurrences"], strict=True):
-        repeats = dict(zip(map(int, positions), map(int, occurrences), strict=True))
-        start = 0
-        for records in pq.ParquetFile(fs.open_input_file(path)).iter_batches(batch_size=_CHUNK):
-            rows = [{"status": OK, **row} for row in records.to_pylist()]
-            for position in [at for at in repeats if start <= at < start + len(rows)]:
-                rows[position - start] = _marked(rows[position - start], repeats[position])
-            start += len(rows)
-            yield pa.Table.from_pylist(rows, schema=STATED)
-
-
 def _scheme(uri: str) -> str:
     """Return what stands before a path of this file system, so that a worker finds it again: `s3://`, or nothing on a disk."""
     scheme, found, _ = uri.partition("://")
@@ -174,8 +192,7 @@ def _scheme(uri: str) -> str:
 
 
 def _manifest_rows(fs: pafs.FileSystem, path: str, scheme: str) -> list[Row]:
-    with fs.open_input_stream(path) as stream:
-        content = stream.read()
+    content = get(fs, path)
     try:
         reader = csv.DictReader(content.decode("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
         rows = list(reader)
@@ -192,40 +209,23 @@ def _manifest_rows(fs: pafs.FileSystem, path: str, scheme: str) -> list[Row]:
 def _folder_rows(uri: str, root: str, paths: list[str]) -> list[Row]:
     sounds = [PurePosixPath(path) for path in paths if PurePosixPath(path).suffix.lower() in AUDIO_SUFFIXES]
     if not sounds:
-        raise CorpusError(f"{uri} holds neither Parquet nor audio files ({', '.join(sorted(AUDIO_SUFFIXES))})")
+        raise CorpusError(f"{uri} holds neither Parquet nor tar shards nor audio files ({', '.join(sorted(AUDIO_SUFFIXES))})")
     fs, _ = filesystem(uri)
     texts = {path for path in paths if path.endswith(".txt")}
-    return [_folder_row(fs, PurePosixPath(root), sound, texts, _scheme(uri)) for sound in sounds]
+    with ThreadPoolExecutor(_AT_ONCE) as threads:  # an object store answers slowly, but many at once
+        return list(threads.map(lambda sound: _folder_row(fs, PurePosixPath(root), sound, texts, _scheme(uri)), sounds))
 
 
 def _folder_row(fs: pafs.FileSystem, root: PurePosixPath, sound: PurePosixPath, texts: set[str], scheme: str) -> Row:
     inside, transcript = sound.relative_to(root), str(sound.with_suffix(".txt"))
-    text = None
-    if transcript in texts:
-        with fs.open_input_stream(transcript) as stream:
-            text = stream.read().decode("utf-8", "replace").strip()
+    text = get(fs, transcript).decode("utf-8", "replace").strip() if transcript in texts else None
     lang = inside.parts[0] if len(inside.parts) > 1 else ""
     return {"utt_id": str(inside.with_suffix("")), "lang": lang, "audio": {"path": f"{scheme}{sound}", "bytes": None}, "text": text}
 
 
-def _hugging_face_rows(uri: str) -> list[Row]:
-    from urllib.parse import parse_qsl, urlsplit
-
-    import datasets
-
+def _hugging_face(uri: str) -> HubShard:
+    """Read `hf://datasets/OWNER/NAME?...` or `hf:///FOLDER?...`; options are config, split, lang and text (the column of transcripts)."""
     parts = urlsplit(uri)
     query = dict(parse_qsl(parts.query))
-    name = parts.path.strip("/")
-    dataset = datasets.load_dataset(name, query.get("config"), split=query.get("split", "train"))
-    dataset = dataset.cast_column("audio", datasets.Audio(decode=False))
-    text = query.get("text", "sentence" if "sentence" in dataset.column_names else "text")
-    return [
-        {
-            "utt_id": row.get("utt_id") or f"{name}/{number:08d}",
-            "lang": row.get("lang") or query.get("lang", ""),
-            "audio": row["audio"],
-            "text": row.get(text),
-            "reference": row.get("reference"),
-        }
-        for number, row in enumerate(dataset)
-    ]
+    name = parts.path.strip("/") if parts.netloc else parts.path
+    return HubShard(name, query.get("config"), query.get("split", "train"), query.get("lang", ""), query.get("text"))

@@ -27,7 +27,7 @@ import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
 from factory import lease
-from factory.files import exists, filesystem, get_json, parquet_files, put_json, put_table, set_aside_if_torn, sweep
+from factory.files import exists, filesystem, get_json, look, parquet_files, put_json, put_table, set_aside_if_torn, sweep
 from factory.light import LIGHT, few, light
 from factory.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
 from factory.ray_metrics import measured
@@ -71,7 +71,7 @@ class DatasetDir:
 
     def is_finished(self) -> bool:
         """Whether the dataset was published."""
-        return self.fs.get_file_info(f"{self.path}/{MANIFEST}").is_file
+        return look(self.fs, f"{self.path}/{MANIFEST}").is_file
 
     def manifest(self) -> Manifest:
         """Return the manifest; raises StoreError when there is none."""
@@ -120,7 +120,7 @@ class DatasetDir:
         """Stream a finished dataset (or a folder of Parquet from elsewhere); raises StoreError when it was begun and not finished."""
         import ray.data
 
-        if not self.is_finished() and self.fs.get_file_info(f"{self.path}/{PROGRESS}").is_file:
+        if not self.is_finished() and look(self.fs, f"{self.path}/{PROGRESS}").is_file:
             self.manifest()
         if not self.parts():
             return ray.data.from_arrow(self.rows(columns))

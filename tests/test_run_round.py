@@ -1,4 +1,7 @@
-"""The main job as a user calls it, on a handful of utterances of the embedded world: real speech, real models, every stage."""
+"""The main job as a user calls it, on a handful of utterances of the embedded world: real speech, real models, every stage.
+
+The preference round lies on an S3 server, round 0 on a disk.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,20 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
+from factory.export.export import export_policy
+from factory.files import exists, filesystem, get_json
+from factory.models.weights import digest, resolve
+from factory.recipe import load
+from factory.runs import Run
 from factory.store import DatasetDir
+from tests.s3 import s3_server
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
@@ -34,14 +45,22 @@ def run(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command(*arguments, **changes), cwd=ROOT, capture_output=True, text=True, timeout=1100)
 
 
+def read_json(uri: str) -> Any:
+    return get_json(*filesystem(uri))
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, subprocess.CompletedProcess[str]]:
-    """One round that was killed while it produced, and run again to its end."""
-    place = str(tmp_path_factory.mktemp("run"))
+def finished() -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
+    """One round that was killed while it produced, and run again to its end; its place is in an object store."""
+    with s3_server() as bucket:
+        yield _finished(f"{bucket}/runs/toy")
+
+
+def _finished(place: str) -> tuple[str, subprocess.CompletedProcess[str]]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     first = subprocess.Popen(command("--round", "1", "--run", place), cwd=ROOT, start_new_session=True, **quiet)
     deadline = time.monotonic() + 400
-    while not Path(place, "round-1/scored/_progress.json").exists() and time.monotonic() < deadline:
+    while not exists(f"{place}/round-1/scored/_progress.json") and time.monotonic() < deadline:
         assert first.poll() is None, "the first attempt ended by itself"
         time.sleep(0.2)
     os.killpg(first.pid, signal.SIGKILL)
@@ -61,7 +80,7 @@ def test_a_killed_round_goes_on_and_loses_nothing(finished: tuple[str, subproces
 @pytest.mark.slow
 def test_the_summary_holds_what_the_readme_promises(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
     place, again = finished
-    summary = json.loads(Path(place, "round-1/summary.json").read_text())
+    summary = read_json(f"{place}/round-1/summary.json")
     assert sum(summary["rows"].values()) == 12
     assert set(summary["pairs"]) == {"fr-en", "en-fr"}
     for score in ("s2t_bleu", "asr_bleu"):
@@ -71,7 +90,16 @@ def test_the_summary_holds_what_the_readme_promises(finished: tuple[str, subproc
     assert {"tokenize", "produce", "select", "train", "evaluate"} <= set(summary["wall_s"])
     assert summary["peak_rss_mb"] > 0
     assert "S2T BLEU" in again.stdout and "difference" in again.stdout
-    assert list(Path(place, "round-1/samples").glob("*.wav"))
+    assert exists(f"{place}/round-1/samples/texts.tsv")
+    assert exists(f"{place}/round-1/report/index.html")
+
+
+@pytest.mark.slow
+def test_the_policy_of_a_run_in_an_object_store_is_exported(finished: tuple[str, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+    export_policy(Run(finished[0]), 1, load(ROOT / "recipes/phrasebook.yaml"), str(tmp_path / "policy"))
+    assert {"config.json", "model.safetensors", "README.md"} <= {path.name for path in (tmp_path / "policy").iterdir()}
+    noted = DatasetDir(f"{finished[0]}/round-1/evaluation").manifest().inputs["policy"]
+    assert noted == digest(resolve(Run(finished[0]).made_policy(1)))
 
 
 @pytest.mark.slow
@@ -79,7 +107,8 @@ def test_a_finished_round_does_nothing_and_another_recipe_is_refused(finished: t
     place, _ = finished
     done = run("--round", "1", "--run", place)
     assert done.returncode == 0 and "is finished" in done.stdout
-    Path(place, "round-1/summary.json").unlink()
+    fs, path = filesystem(f"{place}/round-1/summary.json")
+    fs.delete_file(path)
     refused = run("--round", "1", "--run", place, **{"translator.temperature": "0.5"})
     assert refused.returncode == 2
     assert "translator.temperature: 1.0 there, 0.5 asked" in refused.stderr

@@ -17,6 +17,7 @@ import pytest
 
 from factory.store import DatasetDir, FingerprintMismatch, StoreError, differences
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS
+from tests.s3 import s3_server
 
 CONTENT = {"stage": "tokenize", "encoder": {"layer": 4, "kind": "whisper"}, "languages": ("fr", "en"), "inputs": {"corpus": "c0"}}
 
@@ -214,21 +215,10 @@ def test_a_killed_pass_loses_nothing_and_repeats_nothing(tmp_path: Path):
 
 
 @pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def bucket() -> Iterator[str]:
     """A real S3 server on loopback with one bucket."""
-    import boto3
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
-    boto3.client("s3").create_bucket(Bucket="roundtrip")
-    yield "s3://roundtrip"
-    server.stop()
+    with s3_server() as uri:
+        yield uri
 
 
 def test_an_object_store_serves_as_a_folder(bucket: str):

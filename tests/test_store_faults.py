@@ -71,10 +71,11 @@ def test_a_broken_json_is_named(tmp_path: Path) -> None:
 
 
 class Faults:
-    """What the server does to requests before it answers them: `fails` of a kind get a 503, each takes `seconds`."""
+    """What the server does to requests before it answers them: `fails` of a kind get an error, each takes `seconds`."""
 
     def __init__(self) -> None:
         self.method, self.fails, self.seconds = "PUT", 0, 0.0
+        self.error = ("503 Slow Down", "SlowDown")
         self.uri = f"s3://{uuid4().hex}/runs/units"
 
     def wrap(self, app: Callable[..., Any]) -> Callable[..., Any]:
@@ -83,8 +84,8 @@ class Faults:
             if environ["REQUEST_METHOD"] == self.method and self.fails > 0:
                 self.fails -= 1
                 environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-                answer("503 Slow Down", [("Content-Type", "application/xml")])
-                return [b"<Error><Code>SlowDown</Code><Message>busy</Message></Error>"]
+                answer(self.error[0], [("Content-Type", "application/xml")])
+                return [f"<Error><Code>{self.error[1]}</Code><Message>told</Message></Error>".encode()]
             return app(environ, answer)
 
         return serve
@@ -140,3 +141,28 @@ def test_a_writer_in_an_object_store_is_fenced_off(faults: Faults) -> None:
     files.put_json(out.fs, f"{out.path}/_lease.json", there | {"machine": "another", "token": "t", "host": "node-7"})
     with pytest.raises(StoreError, match="taken over from this run.*node-7"):
         out.append(table(range(5)))
+
+
+@pytest.mark.parametrize(
+    ("code", "hint"),
+    [
+        ("AccessDenied", r"these credentials may not do that: they need s3:ListBucket"),
+        ("SignatureDoesNotMatch", "mend AWS_SECRET_ACCESS_KEY"),
+        ("InvalidAccessKeyId", "mend AWS_ACCESS_KEY_ID"),
+        ("RequestTimeTooSkewed", "the clock of this machine is off by more than the store allows"),
+    ],
+)
+def test_what_asking_again_does_not_mend_is_said_at_once(faults: Faults, code: str, hint: str) -> None:
+    faults.error, faults.fails = ("403 Forbidden", code), 1000
+    began = time.monotonic()
+    with pytest.raises(StoreError, match=rf"runs/units/_lease.json could not be written: .*{hint}"):
+        DatasetDir(faults.uri, UNITS).start(CONTENT)
+    assert time.monotonic() - began < 10
+    faults.method = "HEAD"
+    with pytest.raises(StoreError, match=r"could not be looked up: .*may not do that"):
+        DatasetDir(faults.uri, UNITS).is_finished()
+
+
+def test_a_bucket_that_does_not_exist_is_named(faults: Faults) -> None:
+    with pytest.raises(StoreError, match="there is no such bucket: make it, or mend its name"):
+        DatasetDir("s3://no-such-bucket-here/units", UNITS).start(CONTENT)

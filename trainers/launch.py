@@ -8,20 +8,22 @@ import os
 import shutil
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import cloudpickle
 import torch
-from pyarrow.fs import LocalFileSystem
 from torch import distributed
 
 from factory import lease
+from factory.files import filesystem, get_json, look, put_json
+from factory.models.weights import resolve
+from factory.transfer import remove
 from factory.watch import Stalled, await_places, there, told, watched
+from trainers.remote import EVERY_S, POLICY_LAST, PULSE, RAY, Place, at_hand, place_of
 
 IDENTITY = "identity.json"
-PULSE = "pulse"
-"""A file in a training's folder that it touches at every step."""
 STALL_S = 1800.0
 """Seconds without a pulse after which a training ends with an error."""
 PLACEMENTS = 5
@@ -36,7 +38,7 @@ def launch(
     loop: Loop,
     config: dict[str, Any],
     *,
-    work: Path,
+    work: Place,
     workers: int,
     cpus: float = 1.0,
     gpus: float = 0.0,
@@ -46,13 +48,13 @@ def launch(
     """Call `loop(config)` in each of `workers` Ray Train workers (0: here, without Ray), which torch.distributed connects.
 
     Each worker gets `cpus` cores and, where `gpus` is above 0, one GPU (of the type `accelerator`, if that is given). A worker that dies
-    is started again once, with all others; the loop itself goes on from its own checkpoint in `work`, which all workers must see, and
-    calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when the workers cannot be placed or there was no pulse for
-    `stall_s` seconds.
+    is started again once, with all others; the loop itself goes on from its own checkpoint in `work`, which all workers must see (in an
+    object store `trainers.remote` brings it to them), and calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when
+    the workers cannot be placed or there was no pulse for `stall_s` seconds.
     """
     _quiet()
     if workers == 0:
-        loop(config)
+        _train(loop, config)
         return
     from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
     from ray.train.torch import TorchTrainer
@@ -69,10 +71,10 @@ def launch(
         _quietly,
         train_loop_config={"call": cloudpickle.dumps((loop, config))},  # bytes: Ray's controller need not import what trains
         scaling_config=scaling,
-        run_config=RunConfig(name="ray", storage_path=str(work.absolute()), failure_config=failures),
+        run_config=RunConfig(name=RAY, storage_path=str(place_of(work)), failure_config=failures),
     )
     try:
-        watched(lambda moved: _fit(trainer, work / PULSE, moved), "training", stall_s, wanted)
+        watched(lambda moved: _fit(trainer, work, moved), "training", stall_s, wanted)
     except WorkerGroupError as error:
         raise next(iter(error.worker_failures.values())) from error
     except ControllerError as error:
@@ -84,18 +86,19 @@ def pulse(work: Path) -> None:
     (work / PULSE).touch()
 
 
-def _fit(trainer: Any, heart: Path, moved: Callable[[], None]) -> None:
+def _fit(trainer: Any, work: Place, moved: Callable[[], None]) -> None:
     """Train, and call `moved` whenever there was a pulse."""
-    done = threading.Event()
+    done, (fs, heart) = threading.Event(), filesystem(f"{work}/{PULSE}")
 
     def listen() -> None:
-        """Look for a pulse every second."""
-        last = 0
-        while not done.wait(1.0):
-            beat = heart.stat().st_mtime_ns if heart.exists() else 0
-            if beat != last:
-                moved()
-            last = beat
+        """Look for a pulse now and then."""
+        last = None
+        while not done.wait(1.0 if isinstance(work, Path) else EVERY_S):
+            with suppress(OSError):  # a store that does not answer tells nothing of the training
+                beat = fs.get_file_info(heart).mtime_ns
+                if beat != last:
+                    moved()
+                last = beat
 
     threading.Thread(target=listen, name="pulse", daemon=True).start()
     try:
@@ -104,33 +107,48 @@ def _fit(trainer: Any, heart: Path, moved: Callable[[], None]) -> None:
         done.set()
 
 
-def work_folder(out: Path, identity: dict[str, Any]) -> Path:
+def work_folder(out: Place, identity: dict[str, Any]) -> Place:
     """Return (and make) the folder beside `out` that holds a training until it is published.
 
     `identity` is what the result depends on. Raises ValueError when an unfinished training of another identity lies there, StoreError
     when another run that is alive trains there.
     """
-    work = out.with_name(f"{out.name}.work")
-    lease.take(LocalFileSystem(), str(work))
-    if differing := _differing(work / IDENTITY, identity):
+    work = out.with_name(f"{out.name}.work") if isinstance(out, Path) else f"{out}.work"
+    fs, path = filesystem(str(work))
+    lease.take(fs, path)
+    if differing := _differing(get_json(fs, f"{path}/{IDENTITY}"), identity):
         raise ValueError(f"{work} holds an unfinished training with another {differing}; delete it to begin anew")
-    replace(work / IDENTITY, json.dumps(identity, indent=2))
+    put_json(fs, f"{path}/{IDENTITY}", identity)
     return work
 
 
-def is_published(out: Path, identity: dict[str, Any]) -> bool:
+def is_published(out: Place, identity: dict[str, Any]) -> bool:
     """Whether the policy `out` is there; raises ValueError when another training made it (how many workers did counts no more)."""
-    if not (out / "config.json").exists():
+    fs, path = filesystem(str(out))
+    if not look(fs, f"{path}/{POLICY_LAST}").is_file:
         return False
-    if differing := _differing(out / IDENTITY, identity, ignored="workers"):
+    if differing := _differing(get_json(fs, f"{path}/{IDENTITY}"), identity, ignored="workers"):
         raise ValueError(f"{out} was trained with another {differing}; take another folder, or change back what differs")
     return True
 
 
-def _differing(note: Path, identity: dict[str, Any], ignored: str = "") -> str:
+def summary_of(out: Place) -> dict[str, Any]:
+    """Return the training.json of a published policy."""
+    fs, path = filesystem(str(out))
+    return dict(get_json(fs, f"{path}/training.json"))
+
+
+def clear(work: Place) -> None:
+    """Remove the folder of a training that is published."""
+    if (mine := lease.held(filesystem(str(work))[1])) is not None:
+        mine.release()
+    remove(str(work))
+
+
+def _differing(noted: dict[str, Any] | None, identity: dict[str, Any], ignored: str = "") -> str:
     """Name the keys in which `identity` differs from the one that is noted, with both values."""
     wanted = json.loads(json.dumps(identity))
-    noted = json.loads(note.read_text()) if note.exists() else wanted
+    noted = wanted if noted is None else noted
     differing = sorted(key for key in {**noted, **wanted} if key != ignored and noted.get(key) != wanted.get(key))
     return ", ".join(f"{key} ({noted.get(key)} there, {wanted.get(key)} now)" for key in differing)
 
@@ -143,15 +161,9 @@ def _sync(folder: Path) -> None:
                 os.fsync(stream.fileno())
 
 
-def replace(path: Path, text: str) -> None:
-    """Write a text file whole or not at all."""
-    part = path.with_suffix(".part")
-    part.write_text(text)
-    os.replace(part, path)
-
-
-def digest(path: Path) -> str:
+def digest(place: Place) -> str:
     """Return 16 hexadecimal digits of what a file, or a policy's weights and tokenizer, hold."""
+    path = resolve(str(place))
     files = [path] if path.is_file() else [path / "tokenizer.json", *sorted(path.glob("*.safetensors"))]
     whole = hashlib.sha256()
     for file in files:
@@ -210,4 +222,9 @@ def _quiet() -> None:
 def _quietly(given: dict[str, Any]) -> None:
     _quiet()
     loop, config = cloudpickle.loads(given["call"])
-    loop(config)
+    _train(loop, config)
+
+
+def _train(loop: Loop, config: dict[str, Any]) -> None:
+    with at_hand(config) as here:
+        loop(here)

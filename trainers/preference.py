@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import re
-import shutil
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,22 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenize
 from factory.typed import build, lay_over
 from schemas.sequences import EOSP, SOSP
 from trainers.checks import check_pairs, check_targets, check_tokens, none_fits
-from trainers.launch import ADAPTER, STALL_S, device, digest, is_published, launch, publish, pulse, rank, work_folder, world_size
+from trainers.launch import (
+    ADAPTER,
+    STALL_S,
+    clear,
+    device,
+    digest,
+    is_published,
+    launch,
+    publish,
+    pulse,
+    rank,
+    summary_of,
+    work_folder,
+    world_size,
+)
+from trainers.remote import Place, last_checkpoint, name_of, place_of
 from trainers.settings import PreferenceSettings
 
 _CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
@@ -31,9 +45,9 @@ _SPEED = ("save_every", "threads")  # settings that do not change what comes out
 
 
 def train_preference(
-    pairs: Path,
-    policy: Path,
-    out: Path,
+    pairs: Place,
+    policy: Place,
+    out: Place,
     *,
     settings: dict[str, Any],
     seed: int = 0,
@@ -45,20 +59,20 @@ def train_preference(
 ) -> dict[str, Any]:
     """Train `policy` on Parquet rows {prompt, chosen, rejected} and publish the merged policy as `out`; returns its training.json.
 
-    Killed and called again it goes on from the last checkpoint in `out.work`; a published policy is left alone. Raises ValueError for a
-    setting that does not exist, for an unfinished training with other settings, pairs or weights, for pairs and layers that cannot be
-    trained on (`trainers.checks`), and when no pair fits `max_length`.
+    Each is a path, or a URI in an object store (`trainers.remote`). Killed and called again it goes on from the last checkpoint in
+    `out.work`; a published policy is left alone. Raises ValueError for a setting that does not exist, for an unfinished training with other
+    settings, pairs or weights, for pairs and layers that cannot be trained on (`trainers.checks`), and when no pair fits `max_length`.
     """
-    chosen, out = build(PreferenceSettings, settings, "preference"), out.absolute()
+    chosen, out = build(PreferenceSettings, settings, "preference"), place_of(out)
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
     identity = {**counting, "seed": seed, "workers": max(1, workers), "pairs": digest(pairs), "policy": digest(policy)}
     if not is_published(out, identity):
         work = work_folder(out, identity)
-        paths = {"pairs": pairs.absolute(), "policy": policy.absolute(), "out": out, "work": work}
+        paths = {"pairs": name_of(pairs), "policy": name_of(policy), "out": out, "work": work}
         placed: dict[str, Any] = {"workers": workers, "cpus": cpus, "gpus": gpus, "accelerator": accelerator, "stall_s": stall_s}
         launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, **placed)
-        shutil.rmtree(work)
-    return json.loads((out / "training.json").read_text())
+        clear(work)
+    return summary_of(out)
 
 
 def _loop(config: dict[str, Any]) -> None:
@@ -165,17 +179,6 @@ def weigh_units(model: Any, tokenizer: PreTrainedTokenizerBase, weight: float) -
         return output
 
     return model.register_forward_hook(weighed, with_kwargs=True)
-
-
-def last_checkpoint(work: Path) -> str | None:
-    """Return the newest whole checkpoint: a kill may have left one that is not finished (its state is written last)."""
-    whole = []
-    for state in work.glob("checkpoint-*/trainer_state.json"):
-        try:
-            whole.append((json.loads(state.read_text())["global_step"], str(state.parent)))
-        except (ValueError, KeyError):
-            continue
-    return max(whole)[1] if whole else None
 
 
 def _dpo(settings: PreferenceSettings) -> dict[str, Any]:

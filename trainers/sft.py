@@ -20,7 +20,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from factory.typed import build, lay_over
 from trainers.batches import IGNORED, Batch, Batches
-from trainers.launch import STALL_S, device, digest, is_published, launch, publish, pulse, rank, work_folder, world_size
+from trainers.launch import (
+    STALL_S,
+    clear,
+    device,
+    digest,
+    is_published,
+    launch,
+    publish,
+    pulse,
+    rank,
+    summary_of,
+    work_folder,
+    world_size,
+)
+from trainers.remote import Place, name_of, place_of
 from trainers.settings import SftSettings
 from trainers.together import load_whole, mean, quiet, spread, whole_state
 
@@ -185,12 +199,12 @@ def _can_compile(where: torch.device) -> bool:
 
 
 def train_sft(
-    data: Path,
-    start: Path,
-    out: Path,
+    data: Place,
+    start: Place,
+    out: Place,
     *,
     settings: dict[str, Any],
-    dev: Path | None = None,
+    dev: Place | None = None,
     seed: int = 0,
     workers: int = 0,
     cpus: float = 1,
@@ -200,20 +214,21 @@ def train_sft(
 ) -> dict[str, Any]:
     """Train the policy in `start` on rows of SEQUENCE, watch rows of `dev`, and publish the policy as `out`; returns its training.json.
 
-    Killed and called again it goes on from the last checkpoint in `out.work`; a published policy is left alone. Raises ValueError for a
-    setting that does not exist and for an unfinished training with other settings, data or weights.
+    Each is a path, or a URI in an object store (`trainers.remote`). Killed and called again it goes on from the last checkpoint in
+    `out.work`; a published policy is left alone. Raises ValueError for a setting that does not exist and for an unfinished training with
+    other settings, data or weights.
     """
-    chosen, out = build(SftSettings, settings, "sft"), out.absolute()
+    chosen, out = build(SftSettings, settings, "sft"), place_of(out)
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
     identity = {**counting, "seed": seed, "data": digest(data), "start": digest(start)}
     identity |= {"workers": None if chosen.batches else max(1, workers)}
     if not is_published(out, identity):
         work = work_folder(out, identity)
-        paths = {"data": data.absolute(), "dev": dev and dev.absolute(), "start": start.absolute(), "out": out, "work": work}
+        paths = {"data": name_of(data), "dev": dev and name_of(dev), "start": name_of(start), "out": out, "work": work}
         placed: dict[str, Any] = {"workers": workers, "cpus": cpus, "gpus": gpus, "accelerator": accelerator, "stall_s": stall_s}
         launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, **placed)
-        shutil.rmtree(work)
-    return json.loads((out / "training.json").read_text())
+        clear(work)
+    return summary_of(out)
 
 
 def _loop(config: dict[str, Any]) -> None:

@@ -14,7 +14,7 @@ SKIPS = {"silent", "too_short", "too_long"}
 class Encoder(RowActor):
     """Reads each row's audio and writes its units, one utterance at a time: an utterance has the same units in every batch.
 
-    `encoder` is `whisper` or `hubert`, `model` a name of weights, `codebook` a path; `langs` are the accepted languages, `min_s` and
+    `encoder` is `whisper` or `hubert`, `model` and `codebook` are names of weights; `langs` are the accepted languages, `min_s` and
     `max_s` the accepted seconds.
     """
 
@@ -35,10 +35,11 @@ class Encoder(RowActor):
         import torch
 
         from factory.models.speech_encoders import Codebook, speech_encoder
+        from factory.models.weights import resolve
 
         torch.set_num_threads(threads)
         self.encoder = speech_encoder(encoder, model, layer)
-        self.codebook = Codebook.load(codebook, self.encoder)
+        self.codebook = Codebook.load(resolve(codebook), self.encoder)
         self.langs, self.min_s, self.max_s = list(langs), min_s, max_s
 
     def process(self, rows: list[Row]) -> list[Row]:

@@ -7,7 +7,6 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from factory.export import layout
@@ -15,12 +14,12 @@ from factory.export.card import dataset_card, model_card, round_section
 from factory.export.formats import FORMATS, NEEDS_AUDIO
 from factory.export.hub import MARK, ExportError, Target, earlier, publish, target
 from factory.export.speak import speak_pairs
-from factory.files import filesystem
 from factory.listen.judgements import judgements_of
 from factory.local_ray import start_ray
 from factory.recipe import Recipe
 from factory.report.pairs import shown_pairs
 from factory.runs import Run
+from factory.transfer import download
 
 Row = dict[str, Any]
 
@@ -107,8 +106,7 @@ def export_policy(run: Run, number: int, recipe: Recipe, to: str, *, license: st
     with tempfile.TemporaryDirectory() as scratch:
         stage = Path(scratch) / "stage"
         stage.mkdir()
-        fs, path = filesystem(run.made_policy(number))
-        pafs.copy_files(path, str(stage), source_filesystem=fs, destination_filesystem=pafs.LocalFileSystem())
+        download(run.made_policy(number), stage)
         adapter = _name_base(stage / "adapter/adapter_config.json", f"{recipe.name}-round-{number - 1}")
         (stage / "README.md").write_text(model_card(run, number, recipe, place.name, license, adapter), "utf-8")
         (stage / MARK).write_text(json.dumps({"kind": "policy", "recipe": recipe.name, "round": number}), "utf-8")

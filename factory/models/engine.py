@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from factory.models.weights import resolve
 from schemas.sequences import EOS
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ class Engine:
         gpu_memory_utilization: float = 0.9,
         max_model_len: int | None = None,
     ) -> None:
-        """Load the Hugging Face folder `policy`.
+        """Load the Hugging Face folder `policy` (a path, or another name for `factory.models.weights.resolve`).
 
         Of the tokenizer's added tokens only the end token and those that are `usable` can be generated; `max_model_len` is the longest
         sequence in tokens (default: the policy's context). `threads` and `kv_cache_gib` matter on a CPU, `gpu_memory_utilization` on a GPU.
@@ -80,7 +81,8 @@ class Engine:
         _environment(threads, kv_cache_gib)
         from transformers import AutoTokenizer
 
-        self.tokenizer = AutoTokenizer.from_pretrained(policy)
+        folder = str(resolve(policy))
+        self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.vocabulary: dict[str, int] = self.tokenizer.get_vocab()
         if EOS not in self.vocabulary:
             raise ValueError(f"the tokenizer in {policy} has no {EOS}: a policy's tokenizer needs the tokens of schemas.sequences")
@@ -89,7 +91,7 @@ class Engine:
         self.banned: set[int] = {index for token, index in added.items() if token != EOS and not usable(token)}
         self.generated = 0
         """Tokens generated since the start."""
-        self._llm: LLM | None = _load(policy, threads, dtype, seed, gpu_memory_utilization, max_model_len)
+        self._llm: LLM | None = _load(folder, threads, dtype, seed, gpu_memory_utilization, max_model_len)
         self.context: int = self._llm.model_config.max_model_len
         """The longest prompt and output together, in tokens."""
 

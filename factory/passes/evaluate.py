@@ -9,7 +9,7 @@ import pyarrow.compute as pc
 import ray.data
 
 from factory.corpus import read_corpus
-from factory.passes.plan import act, digests, finish, weights
+from factory.passes.plan import act, digests, finish, handed
 from factory.passes.produce import limited, translator_arguments, voices
 from factory.passes.tokenize import encoder_arguments
 from factory.progress import Clock
@@ -34,7 +34,7 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
     greedy = translator_arguments(recipe, policy) | {"n": 1, "temperature": 0.0, "text_variant": recipe.policy.text_variant}
     rows = act(rows, Translator, greedy, recipe.resources.translator)
     rows = rows.repartition(target_num_rows_per_block=recipe.resources.recognizer.batch_size, strict=True)  # a share for every judge
-    speakers = {lang: str(weights(voice)) for lang, voice in (recipe.evaluate.cascade or {}).items()}
+    speakers = {lang: handed(voice) for lang, voice in (recipe.evaluate.cascade or {}).items()}
     heard = judge_arguments(recipe) | {"spoken": heard_ids(table), "writes_text": recipe.writes_text, "cascade": speakers}
     rows = act(rows, Judge, heard, recipe.resources.recognizer)
     finish(out, rows, table["utt_id"].to_pylist(), clock, name, recipe.resources, "translator", "recognizer")

@@ -40,6 +40,12 @@ def weights(name: str) -> Path:
     return resolve(locate(name))
 
 
+def handed(name: str) -> str:
+    """Return by which name an actor finds these weights on its own node: a whole path for what lies on a disk, else the name itself."""
+    place, mark, wanted = locate(name).partition("#")
+    return f"{Path(place).absolute()}{mark}{wanted}" if Path(place).exists() else locate(name)
+
+
 def digests(named: dict[str, str]) -> dict[str, str]:
     """Return the digest of each of these weights, for a fingerprint: what they hold counts, not where they lie."""
     return {key: _digest(name) for key, name in named.items()}

@@ -5,16 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import partial, reduce
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
+from factory.actors.base import RowActor
 from factory.light import light
-from factory.passes.plan import act, digests, finish, weights
+from factory.passes.plan import act, digests, finish, handed
 from factory.progress import Clock
 from factory.recipe import Recipe
 from factory.store import BLOCK, DatasetDir
+
+Pools = dict[str, tuple[type[RowActor], dict[str, Any]]]
+"""The actor of each pool that a row passes, in this order, with its constructor arguments; the names are those of `resources`."""
 
 
 def produce(sources: Sequence[DatasetDir], policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
@@ -23,26 +28,35 @@ def produce(sources: Sequence[DatasetDir], policy: str, number: int, recipe: Rec
     `sources` are the datasets of UNITS that utterances are taken from, the same number from each. Raises ValueError where two of them
     share an id.
     """
-    from factory.actors.scorer import Scorer
-    from factory.actors.translator import Translator
-    from factory.actors.vocoder import Vocoder
-
     named = recipe.judges() | {"policy": policy}
     used = digests({name: named[name] for name in recipe.inputs("produce") if name in named})
     read = " ".join(units.manifest().fingerprint for units in sources)
     if not out.start(recipe.content("produce", used | {"units": read, "round": str(number)})):
         return
-    ids = utterances_of(sources, number, recipe)
+    ids, pools = utterances_of(sources, number, recipe), pools_of(recipe, policy)
+    rows = planned(sources, ids, recipe, out, pools)
+    finish(out, rows, ids.to_pylist(), clock, "produce", recipe.resources, *pools)
+
+
+def pools_of(recipe: Recipe, policy: str) -> Pools:
+    """Return the pools of a recipe."""
+    from factory.actors.scorer import Scorer
+    from factory.actors.translator import Translator
+    from factory.actors.vocoder import Vocoder
+
+    spoken = {"vocoder": (Vocoder, vocoder_arguments(recipe))} if recipe.listens else {}
+    return {"translator": (Translator, translator_arguments(recipe, policy)), **spoken, "scorer": (Scorer, scorer_arguments(recipe))}
+
+
+def planned(sources: Sequence[DatasetDir], ids: pa.Array, recipe: Recipe, out: DatasetDir, pools: Pools) -> ray.data.Dataset:
+    """Return the plan that takes the rows with these ids, but for those that `out` has, through the pools; nothing runs yet."""
     target = partial(with_target, ids=ids, langs=recipe.languages)
     every = reduce(ray.data.Dataset.union, [units.dataset() for units in sources])
     rows = out.unfinished(every.map_batches(target, batch_format="pyarrow", **light()))
-    stages, actors = recipe.resources, ("translator", *(["vocoder"] if recipe.listens else []), "scorer")
-    rows = act(rows, Translator, translator_arguments(recipe, policy), stages.translator)
-    rows = rows.repartition(target_num_rows_per_block=BLOCK, strict=True)  # who follows need not wait for a whole batch
-    if recipe.listens:
-        rows = act(rows, Vocoder, vocoder_arguments(recipe), stages.vocoder)
-    rows = act(rows, Scorer, scorer_arguments(recipe), stages.scorer)
-    finish(out, rows, ids.to_pylist(), clock, "produce", stages, *actors)
+    for name, (actor, arguments) in pools.items():
+        rows = act(rows, actor, arguments, getattr(recipe.resources, name))
+        rows = rows.repartition(target_num_rows_per_block=BLOCK, strict=True)  # who follows need not wait for a whole batch
+    return rows
 
 
 def utterances_of(sources: Sequence[DatasetDir], number: int, recipe: Recipe) -> pa.Array:
@@ -77,7 +91,7 @@ def with_target(table: pa.Table, ids: pa.Array, langs: tuple[str, ...]) -> pa.Ta
 def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
     """Return the Translator's constructor arguments for sampling candidates."""
     return {
-        "policy": str(weights(policy)),
+        "policy": handed(policy),
         "variant": str(recipe.policy.variant),
         "seed": recipe.seed,
         "threads": recipe.resources.translator.threads,
@@ -106,8 +120,8 @@ def scorer_arguments(recipe: Recipe) -> dict[str, object]:
 
 
 def voices(recipe: Recipe) -> dict[str, str]:
-    """Return the local folder of each language's vocoder."""
-    return {lang: str(weights(path)) for lang, path in recipe.vocoder.items()}
+    """Return where an actor finds each language's vocoder."""
+    return {lang: handed(path) for lang, path in recipe.vocoder.items()}
 
 
 def limited(rows: ray.data.Dataset, ids: pa.Array) -> ray.data.Dataset:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from factory.corpus import read_corpus
-from factory.passes.plan import act, digests, finish, weights
+from factory.passes.plan import act, digests, finish, handed
 from factory.progress import Clock
 from factory.recipe import Recipe, locate
 from factory.redact import redact
@@ -30,7 +30,7 @@ def encoder_arguments(recipe: Recipe) -> dict[str, object]:
         "encoder": encoder.kind,
         "model": locate(encoder.model),
         "layer": encoder.layer,
-        "codebook": str(weights(encoder.codebook)),
+        "codebook": handed(encoder.codebook),
         "langs": list(recipe.languages),
         "min_s": encoder.min_s,
         "max_s": encoder.max_s,

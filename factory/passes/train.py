@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import random
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.passes.plan import weights
+from factory.files import filesystem, trying
+from factory.passes.plan import handed, weights
 from factory.passes.ready import num_units
 from factory.passes.sequences import paired, sequences
 from factory.recipe import Recipe, locate
 from factory.store import DatasetDir
+from factory.transfer import remove, upload
 from schemas.datasets import SEQUENCE
 
 Row = dict[str, Any]
@@ -24,16 +28,40 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
     """Make a policy that is still to learn (fresh, or a language model with units) and train it on the sequences of round 0."""
     from trainers.sft import train_sft
 
-    with tempfile.TemporaryDirectory() as scratch:
-        start = _untrained(recipe, Path(scratch) / "start")
-        train = _written(data.rows(), Path(scratch) / "train.parquet")
-        dev = _written(_held_out(recipe), Path(scratch) / "dev.parquet")
+    with _given(out) as folder:
+        start = _untrained(recipe, folder)
+        train = _written(data.rows(), f"{folder}/train.parquet")
+        dev = _written(_held_out(recipe), f"{folder}/dev.parquet")
         settings = _threads(recipe) | ({"max_length": recipe.policy.max_length} if recipe.policy.base else {}) | recipe.sft
-        train_sft(train, start, Path(out), settings=settings, dev=dev, seed=recipe.seed, **_workers(recipe))
+        train_sft(train, start, out, settings=settings, dev=dev, seed=recipe.seed, **_workers(recipe))
 
 
-def _untrained(recipe: Recipe, out: Path) -> Path:
-    """Write the policy that round 0 begins with: `policy.base` with the tokens of the templates, or random weights and a new tokenizer."""
+@contextmanager
+def _given(out: str) -> Iterator[str]:
+    """Yield a folder for what a training is given, which goes with it: on this disk, or in the store that the policy goes to."""
+    if "://" not in out:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield scratch
+        return
+    try:
+        yield f"{out}.given"
+    finally:
+        remove(f"{out}.given")
+
+
+def _untrained(recipe: Recipe, folder: str) -> str:
+    """Write the policy that round 0 begins with into `folder` and return where it is."""
+    from trainers.remote import POLICY_LAST
+
+    if "://" not in folder:
+        return str(_new(recipe, Path(folder, "start")))
+    with tempfile.TemporaryDirectory() as scratch:
+        upload(_new(recipe, Path(scratch, "start")), f"{folder}/start", POLICY_LAST)
+    return f"{folder}/start"
+
+
+def _new(recipe: Recipe, out: Path) -> Path:
+    """Write a policy that is still to learn: `policy.base` with the tokens of the templates, or random weights and a new tokenizer."""
     from trainers.policy import extend_policy, new_policy
 
     shape, units = recipe.policy, num_units(recipe)
@@ -59,10 +87,10 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
     chosen = training_pairs(pairs.rows(status="ok").to_pylist(), recipe)
     if not chosen:
         raise ValueError(f"{pairs.uri} holds no pair to train on: lower select.delta (now {recipe.select.delta}) or give more utterances")
-    with tempfile.TemporaryDirectory() as scratch:
-        data = _written(pa.Table.from_pylist(chosen), Path(scratch) / "pairs.parquet")
+    with _given(out) as folder:
+        data = _written(pa.Table.from_pylist(chosen), f"{folder}/pairs.parquet")
         settings = _threads(recipe) | recipe.preference
-        train_preference(data, weights(previous), Path(out), settings=settings, seed=recipe.seed, **_workers(recipe))
+        train_preference(data, handed(previous), out, settings=settings, seed=recipe.seed, **_workers(recipe))
 
 
 def _workers(recipe: Recipe) -> dict[str, Any]:
@@ -92,6 +120,7 @@ def _held_out(recipe: Recipe) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=SEQUENCE)
 
 
-def _written(table: pa.Table, path: Path) -> Path:
-    pq.write_table(table, path)
-    return path
+def _written(table: pa.Table, place: str) -> str:
+    fs, path = filesystem(place)
+    trying(fs, path, "written", lambda: pq.write_table(table, path, filesystem=fs))
+    return place

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from factory.files import filesystem, get_json
+from factory.files import filesystem, get, get_json, look
 from factory.metrics import METRICS
 from factory.passes.audit import Judged, advantage, sampled
 from factory.passes.guards import fault, repetition
@@ -117,10 +117,9 @@ def rounds(run: Run, number: int) -> list[Row]:
 def curves(run: Run, number: int) -> list[Row]:
     """Return the lines of the policy's training log."""
     fs, path = filesystem(f"{run.made_policy(number)}/training.jsonl")
-    if not fs.get_file_info(path).is_file:
+    if not look(fs, path).is_file:
         return []
-    with fs.open_input_stream(path) as stream:
-        return [json.loads(line) for line in stream.read().decode().splitlines() if line.strip()]
+    return [json.loads(line) for line in get(fs, path).decode().splitlines() if line.strip()]
 
 
 def stages(run: Run, number: int, summary: Row) -> list[Row]:

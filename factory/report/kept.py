@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import pyarrow.fs as pafs
 
-from factory.files import filesystem, get_json, put_json
+from factory.files import filesystem, get_json, look, put_json, trying
 from factory.recipe import Recipe, load
 from factory.runs import Run
 from factory.typed import build
@@ -28,9 +28,10 @@ def kept_recipe(run: Run, number: int, otherwise: str) -> Recipe:
 def finished_rounds(run: Run) -> list[int]:
     """Return the numbers of the rounds that have a summary, in their order."""
     fs, path = filesystem(run.uri)
-    names = [info.base_name for info in fs.get_file_info(pafs.FileSelector(path, allow_not_found=True))]
+    selector = pafs.FileSelector(path, allow_not_found=True)
+    names = [info.base_name for info in trying(fs, path, "listed", lambda: fs.get_file_info(selector))]
     numbers = sorted(int(name[6:]) for name in names if name.startswith("round-") and name[6:].isdigit())
-    return [number for number in numbers if fs.get_file_info(f"{path}/round-{number}/summary.json").is_file]
+    return [number for number in numbers if look(fs, f"{path}/round-{number}/summary.json").is_file]
 
 
 def asked_round(run: Run, number: int | None) -> int:

@@ -1,0 +1,225 @@
+"""How produce scales with GPUs: its real plan on several local Ray nodes, with actors that wait for as long as the real ones compute.
+
+    python benchmarks/simulate.py [--gpus 1 4 16 64] [--recipe recipes/prost_llm_3b.yaml] [--profile FILE | --run URI --round N]
+
+Everything but the models is real: sources, repartition, pools, batches, part files with their leases, publish. The GPUs are logical, at
+most sixteen a node. Every GPU gets the same number of rows (weak scaling). An actor waits for its profile's seconds a row, and all start
+together; Ray's own work for all nodes is done by this machine's cores, which a cluster has more of, so the efficiency is a lower bound.
+
+A profile is YAML or JSON: seconds of one actor a row (`translator: 0.03`), and under `load_s` the seconds that an actor takes to load.
+Without one, a row takes what `factory/estimate.py` reckons for the recipe (and SCORER_S on a core). With `--run`, the slowest pool of
+that run's round is slowed down or sped up until it explains the seconds that the round's stage produce took.
+
+Pools are sized for the GPUs: as many translators as fit beside the vocoders, and so many vocoders and scorers that they could do a tenth
+more than the translators give them. The last line is JSON: for each number of GPUs the rate, `efficiency` (rate a GPU over that at the
+smallest number), seconds to the first part file, idle share of each pool, and `pools`, the sizes that were run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="180")
+os.environ.update(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_prestart_worker_first_driver="0", OMP_NUM_THREADS="1")
+ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
+
+import pyarrow as pa  # noqa: E402
+import yaml  # noqa: E402
+
+from factory.actors.base import Row, RowActor  # noqa: E402
+from factory.estimate import costs  # noqa: E402
+from factory.files import filesystem, get_json  # noqa: E402
+from factory.passes import plan, produce  # noqa: E402
+from factory.recipe import Pool, Recipe, load  # noqa: E402
+from factory.runs import Run  # noqa: E402
+from factory.store import DatasetDir  # noqa: E402
+from schemas.datasets import SCORED, UNITS  # noqa: E402
+
+SCORER_S = 0.06
+"""Seconds of one core a row: BLEU, chrF, METEOR, WER and MCD of two candidates of five seconds."""
+SPARE = 1.1
+"""How much more than the translators' rate the other pools can do."""
+_MANY = 1_000_000
+A_NODE = 16
+"""GPUs of a node."""
+
+
+class Profile(NamedTuple):
+    """Seconds of one whole actor a row, and seconds until it is loaded, of each pool."""
+
+    row_s: dict[str, float]
+    load_s: dict[str, float]
+
+
+def estimated(recipe: Recipe) -> Profile:
+    """Return what an actor takes by the rates of `factory/estimate.py`, when a translator and a vocoder take turns on each GPU."""
+    hours = {cost.stage: cost.hours for cost in costs(recipe, 1, _MANY, 0)}
+    named = {"translator": "produce", "vocoder": "produce: vocoder"}
+    alone = {name: hours[stage] * 3600 / _MANY for name, stage in named.items() if stage in hours}
+    return Profile({**dict.fromkeys(alone, sum(alone.values())), "scorer": SCORER_S}, {})
+
+
+def given(file: Path, recipe: Recipe) -> Profile:
+    """Read a profile; raises ValueError where it lacks a pool."""
+    told = yaml.safe_load(file.read_text("utf-8"))
+    wanted = estimated(recipe).row_s
+    if missing := sorted(set(wanted) - set(told)):
+        raise ValueError(f"{file} lacks the seconds a row of {', '.join(missing)}; it must have those of {', '.join(wanted)}")
+    return Profile({name: float(told[name]) for name in wanted}, {name: float(s) for name, s in (told.get("load_s") or {}).items()})
+
+
+def measured(profile: Profile, recipe: Recipe, run: Run, number: int) -> Profile:
+    """Return the profile with its slowest pool set to what a round's stage produce took."""
+    fs, path = filesystem(run.place(number))
+    seconds, rows = get_json(fs, f"{path}/_stages.json")["wall_s"]["produce"], run.dataset(number, "scored").manifest().rows
+    slowest = max(profile.row_s, key=lambda name: profile.row_s[name] / getattr(recipe.resources, name).actors)
+    row_s = seconds / rows * getattr(recipe.resources, slowest).actors
+    return profile._replace(row_s=profile.row_s | {slowest: row_s})
+
+
+def sized(recipe: Recipe, profile: Profile, gpus: int) -> dict[str, int]:
+    """Return the actors of each pool: the most translators that fit onto the GPUs with the others that keep up with them."""
+    best = dict.fromkeys(profile.row_s, 1)
+    for translators in range(1, gpus * int(1 / (recipe.resources.translator.num_gpus or 1)) + 1):
+        each = SPARE * translators / profile.row_s["translator"]
+        pools = {name: math.ceil(each * seconds) for name, seconds in profile.row_s.items()} | {"translator": translators}
+        if sum(number * getattr(recipe.resources, name).num_gpus for name, number in pools.items()) > gpus + 1e-9:
+            break
+        best = pools
+    return best
+
+
+class Waiting(RowActor):
+    """Takes `row_s` seconds a row; begins when all `of` actors are there, which a file of each in `meeting` says, and then loads."""
+
+    schema = SCORED
+
+    def __init__(self, *, row_s: float, load_s: float, meeting: str, of: int) -> None:
+        """Come to the meeting, and wait for the others."""
+        self.row_s = row_s
+        Path(meeting, f"{os.getpid()}").touch()
+        while len(os.listdir(meeting)) < of:
+            time.sleep(0.2)
+        time.sleep(load_s)
+
+    def process(self, rows: list[Row]) -> list[Row]:
+        """Never asked: tables go through whole."""
+        raise NotImplementedError
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        """Wait, and hand the rows on with the columns of SCORED."""
+        time.sleep(self.row_s * table.num_rows)
+        columns = {name: table[name] for name in table.column_names}
+        return pa.table([columns.get(field.name, pa.nulls(table.num_rows, field.type)) for field in SCORED], schema=SCORED)
+
+
+def utterances(place: Path, rows: int) -> DatasetDir:
+    """Write a finished dataset of UNITS with as many rows."""
+    out = DatasetDir(str(place), UNITS)
+    out.start({"stage": "simulated"})
+    for start in range(0, rows, 5_000):
+        some = [
+            {"utt_id": f"u{number:08d}", "lang": ("fr", "en")[number % 2], "units": list(range(125)), "status": "ok"}
+            for number in range(start, min(start + 5_000, rows))
+        ]
+        out.append(pa.Table.from_pylist(some, schema=UNITS))
+    out.publish()
+    return out
+
+
+def simulate(recipe: Recipe, profile: Profile, gpus: int, rows: int) -> dict[str, Any]:
+    """Run produce's plan on `gpus` logical GPUs with `rows` rows for each; returns what was seen."""
+    pools = sized(recipe, profile, gpus)
+    with tempfile.TemporaryDirectory() as scratch, _nodes(gpus, recipe, pools):
+        meeting = Path(scratch, "meeting")
+        meeting.mkdir()
+        common = {"meeting": str(meeting), "of": sum(pools.values())}
+        actors: produce.Pools = {
+            name: (Waiting, common | {"row_s": profile.row_s[name], "load_s": profile.load_s.get(name, 0.0)}) for name in pools
+        }
+        source, out = utterances(Path(scratch, "units"), rows * gpus), DatasetDir(f"{scratch}/scored", SCORED)
+        ids = source.rows(["utt_id"])["utt_id"].combine_chunks()
+        out.start({"stage": "produce"})
+        planned = produce.planned([source], ids, with_pools(recipe, pools), out, actors)
+        ends = [time.time() for _ in out.write(planned)]
+        began = max(file.stat().st_mtime for file in meeting.iterdir())
+        assert out.publish(ids.to_pylist()).rows == rows * gpus
+    seconds = max(ends) - began
+    idle = {name: round(1 - profile.row_s[name] * rows * gpus / (number * seconds), 3) for name, number in pools.items()}
+    told = {"gpus": gpus, "rows_per_s": round(rows * gpus / seconds, 2), "seconds": round(seconds, 1)}
+    return told | {"first_s": round(min(ends) - began, 1), "idle": idle, "pools": pools}
+
+
+def with_pools(recipe: Recipe, pools: dict[str, int]) -> Recipe:
+    """Return the recipe with these numbers of actors; a waiting actor needs no core of its own."""
+    sizes: dict[str, Pool] = {name: replace(getattr(recipe.resources, name), actors=number) for name, number in pools.items()}
+    return replace(recipe, resources=replace(recipe.resources, **sizes))
+
+
+class _nodes:
+    """A local cluster with so many GPUs, and this process in it."""
+
+    def __init__(self, gpus: int, recipe: Recipe, pools: dict[str, int]) -> None:
+        shares = [min(A_NODE, gpus - start) for start in range(0, gpus, A_NODE)]
+        cores = sum(number * getattr(recipe.resources, name).num_cpus for name, number in pools.items())
+        each = math.ceil(cores / len(shares)) + 8
+        self.nodes = [{"num_gpus": share, "num_cpus": each, "object_store_memory": 150 * 2**20} for share in shares]
+
+    def __enter__(self) -> None:
+        import ray
+        from ray.cluster_utils import Cluster
+
+        self.cluster = Cluster(initialize_head=True, head_node_args=self.nodes[0] | {"include_dashboard": False})
+        for node in self.nodes[1:]:
+            self.cluster.add_node(**node)
+        ray.init(self.cluster.address, log_to_driver=False, logging_level="ERROR")
+        ray.data.DataContext.get_current().enable_progress_bars = False
+
+    def __exit__(self, *_: object) -> None:
+        import ray
+
+        ray.shutdown()
+        self.cluster.shutdown()
+
+
+def main() -> None:
+    """Simulate each number of GPUs, and print the summary as the last line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--gpus", type=int, nargs="+", default=[1, 4, 16, 64])
+    parser.add_argument("--rows", type=int, default=4096, help="utterances for each GPU (default: %(default)s)")
+    parser.add_argument("--recipe", default="recipes/prost_llm_3b.yaml")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
+    parser.add_argument("--profile", type=Path, help="seconds a row of each pool, YAML or JSON")
+    parser.add_argument("--run", help="take the rate from a round of this run")
+    parser.add_argument("--round", type=int, default=1)
+    asked = parser.parse_args()
+    recipe = load(asked.recipe, asked.set)
+    profile = given(asked.profile, recipe) if asked.profile else estimated(recipe)
+    if asked.run:
+        profile = measured(profile, recipe, Run(asked.run), asked.round)
+    plan.guarded = lambda actor, arguments, _: (actor, arguments)  # a guard's child would only double the processes
+    print(json.dumps({"profile": profile._asdict()}), flush=True)
+    runs: list[dict[str, Any]] = []
+    for gpus in asked.gpus:
+        told = simulate(recipe, profile, gpus, asked.rows)
+        told["efficiency"] = round(told["rows_per_s"] / gpus * (runs or [told])[0]["gpus"] / (runs or [told])[0]["rows_per_s"], 3)
+        runs.append(told)
+        print(json.dumps(told), flush=True)
+    print(json.dumps({"recipe": recipe.name, "rows_a_gpu": asked.rows, "profile": profile.row_s, "runs": runs}))
+
+
+if __name__ == "__main__":
+    import simulate  # by its own name, so that actors' processes find what waits
+
+    simulate.main()
