@@ -4,7 +4,9 @@
     make reproduce ARGS='limit=20 seeds=[1] epochs=1'   # smaller
     .venv/bin/python benchmarks/reproduce.py --list     # the cells, and which are done
 
-Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made them.
+Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made them. The speech
+is the phrasebook's paired corpus, whose units ship: round 0 learns from its first sentences, rounds translate others, the last ones are the
+test set.
 """
 
 from __future__ import annotations
@@ -18,6 +20,10 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -35,6 +41,8 @@ LEARNS = {
     "tritask": ("sft.weights={vanilla: 1.0, s2t: 1.0, asr: 1.0, mt: 0.0}",),
 }
 """What a cell's round 0 changes: the base stands for the paper's language model, and no variant sees text that another does not."""
+SPLITS = {"paired": (0, 2_100), "mono": (2_100, 3_600), "test": (3_600, 4_000)}
+"""Which sentences of the paired corpus round 0 learns, rounds translate, and policies are tested on."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
 
 
@@ -42,11 +50,11 @@ SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
 class Sizes:
     """How large the whole is."""
 
-    seeds: tuple[int, ...] = (1, 2, 3)  # of the chain-of-modality rows; the others have the first
-    limit: int = 250  # utterances a direction and round
-    s2t: int = 100  # test utterances a direction, read
-    asr: int = 50  # of them spoken and heard
-    base_epochs: int = 4  # of the base that all variants start from: it reads speech and translates text, and has never translated speech
+    seeds: tuple[int, ...] = (1, 2, 3)  # of the chain of modality's rounds; the others have the first, as every round 0 has
+    limit: int = 750  # utterances a direction and round
+    s2t: int = 400  # test utterances a direction, read
+    asr: int = 150  # of them spoken and heard
+    base_epochs: int = 6  # of the base that all variants start from: it reads speech and translates text, and has never translated speech
     epochs: int = 4  # of a variant's round 0; tri-task, whose pairs have twice as many tokens, half of it
 
 
@@ -68,9 +76,10 @@ def grid(sizes: Sizes) -> Iterator[Cell]:
     yield Cell(BASE, BASE, sizes.seeds[0], (*LEARNS[BASE], f"sft.epochs={sizes.base_epochs}", "policy.start=null"), rounds="0")
     for variant in ("com", "vanilla", "tritask"):
         for seed in sizes.seeds if variant == "com" else sizes.seeds[:1]:
-            start, main = f"{variant}-s{seed}", f"{variant}-s{seed}-bleu"
+            start, main = f"{variant}-start", f"{variant}-s{seed}-bleu"
             epochs = sizes.epochs // 2 if variant == "tritask" else sizes.epochs
-            yield Cell(start, variant, seed, (*LEARNS[variant], f"sft.epochs={epochs}", f"policy.base={{{BASE}}}"), rounds="0")
+            if seed == sizes.seeds[0]:
+                yield Cell(start, variant, seed, (*LEARNS[variant], f"sft.epochs={epochs}", f"policy.base={{{BASE}}}"), rounds="0")
             yield Cell(main, variant, seed, ("select.metric=bleu",), base=start)
             yield Cell(f"{variant}-s{seed}-meteor", variant, seed, ("select.metric=meteor",), base=start, shares=main)
     yield from _chain(sizes)
@@ -79,10 +88,10 @@ def grid(sizes: Sizes) -> Iterator[Cell]:
 def _chain(sizes: Sizes) -> Iterator[Cell]:
     """Yield the cells of tables B to F: the chain of modality with the first seed."""
     seed = sizes.seeds[0]
-    start, main = f"com-s{seed}", f"com-s{seed}-bleu"
+    main = f"com-s{seed}-bleu"
 
     def cell(name: str, *changes: str, rounds: str = "1", shares: str | None = main) -> Cell:
-        return Cell(f"{start}-{name}", "com", seed, changes, rounds, start, shares)
+        return Cell(f"com-s{seed}-{name}", "com", seed, changes, rounds, "com-start", shares)
 
     yield cell("paired", "corpus.source=paired", shares=None)
     for metric in METRICS:
@@ -111,7 +120,7 @@ def summary(cell: Cell, out: Path) -> dict | None:
 def command(cell: Cell, cells: dict[str, Cell], sizes: Sizes, out: Path, given: list[str]) -> list[str]:
     """Return the command line of a cell; `{pairs_N}` in its changes is an Nth of the pairs of the cell it shares candidates with."""
     recipe = "phrasebook.yaml" if cell.variant in (BASE, "com") else f"phrasebook_{cell.variant}.yaml"
-    changes = [f"seed={cell.seed}", f"corpus.limit={sizes.limit}"]
+    changes = [f"seed={cell.seed}", f"corpus.limit={sizes.limit}", *(f"corpus.{name}={out / name}.parquet" for name in SPLITS)]
     changes += [f"evaluate.s2t_utterances={sizes.s2t}", f"evaluate.asr_utterances={sizes.asr}"]
     if cell.base:
         changes.append(f"policy.start={out / cell.base}/round-0/policy")
@@ -126,6 +135,15 @@ def command(cell: Cell, cells: dict[str, Cell], sizes: Sizes, out: Path, given: 
         *(sys.executable, "factory/run_round.py", "--recipe", f"recipes/{recipe}"),
         *("--run", str(out / cell.name), "--round", cell.rounds, *sets),
     ]
+
+
+def split(out: Path) -> None:
+    """Write the sentences of each split as a corpus of its own."""
+    paired = pq.read_table(ROOT / "assets/phrasebook/paired.parquet")
+    number = pc.cast(pc.struct_field(pc.extract_regex(paired["pair_id"], r"^\w+-\w+-(?P<number>\d+)"), "number"), pa.int32())
+    out.mkdir(parents=True, exist_ok=True)
+    for name, (first, end) in SPLITS.items():
+        pq.write_table(paired.filter(pc.and_(pc.greater_equal(number, first), pc.less(number, end))), out / f"{name}.parquet")
 
 
 def share(cell: Cell, out: Path) -> None:
@@ -176,6 +194,7 @@ def main() -> int:
     if asked.list:
         print("\n".join(f"{'done' if summary(cell, asked.out) else 'to do':6}{cell.name}  {' '.join(cell.changes)}" for cell in cells))
         return 0
+    split(asked.out)
     failed = run(cells, sizes, asked.out.absolute(), asked.set)
     write_tables({cell.name: (asked.out / cell.name, last_round(cell)) for cell in cells}, sizes.seeds, asked.to, " ".join(sys.argv[1:]))
     print(json.dumps({"cells": len(cells), "failed": failed, "tables": str(asked.to)}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import NamedTuple
 
-from factory.corpus import corpus_size
+from factory.corpus import corpus_size, holds_units
 from factory.estimate import render
 from factory.recipe import Recipe, locate
 from factory.redact import redact
@@ -26,7 +26,7 @@ def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     """Return the stages of a round in their order."""
     test = size(recipe.corpus.test)
     measured = [
-        Stage("tokenize test", run.units("test"), ("encoder",), test),
+        Stage("tokenize test", run.units("test"), reader(recipe.corpus.test), test),
         Stage("toplines", run.toplines, ("recognizer",), 2 * recipe.evaluate.asr_utterances),
         Stage("evaluate", run.dataset(number, "evaluation"), ("translator", "recognizer"), 2 * recipe.evaluate.s2t_utterances),
     ]
@@ -36,12 +36,20 @@ def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     sources = {"mono": mono_rows(recipe), "paired": paired_rows(recipe)}
     used = [name for name in sources if recipe.corpus.source in (name, "both")]
     return [
-        *(Stage(f"tokenize {name}", run.units(name), ("encoder",) if name == "mono" else (), sources[name]) for name in used),
+        *(Stage(f"tokenize {name}", run.units(name), reader(getattr(recipe.corpus, name)), sources[name]) for name in used),
         Stage("produce", run.dataset(number, "scored"), ("translator", *(["vocoder"] if recipe.listens else []), "scorer"), asked),
         Stage("select", run.dataset(number, "pairs"), (), asked),
         Stage("train", None, ("trainer",)),
         *measured,
     ]
+
+
+def reader(corpus: str) -> tuple[str, ...]:
+    """Return the actors that read a corpus: none where it is here and is units already."""
+    try:
+        return () if holds_units(locate(corpus)) else ("encoder",)
+    except OSError:
+        return ("encoder",)
 
 
 def size(corpus: str) -> int | None:

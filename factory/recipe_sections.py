@@ -13,13 +13,13 @@ from schemas.sequences import Variant
 
 @dataclass(frozen=True)
 class Corpus:
-    """The speech: Parquet folders or files, on a disk or in an object store (`s3://`, `gs://`).
+    """The speech, on a disk or in an object store (`s3://`, `gs://`), as `factory.corpus.read_corpus` takes it.
 
-    `paired` and `dev` hold PAIRED rows, or the speech itself: UTTERANCE rows of both languages whose ids are `NAME/LANG`.
+    Any of these may hold PAIRED rows instead: speech that is units already. The speech of `paired` and `dev` has the ids `NAME/LANG`.
     """
 
-    mono: str = "assets/phrasebook/mono"  # UTTERANCE rows: untranslated speech of every language, what pairs are made of
-    test: str = "assets/phrasebook/test"  # UTTERANCE rows with text: what a round is evaluated on
+    mono: str = "assets/phrasebook/mono"  # untranslated speech of every language, what pairs are made of
+    test: str = "assets/phrasebook/test"  # speech with its text and a reference: what a round is evaluated on
     paired: str = "assets/phrasebook/paired.parquet"  # speech with its spoken translation: what round 0 trains on
     text: str | None = None  # PAIRED rows without units: parallel text, for the task mt of round 0
     dev: str = "assets/phrasebook/dev.parquet"  # as `paired`: the held-out loss of round 0

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.dataset as pads
 
 from factory.audio import AudioError, read
+from factory.corpus import holds_units, read_corpus
 from factory.files import filesystem, parquet_files
 
 
@@ -28,6 +29,8 @@ def _audio(uri: str, ids: list[str]) -> dict[str, dict[str, Any]]:
     """Return the encoded audio of these ids; only matching rows of Parquet are read, other corpora go through their reader."""
     if uri.startswith("hf://") or not (files := parquet_files(*filesystem(uri))):
         return _through_reader(uri, ids)
+    if holds_units(uri):
+        return {}
     fs, _ = filesystem(uri)
     table = pads.dataset([file.path for file in files], filesystem=fs, format="parquet").to_table(
         columns=["utt_id", "audio"], filter=pads.field("utt_id").isin(ids)
@@ -36,7 +39,6 @@ def _audio(uri: str, ids: list[str]) -> dict[str, dict[str, Any]]:
 
 
 def _through_reader(uri: str, ids: list[str]) -> dict[str, dict[str, Any]]:
-    from factory.corpus import read_corpus
     from factory.passes.produce import limited
 
     return {row["utt_id"]: row["audio"] for row in limited(read_corpus(uri).rows, pa.array(ids)).iter_rows()}

@@ -8,7 +8,7 @@ from typing import Any
 
 from factory.local_ray import start_ray
 from factory.progress import Clock
-from factory.recipe import Recipe
+from factory.recipe import Recipe, locate
 from factory.runs import Run
 from factory.store import DatasetDir
 from schemas.datasets import PAIRED, SCORED
@@ -63,12 +63,13 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
 
 def with_paired_units(run: Run, recipe: Recipe, clock: Clock) -> Recipe:
     """Return the recipe with paired speech replaced by its units, which are made where they are missing."""
-    from factory.passes.paired import is_speech, pair_units
+    from factory.corpus import holds_units
+    from factory.passes.paired import pair_units
 
     made: dict[str, Any] = {}
     for name in ("paired", "dev"):
         corpus = getattr(recipe.corpus, name)
-        if is_speech(corpus):
+        if not holds_units(locate(corpus)):
             out = DatasetDir(f"{run.uri}/{name}", PAIRED, "pair_id")
             with clock.stage("tokenize"):
                 pair_units(corpus, recipe, run.units(f"{name}-speech"), out, clock)
@@ -90,16 +91,15 @@ def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
 def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -> None:
     """Round N: candidates and their ways back, pairs, and the policy that learns from them."""
     from factory.passes.audit_auto import settle_delta
-    from factory.passes.paired import write_utterances
+    from factory.passes.paired import as_units, write_utterances
     from factory.passes.produce import produce
     from factory.passes.select import select_pairs
-    from factory.passes.tokenize import tokenize
     from factory.passes.train import train_next
 
     scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
     with clock.stage("tokenize"):
         if recipe.corpus.source != "paired":
-            tokenize(recipe.corpus.mono, recipe, run.units("mono"), clock)
+            as_units(recipe.corpus.mono, "mono", recipe, run.units("mono"), clock)
         if recipe.corpus.source != "mono":
             write_utterances(recipe.corpus.paired, "paired", run.units("paired"))
     with clock.stage("produce"):
@@ -115,10 +115,10 @@ def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -
 def measure(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     """Evaluate the new policy and, where that is not done yet, the one before it and the toplines."""
     from factory.passes.evaluate import evaluate, toplines
-    from factory.passes.tokenize import tokenize
+    from factory.passes.paired import as_units
 
     with clock.stage("tokenize"):
-        tokenize(recipe.corpus.test, recipe, run.units("test"), clock)
+        as_units(recipe.corpus.test, "test", recipe, run.units("test"), clock)
     with clock.stage("toplines"):
         toplines(run.units("test"), recipe, run.toplines, clock)
     for judged in range(max(0, number - 1), number + 1):

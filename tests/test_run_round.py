@@ -121,7 +121,8 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
         few[f"corpus.{name}"] = str(tmp_path / f"{name}.parquet")
         pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{name}.parquet").slice(0, rows), few[f"corpus.{name}"])
     tiny = {"policy.hidden": "64", "policy.layers": "2", "policy.heads": "2", "sft.epochs": "1", "evaluate.s2t_utterances": "2"}
-    told = run("--round", "0", "--run", str(tmp_path / "run"), **few, **tiny, **{"evaluate.asr_utterances": "1"})
+    silent = {"corpus.test": few["corpus.dev"], "evaluate.asr_utterances": "1"}  # units without recordings
+    told = run("--round", "0", "--run", str(tmp_path / "run"), **few, **tiny, **silent)
     assert told.returncode == 0, told.stderr[-3000:]
     made = tmp_path / "run/round-0"
     assert DatasetDir(str(made / "sequences")).rows()["task"].value_counts().to_pylist() == [
@@ -132,6 +133,7 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
     assert json.loads((made / "policy/training.json").read_text())["dev_loss"] > 0
     summary = json.loads((made / "summary.json").read_text())
     assert set(summary["s2t_bleu"]) == {"fr-en", "en-fr"}
+    assert all(set(heard) == {"utterances", "resynthesised"} for heard in summary["toplines"].values())
 
 
 def test_help_answers_at_once() -> None:

@@ -97,25 +97,26 @@ class Judge(RowActor):
 
 
 class ToplineJudge(RowActor):
-    """Hears a test recording as it is and as the vocoder speaks its units: what a perfect translation would get."""
+    """Hears a test recording as it is and as the vocoder speaks its units: what a perfect translation would get.
+
+    Without an `encoder` the rows have units and no recording, and only the units are heard.
+    """
 
     schema = TOPLINE
 
-    def __init__(self, *, vocoders: dict[str, str], recognizer: dict[str, Any], encoder: dict[str, Any], threads: int = 1) -> None:
+    def __init__(self, *, vocoders: dict[str, str], recognizer: dict[str, Any], encoder: dict[str, Any] | None, threads: int = 1) -> None:
         from factory.actors.encoder import Encoder
 
-        self.encoder = Encoder(**encoder)
+        self.encoder = Encoder(**encoder) if encoder else None
         self.ears = _Ears(vocoders, recognizer, threads)
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return TOPLINE rows; `reference` is the recording's own transcript."""
-        from factory.audio import read
-
         told: list[Row] = []
-        rows = self.encoder.process(rows)
+        rows = self.encoder.process(rows) if self.encoder else rows
         for lang in sorted({row["lang"] for row in rows}):
             some = [row for row in rows if row["lang"] == lang]
-            original = self.ears.hear([read(row["audio"])[0] for row in some], lang)
+            original = self._recordings(some, lang)
             again = self.ears.hear_units([row["units"] for row in some], lang)
             told += [
                 row | {"reference": row["text"], "audio_asr": a[0], "audio_mos": a[1], "resynthesised_asr": b[0], "resynthesised_mos": b[1]}
@@ -123,3 +124,8 @@ class ToplineJudge(RowActor):
             ]
         order = {row["utt_id"]: place for place, row in enumerate(rows)}
         return sorted(told, key=lambda row: order[row["utt_id"]])
+
+    def _recordings(self, rows: list[Row], lang: str) -> list[tuple[str, float]] | list[tuple[None, None]]:
+        from factory.audio import read
+
+        return self.ears.hear([read(row["audio"])[0] for row in rows], lang) if self.encoder else [(None, None)] * len(rows)

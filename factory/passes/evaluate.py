@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
-from factory.corpus import read_corpus
+from factory.corpus import holds_units, read_corpus
 from factory.passes.plan import act, digests, finish, handed
 from factory.passes.produce import limited, translator_arguments, voices
 from factory.passes.tokenize import encoder_arguments
@@ -41,14 +41,15 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
 
 
 def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Hear the test recordings themselves, and their units spoken again, once for all rounds."""
+    """Hear the test recordings themselves, where there are some, and their units spoken again, once for all rounds."""
     from factory.actors.judge import ToplineJudge
 
     if not out.start(recipe.content("evaluate", digests(recipe.judges()) | {"policy": "none", "units": units.manifest().fingerprint})):
         return
-    ids = pa.array(heard_ids(test_rows(units, recipe)))
-    rows = out.unfinished(limited(read_corpus(locate(recipe.corpus.test)).rows, ids), recipe.resources.recognizer.batch_size)
-    arguments = judge_arguments(recipe) | {"encoder": encoder_arguments(recipe)}
+    ids, silent = pa.array(heard_ids(test_rows(units, recipe))), holds_units(locate(recipe.corpus.test))
+    every = units.dataset() if silent else read_corpus(locate(recipe.corpus.test)).rows
+    rows = out.unfinished(limited(every, ids), recipe.resources.recognizer.batch_size)
+    arguments = judge_arguments(recipe) | {"encoder": None if silent else encoder_arguments(recipe)}
     rows = act(rows, ToplineJudge, arguments, recipe.resources.recognizer)
     finish(out, rows, ids.to_pylist(), clock, "toplines", recipe.resources, "recognizer")
 

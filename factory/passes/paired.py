@@ -6,9 +6,8 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
-from factory.files import filesystem, parquet_files
+from factory.corpus import holds_units
 from factory.passes.tokenize import tokenize
 from factory.progress import Clock
 from factory.recipe import Recipe, digest, locate
@@ -16,13 +15,6 @@ from factory.store import DatasetDir
 from schemas.datasets import OK, PAIRED, UNITS
 
 Row = dict[str, Any]
-
-
-def is_speech(corpus: str) -> bool:
-    """Whether a paired corpus holds the speech itself (UTTERANCE rows, which have audio), not its units."""
-    fs, path = filesystem(locate(corpus))
-    files = parquet_files(fs, path)
-    return bool(files) and "audio" in pq.read_schema(fs.open_input_file(files[0].path)).names
 
 
 def pair_units(corpus: str, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
@@ -60,6 +52,14 @@ def _by_name(table: pa.Table, lang: str) -> dict[str, int]:
     mine = pc.equal(table["lang"], lang).to_pylist()
     ids = table["utt_id"].to_pylist()
     return {ids[place].removesuffix(f"/{lang}"): place for place in range(len(ids)) if mine[place] and ids[place].endswith(f"/{lang}")}
+
+
+def as_units(corpus: str, split: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+    """Write a corpus as rows of UNITS: speech is tokenized, and of what is units already (PAIRED rows) every row becomes an utterance."""
+    if holds_units(locate(corpus)):
+        write_utterances(corpus, split, out)
+    else:
+        tokenize(corpus, recipe, out, clock)
 
 
 def write_utterances(corpus: str, split: str, out: DatasetDir) -> None:

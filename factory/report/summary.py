@@ -132,12 +132,13 @@ def _well_formed(rows: list[Row] | None) -> float | None:
 
 
 def toplines(dataset: DatasetDir, recipe: Recipe) -> Row:
-    """Return, for each target language, what a perfect translation would get: the recording and its re-synthesised units."""
+    """Return, for each target language, what a perfect translation would get: the recording, where there is one, and its units spoken."""
     rows = dataset.rows(status="ok").to_pylist()
     told = {}
     for lang in recipe.languages:
         some = [row | {"tgt_lang": lang} for row in rows if row["lang"] == lang]
-        told[lang] = {"utterances": len(some)} | {name: _heard(name, some, recipe) for name in ("audio", "resynthesised")}
+        known = [name for name in ("audio", "resynthesised") if some[0][f"{name}_asr"] is not None]
+        told[lang] = {"utterances": len(some)} | {name: _heard(name, some, recipe) for name in known}
     return told
 
 

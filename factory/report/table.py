@@ -65,8 +65,9 @@ def _scores(summary: Row) -> Iterator[str]:
 
 def _toplines(toplines: Row) -> Iterator[str]:
     for lang, told in toplines.items():
-        for name in ("audio", "resynthesised"):
-            found = told[name]
+        for name, found in told.items():
+            if name == "utterances":
+                continue
             cells = f"{found['asr_bleu']['score']:8.2f} {found['wer']['score']:8.3f} {found['mos']['score']:8.2f}"
             yield f"  {name:14}{lang:4}{cells}   n={told['utterances']}"
 

@@ -13,8 +13,8 @@ import pytest
 
 from factory.audio import encode, read
 from factory.corpora import common_voice, cvss
-from factory.corpus import CorpusError
-from factory.passes.paired import is_speech, joined
+from factory.corpus import CorpusError, holds_units
+from factory.passes.paired import joined
 from schemas.datasets import UNITS
 
 HEADER = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccent"
@@ -81,7 +81,7 @@ def test_both_sides_are_joined_by_file_name(sources: tuple[Path, Path], tmp_path
     assert (french["text"], french["reference"], french["speaker"]) == ('Il a dit "oui.', 'he said "yes', "s1")
     assert (english["text"], english["reference"]) == ('he said "yes', 'Il a dit "oui.')
     assert len(read(french["audio"])[0]) == 8_000 and len(read(english["audio"])[0]) == 6_400
-    assert is_speech(str(tmp_path / "out/train")) and not is_speech("assets/phrasebook/paired.parquet")
+    assert holds_units("assets/phrasebook/paired.parquet") and not holds_units(str(tmp_path / "out/train"))
 
 
 def test_common_voice_alone_is_untranslated_speech(sources: tuple[Path, Path], tmp_path: Path) -> None:
