@@ -24,11 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from factory import lease
 from factory.files import exists, filesystem, get_json, look, parquet_files, put_json, put_table, set_aside_if_torn, sweep
-from factory.light import LIGHT, few, light
+from factory.light import light
 from factory.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
 from factory.ray_metrics import measured
 from factory.recipe import digest
@@ -43,6 +44,8 @@ __all__ = ["DatasetDir", "FingerprintMismatch", "Manifest", "StoreError", "Write
 MANIFEST, PROGRESS = "_manifest.json", "_progress.json"
 BLOCK = 64
 """Rows that travel and are written together, and that a kill can lose."""
+_AT_ONCE = 1_024
+"""Rows of a part that are read together."""
 
 
 @dataclass(frozen=True)
@@ -122,9 +125,11 @@ class DatasetDir:
 
         if not self.is_finished() and look(self.fs, f"{self.path}/{PROGRESS}").is_file:
             self.manifest()
-        if not self.parts():
+        parts = self.parts()
+        if not parts:
             return ray.data.from_arrow(self.rows(columns))
-        return ray.data.read_parquet(self.parts(), filesystem=self.fs, columns=columns, num_cpus=LIGHT, concurrency=few())
+        read = partial(_read_part, fs=self.fs, columns=columns)  # Ray's read_parquet looks at each file first, for 0.15 s
+        return ray.data.from_items([{"path": part} for part in parts]).map_batches(read, batch_size=1, **light())
 
     def failures(self) -> pa.Table:
         """Count the reasons of rows that are not ok: status, reason (its slug), count, ids (the first five), most frequent first."""
@@ -276,6 +281,13 @@ class _PartWriter:
         put_table(fs, path, table.replace_schema_metadata({**(table.schema.metadata or {}), **self.origin}))
         statuses = table.column("status").to_pylist() if "status" in table.column_names else [OK] * len(ids)
         return WriteReport(path, len(ids), dict(Counter(statuses)), measured(table))
+
+
+def _read_part(batch: dict[str, Any], fs: pafs.FileSystem, columns: list[str] | None) -> Iterator[pa.Table]:
+    for path in batch["path"]:
+        with fs.open_input_file(path) as file:
+            for records in pq.ParquetFile(file).iter_batches(_AT_ONCE, columns=columns):
+                yield pa.Table.from_batches([records])
 
 
 def _write_block(table: pa.Table, out: _PartWriter) -> pa.Table:
