@@ -28,6 +28,9 @@ def check(recipe: Recipe) -> None:
     need(translator.n >= 1, "translator.n must be 1 or more", translator.n)
     need(0 < translator.top_p <= 1, "translator.top_p must lie in (0, 1]", translator.top_p)
     need(translator.temperature >= 0, "translator.temperature must not be negative", translator.temperature)
+    if translator.way_back == "text":
+        need(recipe.policy.variant.has_text, "translator.way_back: text needs a policy.variant that writes a text", recipe.policy.variant)
+        need(not recipe.listens, "translator.way_back: text brings no speech back, so scorer.metrics without mcd", recipe.scorer.metrics)
     build(SftSettings, recipe.sft, "sft").check(recipe.policy.tasks)
     build(PreferenceSettings, recipe.preference, "preference").check()
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 
 from factory.actors.base import Row, RowActor
 from factory.models.engine import Ask, Engine, Output, Sampling
 from schemas.datasets import OK, SCORED, SKIPPED
-from schemas.sequences import EOSP, SEP, SOSP, Parsed, Variant, parse, prompt, unit_token
+from schemas.sequences import EOSP, SEP, SOSP, Parsed, Variant, parse, prompt, text_prompt, unit_token
 
 _UNIT = re.compile(r"<\|u\d+\|>")
 TEXT = -1
@@ -54,6 +54,7 @@ class Translator(RowActor):
         back: bool = True,
         back_variant: str | list[str] | None = None,
         text_variant: str | None = None,
+        way_back: Literal["speech", "text"] = "speech",
         back_temperature: float = 0.0,
         seed: int = 0,
         threads: int = 1,
@@ -64,16 +65,17 @@ class Translator(RowActor):
     ) -> None:
         """Load `policy`, a Hugging Face folder.
 
-        `back_variant` is what the way back is asked with (default: `variant`); with several, such as ["vanilla", "s2t"], each is asked,
-        and text and units come from the first that gives them. `text_variant` is asked, greedily, for the text of candidates that have
-        none of their own. `back=False` leaves the way back out. `max_tokens` of None is 64 more
-        than twice the prompt's length. See Engine for the rest.
+        With `way_back` "text" a candidate's text is translated back instead of its units (task mt), which gives a text alone; the variant
+        must write one. `back_variant` is what the way back is asked with (default: `variant`); with several, such as ["vanilla", "s2t"],
+        each is asked, and text and units come from the first that gives them. `text_variant` is asked, greedily, for the text of
+        candidates that have none of their own. `back=False` leaves the way back out. `max_tokens` of None is 64 more than twice the
+        prompt's length. See Engine for the rest.
 
         Raises ValueError when a variant is unknown to the code or to the policy's tokenizer or gives no units to translate back, and when
         vLLM refuses the sampling (it wants a temperature between 0 and 2).
         """
         self.variant = Variant(variant)
-        self.back_variants = _back_variants(self.variant, back_variant) if back else []
+        self.back_variants = _back_variants(self.variant, way_back, back_variant) if back else []
         self.text_variant = Variant(text_variant) if text_variant else None
         self.n, self.seed = n, seed
         self.sampling = Sampling(temperature, top_p, top_k, max_tokens)
@@ -158,10 +160,12 @@ class Translator(RowActor):
     def _way_back(self, key: _Key, row: Row, there: Parsed) -> dict[_Key, Ask]:
         if there.reason != "ok" or not there.units:
             return {}
-        return {
-            _Key(key.row, key.candidate, variant): Ask(prompt(variant, row["tgt_lang"], row["lang"], there.units), self.back_sampling)
+        home = row["tgt_lang"], row["lang"]
+        asked = {
+            variant: text_prompt(*home, there.text or "") if variant is Variant.MT else prompt(variant, *home, there.units)
             for variant in self.back_variants
         }
+        return {_Key(key.row, key.candidate, variant): Ask(text, self.back_sampling) for variant, text in asked.items()}
 
     def _candidates(self, i: int, outputs: Mapping[_Key, Output], parsed: Mapping[_Key, Parsed]) -> list[dict[str, Any]]:
         candidates = []
@@ -187,7 +191,11 @@ class Translator(RowActor):
         return int.from_bytes(hashlib.sha256(repr((self.seed, names)).encode()).digest()[:4], "big") >> 1
 
 
-def _back_variants(there: Variant, back: str | list[str] | None) -> list[Variant]:
+def _back_variants(there: Variant, way_back: str, back: str | list[str] | None) -> list[Variant]:
+    if way_back == "text":
+        if not there.has_text:
+            raise ValueError(f"variant {there} writes no text that could be translated back: choose another or way_back='speech'")
+        return [Variant.MT]
     if not there.has_units:
         raise ValueError(f"variant {there} gives no units that could be translated back: choose another or set back=False")
     return [Variant(name) for name in ([back] if isinstance(back, str) else back or [there])]

@@ -13,7 +13,7 @@ import pytest
 from factory.actors.translator import Translator
 from factory.models.engine import Ask, Output, Sampling
 from schemas.datasets import SCORED, UNITS
-from schemas.sequences import EOS, EOSP, SOSP, Variant, completion, prompt, speech
+from schemas.sequences import EOS, EOSP, SOSP, Variant, completion, prompt, speech, text_prompt
 from tests.toys import tiny_policy
 
 CONTEXT = 256
@@ -27,7 +27,7 @@ OTHER = {"fr": "en", "en": "fr"}
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a policy that knows the four sentences in both directions and three variants."""
+    """Return a policy that knows the four sentences in both directions, three variants and as texts."""
     path = tiny_policy(tmp_path_factory.mktemp("policy"), context=CONTEXT)
     teach(path)
     return path
@@ -52,6 +52,9 @@ def teach(path: Path, steps: int = 220) -> None:
         for variant in (Variant.COM, Variant.VANILLA, Variant.S2T)
         for src in TEXTS
         for i in range(4)
+    ]
+    lessons += [
+        (text_prompt(src, OTHER[src], TEXTS[src][i]), completion(Variant.MT, TEXTS[OTHER[src]][i]) + EOS) for src in TEXTS for i in range(4)
     ]
     batch = tokenizer([question + answer for question, answer in lessons], padding=True, return_tensors="pt", add_special_tokens=False)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
@@ -211,6 +214,8 @@ def test_an_error_in_the_middle_of_a_batch_leaves_no_request_behind(actor: Trans
 def test_variants_that_cannot_work_are_refused_before_the_engine_starts() -> None:
     with pytest.raises(ValueError, match="s2t gives no units"):
         Translator(policy="nowhere", variant="s2t")
+    with pytest.raises(ValueError, match="variant vanilla writes no text that could be translated back"):
+        Translator(policy="nowhere", variant="vanilla", way_back="text")
     with pytest.raises(ValueError, match="'sung' is not a valid Variant"):
         Translator(policy="nowhere", variant="sung")
 
@@ -229,3 +234,16 @@ def test_after_release_another_actor_asks_for_the_text_and_the_way_back_in_two_v
         assert candidate["text"] == TEXTS[one["tgt_lang"]][int(one["utt_id"][-1])]
         assert speech(candidate["back_units"]) == speech(one["units"])
         assert candidate["back_text"] == one["text"]
+
+
+def test_a_text_that_goes_back_brings_no_speech(actor: Translator, policy: Path) -> None:
+    actor.release()
+    other = Translator(policy=str(policy), n=1, temperature=0.0, kv_cache_gib=1, way_back="text")
+    try:
+        done = other(table(known())).to_pylist()
+    finally:
+        other.release()
+    for one in done:
+        [candidate] = one["candidates"]
+        assert (candidate["finish"], candidate["back_finish"]) == ("ok", "ok")
+        assert candidate["back_text"] == one["text"] and candidate["back_units"] is None
