@@ -28,6 +28,10 @@ def check(recipe: Recipe) -> None:
     need(translator.n >= 1, "translator.n must be 1 or more", translator.n)
     need(0 < translator.top_p <= 1, "translator.top_p must lie in (0, 1]", translator.top_p)
     need(translator.temperature >= 0, "translator.temperature must not be negative", translator.temperature)
+    if translator.unit_temperature is not None:
+        variant = recipe.policy.variant
+        need(translator.unit_temperature >= 0, "translator.unit_temperature must not be negative", translator.unit_temperature)
+        need(variant.has_text and variant.has_units, "translator.unit_temperature needs a policy.variant with text and units", variant)
     if translator.way_back == "text":
         need(recipe.policy.variant.has_text, "translator.way_back: text needs a policy.variant that writes a text", recipe.policy.variant)
         need(not recipe.listens, "translator.way_back: text brings no speech back, so scorer.metrics without mcd", recipe.scorer.metrics)

@@ -73,6 +73,8 @@ class Translator:
     top_p: float = 0.95  # nucleus, 0..1; cuts the tail that breaks templates and keeps the choice that pairs need
     top_k: int = 0  # 0: no limit; the nucleus limits already
     max_tokens: int = 320  # longest output, tokens; some four times a usual completion
+    unit_temperature: float | None = None  # of the units that say a candidate's text; null: sampled on from the text; a number: candidates
+    # with one text are spoken once, so that many candidates cost little and differ in what they say, not in how
     way_back: Literal["speech", "text"] = "speech"  # what goes back: the candidate's units, as the paper has it, or its text (task mt);
     # then labels tell of the text alone, and are right far more often (docs/experiments.md)
     back_temperature: float = 0.0  # of the way back; greedy, so that the score tells of the candidate and not of luck on the way back

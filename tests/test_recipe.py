@@ -52,6 +52,7 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         ("select.metric=comet", "select.metric is 'comet', which is not known: expected one of bleu, chrf, meteor, wer, mcd"),
         ("policy.variant=cmo", "policy.variant is 'cmo', which is not known"),
         ("policy.variant=asr", "policy.variant must be a way to translate speech; got asr"),
+        ("translator.unit_temperature=-1", "translator.unit_temperature must not be negative; got -1.0"),
         ("translator.way_back=text", "translator.way_back: text brings no speech back, so scorer.metrics without mcd; got"),
         ("policy.tasks.mt=1", "policy.tasks has mt, which needs corpus.text; got None"),
         ("encoder.kind=wave", "encoder.kind is 'wave', which is not known"),

@@ -25,6 +25,7 @@ class _Key(NamedTuple):
     row: int
     candidate: int
     back: Variant | None = None
+    spoken: bool = False  # the units of a text that was sampled by itself
 
 
 class Translator(RowActor):
@@ -51,6 +52,7 @@ class Translator(RowActor):
         top_p: float = 1.0,
         top_k: int = 0,
         max_tokens: int | None = None,
+        unit_temperature: float | None = None,
         back: bool = True,
         back_variant: str | list[str] | None = None,
         text_variant: str | None = None,
@@ -65,11 +67,12 @@ class Translator(RowActor):
     ) -> None:
         """Load `policy`, a Hugging Face folder.
 
-        With `way_back` "text" a candidate's text is translated back instead of its units (task mt), which gives a text alone; the variant
-        must write one. `back_variant` is what the way back is asked with (default: `variant`); with several, such as ["vanilla", "s2t"],
-        each is asked, and text and units come from the first that gives them. `text_variant` is asked, greedily, for the text of
-        candidates that have none of their own. `back=False` leaves the way back out. `max_tokens` of None is 64 more than twice the
-        prompt's length. See Engine for the rest.
+        With a `unit_temperature` a candidate's text is sampled by itself and then spoken at that temperature, once for all candidates of an
+        utterance with the same text, which share their way back too. With `way_back` "text" a candidate's text is translated back instead
+        of its units (task mt), which gives a text alone; the variant must write one. `back_variant` is what the way back is asked with
+        (default: `variant`); with several, such as ["vanilla", "s2t"], each is asked, and text and units come from the first that gives
+        them. `text_variant` is asked, greedily, for the text of candidates that have none of their own. `back=False` leaves the way back
+        out. `max_tokens` of None is 64 more than twice the prompt's length. See Engine for the rest.
 
         Raises ValueError when a variant is unknown to the code or to the policy's tokenizer or gives no units to translate back, and when
         vLLM refuses the sampling (it wants a temperature between 0 and 2).
@@ -79,6 +82,9 @@ class Translator(RowActor):
         self.text_variant = Variant(text_variant) if text_variant else None
         self.n, self.seed = n, seed
         self.sampling = Sampling(temperature, top_p, top_k, max_tokens)
+        self.speaking = None if unit_temperature is None else Sampling(unit_temperature, top_p, top_k, max_tokens)
+        if self.speaking and not (self.variant.has_text and self.variant.has_units):
+            raise ValueError(f"variant {self.variant} does not write a text before its units: leave unit_temperature out")
         self.back_sampling = Sampling(back_temperature, top_p, top_k, max_tokens)
         self.engine = Engine(
             policy,
@@ -96,8 +102,14 @@ class Translator(RowActor):
         """Return the rows with their candidates, or with the reason why there are none."""
         problems = {i: problem for i, row in enumerate(rows) if (problem := self._problem(row))}
         parsed: dict[_Key, Parsed] = {}
+        texts = _Texts()
 
         def then(key: _Key, output: Output) -> Mapping[_Key, Ask]:
+            if self.speaking and not key.back and not key.spoken:
+                if output.text.endswith(SOSP):
+                    return self._speak(key, rows[key.row], output) if texts.first(key, output) else {}
+            elif key.spoken:
+                key, output = key._replace(spoken=False), texts.whole(key, output)
             parsed[key] = self.read(key.back or self.variant, output)
             return {} if key.back else self._way_back(key, rows[key.row], parsed[key])
 
@@ -106,7 +118,9 @@ class Translator(RowActor):
         for key in asks:
             if outputs[key].finish == "too_long":
                 problems[key.row] = f"too_long: {len(rows[key.row]['units'])} units do not fit into {self.engine.context} tokens"
-        return [_row(row, problems.get(i), None if i in problems else self._candidates(i, outputs, parsed)) for i, row in enumerate(rows)]
+        outputs |= texts.outputs
+        found = {i: self._candidates(i, outputs, parsed, texts.leaders) for i in range(len(rows)) if i not in problems}
+        return [_row(row, problems.get(i), found.get(i)) for i, row in enumerate(rows)]
 
     def translate(self, prompts: list[str], *, n: int = 1, sampling: Sampling | None = None) -> list[list[Output]]:
         """Return n outputs for each prompt (made by `schemas.sequences.prompt`), greedy by default, without a way back.
@@ -150,12 +164,19 @@ class Translator(RowActor):
 
     def _ways_there(self, rows: Mapping[int, Row]) -> dict[_Key, Ask]:
         asks = {i: Ask(prompt(self.variant, row["lang"], row["tgt_lang"], row["units"]), self.sampling) for i, row in rows.items()}
+        if self.speaking:
+            asks = {i: ask._replace(sampling=self.sampling._replace(until=SOSP)) for i, ask in asks.items()}
         there = {_Key(i, candidate): ask for i, ask in asks.items() for candidate in range(self.n)}
         name = self.text_variant
         if name is None:
             return there
         texts = {i: prompt(name, row["lang"], row["tgt_lang"], row["units"]) for i, row in rows.items()}
         return there | {_Key(i, TEXT, name): Ask(text, self.back_sampling) for i, text in texts.items()}
+
+    def _speak(self, key: _Key, row: Row, output: Output) -> dict[_Key, Ask]:
+        """Ask for the units of a text."""
+        said = prompt(self.variant, row["lang"], row["tgt_lang"], row["units"]) + output.text
+        return {key._replace(spoken=True): Ask(said, self.speaking or self.sampling)}
 
     def _way_back(self, key: _Key, row: Row, there: Parsed) -> dict[_Key, Ask]:
         if there.reason != "ok" or not there.units:
@@ -167,10 +188,12 @@ class Translator(RowActor):
         }
         return {_Key(key.row, key.candidate, variant): Ask(text, self.back_sampling) for variant, text in asked.items()}
 
-    def _candidates(self, i: int, outputs: Mapping[_Key, Output], parsed: Mapping[_Key, Parsed]) -> list[dict[str, Any]]:
+    def _candidates(
+        self, i: int, outputs: Mapping[_Key, Output], parsed: Mapping[_Key, Parsed], leaders: Mapping[_Key, _Key]
+    ) -> list[dict[str, Any]]:
         candidates = []
         asked = parsed.get(_Key(i, TEXT, self.text_variant)) if self.text_variant else None
-        for key in (_Key(i, candidate) for candidate in range(self.n)):
+        for key in (leaders.get(key, key) for key in (_Key(i, candidate) for candidate in range(self.n))):
             there = parsed[key]
             ways = [parsed[way] for variant in self.back_variants if (way := key._replace(back=variant)) in parsed]
             candidates.append(
@@ -189,6 +212,29 @@ class Translator(RowActor):
     def _batch_seed(self, names: list[str]) -> int:
         """Return 31 bits that stand for the actor's seed and the batch, whatever the actor did before."""
         return int.from_bytes(hashlib.sha256(repr((self.seed, names)).encode()).digest()[:4], "big") >> 1
+
+
+class _Texts:
+    """The texts of a batch that are sampled before they are spoken: candidates of a row with one text follow the first of them."""
+
+    def __init__(self) -> None:
+        self.leaders: dict[_Key, _Key] = {}
+        self.outputs: dict[_Key, Output] = {}
+        self._said: dict[tuple[int, str], _Key] = {}
+
+    def first(self, key: _Key, output: Output) -> bool:
+        """Take a candidate's text in; say whether no other candidate of its row had it before."""
+        leader = self._said.setdefault((key.row, output.text), key)
+        self.leaders[key], self.outputs[key] = leader, output
+        return leader == key
+
+    def whole(self, key: _Key, units: Output) -> Output:
+        """Join a text and the units that say it into one output."""
+        key = key._replace(spoken=False)
+        text = self.outputs[key]
+        tokens, logprob = text.num_tokens + units.num_tokens, text.logprob + units.logprob
+        self.outputs[key] = Output(text.text + units.text, units.finish, logprob, tokens)
+        return self.outputs[key]
 
 
 def _back_variants(there: Variant, way_back: str, back: str | list[str] | None) -> list[Variant]:

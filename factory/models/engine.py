@@ -24,12 +24,16 @@ _LOOP = {"min_pattern_size": 1, "max_pattern_size": 16, "min_count": 8}
 
 
 class Sampling(NamedTuple):
-    """How tokens are drawn: temperature 0 is greedy, top_k 0 is off, max_tokens None is 64 more than twice the prompt's length."""
+    """How tokens are drawn: temperature 0 is greedy, top_k 0 is off, max_tokens None is 64 more than twice the prompt's length.
+
+    `until` is an added token that ends the output as the end token does, but stays in it.
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
     top_k: int = 0
     max_tokens: int | None = None
+    until: str | None = None
 
 
 class Ask(NamedTuple):
@@ -135,7 +139,7 @@ class Engine:
             top_p=sampling.top_p,
             top_k=sampling.top_k,
             max_tokens=min(wanted, self.context - prompt_length),
-            stop_token_ids=[self._eos],
+            stop_token_ids=[self._eos, *([self.vocabulary[sampling.until]] if sampling.until else [])],
             logit_bias=dict.fromkeys(self.banned, _BAN),  # not allowed_token_ids: a list of the vocabulary's length for each request
             repetition_detection=RepetitionDetectionParams(**_LOOP),
             logprobs=0,

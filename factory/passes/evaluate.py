@@ -31,7 +31,8 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
         return
     table = test_rows(units, recipe)
     rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
-    greedy = translator_arguments(recipe, policy) | {"n": 1, "temperature": 0.0, "text_variant": recipe.policy.text_variant}
+    once = {"n": 1, "temperature": 0.0, "unit_temperature": None, "text_variant": recipe.policy.text_variant}
+    greedy = translator_arguments(recipe, policy) | once
     rows = act(rows, Translator, greedy, recipe.resources.translator)
     rows = rows.repartition(target_num_rows_per_block=recipe.resources.recognizer.batch_size, strict=True)  # a share for every judge
     speakers = {lang: handed(voice) for lang, voice in (recipe.evaluate.cascade or {}).items()}

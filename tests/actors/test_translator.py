@@ -99,6 +99,26 @@ def test_a_taught_policy_goes_out_and_comes_home(actor: Translator) -> None:
     assert {candidate["scores"] for one in rows for candidate in one["candidates"]} == {None}
 
 
+def test_candidates_with_one_text_are_spoken_once(actor: Translator) -> None:
+    before = actor.engine.generated
+    actor.n, actor.speaking = 6, Sampling(max_tokens=60)
+    try:
+        rows = actor(table(known())).to_pylist()
+    finally:
+        actor.n, actor.speaking = 2, None
+    made, kept = actor.engine.generated - before, 0
+    for one in rows:
+        assert len(one["candidates"]) == 6
+        said = {candidate["text"]: candidate for candidate in reversed(one["candidates"]) if candidate["finish"] == "ok"}
+        for candidate in one["candidates"]:
+            assert candidate["finish"] != "ok" or candidate == said[candidate["text"]]
+        right = said[TEXTS[one["tgt_lang"]][int(one["utt_id"][-1])]]
+        assert speech(right["units"]) == speech(SPOKEN[one["tgt_lang"]][int(one["utt_id"][-1])])
+        assert (right["back_text"], right["back_units"], right["back_finish"]) == (one["text"], one["units"], "ok")
+        kept += sum(len(candidate["units"] or ()) + len(candidate["back_units"] or ()) for candidate in one["candidates"])
+    assert made < kept, "what is the same is generated once"
+
+
 def test_candidates_without_a_translation_have_a_reason_and_no_way_back(actor: Translator) -> None:
     actor.sampling = actor.sampling._replace(max_tokens=len(SPOKEN["en"][0]))  # enough for the text, not for all units
     try:
@@ -216,6 +236,8 @@ def test_variants_that_cannot_work_are_refused_before_the_engine_starts() -> Non
         Translator(policy="nowhere", variant="s2t")
     with pytest.raises(ValueError, match="variant vanilla writes no text that could be translated back"):
         Translator(policy="nowhere", variant="vanilla", way_back="text")
+    with pytest.raises(ValueError, match="variant vanilla does not write a text before its units"):
+        Translator(policy="nowhere", variant="vanilla", unit_temperature=0.0)
     with pytest.raises(ValueError, match="'sung' is not a valid Variant"):
         Translator(policy="nowhere", variant="sung")
 
