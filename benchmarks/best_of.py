@@ -1,6 +1,7 @@
 """Is there anything to learn from? What the round trip prefers among n candidates, beside what the policy says when it is greedy.
 
     python benchmarks/best_of.py --policy assets/phrasebook/policy --corpus assets/phrasebook/dev.parquet --limit 100
+    python benchmarks/best_of.py --set translator.way_back=speech --set translator.unit_temperature=null    # as the paper has it
 
 Preference training moves a policy towards the chosen candidates. Where those are no better than its greedy output there is nothing to gain,
 however right the labels are. S2T BLEU against references (0..100) of greedy, of a candidate drawn at random, of the best and the worst of n
@@ -88,9 +89,10 @@ def main() -> None:
     parser.add_argument("--corpus", type=Path, default=ROOT / "assets/phrasebook/dev.parquet", help="PAIRED rows it has not seen")
     parser.add_argument("--limit", type=int, default=100, help="utterances a direction (default: %(default)s)")
     parser.add_argument("--n", type=int, default=8, help="candidates (default: %(default)s)")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of recipes/phrasebook.yaml; may be repeated")
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.5, 0.7, 1.0])
     asked = parser.parse_args()
-    recipe, table = load(ROOT / "recipes/phrasebook.yaml", []), utterances(asked.corpus, asked.limit)
+    recipe, table = load(ROOT / "recipes/phrasebook.yaml", asked.set), utterances(asked.corpus, asked.limit)
     found: list[Row] = []
     for temperature, n in ((0.0, 1), *((temperature, asked.n) for temperature in asked.temperatures)):
         rows = translated(recipe, asked.policy, table, n, temperature)
