@@ -10,6 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -125,7 +127,8 @@ def preference_trainer(
     args: Any
     kind: Any
     if settings.loss.needs_reference_model:
-        args, kind = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True), _weighing(DPOTrainer, tokenizer, settings)
+        kind = DPOTrainer if settings.unit_weight == 1 else _weighing(DPOTrainer, UnitWeights(tokenizer, settings.unit_weight), settings)
+        args = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True)
     else:
         args, kind = CPOConfig(**common, loss_type="simpo", simpo_gamma=settings.gamma, cpo_alpha=settings.sft_weight), CPOTrainer
     adapted = LoraConfig(
@@ -143,47 +146,63 @@ def preference_trainer(
         processing_class=tokenizer,
         peft_config=adapted,
     )
-    if settings.unit_weight != 1:
-        weigh_units(trainer.model, tokenizer, settings.unit_weight)
     return trainer
 
 
-def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: PreferenceSettings) -> Any:
-    """Return the trainer with the weights in its reference's log-probabilities too, which it computes while it is being made."""
-    if settings.unit_weight == 1:
-        return kind
+def _weighing(kind: Any, weights: UnitWeights, settings: PreferenceSettings) -> Any:
+    """Return the trainer with the weights on, in its reference's log-probabilities too, which it computes while it is being made."""
 
     class Weighing(kind):
         def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
             """Compute them with the weights on."""
-            weights = weigh_units(model, tokenizer, settings.unit_weight)
-            try:
+            with weights.on(model):
                 return super().compute_ref_log_probs(model, inputs)
-            finally:
-                weights.remove()
+
+        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+            """Return the preference loss with the weights on and, beside it, the chosen completions' own loss without them."""
+            with weights.on(model):
+                told = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+            own = settings.sft_weight * weights.chosen_loss
+            return (told[0] + own, told[1]) if return_outputs else told + own
 
     return Weighing
 
 
-def weigh_units(model: Any, tokenizer: PreTrainedTokenizerBase, weight: float) -> Any:
-    """Let a token of speech count `weight` times in the log-probabilities that TRL's DPO adds up; returns what takes it back.
+class UnitWeights:
+    """Lets a token of speech count `weight` times in the log-probabilities that TRL's DPO adds up.
 
     Some 70 unit tokens would otherwise drown the 8 of a chain of modality's text.
     """
-    speech = [index for token, index in tokenizer.get_vocab().items() if token in (SOSP, EOSP) or re.fullmatch(r"<\|u\d+\|>", token)]
-    weights = torch.ones(len(tokenizer)).index_fill(0, torch.tensor(speech), weight)
 
-    def weighed(_module: Any, _args: Any, given: dict[str, Any], output: Any) -> Any:
-        following = given["labels"][:, 1:].clamp(min=0)  # what is not learned has a log-probability of 0 there
-        output.log_probs = output.log_probs * weights.to(following.device)[following]
+    chosen_loss: torch.Tensor
+    """Nats a token of the chosen completions in the last batch, every token counted once."""
+
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, weight: float) -> None:
+        speech = [index for token, index in tokenizer.get_vocab().items() if token in (SOSP, EOSP) or re.fullmatch(r"<\|u\d+\|>", token)]
+        self.weights = torch.ones(len(tokenizer)).index_fill(0, torch.tensor(speech), weight)
+
+    @contextmanager
+    def on(self, model: Any) -> Iterator[None]:
+        """Weigh what `model` says while the block runs."""
+        hook = model.register_forward_hook(self._weighed, with_kwargs=True)
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    def _weighed(self, _module: Any, _args: Any, given: dict[str, Any], output: Any) -> Any:
+        following = given["labels"][:, 1:]
+        learned = following[: len(following) // 2] != -100  # the first half of a batch is chosen
+        self.chosen_loss = -output.log_probs[: len(learned)][learned].mean()
+        output.log_probs = output.log_probs * self.weights.to(following.device)[following.clamp(min=0)]  # 0 where nothing is learned
         return output
-
-    return model.register_forward_hook(weighed, with_kwargs=True)
 
 
 def _dpo(settings: PreferenceSettings) -> dict[str, Any]:
     kind = "sigmoid_norm" if settings.length_normalised else "sigmoid"
-    return {"loss_type": [kind, "sft"], "loss_weights": [1.0, settings.sft_weight]} if settings.sft_weight else {"loss_type": [kind]}
+    if not settings.sft_weight or settings.unit_weight != 1:  # TRL would weigh the units in the second loss as well
+        return {"loss_type": [kind]}
+    return {"loss_type": [kind, "sft"], "loss_weights": [1.0, settings.sft_weight]}
 
 
 def _common(settings: PreferenceSettings, work: Path, seed: int) -> dict[str, Any]:

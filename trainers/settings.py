@@ -68,7 +68,7 @@ class PreferenceSettings:
     beta: float = 0.1  # DPO: strength of the tie to the reference, TRL's default; SimPO: scale of the reward (2 to 2.5 in its paper)
     gamma: float = 1.0  # SimPO's target margin; half of beta, as its paper advises
     length_normalised: bool = False  # DPO on the mean log-ratio a token (beta must be some 50 times as large); SimPO always is
-    unit_weight: float = 1.0  # DPO: what a token of speech counts beside a token of text; below 1 the text part leads
+    unit_weight: float = 1.0  # DPO: what a token of speech counts beside a token of text; 0: preferences are on the text
     sft_weight: float = 0.0  # weight of the chosen completions' own loss (nats a token) beside the preference loss
     lr: float = 2e-4
     warmup: float = 0.1  # share of the steps, 0..1
@@ -88,7 +88,7 @@ class PreferenceSettings:
         """Raise RecipeError where two settings do not fit."""
         if self.unit_weight < 0:
             raise RecipeError(f"preference.unit_weight must not be negative; got {self.unit_weight}")
-        if self.unit_weight != 1 and (self.loss is not Loss.DPO or self.sft_weight):
-            raise RecipeError(f"preference.unit_weight needs loss: dpo and sft_weight: 0; got {self.loss} and {self.sft_weight}")
+        if self.unit_weight != 1 and self.loss is not Loss.DPO:
+            raise RecipeError(f"preference.unit_weight needs loss: dpo; got {self.loss}")
         if not 0 <= self.held_out < 1:
             raise RecipeError(f"preference.held_out must lie in [0, 1); got {self.held_out}")
