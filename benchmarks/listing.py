@@ -85,6 +85,7 @@ def measure(place: str, requests: Callable[[], int], parts: int) -> dict[str, An
     told: dict[str, Any] = {"parts": parts}
 
     def timed(name: str, act: Callable[[], Any]) -> Any:
+        """Note how long `act` takes and what it asks of the store."""
         before, began = requests(), time.monotonic()
         value = act()
         told[name] = {"seconds": round(time.monotonic() - began, 2), "requests": requests() - before}

@@ -13,25 +13,23 @@ Parts are named after their ids: a block that Ray runs twice writes the same fil
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.dataset as pads
-import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from factory import lease
-from factory.files import exists, filesystem, get_json, look, parquet_files, put_json, put_table, set_aside_if_torn, sweep
+from factory.files import exists, filesystem, get_json, look, parquet_files, put_json, set_aside_if_torn, sweep
 from factory.light import light
 from factory.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
-from factory.ray_metrics import measured
+from factory.parts import PartWriter, WriteReport, read_part, write_block
 from factory.recipe import digest
 from factory.redact import redact
 from schemas.datasets import OK
@@ -44,18 +42,6 @@ __all__ = ["DatasetDir", "FingerprintMismatch", "Manifest", "StoreError", "Write
 MANIFEST, PROGRESS = "_manifest.json", "_progress.json"
 BLOCK = 64
 """Rows that travel and are written together, and that a kill can lose."""
-_AT_ONCE = 1_024
-"""Rows of a part that are read together."""
-
-
-@dataclass(frozen=True)
-class WriteReport:
-    """One part file that was written: its path, its rows, how many of them have which status, and what else they count for."""
-
-    path: str
-    rows: int
-    by_status: dict[str, int]
-    measured: dict[str, float]
 
 
 class DatasetDir:
@@ -128,7 +114,7 @@ class DatasetDir:
         parts = self.parts()
         if not parts:
             return ray.data.from_arrow(self.rows(columns))
-        read = partial(_read_part, fs=self.fs, columns=columns)  # Ray's read_parquet looks at each file first, for 0.15 s
+        read = partial(read_part, fs=self.fs, columns=columns)  # Ray's read_parquet looks at each file first, for 0.15 s
         return ray.data.from_items([{"path": part} for part in parts]).map_batches(read, batch_size=1, **light())
 
     def failures(self) -> pa.Table:
@@ -166,7 +152,7 @@ class DatasetDir:
 
     def write(self, rows: ray.data.Dataset) -> Iterator[WriteReport]:
         """Write a stream of rows, every block as a part file of its own; yields a report a part. Nothing runs until it is iterated."""
-        write = partial(_write_block, out=self._writer())
+        write = partial(write_block, out=self._writer())
         written = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light())
         for report in written.iter_rows():
             yield WriteReport(**json.loads(report["report"]))
@@ -175,12 +161,12 @@ class DatasetDir:
         """Write a table in memory as one part file."""
         return self._writer()(table)
 
-    def _writer(self) -> _PartWriter:
+    def _writer(self) -> PartWriter:
         progress, mine = get_json(self.fs, f"{self.path}/{PROGRESS}"), lease.held(self.path)
         if progress is None or mine is None or self.is_finished():
             raise StoreError(f"{self.uri} is not being written: call start() first (a finished dataset takes no more rows)")
         origin = {"roundtrip.fingerprint": progress["fingerprint"], "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {}))}
-        return _PartWriter(self.uri, self.schema, self.key, origin, mine.token)
+        return PartWriter(self.uri, self.schema, self.key, origin, mine.token)
 
     def publish(self, asked: DatasetDir | ray.data.Dataset | Iterable[str] | None = None) -> Manifest:
         """Check that every asked id is written exactly once, then write the manifest, last of all.
@@ -221,7 +207,7 @@ class DatasetDir:
                 return None
             raise
 
-    def _drop_repeats(self, parts: list[tuple[str, pa.ChunkedArray]], writer: _PartWriter) -> None:
+    def _drop_repeats(self, parts: list[tuple[str, pa.ChunkedArray]], writer: PartWriter) -> None:
         """Rewrite the parts that repeat an id of an earlier one; the new file is there before the old one goes."""
         seen: set[str] = set()
         for path, ids in parts:
@@ -259,40 +245,6 @@ class DatasetDir:
             attempts=len(progress["attempts"]),
             seconds=working_seconds(progress["attempts"], ends),
         )
-
-
-@dataclass(frozen=True)
-class _PartWriter:
-    """Writes a table as one part file; travels to Ray's workers, so it holds only plain things."""
-
-    uri: str
-    schema: pa.Schema | None
-    key: str
-    origin: dict[str, str]
-    token: str
-
-    def __call__(self, table: pa.Table, suffix: str = "") -> WriteReport:
-        fs, folder = filesystem(self.uri)
-        lease.check(fs, folder, self.token)
-        if self.schema is not None:
-            table = table.select(self.schema.names).cast(self.schema)
-        ids = table.column(self.key).to_pylist()
-        path = f"{folder}/part-{hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:20]}{suffix}.parquet"
-        put_table(fs, path, table.replace_schema_metadata({**(table.schema.metadata or {}), **self.origin}))
-        statuses = table.column("status").to_pylist() if "status" in table.column_names else [OK] * len(ids)
-        return WriteReport(path, len(ids), dict(Counter(statuses)), measured(table))
-
-
-def _read_part(batch: dict[str, Any], fs: pafs.FileSystem, columns: list[str] | None) -> Iterator[pa.Table]:
-    for path in batch["path"]:
-        with fs.open_input_file(path) as file:
-            for records in pq.ParquetFile(file).iter_batches(_AT_ONCE, columns=columns):
-                yield pa.Table.from_batches([records])
-
-
-def _write_block(table: pa.Table, out: _PartWriter) -> pa.Table:
-    reports = [out(table)] if table.num_rows else []
-    return pa.table({"report": pa.array([json.dumps(asdict(report)) for report in reports], pa.string())})
 
 
 def _leave_out(table: pa.Table, key: str, done: frozenset[str]) -> pa.Table:

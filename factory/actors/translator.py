@@ -105,6 +105,7 @@ class Translator(RowActor):
         texts = _Texts()
 
         def then(key: _Key, output: Output) -> Mapping[_Key, Ask]:
+            """Ask for the speech of a new text, and for the way back of a translation."""
             if self.speaking and not key.back and not key.spoken:
                 if output.text.endswith(SOSP):
                     return self._speak(key, rows[key.row], output) if texts.first(key, output) else {}
