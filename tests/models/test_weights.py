@@ -52,7 +52,7 @@ def test_local_paths_stay(tmp_path: Path) -> None:
     ("name", "told"),
     [
         ("package:whisper-huge", "known are whisper-base"),
-        ("/no/such/folder", "expected a file or folder"),
+        ("/no/such/folder", "expected a path, a URI, package:NAME"),
         ("owner/model", "the hub did not give a model of that name"),
         ("owner/model@main", "no path owner/model@main"),
     ],

@@ -147,4 +147,4 @@ def test_the_recipe_is_kept_with_the_round(reported: Run) -> None:
 def test_the_audit_is_printed(reported: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["audit", "--run", reported.uri]) == 0
     told = capsys.readouterr().out
-    assert "12 utterances with references" in told and "recommended for bleu" in told and "bleu and mcd agree on" in told
+    assert "12 utterances with references" in told and "recommended for bleu" in told and "bleu and wer agree on" in told
