@@ -110,7 +110,8 @@ class Translator(RowActor):
                 if output.text.endswith(SOSP):
                     return self._speak(key, rows[key.row], output) if texts.first(key, output) else {}
             elif key.spoken:
-                key, output = key._replace(spoken=False), texts.whole(key, output)
+                key = key._replace(spoken=False)
+                output = texts.whole(key, output)
             parsed[key] = self.read(key.back or self.variant, output)
             return {} if key.back else self._way_back(key, rows[key.row], parsed[key])
 
@@ -231,7 +232,6 @@ class _Texts:
 
     def whole(self, key: _Key, units: Output) -> Output:
         """Join a text and the units that say it into one output."""
-        key = key._replace(spoken=False)
         text = self.outputs[key]
         tokens, logprob = text.num_tokens + units.num_tokens, text.logprob + units.logprob
         self.outputs[key] = Output(text.text + units.text, units.finish, logprob, tokens)

@@ -54,8 +54,10 @@ def planned(sources: Sequence[DatasetDir], ids: pa.Array, recipe: Recipe, out: D
     every = reduce(ray.data.Dataset.union, [units.dataset() for units in sources])
     rows = out.unfinished(every.map_batches(target, batch_format="pyarrow", **light()))
     for name, (actor, arguments) in pools.items():
-        rows = act(rows, actor, arguments, getattr(recipe.resources, name))
-        rows = rows.repartition(target_num_rows_per_block=BLOCK, strict=True)  # who follows need not wait for a whole batch
+        pool = getattr(recipe.resources, name)
+        rows = act(rows, actor, arguments, pool)
+        if pool.batch_size > BLOCK:
+            rows = rows.repartition(target_num_rows_per_block=BLOCK, strict=True)  # who follows need not wait for a whole batch
     return rows
 
 

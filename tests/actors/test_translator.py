@@ -83,6 +83,15 @@ def known(langs: str = "fr en", count: int = 4) -> list[dict[str, Any]]:
     return [row(f"{lang}{i}", lang, SPOKEN[lang][i], text=TEXTS[lang][i]) for lang in langs.split() for i in range(count)]
 
 
+def translated_once(policy: Path, **asked: Any) -> list[dict[str, Any]]:
+    """Return the known rows as another actor translates them greedily; the one before it must have been released."""
+    other = Translator(policy=str(policy), n=1, temperature=0.0, kv_cache_gib=1, **asked)
+    try:
+        return other(table(known())).to_pylist()
+    finally:
+        other.release()
+
+
 def test_a_taught_policy_goes_out_and_comes_home(actor: Translator) -> None:
     done = actor(table(known()))
     assert done.schema.equals(SCORED)
@@ -245,12 +254,7 @@ def test_variants_that_cannot_work_are_refused_before_the_engine_starts() -> Non
 def test_after_release_another_actor_asks_for_the_text_and_the_way_back_in_two_variants(actor: Translator, policy: Path) -> None:
     actor.release()
     asked: dict[str, Any] = {"variant": "vanilla", "back_variant": ["vanilla", "s2t"], "text_variant": "s2t"}
-    other = Translator(policy=str(policy), n=1, temperature=0.0, kv_cache_gib=1, **asked)
-    try:
-        done = other(table(known())).to_pylist()
-    finally:
-        other.release()
-    for one in done:
+    for one in translated_once(policy, **asked):
         [candidate] = one["candidates"]
         assert (candidate["finish"], candidate["back_finish"]) == ("ok", "ok")
         assert candidate["text"] == TEXTS[one["tgt_lang"]][int(one["utt_id"][-1])]
@@ -260,12 +264,7 @@ def test_after_release_another_actor_asks_for_the_text_and_the_way_back_in_two_v
 
 def test_a_text_that_goes_back_brings_no_speech(actor: Translator, policy: Path) -> None:
     actor.release()
-    other = Translator(policy=str(policy), n=1, temperature=0.0, kv_cache_gib=1, way_back="text")
-    try:
-        done = other(table(known())).to_pylist()
-    finally:
-        other.release()
-    for one in done:
+    for one in translated_once(policy, way_back="text"):
         [candidate] = one["candidates"]
         assert (candidate["finish"], candidate["back_finish"]) == ("ok", "ok")
         assert candidate["back_text"] == one["text"] and candidate["back_units"] is None

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import torch
+from transformers import Trainer
 
 from schemas.datasets import SEQUENCE
 from schemas.sequences import Variant, completion, prompt
@@ -22,6 +27,26 @@ def sequence(words: list[str], task: Variant = Variant.COM) -> dict[str, str]:
     text = " ".join(words if task is Variant.ASR else reversed(words))
     written = completion(task, text, units[::-1])
     return {"task": str(task), "prompt": prompt(task, "fr", "en", units), "completion": written}
+
+
+@pytest.fixture
+def interrupted() -> Callable[[], AbstractContextManager[None]]:
+    """What interrupts, like a kill, every training of preferences inside its block before the sixth step."""
+    return _interrupted
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    step = Trainer.training_step
+
+    def until(self: Trainer, *given: Any, **named: Any) -> torch.Tensor:
+        if self.state.global_step == 5:
+            raise KeyboardInterrupt
+        return step(self, *given, **named)
+
+    with pytest.MonkeyPatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(Trainer, "training_step", until)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -158,19 +159,10 @@ def test_a_training_makes_a_policy(tiny: Path, pairs: Path, tmp_path: Path, loss
     assert train_preference(pairs, tiny, tmp_path / "policy", settings=QUICK | {"loss": str(loss)}, seed=2) == told  # published: left alone
 
 
-def test_a_training_goes_on_where_it_stopped(tiny: Path, pairs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_goes_on_where_it_stopped(tiny: Path, pairs: Path, tmp_path: Path, interrupted: Callable[[], Any]) -> None:
     train_preference(pairs, tiny, tmp_path / "whole", settings=QUICK, seed=2)
-    step = Trainer.training_step
-    with monkeypatch.context() as patched:
-
-        def until(self: Trainer, *given: Any, **named: Any) -> torch.Tensor:
-            if self.state.global_step == 5:
-                raise KeyboardInterrupt
-            return step(self, *given, **named)
-
-        patched.setattr(Trainer, "training_step", until)
-        with pytest.raises(KeyboardInterrupt):
-            train_preference(pairs, tiny, tmp_path / "halves", settings=QUICK, seed=2)
+    with interrupted():
+        train_preference(pairs, tiny, tmp_path / "halves", settings=QUICK, seed=2)
     work = tmp_path / "halves.work"
     (work / "checkpoint-5").mkdir()  # a kill while this one was written
     assert last_checkpoint(work) == str(work / "checkpoint-4")

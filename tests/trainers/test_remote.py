@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,6 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import Trainer
 
 from factory.files import exists, filesystem
 from factory.models.weights import resolve
@@ -76,22 +75,14 @@ def test_a_training_that_lost_its_machine_goes_on_on_another(
     assert train_sft(sequences, tiny, out, settings=SETTINGS, seed=4) == told  # published: left alone
 
 
-def test_checkpoint_folders_are_kept_whole(store: str, tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_checkpoint_folders_are_kept_whole(store: str, tiny: Path, tmp_path: Path, interrupted: Callable[[], Any]) -> None:
     said = "<|com|><|fr|><|sosp|><|u1|><|eosp|><|en|>"
     rows = [{"prompt": said, "chosen": f"gare <|sosp|><|u{n}|><|eosp|>", "rejected": "train"} for n in range(16)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pairs.parquet")
     settings: dict[str, Any] = {"batch": 4, "epochs": 2, "held_out": 0.0, "save_every": 2, "precision": "fp32"}
-    step, out = Trainer.training_step, f"{store}/policy"
-    with monkeypatch.context() as patched:
-
-        def until(self: Trainer, *given: Any, **named: Any) -> torch.Tensor:
-            if self.state.global_step == 5:
-                raise KeyboardInterrupt
-            return step(self, *given, **named)
-
-        patched.setattr(Trainer, "training_step", until)
-        with pytest.raises(KeyboardInterrupt):
-            train_preference(tmp_path / "pairs.parquet", tiny, out, settings=settings)
+    out = f"{store}/policy"
+    with interrupted():
+        train_preference(tmp_path / "pairs.parquet", tiny, out, settings=settings)
     assert {name.split("/")[0] for name in files(f"{out}.work") if name.startswith("checkpoint")} == {"checkpoint-4"}
     told = train_preference(tmp_path / "pairs.parquet", tiny, out, settings=settings)
     steps = [json.loads(line)["step"] for line in (resolve(out) / "training.jsonl").read_text().splitlines()]
