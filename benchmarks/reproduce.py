@@ -35,11 +35,12 @@ DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
 BASE = "base"
 LEARNS = {
     BASE: ("sft.weights={com: 0.0, asr: 1.0, mt: 0.35}", "evaluate.s2t_utterances=1", "evaluate.asr_utterances=1"),
-    "com": ("sft.weights={com: 1.0, asr: 0.0, mt: 0.0}",),
-    "vanilla": (),
-    "tritask": ("sft.weights={vanilla: 1.0, s2t: 1.0, asr: 1.0, mt: 0.0}",),
+    "com": ("sft.weights={com: 1.0, asr: 0.0, mt: 0.1}",),
+    "vanilla": ("policy.tasks={vanilla: 1.0, mt: 1.0}", "sft.weights={mt: 0.1}"),
+    "tritask": ("sft.weights={vanilla: 1.0, s2t: 1.0, asr: 1.0, mt: 0.1}",),
 }
-"""What a cell's round 0 changes: the base stands for the paper's language model, and no variant sees text that another does not."""
+"""What a cell's round 0 changes: the base stands for the paper's language model, and no variant sees text that another does not. A tenth
+of the text is repeated, or the way back through text would be forgotten."""
 SPLITS = {"paired": (0, 2_100), "mono": (2_100, 3_000), "test": (3_000, 4_000)}
 """Which sentences of the paired corpus round 0 learns, rounds translate, and policies are tested on."""
 SPOKEN = ("translator={n: 2, temperature: 1.0, unit_temperature: null, way_back: speech}", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]")
