@@ -3,10 +3,10 @@
     python benchmarks/best_of.py --policy assets/phrasebook/policy --corpus assets/phrasebook/dev.parquet --limit 100
     python benchmarks/best_of.py --set translator.way_back=speech --set translator.unit_temperature=null    # as the paper has it
 
-Preference training moves a policy towards the chosen candidates. Where those are no better than its greedy output there is nothing to gain,
-however right the labels are. S2T BLEU against references (0..100) of greedy, of a candidate drawn at random, of the best and the worst of n
-by the round trip (BLEU of the way back), and of the best by the reference, which nobody has. A line each temperature and direction; the
-last line is JSON.
+Preference training moves a policy towards the chosen candidates. Where those are no better than its greedy output there is nothing to
+gain, however right the labels are. S2T BLEU against references (0..100) of greedy, of a candidate drawn at random, of the text that most
+candidates have, of the best and the worst of n by the round trip (BLEU of the way back), and of the best by the reference, which nobody
+has. A line each temperature and direction; the last line is JSON.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,18 @@ def text(candidate: Row) -> str:
     return words(candidate["text"] or "")
 
 
+def most_frequent(candidates: list[Row]) -> Row:
+    """Return the first candidate with the text that most of them have."""
+    counts = Counter(map(text, candidates))
+    return max(candidates, key=lambda candidate: counts[text(candidate)])
+
+
 def scores(rows: list[Row]) -> dict[str, float]:
     """Return the corpus BLEU of each way to choose among the candidates."""
     references = [[row["reference"] for row in rows]]
     ways = {
         "random": [row["candidates"][0] for row in rows],
+        "most frequent": [most_frequent(row["candidates"]) for row in rows],
         "best": [max(row["candidates"], key=lambda candidate, row=row: home(row, candidate)) for row in rows],
         "worst": [min(row["candidates"], key=lambda candidate, row=row: home(row, candidate)) for row in rows],
         "oracle": [max(row["candidates"], key=lambda candidate, row=row: right(row, candidate)) for row in rows],

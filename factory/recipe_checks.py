@@ -24,17 +24,7 @@ def check(recipe: Recipe) -> None:
     _check_scores(recipe)
     _check_select(recipe)
     _check_pools(recipe)
-    translator = recipe.translator
-    need(translator.n >= 1, "translator.n must be 1 or more", translator.n)
-    need(0 < translator.top_p <= 1, "translator.top_p must lie in (0, 1]", translator.top_p)
-    need(translator.temperature >= 0, "translator.temperature must not be negative", translator.temperature)
-    if translator.unit_temperature is not None:
-        variant = recipe.policy.variant
-        need(translator.unit_temperature >= 0, "translator.unit_temperature must not be negative", translator.unit_temperature)
-        need(variant.has_text and variant.has_units, "translator.unit_temperature needs a policy.variant with text and units", variant)
-    if translator.way_back == "text":
-        need(recipe.policy.variant.has_text, "translator.way_back: text needs a policy.variant that writes a text", recipe.policy.variant)
-        need(not recipe.listens, "translator.way_back: text brings no speech back, so scorer.metrics without mcd", recipe.scorer.metrics)
+    _check_translator(recipe)
     build(SftSettings, recipe.sft, "sft").check(recipe.policy.tasks)
     build(PreferenceSettings, recipe.preference, "preference").check()
 
@@ -66,6 +56,22 @@ def _check_policy(recipe: Recipe) -> None:
     if policy.text_variant is not None:
         need(not policy.variant.has_text, "policy.text_variant is for a policy.variant without text (vanilla)", policy.variant)
         need(policy.text_variant is Variant.S2T, "policy.text_variant must be s2t", policy.text_variant)
+
+
+def _check_translator(recipe: Recipe) -> None:
+    translator = recipe.translator
+    need(translator.n >= 1, "translator.n must be 1 or more", translator.n)
+    need(0 < translator.top_p <= 1, "translator.top_p must lie in (0, 1]", translator.top_p)
+    need(translator.temperature >= 0, "translator.temperature must not be negative", translator.temperature)
+    if translator.unit_temperature is not None:
+        variant = recipe.policy.variant
+        need(translator.unit_temperature >= 0, "translator.unit_temperature must not be negative", translator.unit_temperature)
+        need(variant.has_text and variant.has_units, "translator.unit_temperature needs a policy.variant with text and units", variant)
+    if translator.way_back == "text":
+        need(recipe.policy.variant.has_text, "translator.way_back: text needs a policy.variant that writes a text", recipe.policy.variant)
+        tasks = recipe.policy.tasks
+        need(tasks.get("mt"), "translator.way_back: text needs a policy that learns the task mt, so policy.tasks with mt", tasks)
+        need(not recipe.listens, "translator.way_back: text brings no speech back, so scorer.metrics without mcd", recipe.scorer.metrics)
 
 
 def _check_scores(recipe: Recipe) -> None:

@@ -53,7 +53,7 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         ("policy.variant=cmo", "policy.variant is 'cmo', which is not known"),
         ("policy.variant=asr", "policy.variant must be a way to translate speech; got asr"),
         ("translator.unit_temperature=-1", "translator.unit_temperature must not be negative; got -1.0"),
-        ("translator.way_back=text", "translator.way_back: text brings no speech back, so scorer.metrics without mcd; got"),
+        ("translator.way_back=text", "translator.way_back: text needs a policy that learns the task mt, so policy.tasks with mt; got {"),
         ("policy.tasks.mt=1", "policy.tasks has mt, which needs corpus.text; got None"),
         ("encoder.kind=wave", "encoder.kind is 'wave', which is not known"),
         ("preference.loss=ipo", "preference.loss is 'ipo', which is not known"),
@@ -70,6 +70,11 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
     with pytest.raises(RecipeError) as error:
         load(None, [override])
     assert sentence in str(error.value)
+
+
+def test_a_text_that_goes_back_brings_no_speech_that_could_be_measured():
+    with pytest.raises(RecipeError, match="translator.way_back: text brings no speech back, so scorer.metrics without mcd; got"):
+        load(Path("recipes/phrasebook.yaml"), ["scorer.metrics=[bleu, mcd]"])
 
 
 def test_an_override_cannot_go_below_a_value(tmp_path: Path):
