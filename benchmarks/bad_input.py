@@ -22,7 +22,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 os.environ.update(PYTHONPATH=os.pathsep.join(sys.path[:2]), RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
-os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_raylet_start_wait_time_s="180")
+os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
 
 import bad_files  # noqa: E402
 import bad_rows  # noqa: E402
@@ -32,6 +32,7 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from factory.actors.encoder import Encoder  # noqa: E402
 from factory.corpus import read_corpus  # noqa: E402
+from factory.local_ray import start_here  # noqa: E402
 from factory.manifest import slug  # noqa: E402
 from factory.passes.plan import act, finish  # noqa: E402
 from factory.progress import Clock  # noqa: E402
@@ -85,7 +86,7 @@ def tokenize(folder: Path) -> list[dict[str, Any]]:
     """Run the pass; returns its rows."""
     import ray
 
-    ray.init("local", num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=200 * 2**20)
+    start_here(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=200 * 2**20)
     ray.data.DataContext.get_current().enable_progress_bars = False
     speech, out = read_corpus(str(folder / "corpus")), DatasetDir(str(folder / "units"), UNITS)
     out.start({"stage": "tokenize"})

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 from chaos_world import POOL, ToyEncoder, corpus
 
 from factory import lease
+from factory.local_ray import start_here
 from factory.passes.plan import act
 from factory.store import DatasetDir, _leave_out
 from schemas.datasets import UNITS
@@ -29,7 +30,7 @@ def measure(rows: int) -> dict[str, Any]:
     """Write `rows` light rows as a pass does, then time everything that resuming and publishing adds when all of them are done."""
     import ray
 
-    ray.init("local", num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    start_here(num_cpus=4, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
     table = corpus(rows)
     with tempfile.TemporaryDirectory() as folder:

@@ -8,20 +8,21 @@ from typing import Any
 
 ANSWER_S = 10.0
 """Seconds that a cluster's head has to answer."""
+STARTS = 3
 
 
 def start_ray() -> None:
     """Join the cluster that RAY_ADDRESS names (a submitted job's), or start one here.
 
     A local cluster gets more logical cores than the machine has: actors wait for each other, and reading needs a core too. Raises
-    ConnectionError where no cluster answers at RAY_ADDRESS, and RuntimeError with both versions where one of another version does.
+    ConnectionError where no cluster answers at RAY_ADDRESS, and RuntimeError with both versions where one of another version does, or
+    where this machine is too busy to start one.
     """
     import logging
     import warnings
 
     import ray
 
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "180")  # a busy machine starts slowly
     os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # the system ends what fills the memory: a guarded model, not its guard
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as exceptions
     for name in ("ray", "ray.data"):  # their warnings are advice to who wrote the plan
@@ -29,10 +30,33 @@ def start_ray() -> None:
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")  # a dataset of one part
     if not ray.is_initialized():
         cores = max(4, 2 * (os.cpu_count() or 1))
-        local: dict[str, Any] = {} if os.environ.get("RAY_ADDRESS") else {"address": "local", "num_cpus": cores, "include_dashboard": False}
-        _await_answer(os.environ.get("RAY_ADDRESS", ""))
-        ray.init(log_to_driver=False, logging_level=logging.ERROR, **local)
+        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
+        if address := os.environ.get("RAY_ADDRESS"):
+            _await_answer(address)
+            ray.init(**quiet)
+        else:
+            start_here(num_cpus=cores, include_dashboard=False, **quiet)
     ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def start_here(**arguments: Any) -> None:
+    """Start a Ray of this machine alone, with arguments of ray.init; raises RuntimeError where it does not start, however often.
+
+    A raylet ends when its agent takes more than 15 s to begin, whatever is set (ray-project/ray#65983), as it may where much else runs.
+    """
+    import ray
+
+    os.environ.setdefault("RAY_raylet_start_wait_time_s", "60")  # how long the driver waits for a raylet, also for one that has ended
+    for attempt in range(1, STARTS + 1):
+        try:
+            ray.init("local", **arguments)
+            return
+        except Exception as error:
+            if "timed out during startup" not in str(error):
+                raise
+            if attempt == STARTS:
+                hint = "it is busy, or out of memory; run the same command again"
+                raise RuntimeError(f"Ray did not start on this machine, {STARTS} times: {hint}") from error
 
 
 def _await_answer(address: str) -> None:

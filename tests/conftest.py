@@ -15,7 +15,6 @@ os.environ.update(
     TOKENIZERS_PARALLELISM="false",
     OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),
     PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),  # for Ray's workers and subprocesses
-    RAY_raylet_start_wait_time_s="180",  # a busy machine starts slowly
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     RAY_DATA_DISABLE_PROGRESS_BARS="1",
     RAY_DEDUP_LOGS="0",
@@ -39,8 +38,10 @@ def local_ray() -> Iterator[None]:
     """A real Ray on this machine with four logical CPUs (a plan of two actors needs more than two, whatever the machine has)."""
     import ray
 
+    from factory.local_ray import start_here
+
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "warning"}
-    ray.init(address="local", num_cpus=4, object_store_memory=300 * 2**20, **quiet)  # not what a killed Ray says is still there
+    start_here(num_cpus=4, object_store_memory=300 * 2**20, **quiet)  # not what a killed Ray says is still there
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()

@@ -1,6 +1,6 @@
 """The main job as a user calls it, on a handful of utterances of the embedded world: real speech, real models, every stage.
 
-The preference round lies on an S3 server, round 0 on a disk.
+The preference round lies on an S3 server; it begins on one machine and is finished as a job of a Ray cluster. Round 0 lies on a disk.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from factory.models.weights import digest, resolve
 from factory.recipe import load
 from factory.runs import Run
 from factory.store import DatasetDir
+from tests.cluster.nodes import NODE, nodes
 from tests.s3 import s3_server
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -50,27 +51,30 @@ def read_json(uri: str) -> Any:
 
 
 @pytest.fixture(scope="module")
-def finished() -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
-    """One round that was killed while it produced, and run again to its end; its place is in an object store."""
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
+    """One round that was killed while it produced, and submitted to a cluster of two nodes; its place is in an object store."""
     with s3_server() as bucket:
-        yield _finished(f"{bucket}/runs/toy")
+        yield _finished(f"{bucket}/runs/toy", tmp_path_factory.mktemp("first") / "log")
 
 
-def _finished(place: str) -> tuple[str, subprocess.CompletedProcess[str]]:
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    first = subprocess.Popen(command("--round", "1", "--run", place), cwd=ROOT, start_new_session=True, **quiet)
+def _finished(place: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str]]:
+    told = {"stdout": log.open("w"), "stderr": subprocess.STDOUT}
+    first = subprocess.Popen(command("--round", "1", "--run", place), cwd=ROOT, start_new_session=True, **told)
     deadline = time.monotonic() + 400
     while not exists(f"{place}/round-1/scored/_progress.json") and time.monotonic() < deadline:
-        assert first.poll() is None, "the first attempt ended by itself"
+        assert first.poll() is None, log.read_text()[-3000:]
         time.sleep(0.2)
     os.killpg(first.pid, signal.SIGKILL)
-    return place, run("--round", "1", "--run", place)
+    with nodes(NODE, NODE) as cluster:
+        submit = [sys.executable, "-m", "factory.cli", "submit", "--address", f"http://{cluster.webui_url}"]
+        asked = command("--round", "1", "--run", place)[2:]
+        return place, subprocess.run([*submit, *asked], cwd=ROOT, capture_output=True, text=True, timeout=1100)
 
 
 @pytest.mark.slow
 def test_a_killed_round_goes_on_and_loses_nothing(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
     place, again = finished
-    assert again.returncode == 0, again.stderr[-3000:]
+    assert again.returncode == 0, again.stdout[-5000:] + again.stderr[-3000:]
     for name in ("scored", "pairs"):
         ids = DatasetDir(f"{place}/round-1/{name}").rows(["utt_id"])["utt_id"].to_pylist()
         assert len(ids) == len(set(ids)) == 12

@@ -176,7 +176,7 @@ def test_an_empty_pass_is_published(tmp_path: Path, local_ray: None):
 
 SLOW_PASS = """
 import sys, time
-import ray
+from factory.local_ray import start_here
 from factory.store import DatasetDir
 from schemas.datasets import UNITS
 
@@ -185,7 +185,7 @@ def slow(block):
     return block
 
 source, out = DatasetDir(sys.argv[1]), DatasetDir(sys.argv[2], UNITS)
-ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
+start_here(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20)
 out.start({"stage": "toy"})
 rows = out.unfinished(source, rows_per_block=4).map_batches(slow, batch_format="pyarrow", num_cpus=1)
 print("written", sum(report.rows for report in out.write(rows)), flush=True)

@@ -16,7 +16,7 @@ import pytest
 
 from factory.ray_metrics import NAMES
 from factory.store import DatasetDir
-from tests.cluster.conftest import BESIDE, NODE
+from tests.cluster.nodes import BESIDE, NODE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 

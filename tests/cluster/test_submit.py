@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from cluster.submit import ROOT, SubmitError, base_name, connect, follow, free_name, main, package
+from tests.cluster.nodes import NODE, nodes
 from tests.toy_run import toy_run
 
 Captured = pytest.CaptureFixture[str]
@@ -104,6 +105,18 @@ def test_a_job_that_its_cluster_loses_is_told(address: str, capsys: Captured) ->
     client = connect(address)
     assert follow(client, client.submit_job(entrypoint="kill -9 $$")) == 4
     assert "the cluster lost" in capsys.readouterr().err
+
+
+def test_a_head_that_is_lost_is_told(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    with nodes(NODE) as lost:
+        monkeypatch.setenv("RAY_API_SERVER_ADDRESS", f"http://{lost.webui_url}")
+        client = connect(None)
+        name = client.submit_job(entrypoint="sleep 100")
+        end = threading.Timer(3, lost.remove_node, [lost.head_node], {"allow_graceful": False})
+        end.start()
+        assert follow(client, name) == 4
+        end.join()
+    assert f"{name} cannot be followed any more" in capsys.readouterr().err
 
 
 def test_ray_job_submit_by_itself_runs_a_round(address: str, tmp_path: Path) -> None:

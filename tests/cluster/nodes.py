@@ -1,0 +1,47 @@
+"""Ray clusters for tests: real raylets on this machine, each with resources of its own, and the dashboard that takes jobs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+NODE = {
+    "num_cpus": 2,
+    "object_store_memory": 100 * 2**20,
+    "node_ip_address": "127.0.0.1",
+    "dashboard_agent_listen_port": 0,  # another Ray of this machine has the usual port, and without an agent no job is taken
+}
+BESIDE = {
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # a job's `python` is the one that runs the tests
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all on loopback
+    "RAY_memory_monitor_refresh_ms": "0",
+    "ROUNDTRIP_GROWTH_S": "0",  # nobody adds nodes here
+}
+
+
+@contextmanager
+def nodes(*shapes: dict[str, Any]) -> Iterator[Any]:
+    """Yield a cluster with a node of each shape; the first is the head, the second is kept as `second`, and `webui_url` takes jobs."""
+    from ray.cluster_utils import Cluster
+
+    before, temporary = dict(os.environ), tempfile.mkdtemp(prefix="rt")  # a socket's path must be short
+    os.environ.update(BESIDE, RAY_TMPDIR=temporary)
+    os.environ.pop("PYTHONPATH", None)  # a job has to bring its code along
+    try:
+        cluster = Cluster(initialize_head=True, head_node_args=shapes[0] | {"include_dashboard": True, "dashboard_port": 0})
+        added = [cluster.add_node(**shape) for shape in shapes[1:]]
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+    cluster.second = added[0] if added else None
+    try:
+        yield cluster
+    finally:
+        cluster.shutdown()
+        shutil.rmtree(temporary, ignore_errors=True)
