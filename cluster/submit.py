@@ -20,6 +20,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factory.local_ray import TOKEN_HINT
 from factory.redact import redact
 from factory.run_round import ROOT, round_parser
 
@@ -55,14 +56,20 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def connect(address: str | None) -> JobSubmissionClient:
-    """Return a client of the cluster's job server; raises SubmitError where none answers, or one of another version of Ray."""
+    """Return a client of the cluster's job server.
+
+    Raises SubmitError where none answers, or one that asks for a token or has another version of Ray.
+    """
     import ray
+    from ray.exceptions import AuthenticationError
     from ray.job_submission import JobSubmissionClient
 
     if address:
         os.environ["RAY_API_SERVER_ADDRESS"] = address  # Ray lets its variables win over the argument
     try:
         client = JobSubmissionClient(address)
+    except AuthenticationError as error:
+        raise SubmitError(f"the cluster at {address or 'this machine'} asks for a token: {TOKEN_HINT}") from error
     except ConnectionError as error:
         hint = "start one with `ray start --head`, or name its dashboard with --address http://HEAD:8265"
         raise SubmitError(f"no Ray cluster answers at {address or 'this machine'}: {hint}") from error

@@ -9,6 +9,8 @@ from typing import Any
 ANSWER_S = 10.0
 """Seconds that a cluster's head has to answer."""
 STARTS = 3
+TOKEN_HINT = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the cluster's token where ~/.ray/auth_token is another"
+"""`ray start` asks for a token wherever it finds one, and a Ray that was started on one machine leaves one behind."""
 
 
 def start_ray() -> None:
@@ -33,10 +35,20 @@ def start_ray() -> None:
         quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address := os.environ.get("RAY_ADDRESS"):
             _await_answer(address)
-            ray.init(**quiet)
+            _join(address, **quiet)
         else:
             start_here(num_cpus=cores, include_dashboard=False, **quiet)
     ray.data.DataContext.get_current().enable_progress_bars = False
+
+
+def _join(address: str, **arguments: Any) -> None:
+    import ray
+
+    try:
+        ray.init(**arguments)
+    except ConnectionError as error:
+        hint = f"if it asks for a token, {TOKEN_HINT}"
+        raise ConnectionError(f"the Ray cluster at RAY_ADDRESS={address} lets nobody in ({error}): {hint}") from error
 
 
 def start_here(**arguments: Any) -> None:

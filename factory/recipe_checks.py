@@ -25,7 +25,10 @@ def check(recipe: Recipe) -> None:
     _check_select(recipe)
     _check_pools(recipe)
     _check_translator(recipe)
-    build(SftSettings, recipe.sft, "sft").check(recipe.policy.tasks)
+    sft, most = build(SftSettings, recipe.sft, "sft"), recipe.resources.trainer.max_actors
+    sft.check(recipe.policy.tasks)
+    enough = "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same however many workers there are"
+    need(most is None or (sft.batches or 0) >= most, enough, f"{sft.batches} and {most}")
     build(PreferenceSettings, recipe.preference, "preference").check()
 
 

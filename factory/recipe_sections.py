@@ -155,7 +155,7 @@ class Pool:
     """
 
     actors: int = 1  # processes (trainer: Ray Train workers)
-    max_actors: int | None = None  # a pool with work waiting grows to so many where there is room; null: it does not, nor does a trainer
+    max_actors: int | None = None  # a pool with work waiting grows to so many where there is room (trainer: in round 0); null: it does not
     num_cpus: float = 1.0  # cores that Ray reserves for each
     num_gpus: float = 0.0  # GPUs that Ray reserves for each
     memory_gib: float = 0.0  # memory (GiB) that Ray reserves for each, but for a trainer's; 0: none

@@ -119,6 +119,7 @@ def test_resources_and_names_leave_every_fingerprint_alone():
         ("select.delta=0.3", {"select"}),
         ("select.guards.max_repetition=0.1", {"select"}),
         ("preference.beta=0.2", {"train"}),
+        ("resources.trainer.max_actors=2", "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same"),
         ("sft.lr=1e-3", {"sft"}),
         ("evaluate.resamples=10", {"evaluate"}),
         ("policy.variant=cot", {"produce", "select", "train", "evaluate"}),

@@ -20,7 +20,7 @@ from factory import lease
 from factory.files import filesystem, get_json, look, put_json
 from factory.models.weights import resolve
 from factory.transfer import remove
-from factory.watch import Stalled, await_places, there, told, watched
+from factory.watch import Stalled, Wanted, await_places, there, told, watched
 from trainers.remote import EVERY_S, POLICY_LAST, PULSE, RAY, Place, at_hand, place_of
 
 IDENTITY = "identity.json"
@@ -40,6 +40,7 @@ def launch(
     *,
     work: Place,
     workers: int,
+    most: int | None = None,
     cpus: float = 1.0,
     gpus: float = 0.0,
     accelerator: str | None = None,
@@ -47,16 +48,18 @@ def launch(
 ) -> None:
     """Call `loop(config)` in each of `workers` Ray Train workers (0: here, without Ray), which torch.distributed connects.
 
-    Each worker gets `cpus` cores and, where `gpus` is above 0, one GPU (of the type `accelerator`, if that is given). A worker that dies
-    is started again once, with all others; the loop itself goes on from its own checkpoint in `work`, which all workers must see (in an
-    object store `trainers.remote` brings it to them), and calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when
-    the workers cannot be placed or there was no pulse for `stall_s` seconds.
+    With `most` there are as many as the cluster has room for, from `workers` to `most`; all of them start again where that changes (Ray
+    Train looks every minute), and where a node is lost those that are left go on. Each worker gets `cpus` cores and, where `gpus` is above
+    0, one GPU (of the type `accelerator`, if that is given). A worker that dies is started again once, with all others; the loop itself
+    goes on from its own checkpoint in `work`, which all workers must see (in an object store `trainers.remote` brings it to them), and
+    calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when the workers cannot be placed or there was no pulse for
+    `stall_s` seconds.
     """
     _quiet()
     if workers == 0:
         _train(loop, config)
         return
-    from ray.train import ControllerError, FailureConfig, RunConfig, ScalingConfig, WorkerGroupError
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
@@ -65,20 +68,31 @@ def launch(
     wanted = {"trainer": (workers, resources | marked)}
     await_places("training", wanted)
     failures = FailureConfig(max_failures=1, controller_failure_limit=PLACEMENTS)  # type: ignore[call-arg]  # the stub is of version 1
-    kind = TorchTrainer if workers > 1 else DataParallelTrainer  # torch's meeting place for several listens on every interface
-    scaling = ScalingConfig(num_workers=workers, use_gpu=gpus > 0, resources_per_worker=resources, accelerator_type=accelerator)
+    number: Any = (workers, most) if most and most > workers else workers
+    kind = DataParallelTrainer if number == 1 else TorchTrainer  # torch's meeting place for several listens on every interface
+    scaling = ScalingConfig(num_workers=number, use_gpu=gpus > 0, resources_per_worker=resources, accelerator_type=accelerator)
     trainer = kind(
         _quietly,
         train_loop_config={"call": cloudpickle.dumps((loop, config))},  # bytes: Ray's controller need not import what trains
         scaling_config=scaling,
         run_config=RunConfig(name=RAY, storage_path=str(place_of(work)), failure_config=failures),
     )
+    _outlive(lambda moved: _fit(trainer, work, moved), stall_s, wanted)
+
+
+def _outlive(fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: Wanted, again: bool = True) -> None:
+    """Train; once more where a lost node had one of Ray Train's own helpers, for whom it starts nothing again itself."""
+    from ray.exceptions import RayActorError
+    from ray.train import ControllerError, WorkerGroupError
+
     try:
-        watched(lambda moved: _fit(trainer, work, moved), "training", stall_s, wanted)
+        watched(fit, "training", stall_s, wanted)
     except WorkerGroupError as error:
         raise next(iter(error.worker_failures.values())) from error
     except ControllerError as error:
-        raise Stalled(f"training could not go on: {error.controller_failure}; {told(wanted)}; {there()}") from error
+        if not again or not isinstance(error.controller_failure, RayActorError):
+            raise Stalled(f"training could not go on: {error.controller_failure}; {told(wanted)}; {there()}") from error
+        _outlive(fit, stall_s, wanted, again=False)
 
 
 def pulse(work: Path) -> None:

@@ -207,6 +207,7 @@ def train_sft(
     dev: Place | None = None,
     seed: int = 0,
     workers: int = 0,
+    most: int | None = None,
     cpus: float = 1,
     gpus: float = 0,
     accelerator: str | None = None,
@@ -225,8 +226,8 @@ def train_sft(
     if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"data": name_of(data), "dev": dev and name_of(dev), "start": name_of(start), "out": out, "work": work}
-        placed: dict[str, Any] = {"workers": workers, "cpus": cpus, "gpus": gpus, "accelerator": accelerator, "stall_s": stall_s}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, **placed)
+        placed: dict[str, Any] = {"cpus": cpus, "gpus": gpus, "accelerator": accelerator, "stall_s": stall_s}
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, most=most, **placed)
         clear(work)
     return summary_of(out)
 

@@ -33,7 +33,8 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
         train = _written(data.rows(), f"{folder}/train.parquet")
         dev = _written(_held_out(recipe), f"{folder}/dev.parquet")
         settings = _threads(recipe) | ({"max_length": recipe.policy.max_length} if recipe.policy.base else {}) | recipe.sft
-        train_sft(train, start, out, settings=settings, dev=dev, seed=recipe.seed, **_workers(recipe))
+        workers = _workers(recipe) | {"most": recipe.resources.trainer.max_actors}
+        train_sft(train, start, out, settings=settings, dev=dev, seed=recipe.seed, **workers)
 
 
 @contextmanager

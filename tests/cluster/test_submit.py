@@ -9,6 +9,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,25 @@ def address(cluster: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     url = f"http://{cluster.webui_url}"
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", url)
     yield url
+
+
+@contextmanager
+def answering(status: int, told: str) -> Iterator[str]:
+    """Yield the URL of a server that gives the same answer to everything."""
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(told.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Answer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
 
 
 def test_the_code_is_shipped_and_nothing_else(tmp_path: Path) -> None:
@@ -57,21 +77,17 @@ def test_a_driver_without_its_cluster_is_told_at_once() -> None:
 
 
 def test_a_cluster_of_another_version_is_refused(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Old(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps({"version": "4", "ray_version": "2.40.0", "ray_commit": ""}).encode())
-
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Old)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "unset")
-    assert main(["--round", "1", "--address", f"http://127.0.0.1:{server.server_port}"]) == 2
-    server.shutdown()
+    with answering(200, json.dumps({"version": "4", "ray_version": "2.40.0", "ray_commit": ""})) as url:
+        assert main(["--round", "1", "--address", url]) == 2
     assert "runs Ray 2.40.0, and this machine has 2." in capsys.readouterr().err
+
+
+def test_a_cluster_that_asks_for_a_token_says_so(capsys: Captured, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_API_SERVER_ADDRESS", "unset")
+    with answering(401, "Unauthorized: Missing authentication token") as url:
+        assert main(["--round", "1", "--address", url]) == 2
+    assert f"the cluster at {url} asks for a token: set RAY_AUTH_MODE=token" in capsys.readouterr().err
 
 
 def test_a_job_runs_the_code_that_was_shipped(address: str, tmp_path: Path, capsys: Captured) -> None:
