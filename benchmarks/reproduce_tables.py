@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean
 from typing import Any
 
 from factory.metrics import bootstrap, normalise
@@ -69,21 +69,34 @@ def _table_a(places: Places, told: Row, seeds: list[int]) -> list[str]:
                 if variant == "com":
                     yield _line(f"com, seed {seed}, DPO (BLEU), the speech goes back", told.get(f"com-s{seed}-spoken"))
 
-    verdicts = [_gain(variant, told, seeds) for variant in PAPER_GAIN]
+    verdicts = [_gain(variant, places, told, seeds) for variant in PAPER_GAIN]
     return _grid("Table A: variants and preference optimisation", "policy", rows(), " ".join(verdicts))
 
 
-def _gain(variant: str, told: Row, seeds: list[int]) -> str:
-    """Hold the gain in ASR-BLEU of a variant against the paper's."""
-    runs = [told[name] for seed in seeds if (name := f"{variant}-s{seed}-bleu") in told]
-    found = [score for run in runs for score in run["asr_bleu"].values() if score]
-    if not found:
+def _gain(variant: str, places: Places, told: Row, seeds: list[int]) -> str:
+    """Tell what a round changes, over all seeds, and hold the change of ASR-BLEU against the paper's."""
+    names = [name for seed in seeds if (name := f"{variant}-s{seed}-bleu") in told]
+    if not names:
         return f"{variant}: not run."
-    gains = [mean(score["difference"] for score in run["asr_bleu"].values() if score) for run in runs]
-    spread = f", {stdev(gains):.2f} standard deviation over {len(gains)} seeds" if len(gains) > 1 else ""
-    low, high = (mean(score["difference_ci"][side] for score in found) for side in (0, 1))
-    verdict = _agrees(low, high, PAPER_GAIN[variant])
-    return f"{variant}: DPO changes ASR-BLEU by {mean(gains):+.2f} [{low:+.2f}, {high:+.2f}]{spread}; {verdict}."
+    scored = [(score, direction) for score in SCORES for direction in DIRECTIONS if told[names[0]][score].get(direction)]
+    found = {(score, direction): _change(places, names, direction, score) for score, direction in scored}
+    changes = "; ".join(f"{SCORES[score]} {direction} {_signed(*change)}" for (score, direction), change in found.items())
+    heard = [change for (score, _), change in found.items() if score == "asr_bleu"]
+    verdict = _agrees(mean(low for _, low, _ in heard), mean(high for _, _, high in heard), PAPER_GAIN[variant])
+    return f"{variant}, mean of {len(names)} seed{'s' * (len(names) > 1)}: {changes}. ASR-BLEU: {verdict}."
+
+
+def _change(places: Places, names: list[str], direction: str, score: str) -> bootstrap.Estimate:
+    """Return what the last round of runs that differ in their seed changes, on average, with an interval over test sentences."""
+    both = []
+    for back in (0, 1):
+        cells = [places[name] for name in names]
+        both.append(bootstrap.averaged([_sample(run, number - back, direction, COLUMNS[score]) for run, number in cells]))
+    return bootstrap.compare(*both).difference
+
+
+def _signed(point: float, low: float, high: float) -> str:
+    return f"{point:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
 def _agrees(low: float, high: float, paper: float) -> str:
@@ -98,8 +111,7 @@ def _difference(places: Places, one: str, two: str, score: str) -> str:
     cells = []
     for direction in DIRECTIONS:
         ours, theirs = (_sample(*places[name], direction, COLUMNS[score]) for name in (one, two))
-        found = bootstrap.compare(ours, theirs).difference
-        cells.append(f"{direction} {found.point:+.2f} [{found.low:+.2f}, {found.high:+.2f}]")
+        cells.append(f"{direction} {_signed(*bootstrap.compare(ours, theirs).difference)}")
     return f"{SCORES[score]} {', '.join(cells)}"
 
 

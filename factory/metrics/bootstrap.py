@@ -68,6 +68,19 @@ def mean(values: Sequence[float] | np.ndarray, signature: str = "") -> Sample:
     return Sample(np.stack([column, np.ones_like(column)], axis=1), _quotient, signature)
 
 
+def averaged(samples: Sequence[Sample]) -> Sample:
+    """Return a sample whose score is the mean of theirs: systems that differ in their seed alone, on the same sentences."""
+    if len({len(sample.statistics) for sample in samples}) != 1:
+        raise ValueError(f"an average needs the same sentences; got {[len(sample.statistics) for sample in samples]}")
+    ends = np.cumsum([sample.statistics.shape[1] for sample in samples])[:-1]
+
+    def score(total: np.ndarray) -> float:
+        """Return the mean of the scores."""
+        return float(np.mean([sample.score(part) for sample, part in zip(samples, np.split(total, ends), strict=True)]))
+
+    return Sample(np.concatenate([sample.statistics for sample in samples], axis=1), score, samples[0].signature)
+
+
 def _quotient(total: np.ndarray) -> float:
     return float(total[0] / total[1]) if total[1] else 0.0
 

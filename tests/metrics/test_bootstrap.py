@@ -84,6 +84,20 @@ def test_the_seed_fixes_the_numbers() -> None:
     assert bootstrap.estimate(sample, seed=1) != bootstrap.estimate(sample, seed=2) or bootstrap.estimate(sample).low <= 0.6
 
 
+def test_seeds_are_averaged_on_the_same_sentences() -> None:
+    references, one, two = corpora(200, (0.3, 0.3))
+    base = bootstrap.corpus("bleu", corpora(200, (0.6, 0.6))[1], references, "en")
+    first, second = (bootstrap.corpus("bleu", side, references, "en") for side in (one, two))
+    both = bootstrap.averaged([first, second])
+    assert both.point() == pytest.approx((first.point() + second.point()) / 2)
+    found = bootstrap.compare(both, bootstrap.averaged([base, base])).difference
+    alone = bootstrap.compare(first, base).difference
+    assert found.point == pytest.approx(both.point() - base.point())
+    assert found.high - found.low < alone.high - alone.low
+    with pytest.raises(ValueError, match="an average needs the same sentences; got"):
+        bootstrap.averaged([first, bootstrap.mean([1.0])])
+
+
 def test_sizes_that_do_not_fit_are_refused() -> None:
     with pytest.raises(ValueError, match="got 1 and 2"):
         bootstrap.corpus("bleu", ["a"], ["a", "b"], "en")
