@@ -152,7 +152,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     "select": ("languages", "policy.variant", "select"),
     "train": ("seed", "policy.variant", "preference"),
     "evaluate": (
-        *("seed", "policy.variant", "policy.text_variant", "translator.max_tokens"),
+        *("policy.variant", "policy.text_variant", "translator.max_tokens"),  # greedy: no seed
         *("recognizer.compute_type", "recognizer.beam_size", "evaluate"),
     ),
 }

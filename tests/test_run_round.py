@@ -52,7 +52,7 @@ def read_json(uri: str) -> Any:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
-    """One round that was killed while it produced, and submitted to a cluster of two nodes; its place is in an object store."""
+    """One round that was killed while it produced, and submitted to a cluster; its place is in an object store."""
     with s3_server() as bucket:
         yield _finished(f"{bucket}/runs/toy", tmp_path_factory.mktemp("first") / "log")
 
@@ -65,7 +65,8 @@ def _finished(place: str, log: Path) -> tuple[str, subprocess.CompletedProcess[s
         assert first.poll() is None, log.read_text()[-3000:]
         time.sleep(0.2)
     os.killpg(first.pid, signal.SIGKILL)
-    with nodes(NODE, NODE) as cluster:
+    node = NODE | {"num_cpus": 6, "object_store_memory": 300 * 2**20}
+    with nodes(node) as cluster:  # one: Ray's nodes of one machine have one folder for a job's code, and the second would take it away
         submit = [sys.executable, "-m", "factory.cli", "submit", "--address", f"http://{cluster.webui_url}"]
         asked = command("--round", "1", "--run", place)[2:]
         return place, subprocess.run([*submit, *asked], cwd=ROOT, capture_output=True, text=True, timeout=1100)
