@@ -43,5 +43,7 @@ def nodes(*shapes: dict[str, Any]) -> Iterator[Any]:
     try:
         yield cluster
     finally:
-        cluster.shutdown()
+        for node in [*cluster.worker_nodes, cluster.head_node]:  # its own way out would also cut off another Ray that this process is on
+            if node is not None:
+                cluster.remove_node(node)
         shutil.rmtree(temporary, ignore_errors=True)

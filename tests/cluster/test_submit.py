@@ -69,8 +69,8 @@ def test_an_address_without_a_cluster_is_said(capsys: Captured, monkeypatch: pyt
     assert "no Ray cluster answers at http://127.0.0.1:9: start one with" in capsys.readouterr().err
 
 
-def test_a_driver_without_its_cluster_is_told_at_once() -> None:
-    command = [sys.executable, "factory/run_round.py", "--round", "1"]
+def test_a_driver_without_its_cluster_is_told_at_once(tmp_path: Path) -> None:
+    command = [sys.executable, "factory/run_round.py", "--round", "1", "--run", str(tmp_path)]
     told = subprocess.run(command, env=os.environ | {"RAY_ADDRESS": "127.0.0.1:9"}, cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert told.returncode == 2
     assert "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9" in told.stderr
