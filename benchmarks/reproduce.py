@@ -46,7 +46,8 @@ SPLITS = {"paired": (0, 2_100), "mono": (2_100, 3_000), "test": (3_000, 4_000)}
 SPOKEN = ("translator={n: 2, temperature: 1.0, unit_temperature: null, way_back: speech}", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]")
 """The paper's way back, in place of the recipe's: two candidates, and what was said goes back."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
-"""What a cell may have in common with others: the test set's with all of them, then its start's, then its candidates."""
+"""What a cell has in common with the cell whose candidates it takes, and, but for the candidates, with its start. Another variant's
+toplines and evaluation have another fingerprint."""
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,9 @@ def split(out: Path) -> None:
 
 def share(cell: Cell, out: Path) -> None:
     """Copy what the cell has in common with an earlier one; each dataset whole, so that a kill leaves none by halves."""
-    donors = {cell.shares: SHARED, cell.base: SHARED[:3], "com-start": SHARED[:2]}
-    for donor, names in donors.items():
-        for name in names if donor else ():
+    donors = [donor for donor in (cell.shares, cell.base) if donor]
+    for donor in donors:
+        for name in SHARED if donor == cell.shares else SHARED[:-1]:
             source, target = out / donor / name, out / cell.name / name
             if source.exists() and not target.exists():
                 part = target.with_name(f".{target.name}.part")
