@@ -111,7 +111,7 @@ class Page:
 @contextmanager
 def browser(log: Path) -> Iterator[Page]:
     """Start the browser, give its only tab, and end it; what it says goes to `log`."""
-    port = _free_port()
+    port = free_port()
     environment = os.environ | {
         "QT_QPA_PLATFORM": "offscreen",
         "QTWEBENGINE_REMOTE_DEBUGGING": f"127.0.0.1:{port}",
@@ -125,7 +125,8 @@ def browser(log: Path) -> Iterator[Page]:
             process.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback on which nobody listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

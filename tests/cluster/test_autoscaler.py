@@ -19,6 +19,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.browser import free_port
 from tests.cluster.nodes import BESIDE
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -36,9 +37,7 @@ ASKED = ["--round", "1", "--set", "resources.recognizer.actors=2", "--set", "res
 @pytest.fixture
 def growing(tmp_path: Path) -> Iterator[str]:
     """The address of a head without cores, whose autoscaler may add two nodes of four."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     provider = PROVIDER | {"gcs_address": f"127.0.0.1:{port}"}
     config = {"cluster_name": "growing", "max_workers": 2, "provider": provider, "available_node_types": TYPES}
     config |= {"head_node_type": "ray.head.default", "upscaling_speed": 1.0, "idle_timeout_minutes": 5, **EMPTY}
@@ -50,12 +49,14 @@ def growing(tmp_path: Path) -> Iterator[str]:
     start += [f"--autoscaling-config={tmp_path / 'autoscaler.json'}"]
     with (tmp_path / "head.log").open("w") as log:
         head = subprocess.Popen(start, env=environment, stdout=log, stderr=subprocess.STDOUT)
-    _await_port(port, tmp_path / "head.log")
-    yield f"127.0.0.1:{port}"
-    for process in [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]:
-        process.kill()
-    head.wait()
-    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        _await_port(port, tmp_path / "head.log")
+        yield f"127.0.0.1:{port}"
+    finally:
+        for process in [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]:
+            process.kill()
+        head.wait()
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 @pytest.mark.slow
