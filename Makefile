@@ -24,7 +24,7 @@ lint: setup ## ruff and mypy
 
 test: lint ## lint, then all tests; ARGS='-k store' for some of them
 	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/manifests.txt
-	@$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(VENV)/bin/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: setup ## one benchmark: make bench NAME=x ARGS='...'
 	@test -f benchmarks/$(NAME).py || { echo "benchmarks: $$(ls benchmarks | sed -n 's/\.py$$//p' | tr '\n' ' ')"; exit 2; }

@@ -92,7 +92,19 @@ def _outlive(fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: 
     except ControllerError as error:
         if not again or not isinstance(error.controller_failure, RayActorError):
             raise Stalled(f"training could not go on: {error.controller_failure}; {told(wanted)}; {there()}") from error
+        _free_places()
         _outlive(fit, stall_s, wanted, again=False)
+
+
+def _free_places() -> None:
+    """Give back what a training that broke had reserved: Ray keeps it until the whole job ends, and the next would wait for it."""
+    import ray
+    from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
+
+    job = ray.get_runtime_context().get_job_id()
+    for name, group in placement_group_table().items():
+        if name.endswith(job) and group["state"] != "REMOVED":
+            remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name))))
 
 
 def pulse(work: Path) -> None:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from factory.local_ray import start_ray  # noqa: E402
+from tests.cluster.nodes import note_own_node  # noqa: E402
 
 
 def wait(config: dict[str, Any]) -> None:
@@ -34,6 +35,7 @@ def main() -> None:
 
     folder = Path(sys.argv[1]).absolute()
     start_ray()
+    note_own_node(folder)
     launch(wait, {"folder": folder}, work=folder, workers=1, most=2, cpus=1.5)
 
 

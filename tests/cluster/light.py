@@ -21,6 +21,7 @@ from factory.progress import Clock  # noqa: E402
 from factory.recipe import Pool, Resources  # noqa: E402
 from factory.store import DatasetDir  # noqa: E402
 from schemas.datasets import UNITS  # noqa: E402
+from tests.cluster.nodes import note_own_node  # noqa: E402
 
 ROWS = 160
 RESOURCES = Resources(
@@ -62,6 +63,7 @@ def main() -> None:
 
     folder = Path(sys.argv[1]).absolute()
     start_ray()
+    note_own_node(folder)
     clock = Clock(str(folder))
     light(DatasetDir(f"{folder}/first", UNITS), "encoder", 0.1, clock)
     light(DatasetDir(f"{folder}/second", UNITS), "translator", 0.0, clock)

@@ -27,7 +27,7 @@ BESIDE = {
 
 @contextmanager
 def nodes(*shapes: dict[str, Any]) -> Iterator[Any]:
-    """Yield a cluster with a node of each shape; the first is the head, the second is kept as `second`, and `webui_url` takes jobs."""
+    """Yield a cluster with a node of each shape; the first is the head, and `webui_url` takes jobs."""
     from ray.cluster_utils import Cluster
 
     before, temporary = dict(os.environ), tempfile.mkdtemp(prefix="rt")  # a socket's path must be short
@@ -35,15 +35,50 @@ def nodes(*shapes: dict[str, Any]) -> Iterator[Any]:
     os.environ.pop("PYTHONPATH", None)  # a job has to bring its code along
     try:
         cluster = Cluster(initialize_head=True, head_node_args=shapes[0] | {"include_dashboard": True, "dashboard_port": 0})
-        added = [cluster.add_node(**shape) for shape in shapes[1:]]
+        for shape in shapes[1:]:
+            add(cluster, shape)
     finally:
         os.environ.clear()
         os.environ.update(before)
-    cluster.second = added[0] if added else None
+        _talk_to_own_ray()
     try:
         yield cluster
     finally:
         for node in [*cluster.worker_nodes, cluster.head_node]:  # its own way out would also cut off another Ray that this process is on
             if node is not None:
                 cluster.remove_node(node)
+        _talk_to_own_ray()
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def add(cluster: Any, shape: dict[str, Any]) -> None:
+    """Add a node."""
+    cluster.add_node(**shape).shape = shape
+
+
+def note_own_node(folder: Path) -> None:
+    """Write down which node this driver has joined, for `lose`: it may be any of a machine's."""
+    import ray
+
+    (folder / "node").write_text(ray.get_runtime_context().get_node_id())
+
+
+def lose(cluster: Any, folder: Path) -> dict[str, Any]:
+    """End a node at once that is neither the head nor the one that the driver of `folder` is on; returns its shape."""
+    drivers = (folder / "node").read_text()
+    node = next(node for node in cluster.worker_nodes if node.node_id != drivers)
+    cluster.remove_node(node, allow_graceful=False)
+    return node.shape
+
+
+def _talk_to_own_ray() -> None:
+    """Let this process's own Ray, where it has one, be the one that it asks again: whoever starts or ends a node asks that node's.
+
+    Ray ends a process that has asked a cluster for 60 s after the cluster's end.
+    """
+    import ray
+    from ray.experimental import internal_kv
+
+    internal_kv._internal_kv_reset()
+    if ray.is_initialized():
+        internal_kv._initialize_internal_kv(ray._private.worker.global_worker.gcs_client)

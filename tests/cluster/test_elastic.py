@@ -10,21 +10,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.cluster.nodes import BESIDE, NODE, nodes
+from tests.cluster.nodes import BESIDE, NODE, add, lose, nodes
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.mark.slow
 def test_a_training_shrinks_and_grows_with_the_cluster(tmp_path: Path) -> None:
-    with nodes(NODE, NODE) as cluster, (tmp_path / "log").open("w") as log:
+    with nodes(NODE | {"num_cpus": 1}, NODE, NODE) as cluster, (tmp_path / "log").open("w") as log:
         environment = os.environ | BESIDE | {"RAY_ADDRESS": cluster.address}
         command = [sys.executable, str(ROOT / "tests/cluster/elastic.py"), str(tmp_path)]
         driver = subprocess.Popen(command, env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         _await(tmp_path, [2], driver)
-        cluster.remove_node(cluster.second, allow_graceful=False)
+        shape = lose(cluster, tmp_path)
         _await(tmp_path, [2, 1], driver)
-        cluster.add_node(**NODE)
+        add(cluster, shape)
         (tmp_path / "end").touch()
         assert driver.wait(timeout=240) == 0, (tmp_path / "log").read_text()[-3000:]
     assert _sizes(tmp_path) == [2, 1, 2]
