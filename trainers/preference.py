@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer
 
 from factory.typed import build, lay_over
-from schemas.sequences import EOSP, SOSP
+from schemas.sequences import EOSP
 from trainers.checks import check_pairs, check_targets, check_tokens, none_fits
 from trainers.launch import (
     ADAPTER,
@@ -127,7 +128,7 @@ def preference_trainer(
     args: Any
     kind: Any
     if settings.loss.needs_reference_model:
-        kind = DPOTrainer if settings.unit_weight == 1 else _weighing(DPOTrainer, UnitWeights(tokenizer, settings.unit_weight), settings)
+        kind = DPOTrainer if settings.all_tokens_count_alike else _weighing(DPOTrainer, UnitWeights(tokenizer, settings.unit_weight), settings)
         args = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True)
     else:
         args, kind = CPOConfig(**common, loss_type="simpo", simpo_gamma=settings.gamma, cpo_alpha=settings.sft_weight), CPOTrainer
@@ -159,27 +160,34 @@ def _weighing(kind: Any, weights: UnitWeights, settings: PreferenceSettings) -> 
                 return super().compute_ref_log_probs(model, inputs)
 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-            """Return the preference loss with the weights on and, beside it, the chosen completions' own loss without them."""
-            with weights.on(model):
+            """Return the preference loss with the weights on and, beside it, the chosen side's own loss and how far the speech has moved."""
+            policy = self.accelerator.unwrap_model(model)
+            with weights.on(model), last_states(policy) as states:
                 told = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
-            own = settings.sft_weight * weights.chosen_loss
-            return (told[0] + own, told[1]) if return_outputs else told + own
+            beside = settings.sft_weight * weights.chosen_loss
+            if settings.unit_kl:
+                moved = weights.divergence(policy, inputs, states[0])
+                self._metrics["train" if self.model.training else "eval"]["unit_kl"].append(moved.item())
+                beside = beside + settings.unit_kl * moved
+            return (told[0] + beside, told[1]) if return_outputs else told + beside
 
     return Weighing
 
 
 class UnitWeights:
-    """Lets a token of speech count `weight` times in the log-probabilities that TRL's DPO adds up.
+    """Lets a token of speech count `weight` times, in the log-probabilities that TRL's DPO adds up and in the chosen side's own loss.
 
-    Some 70 unit tokens would otherwise drown the 8 of a chain of modality's text.
+    Some 70 unit tokens would otherwise drown the 8 of a chain of modality's text. The token that ends the text is the text's.
     """
 
     chosen_loss: torch.Tensor
-    """Nats a token of the chosen completions in the last batch, every token counted once."""
+    """Nats a token of the chosen completions in the last batch, a token of speech counting `weight` times."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, weight: float) -> None:
-        speech = [index for token, index in tokenizer.get_vocab().items() if token in (SOSP, EOSP) or re.fullmatch(r"<\|u\d+\|>", token)]
-        self.weights = torch.ones(len(tokenizer)).index_fill(0, torch.tensor(speech), weight)
+        vocabulary = tokenizer.get_vocab().items()
+        speech = [index for token, index in vocabulary if token in (EOSP, tokenizer.eos_token) or re.fullmatch(r"<\|u\d+\|>", token)]
+        self.is_speech = torch.zeros(len(tokenizer), dtype=torch.bool).index_fill(0, torch.tensor(speech), True)
+        self.weights = torch.where(self.is_speech, weight, 1.0)
 
     @contextmanager
     def on(self, model: Any) -> Iterator[None]:
@@ -192,15 +200,42 @@ class UnitWeights:
 
     def _weighed(self, _module: Any, _args: Any, given: dict[str, Any], output: Any) -> Any:
         following = given["labels"][:, 1:]
-        learned = following[: len(following) // 2] != -100  # the first half of a batch is chosen
-        self.chosen_loss = -output.log_probs[: len(learned)][learned].mean()
-        output.log_probs = output.log_probs * self.weights.to(following.device)[following.clamp(min=0)]  # 0 where nothing is learned
+        weights = self.weights.to(following.device)[following.clamp(min=0)] * (following != -100)
+        output.log_probs = output.log_probs * weights
+        half = len(weights) // 2  # the first half of a batch is chosen
+        self.chosen_loss = -output.log_probs[:half].sum() / weights[:half].sum().clamp(min=1e-9)
         return output
+
+    def divergence(self, policy: Any, inputs: dict[str, torch.Tensor], states: torch.Tensor) -> torch.Tensor:
+        """Return KL(reference || policy) in nats a token, the mean over both sides' tokens of speech; `states` are the policy's last.
+
+        It is exact, over the whole vocabulary, and zero before the first step; the reference is the policy without its LoRA.
+        """
+        following = inputs["input_ids"][:, 1:]
+        spoken = inputs["completion_mask"][:, 1:].bool() & self.is_speech.to(following.device)[following]
+        head = policy.get_output_embeddings()
+        with torch.no_grad(), policy.disable_adapter():
+            given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
+            before = policy.get_decoder()(**given, use_cache=False).last_hidden_state
+            reference = head(before[:, :-1][spoken]).float().log_softmax(-1)
+        now = head(states[:, :-1][spoken]).float().log_softmax(-1)
+        return F.kl_div(now, reference, reduction="sum", log_target=True) / spoken.sum().clamp(min=1)
+
+
+@contextmanager
+def last_states(policy: Any) -> Iterator[list[torch.Tensor]]:
+    """Yield a list that gets the last hidden states, (batch, tokens, width), of each forward pass while the block runs."""
+    seen: list[torch.Tensor] = []
+    hook = policy.get_decoder().register_forward_hook(lambda _module, _args, output: seen.append(output.last_hidden_state))
+    try:
+        yield seen
+    finally:
+        hook.remove()
 
 
 def _dpo(settings: PreferenceSettings) -> dict[str, Any]:
     kind = "sigmoid_norm" if settings.length_normalised else "sigmoid"
-    if not settings.sft_weight or settings.unit_weight != 1:  # TRL would weigh the units in the second loss as well
+    if not settings.sft_weight or not settings.all_tokens_count_alike:  # the second loss is ours then
         return {"loss_type": [kind]}
     return {"loss_type": [kind, "sft"], "loss_weights": [1.0, settings.sft_weight]}
 

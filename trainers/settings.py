@@ -69,7 +69,8 @@ class PreferenceSettings:
     gamma: float = 1.0  # SimPO's target margin; half of beta, as its paper advises
     length_normalised: bool = False  # DPO on the mean log-ratio a token (beta must be some 50 times as large); SimPO always is
     unit_weight: float = 1.0  # DPO: what a token of speech counts beside a token of text; 0: preferences are on the text
-    sft_weight: float = 0.0  # weight of the chosen completions' own loss (nats a token) beside the preference loss
+    sft_weight: float = 0.0  # weight of the chosen completions' own loss (nats a token, units counted as above) beside the preference loss
+    unit_kl: float = 0.0  # DPO: weight of KL(reference || policy) on tokens of speech (nats a token): keeps speech as it is
     lr: float = 2e-4
     warmup: float = 0.1  # share of the steps, 0..1
     schedule: str = "cosine"  # linear, constant_with_warmup ...: the names of transformers
@@ -84,11 +85,19 @@ class PreferenceSettings:
     save_every: int = 20  # steps between checkpoints
     threads: int = 1
 
+    @property
+    def all_tokens_count_alike(self) -> bool:
+        """Whether speech is treated as text is, as in the papers."""
+        return self.unit_weight == 1 and not self.unit_kl
+
     def check(self) -> None:
         """Raise RecipeError where two settings do not fit."""
         if self.unit_weight < 0:
             raise RecipeError(f"preference.unit_weight must not be negative; got {self.unit_weight}")
-        if self.unit_weight != 1 and self.loss is not Loss.DPO:
-            raise RecipeError(f"preference.unit_weight needs loss: dpo; got {self.loss}")
+        if self.unit_kl < 0:
+            raise RecipeError(f"preference.unit_kl must not be negative; got {self.unit_kl}")
+        for name, wanted in (("unit_weight", self.unit_weight != 1), ("unit_kl", self.unit_kl > 0)):
+            if wanted and not self.loss.needs_reference_model:
+                raise RecipeError(f"preference.{name} needs loss: dpo; got {self.loss}")
         if not 0 <= self.held_out < 1:
             raise RecipeError(f"preference.held_out must lie in [0, 1); got {self.held_out}")

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
 
 from factory.typed import RecipeError
-from schemas.sequences import EOS, Variant, completion, prompt
+from schemas.sequences import EOS, EOSP, Variant, completion, prompt
 from trainers.preference import last_checkpoint, preference_trainer, read_pairs, train_preference
 from trainers.settings import Loss, PreferenceSettings
 
@@ -63,14 +63,37 @@ def trainer_of(tiny: Path, work: Path, rows: int = 8, **settings: Any) -> Traine
     return trainer
 
 
-def log_probabilities(model: Any, tokenizer: Any, row: dict[str, str], side: str, units: float = 1.0) -> torch.Tensor:
-    """Return the log-probability of each token of a completion and its end token, (T,), that of speech `units` times."""
+def said(model: Any, tokenizer: Any, row: dict[str, str], side: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return what a model says of a completion and its end token: (T, V) log-probabilities, (T,) true tokens, (T,) which are speech."""
     context = tokenizer(row["prompt"])["input_ids"]
     ids = torch.tensor([context + tokenizer(row[side] + EOS)["input_ids"]])
     with torch.no_grad():
-        every = model(input_ids=ids).logits.log_softmax(-1)[0, :-1].gather(1, ids[0, 1:, None])[:, 0]
-    speech = [bool(re.fullmatch(r"<\|(u\d+|sosp|eosp)\|>", token)) for token in tokenizer.convert_ids_to_tokens(ids[0, len(context) :])]
-    return every[len(context) - 1 :] * torch.where(torch.tensor(speech), units, 1.0)
+        every = model(input_ids=ids).logits.log_softmax(-1)[0, len(context) - 1 : -1]
+    told = tokenizer.convert_ids_to_tokens(ids[0, len(context) :])
+    speech = [token in (EOSP, EOS) or bool(re.fullmatch(r"<\|u\d+\|>", token)) for token in told]
+    return every, ids[0, len(context) :], torch.tensor(speech)
+
+
+def log_probabilities(model: Any, tokenizer: Any, row: dict[str, str], side: str, units: float = 1.0) -> torch.Tensor:
+    """Return the log-probability of each token of a completion and its end token, (T,), that of speech `units` times."""
+    every, ids, speech = said(model, tokenizer, row, side)
+    return every.gather(1, ids[:, None])[:, 0] * torch.where(speech, units, 1.0)
+
+
+def own_loss(model: Any, tokenizer: Any, units: float) -> float:
+    """Return the chosen completions' own loss in nats a token, a token of speech counting `units` times."""
+    learned = torch.cat([log_probabilities(model, tokenizer, pair(number), "chosen", units) for number in range(8)])
+    speech = torch.cat([said(model, tokenizer, pair(number), "chosen")[2] for number in range(8)])
+    return float(-learned.sum() / torch.where(speech, units, 1.0).sum())
+
+
+def moved(policy: Any, reference: Any, tokenizer: Any) -> float:
+    """Return KL(reference || policy), the mean over the tokens of speech of both sides."""
+    each = []
+    for row, side in ((pair(number), side) for number in range(8) for side in ("chosen", "rejected")):
+        (now, _, speech), (before, _, _) = said(policy, tokenizer, row, side), said(reference, tokenizer, row, side)
+        each.append((before.exp() * (before - now)).sum(1)[speech])
+    return float(torch.cat(each).mean())
 
 
 def one_loss(trainer: Trainer) -> float:
@@ -89,17 +112,19 @@ def one_loss(trainer: Trainer) -> float:
         {"loss": Loss.DPO, "beta": 0.3, "unit_weight": 0.2},
         {"loss": Loss.DPO, "beta": 0.3, "unit_weight": 0.0, "sft_weight": 0.7},
         {"loss": Loss.DPO, "beta": 5.0, "unit_weight": 0.0, "length_normalised": True},
+        {"loss": Loss.DPO, "beta": 0.3, "unit_weight": 0.0, "sft_weight": 0.7, "unit_kl": 2.0},
+        {"loss": Loss.DPO, "beta": 0.3, "sft_weight": 0.7, "unit_kl": 2.0},
         {"loss": Loss.SIMPO, "beta": 2.0, "gamma": 1.4},
         {"loss": Loss.SIMPO, "beta": 2.0, "gamma": 0.5, "sft_weight": 0.7},
     ],
-    ids=["dpo", "of means", "and sft", "light units", "text alone and sft", "means of text alone", "simpo", "simpo and sft"],
+    ids=["dpo", "of means", "and sft", "light units", "text alone and sft", "means of text alone", "speech held", "all, speech held", "simpo", "simpo and sft"],
 )
 def test_the_loss_is_the_formula(tiny: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
     trainer, chosen = trainer_of(tiny, tmp_path, **settings), PreferenceSettings(**settings)
     found = one_loss(trainer)
     reference, tokenizer = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
     policy = trainer.model.merge_and_unload().eval()
-    losses, learned = [], []
+    losses = []
     for row in (pair(number) for number in range(8)):
         (won, lost), (won_before, lost_before) = (
             [log_probabilities(model, tokenizer, row, side, chosen.unit_weight) for side in ("chosen", "rejected")]
@@ -112,9 +137,9 @@ def test_the_loss_is_the_formula(tiny: Path, tmp_path: Path, settings: dict[str,
         else:
             margin = chosen.beta * ((won - won_before).sum() - (lost - lost_before).sum())
         losses.append(-F.logsigmoid(margin))
-        learned.append(-log_probabilities(policy, tokenizer, row, "chosen"))
-    wanted = torch.stack(losses).mean() + chosen.sft_weight * torch.cat(learned).mean()
-    assert found == pytest.approx(float(wanted), abs=2e-4)
+    wanted = float(torch.stack(losses).mean()) + chosen.sft_weight * own_loss(policy, tokenizer, chosen.unit_weight)
+    wanted += chosen.unit_kl * moved(policy, reference, tokenizer)
+    assert found == pytest.approx(wanted, abs=2e-4)
 
 
 def test_it_trains_on_whole_sequences_with_one_end_token(tiny: Path, tmp_path: Path, loss: Loss) -> None:
