@@ -103,7 +103,7 @@ def _chain(sizes: Sizes) -> Iterator[Cell]:
     for metric in ("wer", "chrf"):
         yield cell(metric, f"select.metric={metric}")
     yield cell("mcd", *SPOKEN, "select.metric=mcd", "select.delta=0.25", shares=f"com-s{seed}-spoken")
-    yield cell("simpo", "preference.loss=simpo", "preference.beta=2.0", "preference.gamma=1.0", "preference.unit_weight=1.0", "preference.unit_kl=0")
+    yield cell("simpo", *(f"preference.{change}" for change in ("loss=simpo", "beta=2.0", "gamma=1.0", "unit_weight=1.0", "unit_kl=0")))
     for share, name in ((4, "quarter"), (2, "half")):
         yield cell(name, f"select.pairs={{pairs_{share}}}")
     yield cell("two-rounds", f"corpus.limit={sizes.limit // 2}", "rounds.stop=null", rounds="1-2", shares=None)

@@ -128,7 +128,8 @@ def preference_trainer(
     args: Any
     kind: Any
     if settings.loss.needs_reference_model:
-        kind = DPOTrainer if settings.all_tokens_count_alike else _weighing(DPOTrainer, UnitWeights(tokenizer, settings.unit_weight), settings)
+        weights = UnitWeights(tokenizer, settings.unit_weight)
+        kind = DPOTrainer if settings.all_tokens_count_alike else _weighing(DPOTrainer, weights, settings)
         args = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True)
     else:
         args, kind = CPOConfig(**common, loss_type="simpo", simpo_gamma=settings.gamma, cpo_alpha=settings.sft_weight), CPOTrainer
@@ -160,7 +161,7 @@ def _weighing(kind: Any, weights: UnitWeights, settings: PreferenceSettings) -> 
                 return super().compute_ref_log_probs(model, inputs)
 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-            """Return the preference loss with the weights on and, beside it, the chosen side's own loss and how far the speech has moved."""
+            """Return the preference loss with the weights on and, beside it, the chosen side's own and how far the speech has moved."""
             policy = self.accelerator.unwrap_model(model)
             with weights.on(model), last_states(policy) as states:
                 told = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
