@@ -75,7 +75,8 @@ def test_a_training_that_stands_still_is_ended(local_ray: None, tmp_path: Path) 
 def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:
     """Supervised training, then preference training: two workers and one have the same curve at the same number of batches, or pairs.
 
-    The tolerance is that of the curve's four digits: the sums of gradients differ in their order alone.
+    The tolerance is that of the curve's four digits: the sums of gradients differ in their order alone. That of the preference loss is
+    wider: each worker's divergence is a mean over its own pairs' speech.
     """
     settings = SETTINGS | {"epochs": 8, "batches": 2, "precision": "fp32", "log_every": 10}
     told = train_sft(sequences, tiny, tmp_path / "first", settings=settings, dev=sequences, seed=1, workers=2)
@@ -92,14 +93,14 @@ def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, 
         {"prompt": row["prompt"], "chosen": row["completion"], "rejected": other["completion"]} for row, other in zip(rows[:16], rows[16:])
     ]
     pq.write_table(pa.Table.from_pylist(pairs), tmp_path / "pairs.parquet")
-    settings = {"batch": 8, "epochs": 3, "lr": 5e-3, "warmup": 0.0, "held_out": 0.0, "precision": "fp32"}
+    settings = {"batch": 8, "epochs": 3, "lr": 5e-3, "unit_kl": 0.1, "warmup": 0.0, "held_out": 0.0, "precision": "fp32"}
     told = train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second", settings=settings, workers=2)
     train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second-alone", settings=settings)
     assert told["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
     assert told["step"] == 6  # 16 pairs, 4 of them in each worker at once
     both, alone = curve(tmp_path / "second")[:6], curve(tmp_path / "second-alone")[:6]
     assert both[4]["rewards/margins"] > 0.1
-    assert [line["loss"] for line in both] == pytest.approx([line["loss"] for line in alone], abs=1e-3)
+    assert [line["loss"] for line in both] == pytest.approx([line["loss"] for line in alone], abs=2e-3)
 
 
 def test_workers_that_share_out_the_weights_learn_as_one(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:
