@@ -17,7 +17,7 @@ def render(summary: Row, place: str) -> str:
     if "rows" in summary:
         lines += [f"  utterances   {_counts(summary['rows'])}", f"  pairs        {_counts(summary['pairs'])}"]
         lines += _labels(summary["label_accuracy"])
-    lines += ["", f"  {'':10}{'':8}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *_scores(summary)]
+    lines += ["", f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *_scores(summary)]
     lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *_toplines(summary["toplines"])]
     lines += [*_failures(summary["failures"], place)]
     lines += [f"\n  !!! TRIPWIRE !!! {sentence}" for sentence in summary.get("tripwire", ())]
@@ -56,11 +56,11 @@ def _scores(summary: Row) -> Iterator[str]:
             low, high = score.get("difference_ci", (0, 0))
             change = f"{score['difference']:+.2f} [{low:+.2f}, {high:+.2f}]" if "difference" in score else ""
             interval = f"[{score['ci'][0]:.2f}, {score['ci'][1]:.2f}]"
-            yield f"  {label:10}{direction:8}{before}{score['after']:8.2f}   {interval:17} {change}  n={score['utterances']}"
+            yield f"  {label:12}{direction:7}{before}{score['after']:8.2f}   {interval:17} {change}  n={score['utterances']}"
     for key, label in {"mos": "MOS", "well_formed": "well-formed"}.items():
         for direction, score in summary[key].items():
             cells = [f"{value:8.2f}" if value is not None else f"{'-':>8}" for value in (score["before"], score["after"])]
-            yield f"  {label:12}{direction:6}{''.join(cells)}"
+            yield f"  {label:12}{direction:7}{''.join(cells)}"
 
 
 def _toplines(toplines: Row) -> Iterator[str]:
