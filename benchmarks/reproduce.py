@@ -33,6 +33,7 @@ from factory.typed import build, lay_over  # noqa: E402
 
 DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
 BASE = "base"
+FIRST = "com-start"
 LEARNS = {
     BASE: ("sft.weights={com: 0.0, asr: 1.0, mt: 0.35}", "evaluate.s2t_utterances=1", "evaluate.asr_utterances=1"),
     "com": ("sft.weights={com: 1.0, asr: 0.0, mt: 0.1}",),
@@ -46,8 +47,8 @@ SPLITS = {"paired": (0, 2_100), "mono": (2_100, 3_000), "test": (3_000, 4_000)}
 SPOKEN = ("translator={n: 2, temperature: 1.0, unit_temperature: null, way_back: speech}", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]")
 """The paper's way back, in place of the recipe's: two candidates, and what was said goes back."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
-"""What a cell has in common with the cell whose candidates it takes, and, but for the candidates, with its start. Another variant's
-toplines and evaluation have another fingerprint."""
+"""What a cell has in common with the cell whose candidates it takes; but for the candidates, with its start; the first two with any other
+but the base, which is tested on one sentence."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +98,7 @@ def _chain(sizes: Sizes) -> Iterator[Cell]:
     main = f"com-s{seed}-bleu"
 
     def cell(name: str, *changes: str, rounds: str = "1", shares: str | None = main) -> Cell:
-        return Cell(f"com-s{seed}-{name}", "com", seed, changes, rounds, "com-start", shares)
+        return Cell(f"com-s{seed}-{name}", "com", seed, changes, rounds, FIRST, shares)
 
     yield cell("paired", "corpus.source=paired", shares=None)
     for metric in ("wer", "chrf"):
@@ -154,9 +155,9 @@ def split(out: Path) -> None:
 
 def share(cell: Cell, out: Path) -> None:
     """Copy what the cell has in common with an earlier one; each dataset whole, so that a kill leaves none by halves."""
-    donors = [donor for donor in (cell.shares, cell.base) if donor]
-    for donor in donors:
-        for name in SHARED if donor == cell.shares else SHARED[:-1]:
+    donors = [(cell.shares, SHARED), (cell.base, SHARED[:3]), (FIRST if cell.name != BASE else None, SHARED[:2])]
+    for donor, names in donors:
+        for name in names if donor else ():
             source, target = out / donor / name, out / cell.name / name
             if source.exists() and not target.exists():
                 part = target.with_name(f".{target.name}.part")

@@ -124,6 +124,7 @@ class Recipe:
             "select": ["scored"],
             "train": ["pairs", "policy"],
             "evaluate": ["units", "policy", *vocoders, "recognizer"],
+            "toplines": ["units", *vocoders, "recognizer"],
         }[stage]
 
     def fingerprint(self, stage: str, inputs: dict[str, str]) -> str:
@@ -155,6 +156,7 @@ STAGES: dict[str, tuple[str, ...]] = {
         *("policy.variant", "policy.text_variant", "translator.max_tokens"),  # greedy: no seed
         *("recognizer.compute_type", "recognizer.beam_size", "evaluate"),
     ),
+    "toplines": ("recognizer.compute_type", "recognizer.beam_size", "evaluate.s2t_utterances", "evaluate.asr_utterances"),
 }
 """The keys that change what a stage writes; a section stands for all its keys."""
 

@@ -45,7 +45,7 @@ def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -
     """Hear the test recordings themselves, where there are some, and their units spoken again, once for all rounds."""
     from factory.actors.judge import ToplineJudge
 
-    if not out.start(recipe.content("evaluate", digests(recipe.judges()) | {"policy": "none", "units": units.manifest().fingerprint})):
+    if not out.start(recipe.content("toplines", digests(recipe.judges()) | {"units": units.manifest().fingerprint})):
         return
     ids, silent = pa.array(heard_ids(test_rows(units, recipe))), holds_units(locate(recipe.corpus.test))
     every = units.dataset() if silent else read_corpus(locate(recipe.corpus.test)).rows
