@@ -75,7 +75,7 @@ class Page:
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 30) -> None:
+    def wait(self, condition: str, seconds: float = 120) -> None:
         """Wait until an expression is true."""
         deadline = time.monotonic() + seconds
         while not self.run(condition):
