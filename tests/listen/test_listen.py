@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def served(run: Run) -> tuple[subprocess.Popen[str], str]:
     """Start `roundtrip listen` and return it with the address that it prints."""
     command = [sys.executable, "-m", "factory.cli", "listen", "--run", run.uri, "--port", "0", "--rows", "4", "--rater", "script"]
-    process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True)
+    awake = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what is started in the background of a shell ignores Ctrl-C
+    process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, preexec_fn=awake)
     assert process.stdout
     found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
     assert found, process.poll()
