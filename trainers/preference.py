@@ -128,8 +128,7 @@ def preference_trainer(
     args: Any
     kind: Any
     if settings.loss.needs_reference_model:
-        weights = UnitWeights(tokenizer, settings.unit_weight)
-        kind = DPOTrainer if settings.all_tokens_count_alike else _weighing(DPOTrainer, weights, settings)
+        kind = DPOTrainer if settings.all_tokens_count_alike else _weighing(DPOTrainer, tokenizer, settings)
         args = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True)
     else:
         args, kind = CPOConfig(**common, loss_type="simpo", simpo_gamma=settings.gamma, cpo_alpha=settings.sft_weight), CPOTrainer
@@ -151,8 +150,9 @@ def preference_trainer(
     return trainer
 
 
-def _weighing(kind: Any, weights: UnitWeights, settings: PreferenceSettings) -> Any:
+def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: PreferenceSettings) -> Any:
     """Return the trainer with the weights on, in its reference's log-probabilities too, which it computes while it is being made."""
+    weights = UnitWeights(tokenizer, settings.unit_weight)
 
     class Weighing(kind):
         def compute_ref_log_probs(self, model: Any, inputs: Any) -> Any:
