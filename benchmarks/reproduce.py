@@ -28,6 +28,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.reproduce_records import Record, keep, kept  # noqa: E402
 from benchmarks.reproduce_tables import write_tables  # noqa: E402
 from factory.typed import build, lay_over  # noqa: E402
 
@@ -72,7 +73,7 @@ class Cell:
     seed: int
     changes: tuple[str, ...] = ()
     rounds: str = "1"
-    base: str | None = None  # the cell whose policy of round 0 it starts from
+    base: str | None = None  # the cell whose policy of round 0 it starts from, or learns upon in its own round 0
     shares: str | None = None  # the cell whose candidates it selects from
 
 
@@ -84,7 +85,7 @@ def grid(sizes: Sizes) -> Iterator[Cell]:
             start, main = f"{variant}-start", f"{variant}-s{seed}-bleu"
             epochs = sizes.epochs // 2 if variant == "tritask" else sizes.epochs
             if seed == sizes.seeds[0]:
-                yield Cell(start, variant, seed, (*LEARNS[variant], f"sft.epochs={epochs}", f"policy.base={{{BASE}}}"), rounds="0")
+                yield Cell(start, variant, seed, (*LEARNS[variant], f"sft.epochs={epochs}"), rounds="0", base=BASE)
             yield Cell(main, variant, seed, ("select.metric=bleu",), base=start)
             yield Cell(f"{variant}-s{seed}-meteor", variant, seed, ("select.metric=meteor",), base=start, shares=main)
             if variant == "com":
@@ -130,10 +131,10 @@ def command(cell: Cell, cells: dict[str, Cell], sizes: Sizes, out: Path, given: 
     changes = [f"seed={cell.seed}", f"corpus.limit={sizes.limit}", *(f"corpus.{name}={out / name}.parquet" for name in SPLITS)]
     changes += [f"evaluate.s2t_utterances={sizes.s2t}", f"evaluate.asr_utterances={sizes.asr}"]
     if cell.base:
-        changes.append(f"policy.start={out / cell.base}/round-0/policy")
+        changes.append(f"policy.{'base' if cell.rounds == '0' else 'start'}={out / cell.base}/round-0/policy")
     shared = summary(cells[cell.shares], out) if cell.shares else None
     pairs = min(shared["pairs"].values()) if shared else 0
-    places = {"{base}": f"{out / BASE}/round-0/policy", "{pairs_2}": str(max(1, pairs // 2)), "{pairs_4}": str(max(1, pairs // 4))}
+    places = {"{pairs_2}": str(max(1, pairs // 2)), "{pairs_4}": str(max(1, pairs // 4))}
     own = list(cell.changes)
     for place, value in places.items():
         own = [change.replace(place, value) for change in own]
@@ -155,9 +156,9 @@ def split(out: Path) -> None:
 
 def share(cell: Cell, out: Path) -> None:
     """Copy what the cell has in common with an earlier one; each dataset whole, so that a kill leaves none by halves."""
-    donors = [(cell.shares, SHARED), (cell.base, SHARED[:3]), (FIRST if cell.name != BASE else None, SHARED[:2])]
-    for donor, names in donors:
-        for name in names if donor else ():
+    donors = {FIRST: SHARED[:2], cell.base: SHARED[:3], cell.shares: SHARED} if cell.name != BASE else {}
+    for donor, names in donors.items():
+        for name in names if donor not in (None, BASE, cell.name) else ():
             source, target = out / donor / name, out / cell.name / name
             if source.exists() and not target.exists():
                 part = target.with_name(f".{target.name}.part")
@@ -166,28 +167,39 @@ def share(cell: Cell, out: Path) -> None:
                 part.rename(target)
 
 
-def run(cells: list[Cell], sizes: Sizes, out: Path, given: list[str]) -> int:
-    """Run every cell that is not done; returns how many failed."""
-    named, failed = {cell.name: cell for cell in cells}, 0
+def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: Path, given: list[str]) -> int:
+    """Run every cell that is not done, and keep a record of each in `to`; returns how many failed."""
+    failed = 0
     for place, cell in enumerate(cells, 1):
+        began, asked = time.monotonic(), command(cell, named, sizes, out, given)
+        if not summary(cell, out):
+            print(f"[{place}/{len(cells)}] {cell.name}", flush=True)
+            (out / cell.name).mkdir(parents=True, exist_ok=True)
+            share(cell, out)
+            with (out / cell.name / "log.txt").open("a") as log:
+                done = subprocess.run(asked, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+            failed += done.returncode != 0
+            print(f"  {'done' if done.returncode == 0 else 'FAILED, see ' + log.name} after {time.monotonic() - began:,.0f} s", flush=True)
         if summary(cell, out):
-            continue
-        print(f"[{place}/{len(cells)}] {cell.name}", flush=True)
-        (out / cell.name).mkdir(parents=True, exist_ok=True)
-        share(cell, out)
-        began = time.monotonic()
-        with (out / cell.name / "log.txt").open("a") as log:
-            done = subprocess.run(command(cell, named, sizes, out, given), cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
-        failed += done.returncode != 0
-        print(f"  {'done' if done.returncode == 0 else 'FAILED, see ' + log.name} after {time.monotonic() - began:,.0f} s", flush=True)
+            made = {"start": cell.base, "command": [part.replace(str(out), "RUNS") for part in asked[1:]]}
+            keep(to, cell.name, out / cell.name, last_round(cell), made)
     return failed
+
+
+def comparable(cells: list[Cell], to: Path) -> dict[str, Record]:
+    """Return the records of cells, without those (they are named) that started from another policy than their start's record."""
+    told = {cell.name: record for cell in cells if (record := kept(to, cell.name))}
+    strange = [c.name for c in cells if c.name in told and c.base and (c.base not in told or told[c.base].policy != told[c.name].start)]
+    if strange:
+        print(f"left out of the tables, because they started from another policy: {', '.join(strange)}", flush=True)
+    return {name: record for name, record in told.items() if name not in strange}
 
 
 def main() -> int:
     """Run what is left of the grid and write the tables."""
     parser = argparse.ArgumentParser(prog="reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=ROOT / "runs/reproduce", help="folder of the runs (default: %(default)s)")
-    parser.add_argument("--to", type=Path, default=ROOT / "docs/reproduce.md", help="the Markdown file (default: %(default)s)")
+    parser.add_argument("--to", type=Path, default=ROOT / "docs/reproduce", help="folder of records and tables (default: %(default)s)")
     parser.add_argument("--list", action="store_true", help="print the cells and which are done")
     parser.add_argument("--only", default="", metavar="PREFIX", help="only cells whose name begins so")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of every cell's recipe; may be repeated")
@@ -197,14 +209,15 @@ def main() -> int:
     for change in asked.sizes:
         lay_over(changes, change)
     sizes = build(Sizes, changes, "the sizes")
-    cells = [cell for cell in grid(sizes) if cell.name.startswith(asked.only)]
+    grown, out = list(grid(sizes)), asked.out.absolute()
+    cells = [cell for cell in grown if cell.name.startswith(asked.only)]
     if asked.list:
-        print("\n".join(f"{'done' if summary(cell, asked.out) else 'to do':6}{cell.name}  {' '.join(cell.changes)}" for cell in cells))
+        print("\n".join(f"{'done' if summary(cell, out) else 'to do':6}{cell.name}  {' '.join(cell.changes)}" for cell in cells))
         return 0
-    split(asked.out)
-    failed = run(cells, sizes, asked.out.absolute(), asked.set)
-    write_tables({cell.name: (asked.out / cell.name, last_round(cell)) for cell in cells}, sizes.seeds, asked.to, " ".join(sys.argv[1:]))
-    print(json.dumps({"cells": len(cells), "failed": failed, "tables": str(asked.to)}))
+    split(out)
+    failed = run(cells, {cell.name: cell for cell in grown}, sizes, out, asked.to, asked.set)
+    write_tables(comparable(grown, asked.to), sizes.seeds, asked.to / "tables.md", " ".join(asked.sizes))
+    print(json.dumps({"cells": len(cells), "failed": failed, "tables": str(asked.to / "tables.md")}))
     return 1 if failed else 0
 
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
 
+from benchmarks.reproduce_records import Record
 from factory.metrics import bootstrap, normalise
-from factory.store import DatasetDir
 
 Row = dict[str, Any]
-Places = dict[str, tuple[Path, int]]
+Records = dict[str, Record]
 DIRECTIONS = ("en-fr", "fr-en")
 SCORES = {"s2t_bleu": "S2T BLEU", "asr_bleu": "ASR-BLEU"}
 COLUMNS = {"s2t_bleu": "text", "asr_bleu": "asr_text"}
@@ -20,21 +19,14 @@ PAPER_GAIN = {"com": 0.9, "tritask": 1.8, "vanilla": 3.0}
 """ASR-BLEU that DPO adds in the paper (CVSS-C, mean of both directions and both metrics)."""
 
 
-def write_tables(places: Places, seeds: Sequence[int], to: Path, arguments: str) -> None:
-    """Write all tables from the runs that are finished; a cell that is not is a dash."""
-    told = {name: found for name, (run, number) in places.items() if (found := _summary(run, number))}
-    tables = [_table_a, _table_b, _table_c, _table_d, _table_e, _table_f]
+def write_tables(told: Records, seeds: Sequence[int], to: Path, arguments: str) -> None:
+    """Write all tables from the records of finished cells; a cell without one is a dash."""
     parts = ["# The paper's tables in small"]
     parts.append(f"`make reproduce ARGS='{arguments}'`. Brackets: 95 % by paired bootstrap over test sentences.")
-    for table in tables:
-        parts += ["", *table(places, told, list(seeds))]
+    for table in (_table_a, _table_b, _table_c, _table_d, _table_e, _table_f):
+        parts += ["", *table(told, list(seeds))]
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text("\n".join(parts) + "\n")
-
-
-def _summary(run: Path, number: int) -> Row | None:
-    place = run / f"round-{number}" / "summary.json"
-    return json.loads(place.read_text()) if place.exists() else None
 
 
 def _grid(title: str, head: str, rows: Iterator[str], verdict: str) -> list[str]:
@@ -42,9 +34,10 @@ def _grid(title: str, head: str, rows: Iterator[str], verdict: str) -> list[str]
     return [f"## {title}", "", f"| {head} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|", *rows, "", verdict]
 
 
-def _line(name: str, summary: Row | None, side: str = "after") -> str:
-    cells = [_cell((summary or {}).get(score, {}).get(direction), side) for score in SCORES for direction in DIRECTIONS]
-    mos = [((summary or {}).get("mos", {}).get(direction) or {}).get(side) for direction in DIRECTIONS]
+def _line(name: str, record: Record | None, side: str = "after") -> str:
+    summary = record.summary if record else {}
+    cells = [_cell(summary.get(score, {}).get(direction), side) for score in SCORES for direction in DIRECTIONS]
+    mos = [(summary.get("mos", {}).get(direction) or {}).get(side) for direction in DIRECTIONS]
     return f"| {name} | " + " | ".join([*cells, *(f"{value:.2f}" if value is not None else "-" for value in mos)]) + " |"
 
 
@@ -55,7 +48,7 @@ def _cell(score: Row | None, side: str) -> str:
     return f"{score[side]:.2f}{change if side == 'after' and 'difference' in score else ''}"
 
 
-def _table_a(places: Places, told: Row, seeds: list[int]) -> list[str]:
+def _table_a(told: Records, seeds: list[int]) -> list[str]:
     """Variants before and after preference optimisation."""
 
     def rows() -> Iterator[str]:
@@ -69,30 +62,28 @@ def _table_a(places: Places, told: Row, seeds: list[int]) -> list[str]:
                 if variant == "com":
                     yield _line(f"com, seed {seed}, DPO (BLEU), the speech goes back", told.get(f"com-s{seed}-spoken"))
 
-    verdicts = [_gain(variant, places, told, seeds) for variant in PAPER_GAIN]
+    verdicts = [_gain(variant, told, seeds) for variant in PAPER_GAIN]
     return _grid("Table A: variants and preference optimisation", "policy", rows(), " ".join(verdicts))
 
 
-def _gain(variant: str, places: Places, told: Row, seeds: list[int]) -> str:
+def _gain(variant: str, told: Records, seeds: list[int]) -> str:
     """Tell what a round changes, over all seeds, and hold the change of ASR-BLEU against the paper's."""
     names = [name for seed in seeds if (name := f"{variant}-s{seed}-bleu") in told]
     if not names:
         return f"{variant}: not run."
-    scored = [(score, direction) for score in SCORES for direction in DIRECTIONS if told[names[0]][score].get(direction)]
-    found = {(score, direction): _change(places, names, direction, score) for score, direction in scored}
+    first = told[names[0]].summary
+    scored = [(score, direction) for score in SCORES for direction in DIRECTIONS if first[score].get(direction)]
+    found = {(score, direction): _change(told, names, f"{variant}-start", direction, score) for score, direction in scored}
     changes = "; ".join(f"{SCORES[score]} {direction} {_signed(*change)}" for (score, direction), change in found.items())
     heard = [change for (score, _), change in found.items() if score == "asr_bleu"]
     verdict = _agrees(mean(low for _, low, _ in heard), mean(high for _, _, high in heard), PAPER_GAIN[variant])
     return f"{variant}, mean of {len(names)} seed{'s' * (len(names) > 1)}: {changes}. ASR-BLEU: {verdict}."
 
 
-def _change(places: Places, names: list[str], direction: str, score: str) -> bootstrap.Estimate:
-    """Return what the last round of runs that differ in their seed changes, on average, with an interval over test sentences."""
-    both = []
-    for back in (0, 1):
-        cells = [places[name] for name in names]
-        both.append(bootstrap.averaged([_sample(run, number - back, direction, COLUMNS[score]) for run, number in cells]))
-    return bootstrap.compare(*both).difference
+def _change(told: Records, names: list[str], start: str, direction: str, score: str) -> bootstrap.Estimate:
+    """Return what a round changes in `start`, on average over runs that differ in their seed, with an interval over test sentences."""
+    after = bootstrap.averaged([_sample(told[name], direction, COLUMNS[score]) for name in names])
+    return bootstrap.compare(after, _sample(told[start], direction, COLUMNS[score])).difference
 
 
 def _signed(point: float, low: float, high: float) -> str:
@@ -106,18 +97,17 @@ def _agrees(low: float, high: float, paper: float) -> str:
     return f"it {'agrees with' if (low > 0) == (paper > 0) else 'contradicts'} the paper ({paper:+.1f})"
 
 
-def _difference(places: Places, one: str, two: str, score: str) -> str:
+def _difference(one: Record, two: Record, score: str) -> str:
     """Compare two cells on the same test sentences; returns the differences of both directions in words."""
     cells = []
     for direction in DIRECTIONS:
-        ours, theirs = (_sample(*places[name], direction, COLUMNS[score]) for name in (one, two))
+        ours, theirs = (_sample(record, direction, COLUMNS[score]) for record in (one, two))
         cells.append(f"{direction} {_signed(*bootstrap.compare(ours, theirs).difference)}")
     return f"{SCORES[score]} {', '.join(cells)}"
 
 
-def _sample(run: Path, number: int, direction: str, column: str) -> bootstrap.Sample:
-    rows = DatasetDir(str(run / f"round-{number}" / "evaluation")).rows().to_pylist()
-    rows = sorted((row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction), key=lambda row: row["utt_id"])
+def _sample(record: Record, direction: str, column: str) -> bootstrap.Sample:
+    rows = record.said(direction)
     rows = [row for row in rows if column == "text" or row[column] is not None]
     texts, references = [row[column] or "" for row in rows], [row["reference"] for row in rows]
     lang = direction.split("-")[1]
@@ -126,75 +116,75 @@ def _sample(run: Path, number: int, direction: str, column: str) -> bootstrap.Sa
     return bootstrap.corpus("bleu", texts, references, lang)
 
 
-def _against(places: Places, told: Row, one: str, two: str, paper: str, names: tuple[str, str]) -> str:
+def _against(told: Records, one: str, two: str, paper: str, names: tuple[str, str]) -> str:
     """Return the sentence at a table's end: by how much one cell is better than another, and what the paper found."""
     if one not in told or two not in told:
         return "Not run."
-    changes = "; ".join(_difference(places, one, two, score) for score in SCORES)
+    changes = "; ".join(_difference(told[one], told[two], score) for score in SCORES)
     return f"{names[0]} minus {names[1]}: {changes}. The paper: {paper}. An interval that holds 0 cannot be told apart."
 
 
-def _simple(title: str, head: str, rows: list[tuple[str, str]], end: Callable[[Places, Row], str]) -> Callable[[Places, Row], list[str]]:
-    return lambda places, told: _grid(title, head, (_line(label, told.get(name)) for label, name in rows), end(places, told))
+def _simple(title: str, head: str, rows: list[tuple[str, str]], end: Callable[[Records], str]) -> Callable[[Records], list[str]]:
+    return lambda told: _grid(title, head, (_line(label, told.get(name)) for label, name in rows), end(told))
 
 
-def _table_b(places: Places, told: Row, seeds: list[int]) -> list[str]:
+def _table_b(told: Records, seeds: list[int]) -> list[str]:
     """Monolingual against paired preference data."""
     main, paired = f"com-s{seeds[0]}-bleu", f"com-s{seeds[0]}-paired"
     paper = "monolingual is 1.2 (en-fr) and some 2 (fr-en) ahead on CVSS-T"
 
-    def end(places: Places, told: Row) -> str:
-        return _against(places, told, main, paired, paper, ("monolingual", "paired"))
+    def end(told: Records) -> str:
+        return _against(told, main, paired, paper, ("monolingual", "paired"))
 
-    return _simple("Table B: source of the pairs", "source", [("monolingual", main), ("paired", paired)], end)(places, told)
+    return _simple("Table B: source of the pairs", "source", [("monolingual", main), ("paired", paired)], end)(told)
 
 
-def _table_c(places: Places, told: Row, seeds: list[int]) -> list[str]:
+def _table_c(told: Records, seeds: list[int]) -> list[str]:
     """Ranking metrics."""
     start = f"com-s{seeds[0]}"
     rows = [(f"{name}, the text goes back", f"{start}-{name}") for name in ("bleu", "meteor", "wer", "chrf")]
     rows += [("bleu, the speech goes back", f"{start}-spoken"), ("mcd, the speech goes back", f"{start}-mcd")]
 
-    def end(places: Places, told: Row) -> str:
-        return _against(places, told, f"{start}-mcd", f"{start}-spoken", "the metrics are close, MCD a little ahead en-fr", ("MCD", "BLEU"))
+    def end(told: Records) -> str:
+        return _against(told, f"{start}-mcd", f"{start}-spoken", "the metrics are close, MCD a little ahead en-fr", ("MCD", "BLEU"))
 
-    return _simple("Table C: ranking metric", "metric", rows, end)(places, told)
+    return _simple("Table C: ranking metric", "metric", rows, end)(told)
 
 
-def _table_d(places: Places, told: Row, seeds: list[int]) -> list[str]:
+def _table_d(told: Records, seeds: list[int]) -> list[str]:
     """DPO against SimPO."""
     start = f"com-s{seeds[0]}"
 
-    def end(places: Places, told: Row) -> str:
-        return _against(places, told, f"{start}-simpo", f"{start}-bleu", "the two are alike", ("SimPO", "DPO"))
+    def end(told: Records) -> str:
+        return _against(told, f"{start}-simpo", f"{start}-bleu", "the two are alike", ("SimPO", "DPO"))
 
-    return _simple("Table D: loss", "loss", [("DPO", f"{start}-bleu"), ("SimPO", f"{start}-simpo")], end)(places, told)
+    return _simple("Table D: loss", "loss", [("DPO", f"{start}-bleu"), ("SimPO", f"{start}-simpo")], end)(told)
 
 
-def _table_e(places: Places, told: Row, seeds: list[int]) -> list[str]:
+def _table_e(told: Records, seeds: list[int]) -> list[str]:
     """Number of pairs, and one round against two."""
     start = f"com-s{seeds[0]}"
     names = {"a quarter": "quarter", "half": "half", "all": "bleu", "two rounds of half": "two-rounds"}
     rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
 
-    def end(places: Places, told: Row) -> str:
+    def end(told: Records) -> str:
         paper = "more pairs help; for chain of modality two rounds of half are about one of all"
-        return _against(places, told, f"{start}-bleu", f"{start}-quarter", paper, ("all", "a quarter"))
+        return _against(told, f"{start}-bleu", f"{start}-quarter", paper, ("all", "a quarter"))
 
-    return _simple("Table E: number of pairs and rounds", "pairs", rows, end)(places, told)
+    return _simple("Table E: number of pairs and rounds", "pairs", rows, end)(told)
 
 
-def _table_f(places: Places, told: Row, seeds: list[int]) -> list[str]:
+def _table_f(told: Records, seeds: list[int]) -> list[str]:
     """The threshold δ."""
     start = f"com-s{seeds[0]}"
     names = {"0": "delta-0", "0.05": "delta-0.05", "0.1": "bleu", "0.2": "delta-0.2", "0.3": "delta-0.3"}
     rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
 
-    def end(places: Places, told: Row) -> str:
-        return _against(places, told, f"{start}-delta-0.3", f"{start}-delta-0", "not measured (0.1 throughout)", ("δ 0.3", "δ 0"))
+    def end(told: Records) -> str:
+        return _against(told, f"{start}-delta-0.3", f"{start}-delta-0", "not measured (0.1 throughout)", ("δ 0.3", "δ 0"))
 
-    return _simple("Table F: threshold δ", "δ (pairs kept)", rows, end)(places, told)
+    return _simple("Table F: threshold δ", "δ (pairs kept)", rows, end)(told)
 
 
-def _pairs(summary: Row | None) -> str:
-    return " + ".join(f"{count:,}" for count in summary["pairs"].values()) + " pairs" if summary else "not run"
+def _pairs(record: Record | None) -> str:
+    return " + ".join(f"{count:,}" for count in record.summary["pairs"].values()) + " pairs" if record else "not run"

@@ -92,6 +92,7 @@ def _write_rest(run: Run, pairs: list[dict[str, Any]]) -> None:
     heard = {"audio": {"asr_bleu": top, "wer": top, "mos": top}, "resynthesised": {"asr_bleu": top, "wer": top, "mos": top}}
     lost = {"status": "skipped", "reason": "below_delta", "count": sum(pair["status"] != "ok" for pair in pairs), "ids": ["a", "b"]}
     summary = {"round": 1, "recipe": "phrasebook", "s2t_bleu": both, "s2t_chrf": both, "asr_bleu": both, "peak_rss_mb": 1000}
+    summary |= {"pairs": dict.fromkeys(both, 4)}
     summary |= {"mos": {d: {"before": None, "after": 2.0} for d in both}, "well_formed": {d: {"before": 1.0, "after": 1.0} for d in both}}
     summary |= {"toplines": {"fr": heard | {"utterances": 6}, "en": heard | {"utterances": 6}}, "failures": {"pairs": [lost]}}
     summary |= {"wall_s": {"produce": 12.0, "select": 1.0, "train": 3.0, "evaluate": 4.0}}

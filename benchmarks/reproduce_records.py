@@ -1,0 +1,58 @@
+"""What a cell of a reproduction found, small enough to lie beside the tables: they are made from records, so a grid may take many days
+and machines.
+
+A record is `CELL.json`, the summary of the cell's last round and what made it, and `CELL.parquet`, what its policy wrote and what was heard
+of it for every test utterance.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from factory.store import DatasetDir
+from trainers.launch import digest
+
+SAID = ["utt_id", "src_lang", "tgt_lang", "text", "asr_text", "reference"]
+
+
+@dataclass(frozen=True)
+class Record:
+    """A cell's `summary`, and the digests of the policy that it `start`ed from (None: it made the first) and of its own `policy`."""
+
+    place: Path
+    summary: dict[str, Any]
+    start: str | None
+    policy: str
+
+    def said(self, direction: str) -> list[dict[str, Any]]:
+        """Return the test utterances of a direction (`fr-en`), ordered by id, with the columns of SAID."""
+        rows = pq.read_table(self.place).sort_by("utt_id").to_pylist()
+        return [row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction]
+
+
+def keep(folder: Path, name: str, run: Path, number: int, made: dict[str, Any]) -> None:
+    """Write the record of a finished run, with what `made` it; the JSON last, so that a record is whole or not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = DatasetDir(str(run / f"round-{number}" / "evaluation")).rows(SAID)
+    pq.write_table(rows.sort_by([("src_lang", "ascending"), ("utt_id", "ascending")]), folder / f"{name}.parquet", compression="zstd")
+    start = digest(run.parent / made["start"] / "round-0" / "policy") if made.get("start") else None
+    told = made | {"digests": {"start": start, "policy": digest(run / f"round-{number}" / "policy")}}
+    told["summary"] = json.loads((run / f"round-{number}" / "summary.json").read_text())
+    part = folder / f".{name}.json.part"
+    part.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    os.replace(part, folder / f"{name}.json")
+
+
+def kept(folder: Path, name: str) -> Record | None:
+    """Return the record of a cell; None where there is none."""
+    place = folder / f"{name}.json"
+    if not place.exists():
+        return None
+    told = json.loads(place.read_text())
+    return Record(place.with_suffix(".parquet"), told["summary"], told["digests"]["start"], told["digests"]["policy"])

@@ -1,0 +1,82 @@
+"""Records of a reproduction's cells, and the tables that are made from them, on finished runs of made-up candidates."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+from toy_run import toy_run
+
+from benchmarks.reproduce import Sizes, comparable, grid
+from benchmarks.reproduce_records import keep, kept
+from benchmarks.reproduce_tables import write_tables
+from factory.store import DatasetDir
+from schemas.datasets import EVALUATED
+
+SIZES = Sizes(seeds=(1,))
+CELLS = list(grid(SIZES))
+
+
+def policy(folder: Path, weights: bytes) -> None:
+    """Write what stands for a policy's files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.json").write_text("{}")
+    (folder / "model.safetensors").write_bytes(weights)
+
+
+@pytest.fixture
+def records(tmp_path: Path) -> Path:
+    """Records of a start that leaves every last word out, and of a round after it that says its references."""
+    runs, to = tmp_path / "runs", tmp_path / "records"
+    toy_run(runs / "com-s1-bleu")
+    policy(runs / "com-s1-bleu/round-1/policy", b"after")
+    policy(runs / "com-start/round-0/policy", b"before")
+    rows = DatasetDir(str(runs / "com-s1-bleu/round-1/evaluation")).rows().to_pylist()
+    before = DatasetDir(str(runs / "com-start/round-0/evaluation"), EVALUATED)
+    before.start({"stage": "evaluation"})
+    spoilt = [row | {name: " ".join((row["reference"] or "").split()[:-1]) for name in ("text", "asr_text")} for row in rows]
+    before.append(pa.Table.from_pylist(spoilt, schema=EVALUATED))
+    before.publish()
+    shutil.copy(runs / "com-s1-bleu/round-1/summary.json", runs / "com-start/round-0/summary.json")
+    keep(to, "com-start", runs / "com-start", 0, {"start": None, "command": []})
+    keep(to, "com-s1-bleu", runs / "com-s1-bleu", 1, {"start": "com-start", "command": ["--round", "1"]})
+    return to
+
+
+def test_a_record_holds_what_the_policy_said(records: Path) -> None:
+    record = kept(records, "com-s1-bleu")
+    assert record and record.start and record.start == kept(records, "com-start").policy  # type: ignore[union-attr]
+    said = record.said("fr-en")
+    assert len(said) == 6 and all(row["text"] == row["reference"] and row["src_lang"] == "fr" for row in said)
+    assert json.loads((records / "com-s1-bleu.json").read_text())["command"] == ["--round", "1"]
+    assert kept(records, "com-s2-bleu") is None
+
+
+def test_tables_tell_what_a_round_changed(records: Path, tmp_path: Path) -> None:
+    start = next(cell for cell in CELLS if cell.name == "com-start")
+    cells = [start.__class__(start.name, "com", 1), *(cell for cell in CELLS if cell.name == "com-s1-bleu")]
+    write_tables(comparable(cells, records), SIZES.seeds, tmp_path / "tables.md", "seeds=[1]")
+    tables = (tmp_path / "tables.md").read_text()
+    assert all(f"## Table {letter}" in tables for letter in "ABCDEF")
+    assert "com, mean of 1 seed: S2T BLEU en-fr +" in tables and "ASR-BLEU: it agrees with the paper (+0.9)" in tables
+    assert "vanilla: not run." in tables
+
+
+def test_a_cell_of_another_start_is_left_out_and_named(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    place = records / "com-start.json"
+    told = json.loads(place.read_text())
+    told["digests"]["policy"] = "another"
+    place.write_text(json.dumps(told))
+    assert "com-s1-bleu" not in comparable(CELLS, records)
+    assert "com-s1-bleu" in capsys.readouterr().out
+
+
+def test_every_cell_comes_after_what_it_needs() -> None:
+    for cells in (CELLS, list(grid(Sizes()))):
+        seen: set[str | None] = {None}
+        for cell in cells:
+            assert cell.base in seen and cell.shares in seen, cell.name
+            seen.add(cell.name)
