@@ -28,7 +28,7 @@ sys.path.insert(0, str(ROOT))
 from factory.actors.translator import Translator  # noqa: E402
 from factory.passes.produce import translator_arguments  # noqa: E402
 from factory.recipe import Recipe, load  # noqa: E402
-from schemas.datasets import OK, UNITS  # noqa: E402
+from schemas.datasets import OK, UNITS, UNSPOKEN  # noqa: E402
 from schemas.sequences import words  # noqa: E402
 
 Row = dict[str, Any]
@@ -56,7 +56,7 @@ def translated(recipe: Recipe, policy: str, table: pa.Table, n: int, temperature
 
 def home(row: Row, candidate: Row) -> float:
     """Return the BLEU (0..100) of a candidate's way back, -1 where it or its way back is malformed."""
-    if candidate["finish"] != OK or candidate["back_finish"] != OK:
+    if candidate["finish"] not in (OK, UNSPOKEN) or candidate["back_finish"] != OK:
         return -1.0
     return sacrebleu.sentence_bleu(candidate["back_text"] or "", [row["text"]]).score
 

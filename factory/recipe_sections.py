@@ -74,7 +74,8 @@ class Translator:
     top_k: int = 0  # 0: no limit; the nucleus limits already
     max_tokens: int = 320  # longest output, tokens; some four times a usual completion
     unit_temperature: float | None = None  # of the units that say a candidate's text; null: sampled on from the text; a number: candidates
-    # with one text are spoken once, so that many candidates cost little and differ in what they say, not in how
+    # with one text are spoken once, so that many candidates cost little and differ in what they say, not in how; and where the text goes
+    # back, only those that come back best or worst by one of scorer.metrics, which are all that a pair can be made of
     way_back: Literal["speech", "text"] = "speech"  # what goes back: the candidate's units, as the paper has it, or its text (task mt);
     # then labels tell of the text alone, and are right far more often (docs/experiments.md)
     back_temperature: float = 0.0  # of the way back; greedy, so that the score tells of the candidate and not of luck on the way back

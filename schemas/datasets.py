@@ -10,6 +10,8 @@ from __future__ import annotations
 import pyarrow as pa
 
 OK, SKIPPED, FAILED = "ok", "skipped", "failed"
+UNSPOKEN = "unspoken"
+"""The finish of a candidate that is a text alone: others of its utterance come back better, and worse."""
 
 _STATUS = [pa.field("status", pa.string(), nullable=False), pa.field("reason", pa.string())]
 _UNITS = pa.list_(pa.int32())
@@ -59,7 +61,8 @@ CANDIDATE = pa.struct(
         ("scores", SCORES),
     ]
 )
-"""One sampled translation and its way back. `finish` and `back_finish` are `ok` or the reason why the output is no translation."""
+"""One sampled translation and its way back. `finish` and `back_finish` are `ok`, or the reason why the output is no translation; a `finish`
+may be UNSPOKEN too."""
 
 SCORED = pa.schema(
     [

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 
 from factory.actors.base import Row, RowActor
+from factory.actors.texts import Texts, extremes
 from factory.models.engine import Ask, Engine, Output, Sampling
-from schemas.datasets import OK, SCORED, SKIPPED
+from schemas.datasets import OK, SCORED, SKIPPED, UNSPOKEN
 from schemas.sequences import EOSP, SEP, SOSP, Parsed, Variant, parse, prompt, text_prompt, unit_token
 
 _UNIT = re.compile(r"<\|u\d+\|>")
@@ -33,8 +34,8 @@ class Translator(RowActor):
 
     Rows in: the columns of UNITS and `tgt_lang`; rows out: SCORED, with all scores null. Both directions fill the same batches: a
     candidate's way back is queued in the step in which the candidate ends. A candidate that is no translation (`finish` is a reason of
-    `schemas.sequences.parse`, `length` or `repetition`) has no way back; its `back_*` are null. A way back whose prompt does not fit
-    into the context ends with `too_long`.
+    `schemas.sequences.parse`, `length` or `repetition`) has no way back through speech; its `back_*` are null. A way back whose prompt
+    does not fit into the context ends with `too_long`.
 
     Rows are skipped with `no_units`, `unknown_unit`, `unknown_lang`, `same_lang` or `too_long`. What a batch gives is fixed by its rows,
     their order and the seed, so a batch that runs again gives the same; the same utterance in another batch gives other candidates.
@@ -57,6 +58,7 @@ class Translator(RowActor):
         back_variant: str | list[str] | None = None,
         text_variant: str | None = None,
         way_back: Literal["speech", "text"] = "speech",
+        speak_by: Sequence[str] | None = None,
         back_temperature: float = 0.0,
         seed: int = 0,
         threads: int = 1,
@@ -69,7 +71,9 @@ class Translator(RowActor):
 
         With a `unit_temperature` a candidate's text is sampled by itself and then spoken at that temperature, once for all candidates of an
         utterance with the same text, which share their way back too. With `way_back` "text" a candidate's text is translated back instead
-        of its units (task mt), which gives a text alone; the variant must write one. `back_variant` is what the way back is asked with
+        of its units (task mt), which gives a text alone; the variant must write one. With both, and metrics to `speak_by`, only texts that
+        come back best or worst of their utterance by one of these are spoken: the others can hardly stand in a pair, and have the finish
+        `unspoken`. `back_variant` is what the way back is asked with
         (default: `variant`); with several, such as ["vanilla", "s2t"], each is asked, and text and units come from the first that gives
         them. `text_variant` is asked, greedily, for the text of candidates that have none of their own. `back=False` leaves the way back
         out. `max_tokens` of None is 64 more than twice the prompt's length. See Engine for the rest.
@@ -80,7 +84,7 @@ class Translator(RowActor):
         self.variant = Variant(variant)
         self.back_variants = _back_variants(self.variant, way_back, back_variant) if back else []
         self.text_variant = Variant(text_variant) if text_variant else None
-        self.n, self.seed = n, seed
+        self.n, self.seed, self.speak_by = n, seed, speak_by if way_back == "text" else None
         self.sampling = Sampling(temperature, top_p, top_k, max_tokens)
         self.speaking = None if unit_temperature is None else Sampling(unit_temperature, top_p, top_k, max_tokens)
         if self.speaking and not (self.variant.has_text and self.variant.has_units):
@@ -102,25 +106,28 @@ class Translator(RowActor):
         """Return the rows with their candidates, or with the reason why there are none."""
         problems = {i: problem for i, row in enumerate(rows) if (problem := self._problem(row))}
         parsed: dict[_Key, Parsed] = {}
-        texts = _Texts()
+        texts: Texts[_Key] = Texts()
 
         def then(key: _Key, output: Output) -> Mapping[_Key, Ask]:
-            """Ask for the speech of a new text, and for the way back of a translation."""
-            if self.speaking and not key.back and not key.spoken:
-                if output.text.endswith(SOSP):
-                    return self._speak(key, rows[key.row], output) if texts.first(key, output) else {}
-            elif key.spoken:
+            """Read an output, and ask for the way back of a translation, or of a new text."""
+            text_alone = self.speaking and not key.back and not key.spoken and output.text.endswith(SOSP)
+            if text_alone and not texts.first(key.row, key, output):
+                return {}
+            if key.spoken:
                 key = key._replace(spoken=False)
                 output = texts.whole(key, output)
-            parsed[key] = self.read(key.back or self.variant, output)
+            there = self.read(key.back or self.variant, output)
+            parsed[key] = there._replace(reason=UNSPOKEN) if text_alone and there.reason == "no_units" else there
             return {} if key.back else self._way_back(key, rows[key.row], parsed[key])
 
+        seed = self._batch_seed([str(row["utt_id"]) for row in rows])
         asks = self._ways_there({i: row for i, row in enumerate(rows) if i not in problems})
-        outputs = self.engine.generate(asks, self._batch_seed([str(row["utt_id"]) for row in rows]), then)
+        outputs = self.engine.generate(asks, seed, then)
+        if self.speaking:
+            outputs |= self.engine.generate(self._speech(rows, parsed, texts), seed, then) | texts.outputs
         for key in asks:
             if outputs[key].finish == "too_long":
                 problems[key.row] = f"too_long: {len(rows[key.row]['units'])} units do not fit into {self.engine.context} tokens"
-        outputs |= texts.outputs
         found = {i: self._candidates(i, outputs, parsed, texts.leaders) for i in range(len(rows)) if i not in problems}
         return [_row(row, problems.get(i), found.get(i)) for i, row in enumerate(rows)]
 
@@ -175,17 +182,34 @@ class Translator(RowActor):
         texts = {i: prompt(name, row["lang"], row["tgt_lang"], row["units"]) for i, row in rows.items()}
         return there | {_Key(i, TEXT, name): Ask(text, self.back_sampling) for i, text in texts.items()}
 
-    def _speak(self, key: _Key, row: Row, output: Output) -> dict[_Key, Ask]:
-        """Ask for the units of a text."""
-        said = prompt(self.variant, row["lang"], row["tgt_lang"], row["units"]) + output.text
-        return {key._replace(spoken=True): Ask(said, self.speaking or self.sampling)}
+    def _speech(self, rows: list[Row], parsed: Mapping[_Key, Parsed], texts: Texts[_Key]) -> dict[_Key, Ask]:
+        """Ask for the units of the texts that are worth it."""
+        waiting: dict[int, list[_Key]] = {}
+        for key, there in parsed.items():
+            if there.reason == UNSPOKEN:
+                waiting.setdefault(key.row, []).append(key)
+        asks = {}
+        for i, keys in waiting.items():
+            row = rows[i]
+            head = prompt(self.variant, row["lang"], row["tgt_lang"], row["units"])
+            for key in self._worth_speaking(row, sorted(keys), parsed):
+                asks[key._replace(spoken=True)] = Ask(head + texts.outputs[key].text, self.speaking or self.sampling)
+        return asks
+
+    def _worth_speaking(self, row: Row, keys: list[_Key], parsed: Mapping[_Key, Parsed]) -> list[_Key]:
+        if not self.speak_by or row["text"] is None:
+            return keys
+        backs = {key: parsed[key._replace(back=Variant.MT)].text or "" for key in keys}
+        spoken = extremes(backs, row["text"], row["lang"], self.speak_by)
+        return [key for key in keys if key in spoken]
 
     def _way_back(self, key: _Key, row: Row, there: Parsed) -> dict[_Key, Ask]:
-        if there.reason != "ok" or not there.units:
+        text_alone = self.speaking and self.back_variants == [Variant.MT]  # it went back before it was spoken
+        if there.reason != (UNSPOKEN if text_alone else OK) or not (there.units or text_alone):
             return {}
         home = row["tgt_lang"], row["lang"]
         asked = {
-            variant: text_prompt(*home, there.text or "") if variant is Variant.MT else prompt(variant, *home, there.units)
+            variant: text_prompt(*home, there.text or "") if variant is Variant.MT else prompt(variant, *home, there.units or ())
             for variant in self.back_variants
         }
         return {_Key(key.row, key.candidate, variant): Ask(text, self.back_sampling) for variant, text in asked.items()}
@@ -214,28 +238,6 @@ class Translator(RowActor):
     def _batch_seed(self, names: list[str]) -> int:
         """Return 31 bits that stand for the actor's seed and the batch, whatever the actor did before."""
         return int.from_bytes(hashlib.sha256(repr((self.seed, names)).encode()).digest()[:4], "big") >> 1
-
-
-class _Texts:
-    """The texts of a batch that are sampled before they are spoken: candidates of a row with one text follow the first of them."""
-
-    def __init__(self) -> None:
-        self.leaders: dict[_Key, _Key] = {}
-        self.outputs: dict[_Key, Output] = {}
-        self._said: dict[tuple[int, str], _Key] = {}
-
-    def first(self, key: _Key, output: Output) -> bool:
-        """Take a candidate's text in; say whether no other candidate of its row had it before."""
-        leader = self._said.setdefault((key.row, output.text), key)
-        self.leaders[key], self.outputs[key] = leader, output
-        return leader == key
-
-    def whole(self, key: _Key, units: Output) -> Output:
-        """Join a text and the units that say it into one output."""
-        text = self.outputs[key]
-        tokens, logprob = text.num_tokens + units.num_tokens, text.logprob + units.logprob
-        self.outputs[key] = Output(text.text + units.text, units.finish, logprob, tokens)
-        return self.outputs[key]
 
 
 def _back_variants(there: Variant, way_back: str, back: str | list[str] | None) -> list[Variant]:

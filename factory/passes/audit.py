@@ -20,7 +20,7 @@ from factory.metrics import METRICS, normalise
 from factory.passes.guards import fault
 from factory.recipe import Guards
 from factory.store import DatasetDir
-from schemas.datasets import OK
+from schemas.datasets import OK, UNSPOKEN
 
 Row = dict[str, Any]
 
@@ -70,7 +70,7 @@ def sampled(table: pa.Table, limit: int) -> list[Row]:
 
 
 def _judge_row(row: Row, guards: Guards, heard: dict[tuple[str, int], str]) -> Judged:
-    there = [(place, c) for place, c in enumerate(row["candidates"]) if c["finish"] == OK and c["text"]]
+    there = [(place, c) for place, c in enumerate(row["candidates"]) if c["finish"] in (OK, UNSPOKEN) and c["text"]]
     truth = [_truth(c["text"], heard.get((row["utt_id"], place)), row["reference"], row["tgt_lang"]) for place, c in there]
     sound = [fault(c, row, guards) is None for _, c in there]
     return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", [c["scores"] for _, c in there], truth, sound)

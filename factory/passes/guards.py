@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from factory.recipe import Guards
-from schemas.datasets import OK
+from schemas.datasets import OK, UNSPOKEN
 
 Row = dict[str, Any]
 Candidate = dict[str, Any]
@@ -19,9 +19,9 @@ def fault(candidate: Candidate, row: Row, guards: Guards) -> str | None:
     """Return which guard a candidate breaks, or None.
 
     The parser's reason where it is malformed; `too_short`, `too_long` (units against the source's), `repetition`, `copy` (the source's
-    text, or too many of its units), `wrong_language` (its text is in the source's).
+    text, or too many of its units), `wrong_language` (its text is in the source's). Of one that is not spoken the text alone is looked at.
     """
-    if candidate["finish"] != OK:
+    if candidate["finish"] not in (OK, UNSPOKEN):
         return candidate["finish"]
     text, units = candidate["text"], candidate["units"] or ()
     if text and text == row["text"]:

@@ -16,7 +16,7 @@ from factory.progress import Clock
 from factory.ray_metrics import count
 from factory.recipe import Guards, Recipe
 from factory.store import DatasetDir
-from schemas.datasets import OK, PAIR, SKIPPED
+from schemas.datasets import OK, PAIR, SKIPPED, UNSPOKEN
 from schemas.sequences import Variant, completion, prompt
 
 Row = dict[str, Any]
@@ -77,8 +77,9 @@ def select(
 
 def _two(row: Row, policy: str, choice: Choice, guards: Guards) -> Found:
     """Return chosen and rejected, or the reason why there are no two to compare."""
-    faults = [fault(candidate, row, guards) for candidate in row["candidates"]]
-    sound = [candidate for candidate, found in zip(row["candidates"], faults, strict=True) if found is None]
+    spoken = [candidate for candidate in row["candidates"] if candidate["finish"] != UNSPOKEN]
+    faults = [fault(candidate, row, guards) for candidate in spoken]
+    sound = [candidate for candidate, found in zip(spoken, faults, strict=True) if found is None]
     if len(sound) < 2:
         return f"{next((found for found in faults if found), 'one_candidate')}: fewer than two candidates are left to compare"
     if len({(candidate["text"], tuple(candidate["units"] or ())) for candidate in sound}) < 2:

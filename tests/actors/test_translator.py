@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from factory.actors.translator import Translator
+from factory.metrics import METRICS
 from factory.models.engine import Ask, Output, Sampling
 from schemas.datasets import SCORED, UNITS
 from schemas.sequences import EOS, EOSP, SOSP, Variant, completion, prompt, speech, text_prompt
@@ -126,6 +127,26 @@ def test_candidates_with_one_text_are_spoken_once(actor: Translator) -> None:
         assert (right["back_text"], right["back_units"], right["back_finish"]) == (one["text"], one["units"], "ok")
         kept += sum(len(candidate["units"] or ()) + len(candidate["back_units"] or ()) for candidate in one["candidates"])
     assert made < kept, "what is the same is generated once"
+
+
+def test_only_texts_at_an_end_of_a_ranking_are_spoken(actor: Translator) -> None:
+    actor.n, actor.speaking, actor.speak_by = 12, Sampling(max_tokens=60), ["bleu", "wer"]
+    actor.sampling, actor.back_variants, before = actor.sampling._replace(temperature=1.6), [Variant.MT], actor.sampling
+    try:
+        rows = actor(table(known())).to_pylist()
+    finally:
+        actor.n, actor.speaking, actor.speak_by = 2, None, None
+        actor.sampling, actor.back_variants = before, [Variant.COM]
+    silent = 0
+    for one in rows:
+        there = [candidate for candidate in one["candidates"] if candidate["back_text"]]
+        scores = [METRICS["bleu"].score(candidate["back_text"], one["text"], one["src_lang"]) for candidate in there]
+        for candidate, score in zip(there, scores, strict=True):
+            assert candidate["finish"] != "unspoken" or (candidate["units"] is None and min(scores) <= score <= max(scores))
+        for end in (min(scores), max(scores)):
+            assert any(score == end and candidate["finish"] != "unspoken" for candidate, score in zip(there, scores, strict=True))
+        silent += sum(candidate["finish"] == "unspoken" for candidate in there)
+    assert silent > 0, "texts in the middle are not spoken"
 
 
 def test_candidates_without_a_translation_have_a_reason_and_no_way_back(actor: Translator) -> None:

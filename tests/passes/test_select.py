@@ -41,6 +41,14 @@ def test_best_against_worst_of_many() -> None:
     assert (pair["chosen_text"], pair["rejected_text"]) == ("0.9", "0.1")
 
 
+def test_a_candidate_that_is_not_spoken_is_in_no_pair() -> None:
+    silent = candidate("0.95", 0.95, units=(), finish="unspoken")
+    pair = select(row(*(candidate(str(score), score) for score in (0.5, 0.1, 0.9)), silent), **SETTINGS)
+    assert (pair["chosen_text"], pair["rejected_text"]) == ("0.9", "0.1")
+    alone = select(row(silent, candidate("a", 0.5), candidate("b", 0.9, finish="unclosed")), **SETTINGS)
+    assert alone["reason"].startswith("unclosed:"), "the reason is what is wrong with those that were spoken"
+
+
 @pytest.mark.parametrize(
     ("candidates", "slug"),
     [
