@@ -22,7 +22,7 @@ def add_commands(commands: Any) -> None:
     listen.add_argument("--rater", default=os.environ.get("USER", "someone"), help="who judges (default: %(default)s)")
     listen.add_argument("--port", type=int, default=8765, help="0 takes a free one (default: %(default)s)")
     export = _round_command(commands, "export", "write a round's pairs, or its policy, for others to use")
-    export.add_argument("--to", required=True, metavar="DIR|hf://datasets/NAME", help="a folder, or a repository (a policy's is hf://NAME)")
+    export.add_argument("--to", required=True, metavar="DIR|URI|hf://datasets/NAME", help="a folder, here or in a store, or a repository")
     export.add_argument("--format", choices=FORMATS, default="parquet", help="parquet: what load_dataset reads, with audio (the default)")
     export.add_argument("--policy", action="store_true", help="export the policy of the round instead of its pairs")
     export.add_argument("--license", metavar="ID", help="licence of the speech that went in, as the Hub names it (default: the recipe's)")

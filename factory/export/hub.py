@@ -1,4 +1,7 @@
-"""Where an export goes: a folder or a repository of the Hub. It appears there whole, in one rename or one commit, or not at all."""
+"""Where an export goes: a folder, an object store or a repository of the Hub.
+
+It appears there whole, by one rename or one commit, or not at all; in a store it is whole when its mark is there, which is written last.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
+from factory.files import files_below, filesystem, get
+from factory.transfer import remove, upload
+
 T = TypeVar("T")
 Row = dict[str, Any]
 
 MARK = "roundtrip.json"
 """What tells an export of ours from other content; it lists the rounds that are in it."""
+STORE = "store"
 TRIES, LONGEST_WAIT_S = 8, 300.0
 _BUSY = (429, 503)
 
@@ -24,20 +31,21 @@ class ExportError(RuntimeError):
 
 
 class Target(NamedTuple):
-    """A local folder (`repo_type` None) or a repository."""
+    """A local folder (`repo_type` None), a folder of an object store (STORE) or a repository."""
 
     name: str
     repo_type: str | None
 
     def __str__(self) -> str:
-        return {"dataset": "hf://datasets/", "model": "hf://", None: ""}[self.repo_type] + self.name
+        return {"dataset": "hf://datasets/", "model": "hf://"}.get(self.repo_type or "", "") + self.name
 
 
 def target(to: str, repo_type: str) -> Target:
     """Read what `--to` says; `repo_type` is what is exported: a dataset or a model."""
     if not to.startswith("hf://"):
         if "://" in to:
-            raise ExportError(f"--to takes a local folder or hf://, got {to}")
+            filesystem(to)  # raises for a scheme that nobody knows
+            return Target(to.rstrip("/"), STORE)
         return Target(str(Path(to).absolute()), None)
     name = to.removeprefix("hf://")
     found = "dataset" if name.startswith("datasets/") else "model"
@@ -65,6 +73,9 @@ def earlier(to: Target) -> Row | None:
 
 
 def _files(to: Target) -> list[str]:
+    if to.repo_type == STORE:
+        fs, path = filesystem(to.name)
+        return [file.path.removeprefix(path).lstrip("/") for file in files_below(fs, path)]
     if to.repo_type is None:
         folder = Path(to.name)
         if folder.exists() and not folder.is_dir():
@@ -81,6 +92,9 @@ def _files(to: Target) -> list[str]:
 
 
 def _read(to: Target, name: str) -> str:
+    if to.repo_type == STORE:
+        fs, path = filesystem(to.name)
+        return get(fs, f"{path}/{name}").decode()
     if to.repo_type is None:
         return Path(to.name, name).read_text("utf-8")
     api = _api(to)
@@ -98,7 +112,13 @@ def _api(to: Target) -> Any:
 
 def publish(stage: Path, to: Target, *, replaces: str, private: bool, message: str) -> str:
     """Move or push what lies in `stage` to the target and return where it is; old files below the folder `replaces` go."""
-    return _to_folder(stage, Path(to.name), replaces) if to.repo_type is None else _to_hub(stage, to, replaces, private, message)
+    if to.repo_type is None:
+        return _to_folder(stage, Path(to.name), replaces)
+    if to.repo_type == STORE:
+        remove(f"{to.name}/{replaces}")
+        upload(stage, to.name, last=MARK)
+        return to.name
+    return _to_hub(stage, to, replaces, private, message)
 
 
 def _to_folder(stage: Path, folder: Path, replaces: str) -> str:

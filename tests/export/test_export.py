@@ -23,9 +23,12 @@ from factory.export.card import licence
 from factory.export.export import export_pairs, export_policy
 from factory.export.hub import ExportError
 from factory.export.layout import split_of
+from factory.files import files_below, filesystem
 from factory.listen.judgements import keep
+from factory.manifest import StoreError
 from factory.runs import Run
 from schemas.sequences import Variant, parse
+from tests.s3 import s3_server
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +238,6 @@ def test_bad_requests_are_refused_before_any_work(run: Run, tmp_path: Path) -> N
     recipe = toy_recipe()
     for to, words in (
         ("hf://someone/set", "is the address of a model"),
-        ("s3://bucket/set", "takes a local folder or hf://"),
         ("hf://datasets/a/b/c", "names no repository"),
     ):
         with pytest.raises(ExportError, match=words):
@@ -247,6 +249,24 @@ def test_bad_requests_are_refused_before_any_work(run: Run, tmp_path: Path) -> N
     with pytest.raises(ExportError, match="has made no policy"):
         export_policy(run, 7, recipe, str(tmp_path / "policy"))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_object_store_holds_what_a_folder_does(run: Run, exported: Path, tmp_path: Path) -> None:
+    with s3_server() as bucket:
+        to = f"{bucket}/sets/phrasebook"
+        for _ in range(2):
+            assert export_pairs(run, 1, toy_recipe(), to) == to
+        fs, path = filesystem(to)
+        there = {file.path.removeprefix(f"{path}/"): file.size for file in files_below(fs, path)}
+        here = {str(file.relative_to(exported)): file.stat().st_size for file in exported.rglob("*") if file.is_file()}
+        assert there.pop("README.md") and here.pop("README.md"), "a card names its place"
+        assert there == here
+        with pytest.raises(ExportError, match="holds another export .*trl.*; nothing was changed"):
+            export_pairs(run, 1, toy_recipe(), to, format="trl")
+        with pytest.raises(ExportError, match="holds other content"):
+            export_pairs(run, 1, toy_recipe(), f"{bucket}/sets")
+    with pytest.raises(StoreError, match="leads to no storage that is known here"):
+        export_pairs(run, 1, toy_recipe(), "nowhere://bucket/set")
 
 
 def test_a_licence_is_never_made_up() -> None:
