@@ -22,6 +22,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
@@ -103,7 +104,7 @@ class DatasetDir:
     def rows(self, columns: list[str] | None = None, status: str | None = None) -> pa.Table:
         """Read the rows that are written so far (of one status) into memory."""
         chosen = None if status is None else pads.field("status") == status
-        return self._parquet().to_table(columns=columns, filter=chosen)
+        return self._parquet().to_table(columns=columns, filter=chosen, cache_metadata=False)  # or 50 kB a part would stay
 
     def dataset(self, columns: list[str] | None = None) -> ray.data.Dataset:
         """Stream a finished dataset (or a folder of Parquet from elsewhere); raises StoreError when it was begun and not finished."""
@@ -178,9 +179,11 @@ class DatasetDir:
             return self.manifest()
         writer = self._writer()
         parts = self._ids_by_part()
-        self._drop_repeats(parts, writer)
+        written = pc.unique(pa.chunked_array([chunk for _, ids in parts for chunk in ids.chunks], pa.string()))
+        if len(written) < sum(len(ids) for _, ids in parts):
+            self._drop_repeats(parts, writer)
         if asked is not None:
-            self._compare({key for _, ids in parts for key in ids.to_pylist()}, _ids_of(asked, self.key))
+            self._compare(written, _ids_of(asked, self.key))
         manifest = self._summary()
         lease.check(self.fs, self.path, writer.token)
         put_json(self.fs, f"{self.path}/{MANIFEST}", asdict(manifest))
@@ -218,8 +221,8 @@ class DatasetDir:
                     writer(kept, "-first")  # a name of its own: a later part may hold just these ids
                 self.fs.delete_file(path)
 
-    def _compare(self, written: set[str], asked: set[str]) -> None:
-        missing, extra = sorted(asked - written), sorted(written - asked)
+    def _compare(self, written: pa.Array, asked: pa.Array) -> None:
+        missing, extra = _lacking(asked, written), _lacking(written, asked)
         if missing:
             raise StoreError(f"{self.uri} lacks {len(missing)} of {len(asked)} rows: {_few(missing)}; run the stage again to make them")
         if extra:
@@ -229,8 +232,10 @@ class DatasetDir:
         progress = get_json(self.fs, f"{self.path}/{PROGRESS}")
         names = set(self._parquet().schema.names)
         table = self.rows([name for name in ("status", "reason") if name in names] or [self.key])
-        by_status = Counter(table.column("status").to_pylist()) if "status" in names else Counter({OK: table.num_rows})
-        reasons = table.column("reason").drop_null().to_pylist() if "reason" in names else []
+        by_status = _counted(table.column("status")) if "status" in names else Counter({OK: table.num_rows})
+        by_reason: Counter[str] = Counter()
+        for reason, count in (_counted(table.column("reason").drop_null()) if "reason" in names else Counter()).items():
+            by_reason[slug(reason)] += count
         ends = [file.mtime for file in parquet_files(self.fs, self.path) if file.mtime]
         return Manifest(
             fingerprint=progress["fingerprint"],
@@ -238,7 +243,7 @@ class DatasetDir:
             inputs=progress["content"].get("inputs", {}),
             rows=table.num_rows,
             by_status=dict(by_status),
-            by_reason=dict(Counter(map(slug, reasons)).most_common()),
+            by_reason=dict(by_reason.most_common()),
             versions=versions(),
             started=progress["attempts"][0],
             finished=now(),
@@ -247,16 +252,26 @@ class DatasetDir:
         )
 
 
+def _counted(column: pa.ChunkedArray) -> Counter[str]:
+    return Counter({told["values"]: told["counts"] for told in pc.value_counts(column).to_pylist()})
+
+
 def _leave_out(table: pa.Table, key: str, done: frozenset[str]) -> pa.Table:
     return table.filter(pa.array([name not in done for name in table.column(key).to_pylist()], pa.bool_()))
 
 
-def _ids_of(asked: Any, key: str) -> set[str]:
+def _ids_of(asked: Any, key: str) -> pa.Array:
+    """Return the different ids that are asked for, in Arrow's memory: as Python's own a million would take some hundred megabytes."""
     if isinstance(asked, DatasetDir):
-        return set(asked.rows([key]).column(key).to_pylist())
+        return pc.unique(asked.rows([key]).column(key))
     if hasattr(asked, "select_columns"):
-        return {row[key] for row in asked.select_columns([key]).iter_rows()}
-    return set(asked)
+        asked = (row[key] for row in asked.select_columns([key]).iter_rows())
+    return pc.unique(pa.array(asked, pa.string()))
+
+
+def _lacking(ids: pa.Array, others: pa.Array) -> list[str]:
+    """Return the ids that are not among the others, sorted."""
+    return sorted(ids.filter(pc.invert(pc.is_in(ids, value_set=others))).to_pylist())
 
 
 def _few(names: list[str]) -> str:
