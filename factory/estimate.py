@@ -19,6 +19,8 @@ REAL_TIME = {"encoder": 500.0, "vocoder": 300.0, "recognizer": 60.0}
 """Seconds of speech a second of one GPU: a base-size encoder, a unit vocoder, Whisper large with greedy search."""
 TEXT_SHARE = 0.15
 """Tokens of text beside the units of the same sentence."""
+SPOKEN = 4
+"""Texts of an utterance that are spoken where only the ends of its rankings are."""
 GIB = 2**30
 AT_ONCE = 256
 """Sequences that a generating engine writes at once where a batch has so many."""
@@ -107,8 +109,8 @@ def _preference(recipe: Recipe, mono: int) -> Cost:
     return Cost("train", "trainer", gib, _training_hours(recipe, tokens, again=True), f"at most {pairs:,} pairs")
 
 
-def _generating(recipe: Recipe, stage: str, outputs: float) -> Cost:
-    expected, tokens = recipe.expected, outputs * _completion(recipe, recipe.policy.variant)
+def _generating(recipe: Recipe, stage: str, tokens: float) -> Cost:
+    expected = recipe.expected
     hours = 2 * parameters(recipe) * tokens / (expected.gpu_tflops * 1e12 * GENERATING) / 3600
     gib = parameters(recipe) * 2 / GIB + _cache_gib(recipe)  # with less the engine writes fewer at once
     return Cost(stage, "translator", gib, hours, f"{tokens / 1e6:,.0f} M tokens")
@@ -124,8 +126,9 @@ def _tokenizing(recipe: Recipe, utterances: int) -> Cost:
 
 
 def _producing(recipe: Recipe, utterances: int) -> list[Cost]:
-    outputs = 2 * recipe.translator.n * utterances
-    told = [_generating(recipe, "produce", outputs)]
+    asked = recipe.translator
+    spoken = asked.n if asked.unit_temperature is None else min(asked.n, SPOKEN)
+    told = [_generating(recipe, "produce", utterances * _there_and_back(recipe, asked.n, spoken))]
     if recipe.listens:
         told.append(_hearing(recipe, "produce: vocoder", "vocoder", (recipe.translator.n + 1) * utterances, 2))
     if recipe.scorer.score_text == "asr":
@@ -133,9 +136,18 @@ def _producing(recipe: Recipe, utterances: int) -> list[Cost]:
     return told
 
 
+def _there_and_back(recipe: Recipe, candidates: int, spoken: int) -> float:
+    """Return the tokens of an utterance's candidates, of which so many are spoken, and of their ways back."""
+    whole, text = _completion(recipe, recipe.policy.variant), _completion(recipe, Variant.MT)
+    if recipe.translator.way_back == "speech":
+        return 2 * candidates * whole
+    return 2 * candidates * text + spoken * (whole - text)
+
+
 def _evaluating(recipe: Recipe, policies: int) -> list[Cost]:
     written, heard = (2 * count * policies for count in (recipe.evaluate.s2t_utterances, recipe.evaluate.asr_utterances))
-    return [_generating(recipe, "evaluate", 2 * written), _hearing(recipe, "evaluate: recognizer", "recognizer", heard, 6)]
+    writing = _generating(recipe, "evaluate", written * _there_and_back(recipe, 1, 1))
+    return [writing, _hearing(recipe, "evaluate: recognizer", "recognizer", heard, 6)]
 
 
 def render(recipe: Recipe, number: int, rows: int, spoken: int) -> str:

@@ -32,6 +32,17 @@ def test_hours_follow_the_rows_and_memory_the_parameters() -> None:
     assert parameters(recipe) == 3.21e9
 
 
+def test_many_texts_of_which_few_are_spoken_cost_little() -> None:
+    changes = ["policy.tasks={com: 1.0, mt: 1.0}", "corpus.text=text.parquet", "scorer.metrics=[bleu]"]
+    changes += ["translator.way_back=text", "translator.n=16"]
+    all_spoken, few = (
+        {cost.stage: cost.hours for cost in costs(load(RECIPE, [*changes, *more]), 1, 100_000, 100_000)}
+        for more in ([], ["translator.unit_temperature=0"])
+    )
+    assert 2 < all_spoken["produce"] / few["produce"] < 3
+    assert all_spoken["evaluate"] == few["evaluate"]
+
+
 def test_a_stage_that_does_not_fit_is_named() -> None:
     assert "does not fit" not in render(load(RECIPE), 1, 10_000, 10_000)
     small = ["expected.gpu_gib=40"]
