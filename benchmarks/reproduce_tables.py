@@ -15,6 +15,11 @@ Records = dict[str, Record]
 DIRECTIONS = ("en-fr", "fr-en")
 SCORES = {"s2t_bleu": "S2T BLEU", "asr_bleu": "ASR-BLEU"}
 COLUMNS = {"s2t_bleu": "text", "asr_bleu": "asr_text"}
+READING = """every cell's summary and command, and what its policy wrote and was heard to say, lie beside this page
+(`CELL.json`, `CELL.parquet`). In brackets: what the round changes, with 95 % by paired bootstrap over the test sentences. A dash: not run,
+or, for the text of a policy that writes none, not there to be measured. The vocoder and Whisper base stand between a policy and its
+ASR-BLEU: the first line of table A is what perfect units would get."""
+"""What the page says of itself."""
 PAPER_GAIN = {"com": 0.9, "tritask": 1.8, "vanilla": 3.0}
 """ASR-BLEU that DPO adds in the paper (CVSS-C, mean of both directions and both metrics)."""
 
@@ -22,7 +27,8 @@ PAPER_GAIN = {"com": 0.9, "tritask": 1.8, "vanilla": 3.0}
 def write_tables(told: Records, seeds: Sequence[int], to: Path, arguments: str) -> None:
     """Write all tables from the records of finished cells; a cell without one is a dash."""
     parts = ["# The paper's tables in small"]
-    parts.append(f"`make reproduce ARGS='{arguments}'`. Brackets: 95 % by paired bootstrap over test sentences.")
+    command = f"make reproduce ARGS='{arguments}'" if arguments else "make reproduce"
+    parts += ["", f"`{command}`; {READING}"]
     for table in (_table_a, _table_b, _table_c, _table_d, _table_e, _table_f):
         parts += ["", *table(told, list(seeds))]
     to.parent.mkdir(parents=True, exist_ok=True)
@@ -34,31 +40,40 @@ def _grid(title: str, head: str, rows: Iterator[str], verdict: str) -> list[str]
     return [f"## {title}", "", f"| {head} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|", *rows, "", verdict]
 
 
-def _line(name: str, record: Record | None, side: str = "after") -> str:
+def _line(name: str, record: Record | None) -> str:
     summary = record.summary if record else {}
-    cells = [_cell(summary.get(score, {}).get(direction), side) for score in SCORES for direction in DIRECTIONS]
-    mos = [(summary.get("mos", {}).get(direction) or {}).get(side) for direction in DIRECTIONS]
+    cells = [_cell(summary.get(score, {}).get(direction)) for score in SCORES for direction in DIRECTIONS]
+    mos = [(summary.get("mos", {}).get(direction) or {}).get("after") for direction in DIRECTIONS]
     return f"| {name} | " + " | ".join([*cells, *(f"{value:.2f}" if value is not None else "-" for value in mos)]) + " |"
 
 
-def _cell(score: Row | None, side: str) -> str:
-    if score is None or score[side] is None:
+def _topline(told: Records) -> str:
+    """Return the line of the references' own units, spoken and heard."""
+    tops = told["com-start"].summary["toplines"] if "com-start" in told else {}
+    heard = [tops.get(direction.split("-")[1], {}).get("resynthesised") for direction in DIRECTIONS]
+    cells = [f"{top[score]['score']:.2f}" if top else "-" for score in ("asr_bleu", "mos") for top in heard]
+    return f"| the references' units | {' | '.join(['-', '-', *cells])} |"
+
+
+def _cell(score: Row | None) -> str:
+    if score is None or score["after"] is None:
         return "-"
-    change = f" ({score['difference']:+.2f} [{score['difference_ci'][0]:+.2f}, {score['difference_ci'][1]:+.2f}])"
-    return f"{score[side]:.2f}{change if side == 'after' and 'difference' in score else ''}"
+    if "difference" not in score:
+        return f"{score['after']:.2f}"
+    return f"{score['after']:.2f} ({score['difference']:+.2f} [{score['difference_ci'][0]:+.2f}, {score['difference_ci'][1]:+.2f}])"
 
 
 def _table_a(told: Records, seeds: list[int]) -> list[str]:
     """Variants before and after preference optimisation."""
 
     def rows() -> Iterator[str]:
-        """Yield three rows of every variant and seed."""
+        """Yield what perfect units would get, and of every variant its start and two rows a seed."""
+        yield _topline(told)
         for variant in PAPER_GAIN:
+            yield _line(variant, told.get(f"{variant}-start"))
             for seed in seeds if variant == "com" else seeds[:1]:
-                main = told.get(f"{variant}-s{seed}-bleu")
-                yield _line(f"{variant}, seed {seed}", main, "before")
                 yield _line(f"{variant}, seed {seed}, DPO (METEOR)", told.get(f"{variant}-s{seed}-meteor"))
-                yield _line(f"{variant}, seed {seed}, DPO (BLEU)", main)
+                yield _line(f"{variant}, seed {seed}, DPO (BLEU)", told.get(f"{variant}-s{seed}-bleu"))
                 if variant == "com":
                     yield _line(f"com, seed {seed}, DPO (BLEU), the speech goes back", told.get(f"com-s{seed}-spoken"))
 
