@@ -39,13 +39,17 @@ OTHER_DELTAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 
 @dataclass(frozen=True)
 class Judged:
-    """An utterance's candidates: `back` their scores on the way back, `truth` the judges' scores, `sound` whether no guard is broken."""
+    """An utterance's candidates: `back` their scores on the way back, `truth` the judges' scores, `sound` whether no guard is broken.
+
+    Only those that were `spoken` can stand in a pair.
+    """
 
     utt_id: str
     direction: str
     back: list[dict[str, float | None]]
     truth: list[dict[str, float]]
     sound: list[bool]
+    spoken: list[bool]
 
 
 def judged(rows: Iterable[Row], guards: Guards | None = None, heard: dict[tuple[str, int], str] | None = None) -> list[Judged]:
@@ -73,7 +77,8 @@ def _judge_row(row: Row, guards: Guards, heard: dict[tuple[str, int], str]) -> J
     there = [(place, c) for place, c in enumerate(row["candidates"]) if c["finish"] in (OK, UNSPOKEN) and c["text"]]
     truth = [_truth(c["text"], heard.get((row["utt_id"], place)), row["reference"], row["tgt_lang"]) for place, c in there]
     sound = [fault(c, row, guards) is None for _, c in there]
-    return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", [c["scores"] for _, c in there], truth, sound)
+    scores, spoken = ([c["scores"] for _, c in there], [c["finish"] != UNSPOKEN for _, c in there])
+    return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", scores, truth, sound, spoken)
 
 
 def _truth(text: str, heard: str | None, reference: str, lang: str) -> dict[str, float]:
@@ -92,7 +97,8 @@ def advantage(metric: str, one: float, two: float) -> float:
 
 
 def _best_worst(row: Judged, metric: str, guarded: bool) -> tuple[int, int] | None:
-    places = [i for i, back in enumerate(row.back) if back.get(metric) is not None and (row.sound[i] or not guarded)]
+    able = [spoken and (sound or not guarded) for spoken, sound in zip(row.spoken, row.sound, strict=True)]
+    places = [i for i, back in enumerate(row.back) if back.get(metric) is not None and able[i]]
     if len(places) < 2:
         return None
     ranked = sorted(places, key=lambda i: row.back[i][metric], reverse=METRICS[metric].direction == "up")  # type: ignore[arg-type, return-value]

@@ -17,7 +17,7 @@ from factory.recipe import Recipe
 from factory.report.kept import finished_rounds
 from factory.runs import Run
 from factory.store import DatasetDir, Manifest, StoreError
-from schemas.datasets import OK
+from schemas.datasets import OK, UNSPOKEN
 
 Row = dict[str, Any]
 
@@ -68,7 +68,8 @@ def scores_of(row: Row, recipe: Recipe) -> Judged:
     """Return the scores of a row's candidates, and which of them break a guard; nothing is judged."""
     sound = [fault(candidate, row, recipe.select.guards) is None for candidate in row["candidates"]]
     back = [candidate["scores"] or {} for candidate in row["candidates"]]
-    return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", back, [{}] * len(back), sound)
+    spoken = [candidate["finish"] != UNSPOKEN for candidate in row["candidates"]]
+    return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", back, [{}] * len(back), sound, spoken)
 
 
 def gaps(rows: list[Judged], metric: str, direction: str) -> np.ndarray:

@@ -37,6 +37,13 @@ def test_a_label_is_right_when_the_reference_prefers_the_same_candidate() -> Non
     assert list(compare(rows, "bleu", "chrf").gain > 0) == [True, False]
 
 
+def test_a_candidate_that_was_not_spoken_is_no_end_of_a_pair_but_one_of_any_two() -> None:
+    silent = candidate(RIGHT, 0.95) | {"finish": "unspoken", "units": None}
+    rows = judged([row(0.9, 0.2, candidates=[silent, candidate(RIGHT, 0.9), candidate(WRONG, 0.2)])])
+    assert compare(rows, "bleu", "bleu").gap == pytest.approx([0.7])
+    assert compare(rows, "bleu", "bleu", "any_two").gap == pytest.approx([0.05])
+
+
 def test_accuracy_stands_in_the_bin_of_its_gap_with_an_interval() -> None:
     found = {tuple(b["gap"]): b for b in label_accuracy(many(30, 10, 0.4) + [row(0.55, 0.5)], "bleu", "bleu")}
     assert (found[(0.35, 0.5)]["n"], found[(0.35, 0.5)]["accuracy"]) == (40, 0.75)
