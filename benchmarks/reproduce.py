@@ -4,7 +4,8 @@
     make reproduce ARGS='limit=20 seeds=[1] epochs=1'   # smaller
     .venv/bin/python benchmarks/reproduce.py --list     # the cells, and which are done
 
-Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made them. The speech
+Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made them. What takes
+longest ships (`assets/reproduce`): without that folder, or with other sizes, it is made anew. The speech
 is the phrasebook's paired corpus, whose units ship: round 0 learns from its first sentences, rounds translate others, the last ones are the
 test set.
 """
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -33,6 +34,8 @@ from benchmarks.reproduce_tables import write_tables  # noqa: E402
 from factory.typed import build, lay_over  # noqa: E402
 
 DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
+SHIPPED = ROOT / "assets/reproduce"
+"""What of the cells ships because it takes longest: the start of the chain of modality and candidates, so that most cells need no base."""
 BASE = "base"
 FIRST = "com-start"
 LEARNS = {
@@ -154,17 +157,27 @@ def split(out: Path) -> None:
         pq.write_table(paired.filter(pc.and_(pc.greater_equal(number, first), pc.less(number, end))), out / f"{name}.parquet")
 
 
+def ship(out: Path) -> None:
+    """Take what ships of the cells."""
+    for place in sorted(SHIPPED.iterdir()) if SHIPPED.exists() else ():
+        _copy(place, out / place.name)
+
+
 def share(cell: Cell, out: Path) -> None:
-    """Copy what the cell has in common with an earlier one; each dataset whole, so that a kill leaves none by halves."""
+    """Copy what the cell has in common with an earlier one."""
     donors = {FIRST: SHARED[:2], cell.base: SHARED[:3], cell.shares: SHARED} if cell.name != BASE else {}
     for donor, names in donors.items():
         for name in names if donor not in (None, BASE, cell.name) else ():
-            source, target = out / donor / name, out / cell.name / name
-            if source.exists() and not target.exists():
-                part = target.with_name(f".{target.name}.part")
-                shutil.rmtree(part, ignore_errors=True)
-                shutil.copytree(source, part)
-                part.rename(target)
+            _copy(out / donor / name, out / cell.name / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Copy a folder that is there to where it is not; whole, so that a kill leaves none by halves."""
+    if source.exists() and not target.exists():
+        part = target.with_name(f".{target.name}.part")
+        shutil.rmtree(part, ignore_errors=True)
+        shutil.copytree(source, part)
+        part.rename(target)
 
 
 def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: Path, given: list[str]) -> int:
@@ -172,7 +185,7 @@ def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: 
     failed = 0
     for place, cell in enumerate(cells, 1):
         began, asked = time.monotonic(), command(cell, named, sizes, out, given)
-        if not summary(cell, out):
+        if not (there := summary(cell, out)):
             print(f"[{place}/{len(cells)}] {cell.name}", flush=True)
             (out / cell.name).mkdir(parents=True, exist_ok=True)
             share(cell, out)
@@ -180,8 +193,8 @@ def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: 
                 done = subprocess.run(asked, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
             failed += done.returncode != 0
             print(f"  {'done' if done.returncode == 0 else 'FAILED, see ' + log.name} after {time.monotonic() - began:,.0f} s", flush=True)
-        if summary(cell, out):
-            made = {"start": cell.base, "command": [part.replace(str(out), "RUNS") for part in asked[1:]]}
+        if summary(cell, out) and not (there and kept(to, cell.name)):
+            made = {"start": cell.base if cell.base != BASE else None, "command": [part.replace(str(out), "RUNS") for part in asked[1:]]}
             keep(to, cell.name, out / cell.name, last_round(cell), made)
     return failed
 
@@ -189,7 +202,8 @@ def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: 
 def comparable(cells: list[Cell], to: Path) -> dict[str, Record]:
     """Return the records of cells, without those (they are named) that started from another policy than their start's record."""
     told = {cell.name: record for cell in cells if (record := kept(to, cell.name))}
-    strange = [c.name for c in cells if c.name in told and c.base and (c.base not in told or told[c.base].policy != told[c.name].start)]
+    rounds = [cell for cell in cells if cell.name in told and cell.base not in (None, BASE)]
+    strange = [cell.name for cell in rounds if cell.base not in told or told[cell.base].policy != told[cell.name].start]
     if strange:
         print(f"left out of the tables, because they started from another policy: {', '.join(strange)}", flush=True)
     return {name: record for name, record in told.items() if name not in strange}
@@ -215,6 +229,8 @@ def main() -> int:
         print("\n".join(f"{'done' if summary(cell, out) else 'to do':6}{cell.name}  {' '.join(cell.changes)}" for cell in cells))
         return 0
     split(out)
+    if not asked.set and replace(sizes, seeds=()) == replace(Sizes(), seeds=()):
+        ship(out)
     failed = run(cells, {cell.name: cell for cell in grown}, sizes, out, asked.to, asked.set)
     write_tables(comparable(grown, asked.to), sizes.seeds, asked.to / "tables.md", " ".join(asked.sizes))
     print(json.dumps({"cells": len(cells), "failed": failed, "tables": str(asked.to / "tables.md")}))

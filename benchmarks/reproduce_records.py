@@ -23,7 +23,7 @@ SAID = ["utt_id", "src_lang", "tgt_lang", "text", "asr_text", "reference"]
 
 @dataclass(frozen=True)
 class Record:
-    """A cell's `summary`, and the digests of the policy that it `start`ed from (None: it made the first) and of its own `policy`."""
+    """A cell's `summary`, and the digests of the policy that its rounds `start`ed from (None: it made one) and of its own `policy`."""
 
     place: Path
     summary: dict[str, Any]

