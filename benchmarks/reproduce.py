@@ -128,19 +128,15 @@ def summary(cell: Cell, out: Path) -> dict | None:
     return json.loads(place.read_text()) if place.exists() else None
 
 
-def command(cell: Cell, cells: dict[str, Cell], sizes: Sizes, out: Path, given: list[str]) -> list[str]:
-    """Return the command line of a cell; `{pairs_N}` in its changes is an Nth of the pairs of the cell it shares candidates with."""
+def command(cell: Cell, sizes: Sizes, out: Path, given: list[str], pairs: int) -> list[str]:
+    """Return the command line of a cell; `{pairs_N}` in its changes is an Nth of `pairs`."""
     recipe = "phrasebook.yaml" if cell.variant in (BASE, "com") else f"phrasebook_{cell.variant}.yaml"
     changes = [f"seed={cell.seed}", f"corpus.limit={sizes.limit}", *(f"corpus.{name}={out / name}.parquet" for name in SPLITS)]
     changes += [f"evaluate.s2t_utterances={sizes.s2t}", f"evaluate.asr_utterances={sizes.asr}"]
     if cell.base:
         changes.append(f"policy.{'base' if cell.rounds == '0' else 'start'}={out / cell.base}/round-0/policy")
-    shared = summary(cells[cell.shares], out) if cell.shares else None
-    pairs = min(shared["pairs"].values()) if shared else 0
-    places = {"{pairs_2}": str(max(1, pairs // 2)), "{pairs_4}": str(max(1, pairs // 4))}
-    own = list(cell.changes)
-    for place, value in places.items():
-        own = [change.replace(place, value) for change in own]
+    half, quarter = (str(max(1, pairs // share)) for share in (2, 4))
+    own = [change.replace("{pairs_2}", half).replace("{pairs_4}", quarter) for change in cell.changes]
     sets = [part for change in (*changes, *own, *given) for part in ("--set", change)]
     return [
         *(sys.executable, "factory/run_round.py", "--recipe", f"recipes/{recipe}"),
@@ -184,7 +180,7 @@ def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: 
     """Run every cell that is not done, and keep a record of each in `to`; returns how many failed."""
     failed = 0
     for place, cell in enumerate(cells, 1):
-        began, asked = time.monotonic(), command(cell, named, sizes, out, given)
+        began, asked = time.monotonic(), command(cell, sizes, out, given, _pairs(named.get(cell.shares or ""), out, to))
         if not (there := summary(cell, out)):
             print(f"[{place}/{len(cells)}] {cell.name}", flush=True)
             (out / cell.name).mkdir(parents=True, exist_ok=True)
@@ -197,6 +193,13 @@ def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: 
             made = {"start": cell.base if cell.base != BASE else None, "command": [part.replace(str(out), "RUNS") for part in asked[1:]]}
             keep(to, cell.name, out / cell.name, last_round(cell), made)
     return failed
+
+
+def _pairs(cell: Cell | None, out: Path, to: Path) -> int:
+    """Return how many pairs a direction has at least in a cell that is done or recorded; 0 where it is neither."""
+    record = kept(to, cell.name) if cell else None
+    found = (summary(cell, out) if cell else None) or (record.summary if record else {"pairs": {}})
+    return min(found["pairs"].values(), default=0)
 
 
 def comparable(cells: list[Cell], to: Path) -> dict[str, Record]:

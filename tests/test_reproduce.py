@@ -11,7 +11,7 @@ import pytest
 from toy_run import toy_run
 
 from benchmarks import reproduce
-from benchmarks.reproduce import Sizes, comparable, grid, share, ship
+from benchmarks.reproduce import Sizes, _pairs, command, comparable, grid, share, ship
 from benchmarks.reproduce_records import keep, kept
 from benchmarks.reproduce_tables import write_tables
 from factory.store import DatasetDir
@@ -97,3 +97,11 @@ def test_what_ships_is_taken_once_and_shared(tmp_path: Path, monkeypatch: pytest
     share(meteor, out)
     taken = {str(file.parent.relative_to(out / meteor.name)) for file in (out / meteor.name).rglob("model.safetensors")}
     assert taken == {"toplines", "round-0/evaluation", "round-1/scored"}
+
+
+def test_a_share_of_the_pairs_is_known_from_the_run_or_its_record(records: Path, tmp_path: Path) -> None:
+    main, quarter = (next(cell for cell in CELLS if cell.name == name) for name in ("com-s1-bleu", "com-s1-quarter"))
+    assert _pairs(main, tmp_path / "runs", records) == _pairs(main, tmp_path / "nowhere", records) == 4
+    assert _pairs(main, tmp_path / "nowhere", tmp_path) == _pairs(None, tmp_path, records) == 0
+    assert "select.pairs=1" in command(quarter, SIZES, tmp_path, [], 4)
+    assert "select.pairs=100" in command(quarter, SIZES, tmp_path, [], 401)
