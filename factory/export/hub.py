@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 from factory.files import files_below, filesystem, get
-from factory.transfer import remove, upload
+from factory.transfer import upload
 
 T = TypeVar("T")
 Row = dict[str, Any]
@@ -115,9 +115,7 @@ def publish(stage: Path, to: Target, *, replaces: str, private: bool, message: s
     if to.repo_type is None:
         return _to_folder(stage, Path(to.name), replaces)
     if to.repo_type == STORE:
-        remove(f"{to.name}/{replaces}")
-        upload(stage, to.name, last=MARK)
-        return to.name
+        return _to_store(stage, to, replaces)
     return _to_hub(stage, to, replaces, private, message)
 
 
@@ -140,6 +138,16 @@ def _to_folder(stage: Path, folder: Path, replaces: str) -> str:
             shutil.copyfile(path, place.with_name(f".{place.name}.part"))
             os.replace(place.with_name(f".{place.name}.part"), place)
     return str(folder)
+
+
+def _to_store(stage: Path, to: Target, replaces: str) -> str:
+    """Upload what is staged, its mark last; what an earlier export had besides goes after that."""
+    upload(stage, to.name, last=MARK)
+    fs, path = filesystem(to.name)
+    for name in _files(to):
+        if name.startswith(f"{replaces}/") and not (stage / name).exists():
+            fs.delete_file(f"{path}/{name}")
+    return to.name
 
 
 def _to_hub(stage: Path, to: Target, replaces: str, private: bool, message: str) -> str:

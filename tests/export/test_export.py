@@ -23,7 +23,7 @@ from factory.export.card import licence
 from factory.export.export import export_pairs, export_policy
 from factory.export.hub import ExportError
 from factory.export.layout import split_of
-from factory.files import files_below, filesystem
+from factory.files import files_below, filesystem, put
 from factory.listen.judgements import keep
 from factory.manifest import StoreError
 from factory.runs import Run
@@ -254,9 +254,10 @@ def test_bad_requests_are_refused_before_any_work(run: Run, tmp_path: Path) -> N
 def test_an_object_store_holds_what_a_folder_does(run: Run, exported: Path, tmp_path: Path) -> None:
     with s3_server() as bucket:
         to = f"{bucket}/sets/phrasebook"
-        for _ in range(2):
-            assert export_pairs(run, 1, toy_recipe(), to) == to
         fs, path = filesystem(to)
+        assert export_pairs(run, 1, toy_recipe(), to) == to
+        put(fs, f"{path}/data/round-1/train-of-before.parquet", b"old")
+        assert export_pairs(run, 1, toy_recipe(), to) == to
         there = {file.path.removeprefix(f"{path}/"): file.size for file in files_below(fs, path)}
         here = {str(file.relative_to(exported)): file.stat().st_size for file in exported.rglob("*") if file.is_file()}
         assert there.pop("README.md") and here.pop("README.md"), "a card names its place"
