@@ -23,12 +23,16 @@ SAID = ["utt_id", "src_lang", "tgt_lang", "text", "asr_text", "reference"]
 
 @dataclass(frozen=True)
 class Record:
-    """A cell's `summary`, and the digests of the policy that its rounds `start`ed from (None: it made one) and of its own `policy`."""
+    """A cell's `summary`, the digests of the policy that its rounds `start`ed from (None: it made one) and of its own `policy`.
+
+    `learned` is how many pairs the last round learned from.
+    """
 
     place: Path
     summary: dict[str, Any]
     start: str | None
     policy: str
+    learned: int
 
     def said(self, direction: str) -> list[dict[str, Any]]:
         """Return the test utterances of a direction (`fr-en`), ordered by id, with the columns of SAID."""
@@ -42,7 +46,9 @@ def keep(folder: Path, name: str, run: Path, number: int, made: dict[str, Any]) 
     rows = DatasetDir(str(run / f"round-{number}" / "evaluation")).rows(SAID)
     pq.write_table(rows.sort_by([("src_lang", "ascending"), ("utt_id", "ascending")]), folder / f"{name}.parquet", compression="zstd")
     start = digest(run.parent / made["start"] / "round-0" / "policy") if made.get("start") else None
-    told = made | {"digests": {"start": start, "policy": digest(run / f"round-{number}" / "policy")}}
+    policy = run / f"round-{number}" / "policy"
+    told = made | {"digests": {"start": start, "policy": digest(policy)}}
+    told["learned"] = json.loads((policy / "training.json").read_text()).get("pairs", 0)
     told["summary"] = json.loads((run / f"round-{number}" / "summary.json").read_text())
     part = folder / f".{name}.json.part"
     part.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
@@ -55,4 +61,4 @@ def kept(folder: Path, name: str) -> Record | None:
     if not place.exists():
         return None
     told = json.loads(place.read_text())
-    return Record(place.with_suffix(".parquet"), told["summary"], told["digests"]["start"], told["digests"]["policy"])
+    return Record(place.with_suffix(".parquet"), told["summary"], told["digests"]["start"], told["digests"]["policy"], told["learned"])

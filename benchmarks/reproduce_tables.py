@@ -202,4 +202,4 @@ def _table_f(told: Records, seeds: list[int]) -> list[str]:
 
 
 def _pairs(record: Record | None) -> str:
-    return " + ".join(f"{count:,}" for count in record.summary["pairs"].values()) + " pairs" if record else "not run"
+    return f"{record.learned:,} pairs" if record else "not run"

@@ -25,6 +25,7 @@ def policy(folder: Path, weights: bytes) -> None:
     """Write what stands for a policy's files."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.json").write_text("{}")
+    (folder / "training.json").write_text('{"pairs": 5}')
     (folder / "model.safetensors").write_bytes(weights)
 
 
@@ -53,7 +54,7 @@ def test_a_record_holds_what_the_policy_said(records: Path) -> None:
     said = record.said("fr-en")
     assert len(said) == 6 and all(row["text"] == row["reference"] and row["src_lang"] == "fr" for row in said)
     assert json.loads((records / "com-s1-bleu.json").read_text())["command"] == ["--round", "1"]
-    assert kept(records, "com-s2-bleu") is None
+    assert record.learned == 5 and kept(records, "com-s2-bleu") is None
 
 
 def test_tables_tell_what_a_round_changed(records: Path, tmp_path: Path) -> None:
