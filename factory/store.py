@@ -204,7 +204,7 @@ class DatasetDir:
 
     def _ids_of_part(self, path: str) -> tuple[str, pa.ChunkedArray] | None:
         try:
-            return path, pq.read_table(path, columns=[self.key], filesystem=self.fs).column(0)
+            return path, pq.read_table(path, columns=[self.key], filesystem=self.fs).column(0).cast(pa.string())
         except (pa.ArrowException, OSError):
             if set_aside_if_torn(self.fs, path):
                 return None
@@ -234,8 +234,9 @@ class DatasetDir:
         table = self.rows([name for name in ("status", "reason") if name in names] or [self.key])
         by_status = _counted(table.column("status")) if "status" in names else Counter({OK: table.num_rows})
         by_reason: Counter[str] = Counter()
-        for reason, count in (_counted(table.column("reason").drop_null()) if "reason" in names else Counter()).items():
-            by_reason[slug(reason)] += count
+        if "reason" in names:
+            for reason, count in _counted(table.column("reason").drop_null()).items():
+                by_reason[slug(reason)] += count
         ends = [file.mtime for file in parquet_files(self.fs, self.path) if file.mtime]
         return Manifest(
             fingerprint=progress["fingerprint"],
@@ -263,7 +264,7 @@ def _leave_out(table: pa.Table, key: str, done: frozenset[str]) -> pa.Table:
 def _ids_of(asked: Any, key: str) -> pa.Array:
     """Return the different ids that are asked for, in Arrow's memory: as Python's own a million would take some hundred megabytes."""
     if isinstance(asked, DatasetDir):
-        return pc.unique(asked.rows([key]).column(key))
+        return pc.unique(asked.rows([key]).column(key).cast(pa.string()))
     if hasattr(asked, "select_columns"):
         asked = (row[key] for row in asked.select_columns([key]).iter_rows())
     return pc.unique(pa.array(asked, pa.string()))
