@@ -9,21 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer
 
 from factory.typed import build, lay_over
-from schemas.sequences import EOSP
 from trainers.checks import check_pairs, check_targets, check_tokens, none_fits
 from trainers.launch import (
     ADAPTER,
@@ -42,6 +37,7 @@ from trainers.launch import (
 )
 from trainers.remote import Place, last_checkpoint, name_of, place_of
 from trainers.settings import PreferenceSettings
+from trainers.speech_held import UnitWeights, last_states, reference_states
 
 _CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
 _SPEED = ("save_every", "threads")  # settings that do not change what comes out
@@ -167,71 +163,14 @@ def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: Preferenc
                 told = super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
             beside = settings.sft_weight * weights.chosen_loss
             if settings.unit_kl:
-                moved = weights.divergence(policy, inputs, states[0])
+                with self.accelerator.autocast():
+                    reference = reference_states(policy, inputs)
+                moved = weights.divergence(policy, inputs, states[0], reference)
                 self._metrics["train" if self.model.training else "eval"]["unit_kl"].append(moved.item())
                 beside = beside + settings.unit_kl * moved
             return (told[0] + beside, told[1]) if return_outputs else told + beside
 
     return Weighing
-
-
-class UnitWeights:
-    """Lets a token of speech count `weight` times, in the log-probabilities that TRL's DPO adds up and in the chosen side's own loss.
-
-    Some 70 unit tokens would otherwise drown the 8 of a chain of modality's text. The token that ends the text is the text's.
-    """
-
-    chosen_loss: torch.Tensor
-    """Nats a token of the chosen completions in the last batch, a token of speech counting `weight` times."""
-
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, weight: float) -> None:
-        vocabulary = tokenizer.get_vocab().items()
-        speech = [index for token, index in vocabulary if token in (EOSP, tokenizer.eos_token) or re.fullmatch(r"<\|u\d+\|>", token)]
-        self.is_speech = torch.zeros(len(tokenizer), dtype=torch.bool).index_fill(0, torch.tensor(speech), True)
-        self.weights = torch.where(self.is_speech, weight, 1.0)
-
-    @contextmanager
-    def on(self, model: Any) -> Iterator[None]:
-        """Weigh what `model` says while the block runs."""
-        hook = model.register_forward_hook(self._weighed, with_kwargs=True)
-        try:
-            yield
-        finally:
-            hook.remove()
-
-    def _weighed(self, _module: Any, _args: Any, given: dict[str, Any], output: Any) -> Any:
-        following = given["labels"][:, 1:]
-        weights = self.weights.to(following.device)[following.clamp(min=0)] * (following != -100)
-        output.log_probs = output.log_probs * weights
-        half = len(weights) // 2  # the first half of a batch is chosen
-        self.chosen_loss = -output.log_probs[:half].sum() / weights[:half].sum().clamp(min=1e-9)
-        return output
-
-    def divergence(self, policy: Any, inputs: dict[str, torch.Tensor], states: torch.Tensor) -> torch.Tensor:
-        """Return KL(reference || policy) in nats a token, the mean over both sides' tokens of speech; `states` are the policy's last.
-
-        It is exact, over the whole vocabulary, and zero before the first step; the reference is the policy without its LoRA.
-        """
-        following = inputs["input_ids"][:, 1:]
-        spoken = inputs["completion_mask"][:, 1:].bool() & self.is_speech.to(following.device)[following]
-        head = policy.get_output_embeddings()
-        with torch.no_grad(), policy.disable_adapter():
-            given = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-            before = policy.get_decoder()(**given, use_cache=False).last_hidden_state
-            reference = head(before[:, :-1][spoken]).float().log_softmax(-1)
-        now = head(states[:, :-1][spoken]).float().log_softmax(-1)
-        return F.kl_div(now, reference, reduction="sum", log_target=True) / spoken.sum().clamp(min=1)
-
-
-@contextmanager
-def last_states(policy: Any) -> Iterator[list[torch.Tensor]]:
-    """Yield a list that gets the last hidden states, (batch, tokens, width), of each forward pass while the block runs."""
-    seen: list[torch.Tensor] = []
-    hook = policy.get_decoder().register_forward_hook(lambda _module, _args, output: seen.append(output.last_hidden_state))
-    try:
-        yield seen
-    finally:
-        hook.remove()
 
 
 def _dpo(settings: PreferenceSettings) -> dict[str, Any]:
