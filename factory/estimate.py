@@ -145,7 +145,7 @@ def _there_and_back(recipe: Recipe, candidates: int, spoken: int) -> float:
 
 
 def _evaluating(recipe: Recipe, policies: int) -> list[Cost]:
-    written, heard = (2 * count * policies for count in (recipe.evaluate.s2t_utterances, recipe.evaluate.asr_utterances))
+    written, heard = (2 * count * policies for count in (recipe.tested, recipe.evaluate.asr_utterances))
     writing = _generating(recipe, "evaluate", written * _there_and_back(recipe, 1, 1))
     return [writing, _hearing(recipe, "evaluate: recognizer", "recognizer", heard, 6)]
 

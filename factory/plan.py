@@ -28,7 +28,7 @@ def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     measured = [
         Stage("tokenize test", run.units("test"), reader(recipe.corpus.test), test),
         Stage("toplines", run.toplines, ("recognizer",), 2 * recipe.evaluate.asr_utterances),
-        Stage("evaluate", run.dataset(number, "evaluation"), ("translator", "recognizer"), 2 * recipe.evaluate.s2t_utterances),
+        Stage("evaluate", run.dataset(number, "evaluation"), ("translator", "recognizer"), 2 * recipe.tested),
     ]
     if number == 0:
         return [Stage("sequences", run.dataset(0, "sequences"), (), paired_rows(recipe)), Stage("train", None, ("trainer",)), *measured]

@@ -88,6 +88,12 @@ class Recipe:
         return self.policy.variant.has_text or self.policy.text_variant is not None
 
     @property
+    def tested(self) -> int:
+        """How many test utterances a direction are translated: of a policy that writes no text only those that are heard."""
+        asked = self.evaluate
+        return asked.s2t_utterances if self.writes_text else min(asked.s2t_utterances, asked.asr_utterances)
+
+    @property
     def back_variants(self) -> list[str]:
         """Return what the way back is asked with: the variant itself and, where that gives no text, the one that does."""
         return [str(variant) for variant in (self.policy.variant, self.policy.text_variant) if variant is not None]

@@ -78,6 +78,12 @@ def test_a_text_that_goes_back_brings_no_speech_that_could_be_measured():
         load(Path("recipes/phrasebook.yaml"), ["scorer.metrics=[bleu, mcd]"])
 
 
+def test_a_policy_that_writes_no_text_is_tested_on_what_is_heard():
+    sizes = ["evaluate.s2t_utterances=9", "evaluate.asr_utterances=4"]
+    silent = load("recipes/phrasebook_vanilla.yaml", sizes)
+    assert (load(None, sizes).tested, load("recipes/phrasebook_tritask.yaml", sizes).tested, silent.tested) == (9, 9, 4)
+
+
 def test_an_override_cannot_go_below_a_value(tmp_path: Path):
     (tmp_path / "a.yaml").write_text("name: mine")
     with pytest.raises(RecipeError, match="--set name.x=1: name is 'mine', not a section of keys"):

@@ -18,7 +18,7 @@ from factory.store import DatasetDir
 
 
 def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str = "evaluate") -> None:
-    """Write a row of EVALUATED for the first `evaluate.s2t_utterances` test utterances of each direction, there and back.
+    """Write a row of EVALUATED for the first `recipe.tested` test utterances of each direction, there and back.
 
     The first `evaluate.asr_utterances` of them are spoken, transcribed and rated as well.
     """
@@ -65,7 +65,7 @@ def test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:
 
 
 def _side(table: pa.Table, lang: str, target: str, recipe: Recipe) -> pa.Table:
-    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.evaluate.s2t_utterances)
+    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.tested)
     spoken = pa.array([place < recipe.evaluate.asr_utterances for place in range(rows.num_rows)], pa.bool_())
     return rows.append_column("tgt_lang", pa.array([target] * rows.num_rows, pa.string())).append_column("spoken", spoken)
 

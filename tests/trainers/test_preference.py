@@ -145,6 +145,12 @@ def test_the_loss_is_the_formula(tiny: Path, tmp_path: Path, settings: dict[str,
     assert found == pytest.approx(wanted, abs=2e-4)
 
 
+def test_speech_has_not_moved_before_the_first_step_whatever_the_precision(tiny: Path, pairs: Path, tmp_path: Path) -> None:
+    train_preference(pairs, tiny, tmp_path / "policy", settings=QUICK | {"precision": "bf16", "unit_weight": 0.0, "unit_kl": 2.0})
+    moved = [line["unit_kl"] for line in map(json.loads, (tmp_path / "policy/training.jsonl").open()) if "unit_kl" in line]
+    assert moved[0] == 0 < moved[-1]
+
+
 def test_it_trains_on_whole_sequences_with_one_end_token(tiny: Path, tmp_path: Path, loss: Loss) -> None:
     trainer, tokenizer = trainer_of(tiny, tmp_path, loss=loss), AutoTokenizer.from_pretrained(tiny)
     [batch] = list(trainer.get_train_dataloader())
