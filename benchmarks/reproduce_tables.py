@@ -88,20 +88,21 @@ def _gain(variant: str, told: Records, seeds: list[int]) -> str:
         return f"{variant}: not run."
     first = told[names[0]].summary
     scored = [(score, direction) for score in SCORES for direction in DIRECTIONS if first[score].get(direction)]
-    found = {(score, direction): _change(told, names, f"{variant}-start", direction, score) for score, direction in scored}
-    changes = "; ".join(f"{SCORES[score]} {direction} {_signed(*change)}" for (score, direction), change in found.items())
+    found = {(score, direction): change(told, names, f"{variant}-start", direction, score) for score, direction in scored}
+    changes = "; ".join(f"{SCORES[score]} {direction} {signed(*change)}" for (score, direction), change in found.items())
     heard = [change for (score, _), change in found.items() if score == "asr_bleu"]
     verdict = _agrees(mean(low for _, low, _ in heard), mean(high for _, _, high in heard), PAPER_GAIN[variant])
     return f"{variant}, mean of {len(names)} seed{'s' * (len(names) > 1)}: {changes}. ASR-BLEU: {verdict}."
 
 
-def _change(told: Records, names: list[str], start: str, direction: str, score: str) -> bootstrap.Estimate:
+def change(told: Records, names: list[str], start: str, direction: str, score: str) -> bootstrap.Estimate:
     """Return what a round changes in `start`, on average over runs that differ in their seed, with an interval over test sentences."""
     after = bootstrap.averaged([_sample(told[name], direction, COLUMNS[score]) for name in names])
     return bootstrap.compare(after, _sample(told[start], direction, COLUMNS[score])).difference
 
 
-def _signed(point: float, low: float, high: float) -> str:
+def signed(point: float, low: float, high: float) -> str:
+    """Write a difference with its interval."""
     return f"{point:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
@@ -117,7 +118,7 @@ def _difference(one: Record, two: Record, score: str) -> str:
     cells = []
     for direction in DIRECTIONS:
         ours, theirs = (_sample(record, direction, COLUMNS[score]) for record in (one, two))
-        cells.append(f"{direction} {_signed(*bootstrap.compare(ours, theirs).difference)}")
+        cells.append(f"{direction} {signed(*bootstrap.compare(ours, theirs).difference)}")
     return f"{SCORES[score]} {', '.join(cells)}"
 
 

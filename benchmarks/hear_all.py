@@ -1,0 +1,91 @@
+"""Hear every test utterance of evaluations that heard a part of them: the interval of ASR-BLEU narrows with the root of their number.
+
+    python benchmarks/hear_all.py --start RUNS/com-start/round-0 --rounds RUNS/com-s1-bleu/round-1 RUNS/com-s2-bleu/round-1
+
+What was heard is kept beside the records of `make reproduce`, a file for each evaluation and direction; killed and called again, it goes
+on with those that are missing. Prints what the rounds change, each and on average.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.reproduce_records import SAID, Record  # noqa: E402
+from benchmarks.reproduce_tables import DIRECTIONS, change, signed  # noqa: E402
+from factory.passes.evaluate import judge_arguments  # noqa: E402
+from factory.recipe import load  # noqa: E402
+from factory.store import DatasetDir  # noqa: E402
+
+Row = dict[str, Any]
+Hear = Callable[[list[list[int]], str], list[str]]
+AT_ONCE = 50
+
+
+def ears(recipe: str) -> Hear:
+    """Return what speaks units in a language and hears them, with the voices and the recognizer of a recipe."""
+    from factory.actors.recognizer import Recognizer
+    from factory.actors.vocoder import Voice
+
+    given: Any = judge_arguments(load(recipe))
+    voices = {lang: Voice(checkpoint, given["threads"]) for lang, checkpoint in given["vocoders"].items()}
+    recognizer = Recognizer(**given["recognizer"], threads=given["threads"])
+    return lambda units, lang: recognizer.transcribe(voices[lang].speak(units), lang)
+
+
+def heard(evaluation: Path, to: Path, hear: Hear) -> Record:
+    """Return a record of an evaluation of which every utterance is heard; silence, as ever, where a translation is malformed."""
+    place = to / f"{evaluation.parent.parent.name}.parquet"
+    if not place.exists():
+        rows = DatasetDir(str(evaluation)).rows([*SAID, "units"]).sort_by("utt_id").to_pylist()
+        tables = [_direction(rows, direction, place, hear) for direction in DIRECTIONS]
+        pq.write_table(pa.concat_tables(tables), place, compression="zstd")
+        for part in to.glob(f"{place.stem}.*.part"):
+            part.unlink()
+    return Record(place, {}, None, "", 0)
+
+
+def _direction(rows: list[Row], direction: str, place: Path, hear: Hear) -> pa.Table:
+    part = place.with_suffix(f".{direction}.part")
+    if not part.exists():
+        told = [row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction]
+        waiting = [row for row in told if row["asr_text"] is None and row["units"]]
+        for first in range(0, len(waiting), AT_ONCE):
+            some = waiting[first : first + AT_ONCE]
+            for row, text in zip(some, hear([row["units"] for row in some], direction.split("-")[1]), strict=True):
+                row["asr_text"] = text
+        silent = [row | {"asr_text": row["asr_text"] or ""} for row in told]
+        pq.write_table(pa.Table.from_pylist(silent).select(SAID), whole := part.with_suffix(".half"))
+        whole.rename(part)
+    return pq.read_table(part)
+
+
+def main() -> None:
+    """Hear what is missing, and tell what the rounds change."""
+    parser = argparse.ArgumentParser(prog="hear_all", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--start", type=Path, required=True, help="round whose policy the others start from")
+    parser.add_argument("--rounds", type=Path, nargs="+", required=True, help="rounds that differ in their seed")
+    parser.add_argument("--recipe", default="recipes/phrasebook.yaml", help="whose voices and recognizer (default: %(default)s)")
+    parser.add_argument("--to", type=Path, default=ROOT / "docs/reproduce/heard", help="folder of what was heard (default: %(default)s)")
+    asked = parser.parse_args()
+    asked.to.mkdir(parents=True, exist_ok=True)
+    hear, told = ears(asked.recipe), {}
+    for place in (asked.start, *asked.rounds):
+        told[place.parent.name] = heard(place / "evaluation", asked.to, hear)
+    start, *names = told
+    for some in [*([name] for name in names), names]:
+        changes = [f"{direction} {signed(*change(told, some, start, direction, 'asr_bleu'))}" for direction in DIRECTIONS]
+        print(f"{', '.join(some)}: ASR-BLEU {'; '.join(changes)}")
+
+
+if __name__ == "__main__":
+    main()
