@@ -25,10 +25,12 @@ from benchmarks.reproduce_tables import DIRECTIONS, change, signed  # noqa: E402
 from factory.passes.evaluate import judge_arguments  # noqa: E402
 from factory.recipe import load  # noqa: E402
 from factory.store import DatasetDir  # noqa: E402
+from schemas.datasets import EVALUATED  # noqa: E402
 
 Row = dict[str, Any]
 Hear = Callable[[list[list[int]], str], list[str]]
 AT_ONCE = 50
+SCHEMA = pa.schema([EVALUATED.field(name) for name in SAID])
 
 
 def ears(recipe: str) -> Hear:
@@ -46,7 +48,7 @@ def heard(evaluation: Path, to: Path, hear: Hear) -> Record:
     """Return a record of an evaluation of which every utterance is heard; silence, as ever, where a translation is malformed."""
     place = to / f"{evaluation.parent.parent.name}.parquet"
     if not place.exists():
-        rows = DatasetDir(str(evaluation)).rows([*SAID, "units"]).sort_by("utt_id").to_pylist()
+        rows = DatasetDir(str(evaluation)).rows([*SAID, "units"], status="ok").sort_by("utt_id").to_pylist()
         tables = [_direction(rows, direction, place, hear) for direction in DIRECTIONS]
         pq.write_table(pa.concat_tables(tables), place, compression="zstd")
         for part in to.glob(f"{place.stem}.*.part"):
@@ -64,7 +66,7 @@ def _direction(rows: list[Row], direction: str, place: Path, hear: Hear) -> pa.T
             for row, text in zip(some, hear([row["units"] for row in some], direction.split("-")[1]), strict=True):
                 row["asr_text"] = text
         silent = [row | {"asr_text": row["asr_text"] or ""} for row in told]
-        pq.write_table(pa.Table.from_pylist(silent).select(SAID), whole := part.with_suffix(".half"))
+        pq.write_table(pa.Table.from_pylist(silent, schema=SCHEMA), whole := part.with_suffix(".half"))
         whole.rename(part)
     return pq.read_table(part)
 

@@ -11,6 +11,7 @@ import pytest
 from toy_run import toy_run
 
 from benchmarks import reproduce
+from benchmarks.hear_all import heard
 from benchmarks.reproduce import Sizes, _pairs, command, comparable, grid, share, ship
 from benchmarks.reproduce_records import keep, kept
 from benchmarks.reproduce_tables import write_tables
@@ -106,3 +107,25 @@ def test_a_share_of_the_pairs_is_known_from_the_run_or_its_record(records: Path,
     assert _pairs(main, tmp_path / "nowhere", tmp_path) == _pairs(None, tmp_path, records) == 0
     assert "select.pairs=1" in command(quarter, SIZES, tmp_path, [], 4)
     assert "select.pairs=100" in command(quarter, SIZES, tmp_path, [], 401)
+
+
+def test_all_is_heard_that_was_not_once(tmp_path: Path) -> None:
+    evaluation = DatasetDir(str(tmp_path / "run/round-1/evaluation"), EVALUATED)
+    evaluation.start({"stage": "evaluation"})
+    row = dict.fromkeys(EVALUATED.names) | {"reference": "oui", "text": "oui", "status": "ok"}
+    rows = [row | {"utt_id": f"{src}-{n}", "src_lang": src, "tgt_lang": tgt} for src, tgt in (("fr", "en"), ("en", "fr")) for n in range(4)]
+    for place, one in enumerate(rows):
+        one |= [{"asr_text": "entendu"}, {"asr_text": ""}, {"units": [3, place]}, {}][place % 4]
+    evaluation.append(pa.Table.from_pylist(rows, schema=EVALUATED))
+    evaluation.publish()
+    asked: list[tuple[list[list[int]], str]] = []
+
+    def hear(units: list[list[int]], lang: str) -> list[str]:
+        asked.append((units, lang))
+        return ["alors"] * len(units)
+
+    for _ in range(2):
+        record = heard(tmp_path / "run/round-1/evaluation", tmp_path, hear)
+    assert [row["asr_text"] for row in record.said("fr-en")] == ["entendu", "", "alors", ""]
+    assert asked == [([[3, 6]], "fr"), ([[3, 2]], "en")]
+    assert {place.name for place in tmp_path.iterdir()} == {"run", "run.parquet"}
