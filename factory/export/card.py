@@ -10,7 +10,7 @@ from factory.export.layout import HELD_OUT, features
 from factory.files import filesystem, get_json
 from factory.recipe import Recipe
 from factory.report import collect
-from factory.report.audit_table import kept_audit, table
+from factory.report.audit_table import kept_audit, table, unmeasured
 from factory.report.table import LABELS, scores_of
 from factory.runs import Run
 from schemas.sequences import prompt
@@ -47,7 +47,8 @@ def round_section(run: Run, number: int, recipe: Recipe, judgements: int) -> str
         "recommended": _recommended(audit, metric),
         "judgements": judgements,
     }
-    return _render("round_section.md.j2", told | _origin(run, number, recipe) | {"audit": audit}).strip()
+    told |= {"audit": audit, "unmeasured": audit and unmeasured(audit)}
+    return _render("round_section.md.j2", told | _origin(run, number, recipe)).strip()
 
 
 def _directions(run: Run, number: int, recipe: Recipe) -> dict[str, int]:

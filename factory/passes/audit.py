@@ -74,15 +74,16 @@ def sampled(table: pa.Table, limit: int) -> list[Row]:
 
 
 def _judge_row(row: Row, guards: Guards, heard: dict[tuple[str, int], str]) -> Judged:
-    there = [(place, c) for place, c in enumerate(row["candidates"]) if c["finish"] in (OK, UNSPOKEN) and c["text"]]
+    there = [(place, c) for place, c in enumerate(row["candidates"]) if c["finish"] in (OK, UNSPOKEN)]
     truth = [_truth(c["text"], heard.get((row["utt_id"], place)), row["reference"], row["tgt_lang"]) for place, c in there]
     sound = [fault(c, row, guards) is None for _, c in there]
     scores, spoken = ([c["scores"] for _, c in there], [c["finish"] != UNSPOKEN for _, c in there])
     return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", scores, truth, sound, spoken)
 
 
-def _truth(text: str, heard: str | None, reference: str, lang: str) -> dict[str, float]:
-    scores = {judge: METRICS[judge].score(text, reference, lang) for judge in ("bleu", "chrf")}
+def _truth(text: str | None, heard: str | None, reference: str, lang: str) -> dict[str, float]:
+    """Return the score of each judge that has something to read: a policy may write no text, and few candidates are heard."""
+    scores = {judge: METRICS[judge].score(text, reference, lang) for judge in ("bleu", "chrf")} if text else {}
     if heard is not None:
         scores["asr_bleu"] = METRICS["bleu"].score(normalise.text(heard, lang), normalise.text(reference, lang), lang)
     return scores

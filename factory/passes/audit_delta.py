@@ -34,7 +34,7 @@ def audit(rows: Sequence[Judged], metrics: Sequence[str]) -> Row:
         "utterances": len(rows),
         "judges": judges,
         "tables": tables,
-        "recommended": {metric: recommend(rows, metric) for metric in metrics},
+        "recommended": {metric: recommend(rows, metric, *judges[:1]) for metric in metrics},
         "agreement": agreement(rows, metrics),
     }
 
@@ -49,7 +49,7 @@ def _table(rows: Sequence[Judged], metric: str, judge: str, policy: str) -> Row:
 
 
 def recommend(rows: Sequence[Judged], metric: str, judge: str = "bleu") -> Row:
-    """Return the δ whose labels are worth most, judged by S2T BLEU (`delta`: None where none can be recommended), and the reason."""
+    """Return the δ whose labels are worth most by the judge (`delta`: None where none can be recommended), and the reason."""
     weighed = by_delta(compare(rows, metric, judge), metric)
     able = [found for found in weighed if found["n"] >= FEWEST]
     if not able:

@@ -42,14 +42,23 @@ def table(audit: Row, metric: str, judge: str, direction: str = ALL, policy: str
     return next((found for found in audit["tables"] if tuple(found[key] for key in keys) == (metric, judge, direction, policy)), None)
 
 
+def unmeasured(audit: Row) -> str | None:
+    """Say why an audit could measure nothing; None where it could."""
+    if not audit["utterances"]:
+        return "no utterance of this round has a reference"
+    hint = "its policy writes no text that could be held against a reference; `roundtrip audit --asr 100` hears what it speaks"
+    return None if audit["judges"] else hint
+
+
 def render_audit(audit: Row) -> str:
     """Return the audit as text: accuracy by gap, what each δ is worth, the recommendation, and where metrics disagree."""
-    if not audit["utterances"]:
-        return "no utterance of this round has a reference: nothing can be audited"
+    if reason := unmeasured(audit):
+        return f"nothing can be audited: {reason}"
     metric = audit["chosen"]["metric"]
     some = f" (the {LIMIT:,} that are looked at)" if audit["utterances"] == LIMIT else ""
     lines = [f"{audit['utterances']:,} utterances with references{some}; labels by {metric}, 95 % intervals in brackets"]
-    lines += [*_by_gap(audit, metric), "", f"  δ         kept   right by {', '.join(audit['judges'])}; gain and worth by bleu"]
+    judges = audit["judges"]
+    lines += [*_by_gap(audit, metric), "", f"  δ         kept   right by {', '.join(judges)}; gain and worth by {judges[0]}"]
     lines += _by_delta(audit, metric)
     lines += ["", *(f"  recommended for {name}: {_recommended(found)}" for name, found in audit["recommended"].items())]
     lines += ["", *(f"  {' and '.join(found['metrics'])} agree on {_share(found)}" for found in audit["agreement"])]

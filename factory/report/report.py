@@ -12,7 +12,7 @@ import yaml
 from factory.files import filesystem, get_json, put
 from factory.recipe import Recipe, locate
 from factory.report import collect, plots, sections
-from factory.report.audit_table import audit_round
+from factory.report.audit_table import audit_round, unmeasured
 from factory.report.kept import keep_recipe
 from factory.report.pairs import SPOKEN, shown_pairs, table_row, to_speak
 from factory.report.players import embedded, voices_of, waves_of
@@ -87,8 +87,8 @@ def _made(run: Run, number: int, recipe: Recipe) -> Row:
 
 
 def _audit(found: Row) -> Row:
-    if not found["utterances"]:
-        return {"audit": None}
+    if reason := unmeasured(found):
+        return {"audit": None, "unmeasured": reason}
     return {"audit": found, "audit_plots": sections.audit(found), "audit_rows": sections.audit_rows(found)}
 
 

@@ -115,7 +115,7 @@ def audit_rows(found: Row) -> list[Row]:
     told = []
     for metric, recommended in found["recommended"].items():
         for direction in (ALL, *sorted({row["direction"] for row in found["tables"]} - {ALL})):
-            rows = (table(found, metric, "bleu", direction) or {})["by_delta"]
+            rows = (table(found, metric, found["judges"][0], direction) or {})["by_delta"]
             chosen = next((row for row in rows if row["delta"] == recommended["delta"]), None)
             told.append({"metric": metric, "direction": direction, "open": rows[0], "chosen": chosen})
     return told

@@ -13,8 +13,10 @@ from browser import Page, browser
 from toy_run import ROOT, WRONG, toy_run
 
 from factory.cli import main
+from factory.passes.audit import judged
 from factory.passes.audit_delta import audit
 from factory.recipe import load
+from factory.report import sections
 from factory.report.audit_table import render_audit
 from factory.report.kept import kept_recipe
 from factory.report.pairs import marked, shown_pairs, to_speak
@@ -101,7 +103,22 @@ def test_it_is_readable_in_the_dark_and_on_a_phone(page: Page) -> None:
 
 
 def test_a_round_without_references_says_so() -> None:
-    assert render_audit(audit([], ["bleu"])) == "no utterance of this round has a reference: nothing can be audited"
+    assert render_audit(audit([], ["bleu"])) == "nothing can be audited: no utterance of this round has a reference"
+
+
+def test_a_policy_without_text_is_audited_by_what_is_heard() -> None:
+    candidates = [{"finish": "ok", "text": None, "units": [7, 8, 9], "back_text": None, "scores": {"bleu": s}} for s in (0.9, 0.2)]
+    row = {"status": "ok", "src_lang": "fr", "tgt_lang": "en", "text": "oui", "units": [1, 2, 3], "reference": "yes, the red boat"}
+    rows = [row | {"utt_id": f"u{n}", "candidates": candidates} for n in range(3)]
+    chosen = {"chosen": {"metric": "bleu", "delta": 0.1}}
+    assert "roundtrip audit --asr" in render_audit(audit(judged(rows), ["bleu"]) | chosen)
+    heard = {(f"u{n}", place): text for n in range(3) for place, text in enumerate(("Yes, the red boat.", "no"))}
+    found = audit(judged(rows, heard=heard), ["bleu"]) | chosen
+    assert found["judges"] == ["asr_bleu"] and "asr_bleu" in render_audit(found) and len(sections.audit(found)) == 2
+    assert [(told["direction"], told["open"]["n"], told["open"]["accuracy"]) for told in sections.audit_rows(found)] == [
+        ("all", 3, 1.0),
+        ("fr-en", 3, 1.0),
+    ]
 
 
 def test_what_differs_is_marked() -> None:
