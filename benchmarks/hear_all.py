@@ -11,17 +11,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduce_records import SAID, Record  # noqa: E402
 from benchmarks.reproduce_tables import DIRECTIONS, change, signed  # noqa: E402
+from factory.files import put_table  # noqa: E402
 from factory.passes.evaluate import judge_arguments  # noqa: E402
 from factory.recipe import load  # noqa: E402
 from factory.store import DatasetDir  # noqa: E402
@@ -33,6 +36,7 @@ AT_ONCE = 50
 SCHEMA = pa.schema([EVALUATED.field(name) for name in SAID])
 
 
+@cache
 def ears(recipe: str) -> Hear:
     """Return what speaks units in a language and hears them, with the voices and the recognizer of a recipe."""
     from factory.actors.recognizer import Recognizer
@@ -50,7 +54,7 @@ def heard(evaluation: Path, to: Path, hear: Hear) -> Record:
     if not place.exists():
         rows = DatasetDir(str(evaluation)).rows([*SAID, "units"], status="ok").sort_by("utt_id").to_pylist()
         tables = [_direction(rows, direction, place, hear) for direction in DIRECTIONS]
-        pq.write_table(pa.concat_tables(tables), place, compression="zstd")
+        put_table(LocalFileSystem(), str(place), pa.concat_tables(tables))
         for part in to.glob(f"{place.stem}.*.part"):
             part.unlink()
     return Record(place, {}, None, "", 0)
@@ -66,8 +70,7 @@ def _direction(rows: list[Row], direction: str, place: Path, hear: Hear) -> pa.T
             for row, text in zip(some, hear([row["units"] for row in some], direction.split("-")[1]), strict=True):
                 row["asr_text"] = text
         silent = [row | {"asr_text": row["asr_text"] or ""} for row in told]
-        pq.write_table(pa.Table.from_pylist(silent, schema=SCHEMA), whole := part.with_suffix(".half"))
-        whole.rename(part)
+        put_table(LocalFileSystem(), str(part), pa.Table.from_pylist(silent, schema=SCHEMA))
     return pq.read_table(part)
 
 
@@ -80,9 +83,9 @@ def main() -> None:
     parser.add_argument("--to", type=Path, default=ROOT / "docs/reproduce/heard", help="folder of what was heard (default: %(default)s)")
     asked = parser.parse_args()
     asked.to.mkdir(parents=True, exist_ok=True)
-    hear, told = ears(asked.recipe), {}
+    told = {}
     for place in (asked.start, *asked.rounds):
-        told[place.parent.name] = heard(place / "evaluation", asked.to, hear)
+        told[place.parent.name] = heard(place / "evaluation", asked.to, lambda units, lang: ears(asked.recipe)(units, lang))
     start, *names = told
     for some in [*([name] for name in names), names]:
         changes = [f"{direction} {signed(*change(told, some, start, direction, 'asr_bleu'))}" for direction in DIRECTIONS]

@@ -89,8 +89,8 @@ def _gain(variant: str, told: Records, seeds: list[int]) -> str:
     first = told[names[0]].summary
     scored = [(score, direction) for score in SCORES for direction in DIRECTIONS if first[score].get(direction)]
     found = {(score, direction): change(told, names, f"{variant}-start", direction, score) for score, direction in scored}
-    changes = "; ".join(f"{SCORES[score]} {direction} {signed(*change)}" for (score, direction), change in found.items())
-    heard = [change for (score, _), change in found.items() if score == "asr_bleu"]
+    changes = "; ".join(f"{SCORES[score]} {direction} {signed(*found[score, direction])}" for score, direction in scored)
+    heard = [estimate for (score, _), estimate in found.items() if score == "asr_bleu"]
     verdict = _agrees(mean(low for _, low, _ in heard), mean(high for _, _, high in heard), PAPER_GAIN[variant])
     return f"{variant}, mean of {len(names)} seed{'s' * (len(names) > 1)}: {changes}. ASR-BLEU: {verdict}."
 

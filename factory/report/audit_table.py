@@ -46,7 +46,7 @@ def unmeasured(audit: Row) -> str | None:
     """Say why an audit could measure nothing; None where it could."""
     if not audit["utterances"]:
         return "no utterance of this round has a reference"
-    hint = "its policy writes no text that could be held against a reference; `roundtrip audit --asr 100` hears what it speaks"
+    hint = "its candidates have no text that could be held against a reference; `roundtrip audit --asr 100` hears what they say"
     return None if audit["judges"] else hint
 
 
