@@ -1,10 +1,14 @@
 """How produce scales with GPUs: its real plan on several local Ray nodes, with actors that wait for as long as the real ones compute.
 
-    python benchmarks/simulate.py [--gpus 1 4 16 64] [--recipe recipes/prost_llm_3b.yaml] [--profile FILE | --run URI --round N]
+    python benchmarks/simulate.py [--gpus 1 4 16 64] [--crew 8] [--recipe FILE] [--profile FILE | --run URI --round N]
 
 Everything but the models is real: sources, repartition, pools, batches, part files with their leases, publish. The GPUs are logical, at
 most sixteen a node. Every GPU gets the same number of rows (weak scaling). An actor waits for its profile's seconds a row, and all start
 together; Ray's own work for all nodes is done by this machine's cores, which a cluster has more of, so the efficiency is a lower bound.
+
+A process for each of 64 GPUs' actors is more than a small machine holds. With `--crew 8` up to eight actors of a pool wait side by side in
+one process: as many calls are under way, blocks, part files and bookkeeping are the same, and only processes are fewer; they ask for no
+GPUs.
 
 A profile is YAML or JSON: seconds of one actor a row (`translator: 0.03`), and under `load_s` the seconds that an actor takes to load.
 Without one, a row takes what `factory/estimate.py` reckons for the recipe (and SCORER_S on a core). With `--run`, the slowest pool of
@@ -24,6 +28,8 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -100,8 +106,25 @@ def sized(recipe: Recipe, profile: Profile, gpus: int) -> dict[str, int]:
     return best
 
 
+class Crew(NamedTuple):
+    """The processes of a pool, and how many of its actors wait side by side in each."""
+
+    processes: int
+    calls: int
+
+    def row_s(self, alone: float, actors: int) -> float:
+        """Return the seconds a row of each call with which all of them are as fast as `actors` that take `alone` seconds."""
+        return alone * self.processes * self.calls / actors
+
+
+def crews(pools: dict[str, int], largest: int) -> dict[str, Crew]:
+    """Share out the actors of each pool among processes of at most `largest`."""
+    processes = {name: math.ceil(actors / largest) for name, actors in pools.items()}
+    return {name: Crew(processes[name], math.ceil(actors / processes[name])) for name, actors in pools.items()}
+
+
 class Waiting(RowActor):
-    """Takes `row_s` seconds a row; begins when all `of` actors are there, which a file of each in `meeting` says, and then loads."""
+    """Takes `row_s` seconds a row; begins when all `of` processes are there, which a file of each in `meeting` says, and then loads."""
 
     schema = SCORED
 
@@ -138,20 +161,22 @@ def utterances(place: Path, rows: int) -> DatasetDir:
     return out
 
 
-def simulate(recipe: Recipe, profile: Profile, gpus: int, rows: int) -> dict[str, Any]:
-    """Run produce's plan on `gpus` logical GPUs with `rows` rows for each; returns what was seen."""
+def simulate(recipe: Recipe, profile: Profile, gpus: int, rows: int, largest: int) -> dict[str, Any]:
+    """Run produce's plan on `gpus` logical GPUs with `rows` rows for each and crews of at most `largest`; returns what was seen."""
     pools = sized(recipe, profile, gpus)
-    with tempfile.TemporaryDirectory() as scratch, _nodes(gpus, recipe, pools):
+    manned = crews(pools, largest)
+    with tempfile.TemporaryDirectory() as scratch, _nodes(gpus, recipe, pools), side_by_side(manned):
         meeting = Path(scratch, "meeting")
         meeting.mkdir()
-        common = {"meeting": str(meeting), "of": sum(pools.values())}
+        common = {"meeting": str(meeting), "of": sum(crew.processes for crew in manned.values())}
         actors: produce.Pools = {
-            name: (Waiting, common | {"row_s": profile.row_s[name], "load_s": profile.load_s.get(name, 0.0)}) for name in pools
+            name: (Waiting, common | {"row_s": crew.row_s(profile.row_s[name], pools[name]), "load_s": profile.load_s.get(name, 0.0)})
+            for name, crew in manned.items()
         }
         source, out = utterances(Path(scratch, "units"), rows * gpus), DatasetDir(f"{scratch}/scored", SCORED)
         ids = source.rows(["utt_id"])["utt_id"].combine_chunks()
         out.start({"stage": "produce"})
-        planned = produce.planned([source], ids, with_pools(recipe, pools), out, actors)
+        planned = produce.planned([source], ids, with_crews(recipe, manned), out, actors)
         ends = [time.time() for _ in out.write(planned)]
         began = max(file.stat().st_mtime for file in meeting.iterdir())
         assert out.publish(ids.to_pylist()).rows == rows * gpus
@@ -161,10 +186,32 @@ def simulate(recipe: Recipe, profile: Profile, gpus: int, rows: int) -> dict[str
     return told | {"first_s": round(min(ends) - began, 1), "idle": idle, "pools": pools}
 
 
-def with_pools(recipe: Recipe, pools: dict[str, int]) -> Recipe:
-    """Return the recipe with these numbers of actors; a waiting actor needs no core of its own."""
-    sizes: dict[str, Pool] = {name: replace(getattr(recipe.resources, name), actors=number) for name, number in pools.items()}
+def with_crews(recipe: Recipe, manned: dict[str, Crew]) -> Recipe:
+    """Return the recipe with a process for each crew, which takes the cores and GPUs of its actors; a crew of several takes cores alone."""
+    sizes: dict[str, Pool] = {}
+    for name, crew in manned.items():
+        pool = getattr(recipe.resources, name)
+        gpus = pool.num_gpus if crew.calls == 1 else 0.0  # a process may ask for a share of one GPU, or for whole ones
+        sizes[name] = replace(pool, actors=crew.processes, num_cpus=pool.num_cpus * crew.calls, num_gpus=gpus)
     return replace(recipe, resources=replace(recipe.resources, **sizes))
+
+
+@contextmanager
+def side_by_side(manned: dict[str, Crew]) -> Iterator[None]:
+    """Let Ray Data call the processes of a crew as often at once as the crew has actors, while the block runs."""
+    import ray.data
+
+    strategy, calls = ray.data.ActorPoolStrategy, iter([crew.calls for crew in manned.values()])
+
+    def several(**sizes: Any) -> Any:
+        """Return the strategy of the next pool: a plan asks for them in the order of the pools."""
+        return strategy(**sizes, max_concurrent_calls_per_actor=next(calls), enable_true_multi_threading=True)
+
+    ray.data.ActorPoolStrategy = several  # type: ignore[assignment,misc]
+    try:
+        yield
+    finally:
+        ray.data.ActorPoolStrategy = strategy  # type: ignore[misc]
 
 
 class _nodes:
@@ -198,6 +245,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--rows", type=int, default=4096, help="utterances for each GPU (default: %(default)s)")
+    parser.add_argument("--crew", type=int, default=1, help="actors of a pool that wait side by side in a process (default: %(default)s)")
     parser.add_argument("--recipe", default="recipes/prost_llm_3b.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
     parser.add_argument("--profile", type=Path, help="seconds a row of each pool, YAML or JSON")
@@ -212,11 +260,11 @@ def main() -> None:
     print(json.dumps({"profile": profile._asdict()}), flush=True)
     runs: list[dict[str, Any]] = []
     for gpus in asked.gpus:
-        told = simulate(recipe, profile, gpus, asked.rows)
+        told = simulate(recipe, profile, gpus, asked.rows, asked.crew)
         told["efficiency"] = round(told["rows_per_s"] / gpus * (runs or [told])[0]["gpus"] / (runs or [told])[0]["rows_per_s"], 3)
         runs.append(told)
         print(json.dumps(told), flush=True)
-    print(json.dumps({"recipe": recipe.name, "rows_a_gpu": asked.rows, "profile": profile.row_s, "runs": runs}))
+    print(json.dumps({"recipe": recipe.name, "rows_a_gpu": asked.rows, "crew": asked.crew, "profile": profile.row_s, "runs": runs}))
 
 
 if __name__ == "__main__":
