@@ -64,6 +64,7 @@ def bars(steps: Sequence[tuple[str, float]], label: str) -> Callable[[Axes], Non
     """Horizontal bars, the first on top, each with its number."""
 
     def paint(axes: Axes) -> None:
+        """Draw the bars, the first on top."""
         names, values = [step for step, _ in steps], [value for _, value in steps]
         drawn = axes.barh(names, values, color=COLOURS["one"], height=0.62)
         axes.bar_label(drawn, [f"{value:,.0f}" for value in values], padding=3)
@@ -77,6 +78,7 @@ def histograms(groups: dict[str, np.ndarray], label: str, line: float | None = N
     """Outlined histograms of several groups over the same bins; `line` marks a value."""
 
     def paint(axes: Axes) -> None:
+        """Draw each group over the same bins, what lies above the last one inside it."""
         everything = np.concatenate([*groups.values(), np.zeros(0)])
         if not len(everything):
             axes.text(0.5, 0.5, "nothing to show", ha="center", transform=axes.transAxes)
@@ -98,6 +100,7 @@ def heatmap(matrix: np.ndarray, names: Sequence[str]) -> Callable[[Axes], None]:
     """A square of correlations, each with its number; strength is opacity, sign is colour."""
 
     def paint(axes: Axes) -> None:
+        """Draw a square of colour and a number for each cell."""
         from matplotlib.patches import Rectangle
 
         for (row, column), value in np.ndenumerate(matrix):
@@ -117,6 +120,7 @@ def estimates(groups: dict[str, list[Row]], label: str, lines: dict[str, float] 
     """Points with intervals: rows {x, y, low, high} of each group; `lines` are named levels such as toplines. `x` is a text or a number."""
 
     def paint(axes: Axes) -> None:
+        """Draw each group beside the others at its places."""
         names = list(dict.fromkeys(str(row["x"]) for rows in groups.values() for row in rows))
         for place, (colour, (name, rows)) in enumerate(zip(SERIES, groups.items(), strict=False)):
             x = np.array([names.index(str(row["x"])) for row in rows]) + 0.12 * (place - (len(groups) - 1) / 2)
