@@ -20,6 +20,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import reduce
 from pathlib import Path
 
 import pyarrow as pa
@@ -48,6 +49,8 @@ LEARNS = {
 of the text is repeated, or the way back through text would be forgotten."""
 SPLITS = {"paired": (0, 2_100), "mono": (2_100, 3_000), "test": (3_000, 4_000)}
 """Which sentences of the paired corpus round 0 learns, rounds translate, and policies are tested on."""
+MORE = 1_000
+"""Sentences a language that are spoken for the rounds with more utterances, `assets/phrasebook/mono_units.parquet`."""
 SPOKEN = ("translator={n: 2, temperature: 1.0, unit_temperature: null, way_back: speech}", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]")
 """The paper's way back, in place of the recipe's: two candidates, and what was said goes back."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
@@ -92,7 +95,8 @@ def grid(sizes: Sizes) -> Iterator[Cell]:
             yield Cell(main, variant, seed, ("select.metric=bleu",), base=start)
             yield Cell(f"{variant}-s{seed}-meteor", variant, seed, ("select.metric=meteor",), base=start, shares=main)
             if variant == "com":
-                yield Cell(f"com-s{seed}-spoken", variant, seed, SPOKEN, base=start)
+                more = ("corpus.mono={out}/more.parquet", f"corpus.limit={sizes.limit + MORE}")
+                yield Cell(f"com-s{seed}-more", variant, seed, more, base=start)
     yield from _chain(sizes)
 
 
@@ -105,6 +109,7 @@ def _chain(sizes: Sizes) -> Iterator[Cell]:
         return Cell(f"com-s{seed}-{name}", "com", seed, changes, rounds, FIRST, shares)
 
     yield cell("paired", "corpus.source=paired", shares=None)
+    yield cell("spoken", *SPOKEN, shares=None)
     for metric in ("wer", "chrf"):
         yield cell(metric, f"select.metric={metric}")
     yield cell("mcd", *SPOKEN, "select.metric=mcd", "select.delta=0.25", shares=f"com-s{seed}-spoken")
@@ -129,14 +134,14 @@ def summary(cell: Cell, out: Path) -> dict | None:
 
 
 def command(cell: Cell, sizes: Sizes, out: Path, given: list[str], pairs: int) -> list[str]:
-    """Return the command line of a cell; `{pairs_N}` in its changes is an Nth of `pairs`."""
+    """Return the command line of a cell; `{pairs_N}` in its changes is an Nth of `pairs`, `{out}` the folder of the runs."""
     recipe = "phrasebook.yaml" if cell.variant in (BASE, "com") else f"phrasebook_{cell.variant}.yaml"
     changes = [f"seed={cell.seed}", f"corpus.limit={sizes.limit}", *(f"corpus.{name}={out / name}.parquet" for name in SPLITS)]
     changes += [f"evaluate.s2t_utterances={sizes.s2t}", f"evaluate.asr_utterances={sizes.asr}"]
     if cell.base:
         changes.append(f"policy.{'base' if cell.rounds == '0' else 'start'}={out / cell.base}/round-0/policy")
-    half, quarter = (str(max(1, pairs // share)) for share in (2, 4))
-    own = [change.replace("{pairs_2}", half).replace("{pairs_4}", quarter) for change in cell.changes]
+    told = {"{out}": str(out)} | {f"{{pairs_{share}}}": str(max(1, pairs // share)) for share in (2, 4)}
+    own = [reduce(lambda text, word: text.replace(word, told[word]), told, change) for change in cell.changes]
     sets = [part for change in (*changes, *own, *given) for part in ("--set", change)]
     return [
         *(sys.executable, "factory/run_round.py", "--recipe", f"recipes/{recipe}"),
@@ -145,12 +150,14 @@ def command(cell: Cell, sizes: Sizes, out: Path, given: list[str], pairs: int) -
 
 
 def split(out: Path) -> None:
-    """Write the sentences of each split as a corpus of its own."""
+    """Write the sentences of each split as a corpus of its own, and those of the rounds with more that are spoken besides."""
     paired = pq.read_table(ROOT / "assets/phrasebook/paired.parquet")
     number = pc.cast(pc.struct_field(pc.extract_regex(paired["pair_id"], r"^\w+-\w+-(?P<number>\d+)"), "number"), pa.int32())
     out.mkdir(parents=True, exist_ok=True)
     for name, (first, end) in SPLITS.items():
         pq.write_table(paired.filter(pc.and_(pc.greater_equal(number, first), pc.less(number, end))), out / f"{name}.parquet")
+    spoken = pq.read_table(ROOT / "assets/phrasebook/mono_units.parquet")
+    pq.write_table(pa.concat_tables([pq.read_table(out / "mono.parquet"), spoken]), out / "more.parquet")
 
 
 def ship(out: Path) -> None:

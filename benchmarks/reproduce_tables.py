@@ -12,6 +12,7 @@ from factory.metrics import bootstrap, normalise
 
 Row = dict[str, Any]
 Records = dict[str, Record]
+Changes = dict[tuple[str, str], bootstrap.Estimate]
 DIRECTIONS = ("en-fr", "fr-en")
 SCORES = {"s2t_bleu": "S2T BLEU", "asr_bleu": "ASR-BLEU"}
 COLUMNS = {"s2t_bleu": "text", "asr_bleu": "asr_text"}
@@ -74,7 +75,7 @@ def _table_a(told: Records, seeds: list[int]) -> list[str]:
             for seed in seeds if variant == "com" else seeds[:1]:
                 yield _line(f"{variant}, seed {seed}, DPO (METEOR)", told.get(f"{variant}-s{seed}-meteor"))
                 yield _line(f"{variant}, seed {seed}, DPO (BLEU)", told.get(f"{variant}-s{seed}-bleu"))
-                if variant == "com":
+                if variant == "com" and seed == seeds[0]:
                     yield _line(f"com, seed {seed}, DPO (BLEU), the speech goes back", told.get(f"com-s{seed}-spoken"))
 
     verdicts = [_gain(variant, told, seeds) for variant in PAPER_GAIN]
@@ -86,13 +87,22 @@ def _gain(variant: str, told: Records, seeds: list[int]) -> str:
     names = [name for seed in seeds if (name := f"{variant}-s{seed}-bleu") in told]
     if not names:
         return f"{variant}: not run."
-    first = told[names[0]].summary
-    scored = [(score, direction) for score in SCORES for direction in DIRECTIONS if first[score].get(direction)]
-    found = {(score, direction): change(told, names, f"{variant}-start", direction, score) for score, direction in scored}
-    changes = "; ".join(f"{SCORES[score]} {direction} {signed(*found[score, direction])}" for score, direction in scored)
+    found = _changes(told, names, f"{variant}-start")
     heard = [estimate for (score, _), estimate in found.items() if score == "asr_bleu"]
     verdict = _agrees(mean(low for _, low, _ in heard), mean(high for _, _, high in heard), PAPER_GAIN[variant])
-    return f"{variant}, mean of {len(names)} seed{'s' * (len(names) > 1)}: {changes}. ASR-BLEU: {verdict}."
+    return f"{variant}, {_in_words(found, names)}. ASR-BLEU: {verdict}."
+
+
+def _changes(told: Records, names: list[str], start: str) -> Changes:
+    """Return what a round changes in each score and direction, on average over runs that differ in their seed."""
+    first = told[names[0]].summary
+    scored = [(score, direction) for score in SCORES for direction in DIRECTIONS if first[score].get(direction)]
+    return {(score, direction): change(told, names, start, direction, score) for score, direction in scored}
+
+
+def _in_words(found: Changes, names: list[str]) -> str:
+    changes = "; ".join(f"{SCORES[score]} {direction} {signed(*estimate)}" for (score, direction), estimate in found.items())
+    return f"mean of {len(names)} seed{'s' * (len(names) > 1)}: {changes}"
 
 
 def change(told: Records, names: list[str], start: str, direction: str, score: str) -> bootstrap.Estimate:
@@ -182,10 +192,14 @@ def _table_e(told: Records, seeds: list[int]) -> list[str]:
     start = f"com-s{seeds[0]}"
     names = {"a quarter": "quarter", "half": "half", "all": "bleu", "two rounds of half": "two-rounds"}
     rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
+    more = [f"com-s{seed}-more" for seed in seeds]
+    rows += [(f"of more utterances, seed {seed} ({_pairs(told.get(name))})", name) for seed, name in zip(seeds, more)]
 
     def end(told: Records) -> str:
         paper = "more pairs help; for chain of modality two rounds of half are about one of all"
-        return _against(told, f"{start}-bleu", f"{start}-quarter", paper, ("all", "a quarter"))
+        there = [name for name in more if name in told]
+        gained = f" More utterances, {_in_words(_changes(told, there, 'com-start'), there)}." if there else ""
+        return _against(told, f"{start}-bleu", f"{start}-quarter", paper, ("all", "a quarter")) + gained
 
     return _simple("Table E: number of pairs and rounds", "pairs", rows, end)(told)
 

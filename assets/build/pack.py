@@ -1,4 +1,4 @@
-"""Writes what ships in `assets/phrasebook`: pairs and held-out pairs as units, parallel text, speech as Opus.
+"""Writes what ships in `assets/phrasebook`: pairs, held-out pairs and monolingual speech as units, parallel text, speech as Opus.
 
     python -m assets.build.pack build/speech build/units assets/phrasebook
 """
@@ -25,6 +25,8 @@ Row = dict[str, Any]
 TARGETS = {"fr": "siwis", "en": "heart"}
 """The voice whose units a translation into this language is written in: the one that its vocoder speaks with."""
 PAIRED_SETS = {"paired": ("sft", 4_000), "dev": ("dev", 100)}
+MONOLINGUAL = {"mono_fr-fr-siwis": 1_000, "mono_en-en": 1_000}
+"""Recordings whose first utterances ship as units, no sentence of the one in the other."""
 SPOKEN_SETS = {"mono": {"mono_fr-fr-siwis": 250, "mono_en-en": 250}, "test": {"test-fr-siwis": 100, "test-en": 100}}
 """Recordings that ship as speech, and how many utterances of each."""
 
@@ -46,6 +48,16 @@ def _fits(source: Row, target: Row) -> bool:
 def _pair(source: Row, target: Row) -> Row:
     sides = {f"{side}_{key}": row[key] for side, row in (("src", source), ("tgt", target)) for key in ("lang", "text", "units")}
     return {"pair_id": source["utt_id"], **sides}
+
+
+def monolingual(units: Path) -> list[Row]:
+    """Return PAIRED rows of speech that nobody has translated: the translation is a text, to judge by, and has no units."""
+    rows = [row for name, limit in MONOLINGUAL.items() for row, _ in zip(rows_of(units / name), range(limit), strict=False)]
+    return [_pair(row, {"lang": _other(row["lang"]), "text": row["reference"], "units": None}) for row in rows]
+
+
+def _other(lang: str) -> str:
+    return next(other for other in TARGETS if other != lang)
 
 
 def parallel_text() -> list[Row]:
@@ -71,7 +83,7 @@ def spoken(speech: Path, recordings: dict[str, int]) -> Iterator[tuple[str, list
 def main(speech: Path, units: Path, out: Path) -> None:
     """Write all of it; files that are there are replaced."""
     pairs = {file: paired(units, name, sentences) for file, (name, sentences) in PAIRED_SETS.items()}
-    for file, rows in (pairs | {"text": parallel_text()}).items():
+    for file, rows in (pairs | {"mono_units": monolingual(units), "text": parallel_text()}).items():
         pq.write_table(pa.Table.from_pylist(rows, schema=PAIRED), out / f"{file}.parquet", compression="zstd")
     for folder, recordings in SPOKEN_SETS.items():
         (out / folder).mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ MADE_FROM = {
     "codebook.safetensors": "k-means over Whisper base's encoder (MIT), layer 4",
     "paired.parquet": "units of the voices below",
     "dev.parquet": "units of the voices below",
+    "mono_units.parquet": "units of the voices below",
     "text.parquet": "the grammar",
     "mono": "speech of the voices below",
     "test": "speech of the voices below",
