@@ -8,7 +8,8 @@ together; Ray's own work for all nodes is done by this machine's cores, which a 
 
 A process for each of 64 GPUs' actors is more than a small machine holds. With `--crew 8` up to eight actors of a pool wait side by side in
 one process: as many calls are under way, blocks, part files and bookkeeping are the same, and only processes are fewer; they ask for no
-GPUs.
+GPUs. With `--slower 8` everything that waits waits eight times as long, so that these cores keep up; `driver_cores` is what the driver,
+of which no cluster has more than one, would need of a core at the true speed.
 
 A profile is YAML or JSON: seconds of one actor a row (`translator: 0.03`), and under `load_s` the seconds that an actor takes to load.
 Without one, a row takes what `factory/estimate.py` reckons for the recipe (and SCORER_S on a core). With `--run`, the slowest pool of
@@ -16,7 +17,7 @@ that run's round is slowed down or sped up until it explains the seconds that th
 
 Pools are sized for the GPUs: as many translators as fit beside the vocoders, and so many vocoders and scorers that they could do a tenth
 more than the translators give them. The last line is JSON: for each number of GPUs the rate, `efficiency` (rate a GPU over that at the
-smallest number), seconds to the first part file, idle share of each pool, and `pools`, the sizes that were run.
+smallest number), seconds to the first part file, idle share of each pool, `driver_cores`, and `pools`, the sizes that were run.
 """
 
 from __future__ import annotations
@@ -66,6 +67,10 @@ class Profile(NamedTuple):
 
     row_s: dict[str, float]
     load_s: dict[str, float]
+
+    def times(self, factor: float) -> Profile:
+        """Return a profile in which everything takes `factor` times as long."""
+        return Profile(*({name: seconds * factor for name, seconds in told.items()} for told in self))
 
 
 def estimated(recipe: Recipe) -> Profile:
@@ -177,13 +182,15 @@ def simulate(recipe: Recipe, profile: Profile, gpus: int, rows: int, largest: in
         ids = source.rows(["utt_id"])["utt_id"].combine_chunks()
         out.start({"stage": "produce"})
         planned = produce.planned([source], ids, with_crews(recipe, manned), out, actors)
+        before = time.process_time()
         ends = [time.time() for _ in out.write(planned)]
+        driver = time.process_time() - before
         began = max(file.stat().st_mtime for file in meeting.iterdir())
         assert out.publish(ids.to_pylist()).rows == rows * gpus
     seconds = max(ends) - began
     idle = {name: round(1 - profile.row_s[name] * rows * gpus / (number * seconds), 3) for name, number in pools.items()}
     told = {"gpus": gpus, "rows_per_s": round(rows * gpus / seconds, 2), "seconds": round(seconds, 1)}
-    return told | {"first_s": round(min(ends) - began, 1), "idle": idle, "pools": pools}
+    return told | {"first_s": round(min(ends) - began, 1), "driver_cores": round(driver / seconds, 3), "idle": idle, "pools": pools}
 
 
 def with_crews(recipe: Recipe, manned: dict[str, Crew]) -> Recipe:
@@ -246,6 +253,7 @@ def main() -> None:
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--rows", type=int, default=4096, help="utterances for each GPU (default: %(default)s)")
     parser.add_argument("--crew", type=int, default=1, help="actors of a pool that wait side by side in a process (default: %(default)s)")
+    parser.add_argument("--slower", type=float, default=1.0, help="how many times as long all waits are (default: %(default)s)")
     parser.add_argument("--recipe", default="recipes/prost_llm_3b.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
     parser.add_argument("--profile", type=Path, help="seconds a row of each pool, YAML or JSON")
@@ -256,15 +264,18 @@ def main() -> None:
     profile = given(asked.profile, recipe) if asked.profile else estimated(recipe)
     if asked.run:
         profile = measured(profile, recipe, Run(asked.run), asked.round)
+    profile = profile.times(asked.slower)
     plan.guarded = lambda actor, arguments, _: (actor, arguments)  # a guard's child would only double the processes
     print(json.dumps({"profile": profile._asdict()}), flush=True)
     runs: list[dict[str, Any]] = []
     for gpus in asked.gpus:
         told = simulate(recipe, profile, gpus, asked.rows, asked.crew)
+        told["driver_cores"] = round(told["driver_cores"] * asked.slower, 3)
         told["efficiency"] = round(told["rows_per_s"] / gpus * (runs or [told])[0]["gpus"] / (runs or [told])[0]["rows_per_s"], 3)
         runs.append(told)
         print(json.dumps(told), flush=True)
-    print(json.dumps({"recipe": recipe.name, "rows_a_gpu": asked.rows, "crew": asked.crew, "profile": profile.row_s, "runs": runs}))
+    asked_for = {"recipe": recipe.name, "rows_a_gpu": asked.rows, "crew": asked.crew, "slower": asked.slower}
+    print(json.dumps(asked_for | {"profile": profile.row_s, "runs": runs}))
 
 
 if __name__ == "__main__":
