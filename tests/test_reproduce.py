@@ -7,12 +7,13 @@ import shutil
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from toy_run import toy_run
 
 from benchmarks import reproduce
 from benchmarks.hear_all import heard
-from benchmarks.reproduce import Sizes, _pairs, command, comparable, grid, share, ship
+from benchmarks.reproduce import MORE, Sizes, _pairs, command, comparable, grid, share, ship, split
 from benchmarks.reproduce_records import keep, kept
 from benchmarks.reproduce_tables import write_tables
 from factory.store import DatasetDir
@@ -107,6 +108,20 @@ def test_a_share_of_the_pairs_is_known_from_the_run_or_its_record(records: Path,
     assert _pairs(main, tmp_path / "nowhere", tmp_path) == _pairs(None, tmp_path, records) == 0
     assert "select.pairs=1" in command(quarter, SIZES, tmp_path, [], 4)
     assert "select.pairs=100" in command(quarter, SIZES, tmp_path, [], 401)
+
+
+def test_rounds_with_more_take_what_the_others_take_and_more(tmp_path: Path) -> None:
+    split(tmp_path)
+    cell = next(cell for cell in CELLS if cell.name == "com-s1-more")
+    changes = [part for part in command(cell, SIZES, tmp_path, [], 0) if part.startswith(("corpus.mono", "corpus.limit"))]
+    assert changes[-2:] == [f"corpus.mono={tmp_path}/more.parquet", f"corpus.limit={SIZES.limit + MORE}"]
+    told = {name: pq.read_table(tmp_path / f"{name}.parquet") for name in ("paired", "mono", "more", "test")}
+    texts = {name: set(table["src_text"].to_pylist()) for name, table in told.items()}
+    assert texts["mono"] < texts["more"] and not texts["more"] & (texts["paired"] | texts["test"])
+    for lang in ("fr", "en"):
+        assert told["more"]["src_lang"].to_pylist().count(lang) >= SIZES.limit + MORE
+    ids = told["more"]["pair_id"].to_pylist()
+    assert len(set(ids)) == len(ids) and all(told["more"]["src_units"].to_pylist())
 
 
 def test_all_is_heard_that_was_not_once(tmp_path: Path) -> None:
