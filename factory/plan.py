@@ -24,24 +24,46 @@ class Stage(NamedTuple):
 
 def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     """Return the stages of a round in their order."""
-    test = size(recipe.corpus.test)
+    test, judges = size(recipe.corpus.test), ("translator", "recognizer")
     measured = [
         Stage("tokenize test", run.units("test"), reader(recipe.corpus.test), test),
         Stage("toplines", run.toplines, ("recognizer",), 2 * recipe.evaluate.asr_utterances),
-        Stage("evaluate", run.dataset(number, "evaluation"), ("translator", "recognizer"), 2 * recipe.tested),
+        *(Stage(f"evaluate round {judged}", run.dataset(judged, "evaluation"), judges, 2 * recipe.tested) for judged in compared(number)),
     ]
+    paired = _paired_speech(run, number, recipe)
     if number == 0:
-        return [Stage("sequences", run.dataset(0, "sequences"), (), paired_rows(recipe)), Stage("train", None, ("trainer",)), *measured]
+        sequences = Stage("sequences", run.dataset(0, "sequences"), (), paired_rows(recipe))
+        return [*paired, sequences, Stage("train", None, ("trainer",)), *measured]
     asked = produced_rows(recipe)
-    sources = {"mono": mono_rows(recipe), "paired": paired_rows(recipe)}
-    used = [name for name in sources if recipe.corpus.source in (name, "both")]
+    mono = Stage("tokenize mono", run.units("mono"), reader(recipe.corpus.mono), mono_rows(recipe))
     return [
-        *(Stage(f"tokenize {name}", run.units(name), reader(getattr(recipe.corpus, name)), sources[name]) for name in used),
+        *paired,
+        *([mono] if recipe.corpus.source != "paired" else []),
+        *([Stage("utterances of paired", run.units("paired"), (), paired_rows(recipe))] if recipe.corpus.source != "mono" else []),
         Stage("produce", run.dataset(number, "scored"), ("translator", *(["vocoder"] if recipe.listens else []), "scorer"), asked),
         Stage("select", run.dataset(number, "pairs"), (), asked),
         Stage("train", None, ("trainer",)),
         *measured,
     ]
+
+
+def compared(number: int) -> range:
+    """Return the rounds whose policies are evaluated in round `number`: its own, and the one that it started from."""
+    return range(max(0, number - 1), number + 1)
+
+
+def paired_corpora(number: int, recipe: Recipe) -> list[str]:
+    """Name the paired corpora that a round needs: round 0 learns from both, others may take utterances from the one, δ from the other."""
+    if number == 0:
+        return ["paired", "dev"]
+    return [*(["paired"] if recipe.corpus.source != "mono" else []), *(["dev"] if recipe.select.delta == "auto" else [])]
+
+
+def _paired_speech(run: Run, number: int, recipe: Recipe) -> list[Stage]:
+    """Return the stages that turn paired speech into units; none for what is units already."""
+    places = {name: getattr(recipe.corpus, name) for name in paired_corpora(number, recipe)}
+    speech = {name: place for name, place in places.items() if reader(place)}
+    return [Stage(f"tokenize {name}", run.paired(name), ("encoder",), size(place)) for name, place in speech.items()]
 
 
 def reader(corpus: str) -> tuple[str, ...]:

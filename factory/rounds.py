@@ -7,11 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from factory.local_ray import start_ray
+from factory.plan import compared, paired_corpora
 from factory.progress import Clock
 from factory.recipe import Recipe, locate
 from factory.runs import Run
 from factory.store import DatasetDir
-from schemas.datasets import PAIRED, SCORED
+from schemas.datasets import SCORED
 
 
 def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> None:
@@ -49,7 +50,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
     start_ray()
     preflight(run, number, recipe)
     clock = Clock(run.place(number))
-    recipe = with_paired_units(run, recipe, clock)
+    recipe = with_paired_units(run, number, recipe, clock)
     if previous is None:
         supervise(run, recipe, clock)
     else:
@@ -61,16 +62,16 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
     print(f"  report       {write_report(run, number, recipe)}")
 
 
-def with_paired_units(run: Run, recipe: Recipe, clock: Clock) -> Recipe:
-    """Return the recipe with paired speech replaced by its units, which are made where they are missing."""
+def with_paired_units(run: Run, number: int, recipe: Recipe, clock: Clock) -> Recipe:
+    """Return the recipe with the paired speech that the round needs replaced by its units, which are made where they are missing."""
     from factory.corpus import holds_units
     from factory.passes.paired import pair_units
 
     made: dict[str, Any] = {}
-    for name in ("paired", "dev"):
+    for name in paired_corpora(number, recipe):
         corpus = getattr(recipe.corpus, name)
         if not holds_units(locate(corpus)):
-            out = DatasetDir(f"{run.uri}/{name}", PAIRED, "pair_id")
+            out = run.paired(name)
             with clock.stage("tokenize"):
                 pair_units(corpus, recipe, run.units(f"{name}-speech"), out, clock)
             made[name] = out.uri
@@ -121,7 +122,7 @@ def measure(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
         as_units(recipe.corpus.test, "test", recipe, run.units("test"), clock)
     with clock.stage("toplines"):
         toplines(run.units("test"), recipe, run.toplines, clock)
-    for judged in range(max(0, number - 1), number + 1):
+    for judged in compared(number):
         with clock.stage("evaluate"):
             policy, out = run.policy(judged, recipe), run.dataset(judged, "evaluation")
             evaluate(run.units("test"), policy, recipe, out, clock, f"evaluate round {judged}")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from factory.files import exists
 from factory.recipe import Recipe, locate
 from factory.store import DatasetDir
-from schemas.datasets import EVALUATED, PAIR, SCORED, SEQUENCE, TOPLINE, UNITS
+from schemas.datasets import EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
 
 SCHEMAS = {"sequences": SEQUENCE, "scored": SCORED, "pairs": PAIR, "evaluation": EVALUATED}
 
@@ -29,6 +29,10 @@ class Run:
     def units(self, corpus: str) -> DatasetDir:
         """Return the dataset of a tokenised corpus: `mono`, `test`, `paired` ..."""
         return DatasetDir(f"{self.uri}/units/{corpus}", UNITS)
+
+    def paired(self, corpus: str) -> DatasetDir:
+        """Return the PAIRED rows of a corpus of paired speech: `paired` or `dev`."""
+        return DatasetDir(f"{self.uri}/{corpus}", PAIRED, "pair_id")
 
     def sources(self, recipe: Recipe) -> list[DatasetDir]:
         """Return the units that pairs are made of, by `corpus.source`."""

@@ -19,9 +19,11 @@ class Speakers:
         import torch
         from transformers import AutoTokenizer, VitsModel
 
+        from factory.models.device import device
+
         torch.set_num_threads(threads)
         folders = {lang: resolve(name) for lang, name in voices.items()}
-        self.models: dict[str, Any] = {lang: VitsModel.from_pretrained(folder).eval() for lang, folder in folders.items()}
+        self.models: dict[str, Any] = {lang: VitsModel.from_pretrained(folder).eval().to(device()) for lang, folder in folders.items()}
         self.tokenizers: dict[str, Any] = {lang: AutoTokenizer.from_pretrained(folder) for lang, folder in folders.items()}
 
     @property
@@ -42,5 +44,5 @@ class Speakers:
             return np.zeros(0, dtype=np.float32)
         torch.manual_seed(0)  # VITS draws its prosody
         with torch.inference_mode():
-            wave = model(**ids).waveform[0].numpy()
+            wave = model(**ids.to(model.device)).waveform[0].float().cpu().numpy()
         return soxr.resample(wave, model.config.sampling_rate, RATE).astype(np.float32)

@@ -37,14 +37,16 @@ def from_pcm(audio: bytes) -> np.ndarray:
 class Voice:
     """One language's vocoder; durations are always predicted, so that all that it says is comparable."""
 
-    def __init__(self, checkpoint: str | Path, threads: int = 1, device: str = "cpu") -> None:
+    def __init__(self, checkpoint: str | Path, threads: int = 1) -> None:
+        """Load the voice onto the GPU where this process has one; `threads` is set for torch in the whole process."""
         import torch
 
+        from factory.models.device import device
         from factory.models.unit_hifigan import CodeHiFiGAN
         from factory.models.weights import resolve
 
         torch.set_num_threads(threads)
-        self.model = CodeHiFiGAN.from_pretrained(resolve(str(checkpoint)), device)
+        self.model = CodeHiFiGAN.from_pretrained(resolve(str(checkpoint)), device())
 
     def speak(self, units: Sequence[Sequence[int]]) -> list[np.ndarray]:
         """Return a float32 wave at 16 kHz for every list of deduplicated units; equal lists are spoken once."""
@@ -63,8 +65,8 @@ class Vocoder(RowActor):
 
     schema = SPOKEN
 
-    def __init__(self, *, checkpoints: dict[str, str], threads: int = 1, speak_candidates: bool = False, device: str = "cpu") -> None:
-        self.voices = {lang: Voice(checkpoint, threads, device) for lang, checkpoint in checkpoints.items()}
+    def __init__(self, *, checkpoints: dict[str, str], threads: int = 1, speak_candidates: bool = False) -> None:
+        self.voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in checkpoints.items()}
         self.speak_candidates = speak_candidates
 
     def process(self, rows: list[Row]) -> list[Row]:

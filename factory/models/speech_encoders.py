@@ -23,6 +23,7 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from factory.models.device import device
 from factory.models.weights import WeightsError, resolve
 from factory.models.whisper_weights import layer_of, whisper_encoder_weights
 
@@ -268,7 +269,7 @@ def _codebook(path: Path, centers: np.ndarray, told: Mapping[str, str | int]) ->
 def _device() -> torch.device:
     """Return the GPU where there is one; TF32 is turned off, since it changes units."""
     torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return device()
 
 
 def _check_layer(model: str, layer: int, layers: int) -> None:

@@ -177,7 +177,7 @@ class CodeHiFiGAN(nn.Module):
         return torch.repeat_interleave(ids, counts)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, device: str = "cpu") -> CodeHiFiGAN:
+    def from_pretrained(cls, path: str | Path, device: torch.device | str = "cpu") -> CodeHiFiGAN:
         """Load a folder with config.json and model.safetensors (ours) or a fairseq checkpoint (`*.pt`, `g_*`), or that checkpoint's path
         (its config.json beside it). Raises VocoderError, with the file and what is missing, when it cannot be used."""
         folder, weights = _files(Path(path))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import pyarrow as pa
@@ -10,7 +9,7 @@ import pyarrow.parquet as pq
 
 from factory.files import exists, filesystem, put_table
 from factory.passes.audit import referenced
-from factory.passes.produce import voices
+from factory.passes.produce import recognizer_arguments, voices
 from factory.recipe import Recipe
 from factory.store import DatasetDir
 from schemas.datasets import OK
@@ -57,5 +56,5 @@ def _hear(rows: list[Row], lang: str, recipe: Recipe) -> Heard:
     if not spoken:
         return {}
     waves = Voice(voices(recipe)[lang]).speak([units for *_, units in spoken])
-    texts = Recognizer(**asdict(recipe.recognizer)).transcribe(waves, lang)
+    texts = Recognizer(**recognizer_arguments(recipe)).transcribe(waves, lang)
     return {(utt_id, place): text for (utt_id, place, _), text in zip(spoken, texts, strict=True)}

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
 from factory.corpus import holds_units, read_corpus
 from factory.passes.plan import act, digests, finish, handed
-from factory.passes.produce import limited, translator_arguments, voices
+from factory.passes.produce import limited, recognizer_arguments, translator_arguments, voices
 from factory.passes.tokenize import encoder_arguments
 from factory.progress import Clock
 from factory.recipe import Recipe, locate
@@ -77,4 +75,4 @@ def heard_ids(rows: pa.Table) -> list[str]:
 
 def judge_arguments(recipe: Recipe) -> dict[str, object]:
     """Return the Judge's constructor arguments."""
-    return {"vocoders": voices(recipe), "recognizer": asdict(recipe.recognizer), "threads": recipe.resources.recognizer.threads}
+    return {"vocoders": voices(recipe), "recognizer": recognizer_arguments(recipe), "threads": recipe.resources.recognizer.threads}

@@ -117,9 +117,14 @@ def scorer_arguments(recipe: Recipe) -> dict[str, object]:
     return {
         "metrics": list(scorer.metrics),
         "score_text": scorer.score_text,
-        "recognizer": asdict(recipe.recognizer),
+        "recognizer": recognizer_arguments(recipe),
         "threads": recipe.resources.scorer.threads,
     }
+
+
+def recognizer_arguments(recipe: Recipe) -> dict[str, Any]:
+    """Return the Recognizer's constructor arguments, its weights by the name that an actor finds them by."""
+    return asdict(recipe.recognizer) | {"model": handed(recipe.recognizer.model)}
 
 
 def voices(recipe: Recipe) -> dict[str, str]:

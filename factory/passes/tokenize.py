@@ -28,7 +28,7 @@ def encoder_arguments(recipe: Recipe) -> dict[str, object]:
     encoder = recipe.encoder
     return {
         "encoder": encoder.kind,
-        "model": locate(encoder.model),
+        "model": handed(encoder.model),
         "layer": encoder.layer,
         "codebook": handed(encoder.codebook),
         "langs": list(recipe.languages),

@@ -39,15 +39,15 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
 
 @contextmanager
 def _given(out: str) -> Iterator[str]:
-    """Yield a folder for what a training is given, which goes with it: on this disk, or in the store that the policy goes to."""
-    if "://" not in out:
-        with tempfile.TemporaryDirectory() as scratch:
-            yield scratch
-        return
+    """Yield a folder for what a training is given, which goes with it: beside the policy, where the workers of other nodes see it too."""
+    folder = f"{out}.given"
+    if "://" not in folder:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        folder = str(Path(folder).absolute())
     try:
-        yield f"{out}.given"
+        yield folder
     finally:
-        remove(f"{out}.given")
+        remove(folder)
 
 
 def _untrained(recipe: Recipe, folder: str) -> str:

@@ -1,0 +1,42 @@
+"""What a round trains on: which corpora it reads for that, and where what is given to a training lies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from factory.passes.train import _given, _written
+from factory.plan import stages
+from factory.recipe import load
+from factory.runs import Run
+
+RECIPE = Path(__file__).resolve().parent.parent.parent / "recipes/prost_llm_3b.yaml"
+
+
+def test_what_a_training_is_given_lies_where_other_nodes_see_it_and_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):  # a killed training leaves it behind, and the next one takes it over
+        with pytest.raises(KeyboardInterrupt), _given("runs/one/round-1/policy") as folder:
+            place = Path(_written(pa.table({"prompt": ["a"]}), f"{folder}/pairs.parquet"))
+            assert place.is_absolute() and place.exists() and place.is_relative_to(tmp_path / "runs/one/round-1")
+            raise KeyboardInterrupt
+        assert not place.exists()
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "corpora"),
+    [
+        (0, [], ["paired", "dev", "test"]),
+        (1, [], ["mono", "test"]),
+        (1, ["corpus.source=paired"], ["paired", "test"]),
+        (2, ["corpus.source=both", "select.delta=auto"], ["paired", "dev", "mono", "test"]),
+    ],
+)
+def test_a_plan_tokenizes_what_the_round_reads(number: int, changes: list[str], corpora: list[str]) -> None:
+    planned = stages(Run("runs/none"), number, load(RECIPE, changes))
+    assert [stage.name.removeprefix("tokenize ") for stage in planned if stage.name.startswith("tokenize")] == corpora
+    assert all(stage.actors == ("encoder",) for stage in planned if stage.name.startswith("tokenize"))
+    judged = [stage.name for stage in planned if stage.name.startswith("evaluate")]
+    assert judged == [f"evaluate round {policy}" for policy in range(max(0, number - 1), number + 1)]
