@@ -175,6 +175,16 @@ def test_missing_files_are_told(tmp_path: Path):
     assert told == [f"corpus.mono is {tmp_path}/nothing, and nothing is there"]
 
 
+def test_a_name_on_the_hub_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    named = ["vocoder.fr=owner/voice@main", "vocoder.en=./voice", "policy.base=owner/model", "policy.start=runs/a/policy"]
+    told = load(None, named).local_paths()
+    assert told["vocoder.en"] == "./voice" and told["policy.start"] == "runs/a/policy"
+    assert not {"vocoder.fr", "policy.base", "encoder.model", "recognizer.model"} & set(told)
+    (tmp_path / "owner/model").mkdir(parents=True)
+    assert load(None, named).local_paths()["policy.base"] == "owner/model"
+
+
 def test_a_recipe_cannot_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         load().seed = 3  # type: ignore[misc]
