@@ -204,6 +204,12 @@ def test_versions_and_user_are_those_of_the_lock_the_package_and_the_image(name:
         assert (ROOT / Path(script).relative_to(home)).is_file()
 
 
+@pytest.mark.parametrize("name", OVERLAYS)
+def test_no_pods_ray_ends_the_guard_of_a_model(name: str) -> None:
+    for _, template in pod_templates(cluster_spec(overlay(name))):
+        assert {"name": "RAY_memory_monitor_refresh_ms", "value": "0"} in template["spec"]["containers"][0]["env"]
+
+
 def test_secrets_come_by_reference_and_the_guide_says_how_to_make_them() -> None:
     guide = (ROOT / "docs/kubernetes.md").read_text()
     for _, template in pod_templates(cluster_spec(overlay("one-gpu"))):
