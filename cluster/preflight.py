@@ -3,13 +3,14 @@
     python -m cluster.preflight --round 2 --recipe recipes/prost_llm_3b.yaml --run s3://bucket/run   # on RAY_ADDRESS
 
 A round does it by itself. A cluster that lacks something is asked for it first: its autoscaler hears of every actor that found no room,
-and has as long as a stage would have (`factory.watch.growth_s`).
+and has as long for the whole plan as one stage would have (`factory.watch.growth_s`).
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -41,9 +42,10 @@ def preflight(run: Run, number: int, recipe: Recipe) -> None:
     found = shortfalls(run, number, recipe, nodes())
     if found and growth_s():
         print("\n".join([*found, f"waiting for nodes, at most {growth_s():g} s"]), flush=True)
-        for stage in _placed(run, number, recipe):
-            with suppress(Stalled):
-                await_places(stage.name, demands(recipe.resources, stage.actors))
+        end = time.monotonic() + growth_s()  # one for all stages: a node that never comes is waited for once
+        with suppress(Stalled):
+            for stage in _placed(run, number, recipe):
+                await_places(stage.name, demands(recipe.resources, stage.actors), end)
         found = shortfalls(run, number, recipe, nodes())
     found = found or [*unseen(run)]
     if found:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from cluster.preflight import cramped, full, unplaced
+from cluster.preflight import Shortfall, cramped, full, preflight, unplaced
 from factory.passes.plan import demands
 from factory.recipe import Recipe, load
 from factory.runs import Run
@@ -87,6 +88,22 @@ def test_a_small_disk_is_told(tmp_path: Path) -> None:
     assert "for rows, 4656612.9 for the policy and its checkpoint), and " + str(tmp_path) in sentence
     assert list(full(Run("s3://bucket/run"), 1, paper("expected.parameters=1e15"))) == []
     assert list(full(Run(str(tmp_path)), 1, load(ROOT / "recipes/phrasebook.yaml"))) == []
+
+
+def test_nodes_that_never_come_are_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
+    for module in ("factory.watch", "cluster.preflight"):
+        monkeypatch.setattr(f"{module}.time", clock)
+        monkeypatch.setattr(f"{module}.nodes", lambda: [{"CPU": 2.0}])
+    monkeypatch.setattr("factory.watch.there", lambda: "")
+    monkeypatch.setattr("ray.autoscaler.sdk.request_resources", lambda bundles: None)
+    monkeypatch.setenv("RAY_ADDRESS", "none")
+    monkeypatch.setenv("ROUNDTRIP_GROWTH_S", "1800")
+    large = load(ROOT / "recipes/phrasebook.yaml", ["resources.scorer.num_cpus=4", "resources.recognizer.num_cpus=4"])
+    with pytest.raises(Shortfall, match=r"(?s)produce: no node has room for one scorer.*toplines: no node has room for one recognizer"):
+        preflight(Run(str(tmp_path)), 1, large)
+    assert 1800 <= now[0] < 1810
 
 
 def test_pools_that_make_no_sense_are_refused() -> None:
