@@ -19,7 +19,7 @@ from uuid import uuid4
 
 from factory.estimate import GIB, costs, parameters
 from factory.passes.plan import demands
-from factory.plan import Stage, mono_rows, paired_rows, produced_rows, stages
+from factory.plan import Stage, missing, mono_rows, paired_rows, produced_rows, stages
 from factory.recipe import Recipe
 from factory.runs import Run
 from factory.watch import MARK, Resources, Stalled, Wanted, amounts, await_places, fits, growth_s, nodes
@@ -34,7 +34,13 @@ SEEN_S = 60.0
 
 
 class Shortfall(RuntimeError):
-    """A round that the cluster cannot carry; a line for each thing that it lacks."""
+    """A round that cannot run here; a line for each file that is missing, or each thing that the cluster lacks."""
+
+
+def all_there(run: Run, number: int, recipe: Recipe) -> None:
+    """Raise Shortfall with a sentence for each thing that the round reads from a disk and that is not there; takes no cluster."""
+    if found := missing(run, number, recipe):
+        raise _shortfall(found)
 
 
 def preflight(run: Run, number: int, recipe: Recipe) -> None:
@@ -49,7 +55,11 @@ def preflight(run: Run, number: int, recipe: Recipe) -> None:
         found = shortfalls(run, number, recipe, nodes())
     found = found or [*unseen(run)]
     if found:
-        raise Shortfall("the round cannot run here:\n" + "\n".join(f"  {sentence}" for sentence in found))
+        raise _shortfall(found)
+
+
+def _shortfall(found: list[str]) -> Shortfall:
+    return Shortfall("the round cannot run here:\n" + "\n".join(f"  {sentence}" for sentence in found))
 
 
 def shortfalls(run: Run, number: int, recipe: Recipe, there: list[Resources]) -> list[str]:
@@ -171,9 +181,12 @@ def main(argv: list[str] | None = None) -> int:
     stay_local()
     try:
         recipe = load(asked.recipe, asked.set)
+        run = Run(asked.run or f"runs/{recipe.name}")
+        for number in asked.round:
+            all_there(run, number, recipe)
         start_ray()
         for number in asked.round:
-            preflight(Run(asked.run or f"runs/{recipe.name}"), number, recipe)
+            preflight(run, number, recipe)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"preflight: {error}", file=sys.stderr)
         return 2

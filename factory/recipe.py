@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -150,9 +151,11 @@ class Recipe:
         files |= {key: path for key, path in models.items() if _is_there(path) or not may_be_on_hub(path)}
         return {key: path for key, path in files.items() if path and "://" not in path and not path.startswith("package:")}
 
-    def missing_files(self) -> list[str]:
-        """Name the local paths of this recipe that do not exist, each in a sentence; names of weights and URIs are not looked up."""
-        return [f"{key} is {path}, and nothing is there" for key, path in self.local_paths().items() if not _is_there(path)]
+    def missing_files(self, keys: Collection[str] | None = None) -> list[str]:
+        """Name the local paths of this recipe (of these keys; None: all) that do not exist, each in a sentence. URIs are not looked up."""
+        named = {key: path for key, path in self.local_paths().items() if keys is None or key in keys}
+        hint = "put it there, or say where it is with --set"
+        return [f"{key} is {path}, and nothing is there: {hint} {key}=…" for key, path in named.items() if not _is_there(path)]
 
 
 STAGES: dict[str, tuple[str, ...]] = {

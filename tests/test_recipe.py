@@ -172,7 +172,8 @@ def test_paths_count_from_here_or_from_the_repository(tmp_path: Path, monkeypatc
 def test_missing_files_are_told(tmp_path: Path):
     recipe = load(None, [f"corpus.mono={tmp_path}/nothing", "corpus.test=s3://bucket/test", f"corpus.dev={tmp_path}"])
     told = [sentence for sentence in recipe.missing_files() if sentence.startswith("corpus.") and "paired" not in sentence]
-    assert told == [f"corpus.mono is {tmp_path}/nothing, and nothing is there"]
+    assert told == [f"corpus.mono is {tmp_path}/nothing, and nothing is there: put it there, or say where it is with --set corpus.mono=…"]
+    assert recipe.missing_files(["corpus.test", "corpus.dev"]) == []
 
 
 def test_a_name_on_the_hub_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
