@@ -7,12 +7,12 @@ from types import SimpleNamespace
 
 import pytest
 
-from cluster.preflight import Shortfall, cramped, full, preflight, unplaced
+from cluster.preflight import Shortfall, _cache_room, cramped, full, narrow, preflight, unplaced
 from factory.passes.plan import demands
 from factory.plan import missing
 from factory.recipe import Recipe, load
 from factory.rounds import run_round
-from factory.runs import Run
+from factory.runs import Run, near_folder
 from factory.typed import RecipeError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -90,6 +90,30 @@ def test_a_small_disk_is_told(tmp_path: Path) -> None:
     assert "for rows, 4656612.9 for the policy and its checkpoint), and " + str(tmp_path) in sentence
     assert list(full(Run("s3://bucket/run"), 1, paper("expected.parameters=1e15"))) == []
     assert list(full(Run(str(tmp_path)), 1, load(ROOT / "recipes/phrasebook.yaml"))) == []
+
+
+def test_a_small_cache_where_a_run_in_a_store_may_train_is_told(local_ray: None, tmp_path: Path) -> None:
+    stored, large = Run(f"file://{tmp_path}/run"), "expected.parameters=1e15"
+    recipe = load(ROOT / "recipes/phrasebook.yaml", [large])
+    (sentence,) = narrow(stored, 1, recipe)
+    assert sentence.startswith("disk: the training takes some 4656612.9 GiB on its node, and /") and "ROUNDTRIP_CACHE" in sentence
+    assert list(narrow(Run(str(tmp_path / "run")), 1, recipe)) == [] == list(narrow(stored, 1, load(ROOT / "recipes/phrasebook.yaml")))
+    elsewhere = load(ROOT / "recipes/phrasebook.yaml", [large, "resources.trainer.num_gpus=1"])
+    assert list(narrow(stored, 1, elsewhere)) == []  # no trainer can come to a node without a GPU
+    assert "disk: the training takes" in str(pytest.raises(Shortfall, preflight, stored, 1, recipe).value)
+    (tmp_path / "run/round-1/policy").mkdir(parents=True)
+    (tmp_path / "run/round-1/policy/config.json").touch()
+    assert list(narrow(stored, 1, recipe)) == []
+
+
+def test_what_a_training_left_counts_as_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROUNDTRIP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    assert _cache_room("s3://bucket/policy") == (str(tmp_path), 0.0)
+    left = near_folder("s3://bucket/policy") / "policy.work"
+    left.mkdir(parents=True)
+    (left / "checkpoint.pt").write_bytes(bytes(2**20))
+    assert _cache_room("s3://bucket/policy")[1] == 2**-10 and _cache_room("s3://bucket/other")[1] == 0
 
 
 ABSENT = ("corpus.mono", "corpus.paired", "corpus.dev", "corpus.test", "corpus.text", "encoder.codebook", "encoder.model", "vocoder.fr")
