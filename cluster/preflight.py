@@ -3,26 +3,28 @@
     python -m cluster.preflight --round 2 --recipe recipes/prost_llm_3b.yaml --run s3://bucket/run   # on RAY_ADDRESS
 
 A round does it by itself. A cluster that lacks something is asked for it first: its autoscaler hears of every actor that found no room,
-and has as long as a stage would have (`factory.watch.growth_s`).
+and has as long for the whole plan as one stage would have (`factory.watch.growth_s`).
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from uuid import uuid4
 
 from factory.estimate import GIB, costs, parameters
 from factory.passes.plan import demands
-from factory.plan import Stage, mono_rows, paired_rows, produced_rows, stages
+from factory.plan import Stage, missing, mono_rows, paired_rows, produced_rows, stages
 from factory.recipe import Recipe
-from factory.runs import Run
+from factory.runs import Run, near_folder
 from factory.watch import MARK, Resources, Stalled, Wanted, amounts, await_places, fits, growth_s, nodes
 
+T = TypeVar("T")
 GPU_GIB = {"T4": 15, "V100": 16, "L4": 22, "A10G": 22, "A100": 40, "L40S": 45, "H100": 80, "H20": 96, "H200": 140, "B200": 180}
 """Memory (GiB) of the GPUs that Ray tells apart, the smaller one of two; `expected.gpu_gib` counts for others."""
 ROW_BYTES = {"tokenize": 500, "sequences": 1_500, "produce": 1_000, "select": 1_500, "toplines": 400, "evaluate": 1_000}
@@ -33,7 +35,13 @@ SEEN_S = 60.0
 
 
 class Shortfall(RuntimeError):
-    """A round that the cluster cannot carry; a line for each thing that it lacks."""
+    """A round that cannot run here; a line for each file that is missing, or each thing that the cluster lacks."""
+
+
+def all_there(run: Run, number: int, recipe: Recipe) -> None:
+    """Raise Shortfall with a sentence for each thing that the round reads from a disk and that is not there; takes no cluster."""
+    if found := missing(run, number, recipe):
+        raise _shortfall(found)
 
 
 def preflight(run: Run, number: int, recipe: Recipe) -> None:
@@ -41,13 +49,18 @@ def preflight(run: Run, number: int, recipe: Recipe) -> None:
     found = shortfalls(run, number, recipe, nodes())
     if found and growth_s():
         print("\n".join([*found, f"waiting for nodes, at most {growth_s():g} s"]), flush=True)
-        for stage in _placed(run, number, recipe):
-            with suppress(Stalled):
-                await_places(stage.name, demands(recipe.resources, stage.actors))
+        end = time.monotonic() + growth_s()  # one for all stages: a node that never comes is waited for once
+        with suppress(Stalled):
+            for stage in _placed(run, number, recipe):
+                await_places(stage.name, demands(recipe.resources, stage.actors), end)
         found = shortfalls(run, number, recipe, nodes())
-    found = found or [*unseen(run)]
+    found = found or [*unseen(run), *narrow(run, number, recipe)]
     if found:
-        raise Shortfall("the round cannot run here:\n" + "\n".join(f"  {sentence}" for sentence in found))
+        raise _shortfall(found)
+
+
+def _shortfall(found: list[str]) -> Shortfall:
+    return Shortfall("the round cannot run here:\n" + "\n".join(f"  {sentence}" for sentence in found))
 
 
 def shortfalls(run: Run, number: int, recipe: Recipe, there: list[Resources]) -> list[str]:
@@ -131,17 +144,42 @@ def full(run: Run, number: int, recipe: Recipe) -> Iterator[str]:
     longer = max(1.0, recipe.expected.seconds * recipe.expected.units_per_s / 72)
     left = [stage for stage in stages(run, number, recipe) if stage.out is not None and not stage.out.is_finished()]
     rows = sum(longer * ROW_BYTES[stage.name.split()[0]] * (stage.rows or 0) for stage in left) / GIB
-    policy = 0.0 if run.has_policy(number) else parameters(recipe) * PARAMETER_BYTES["preference" if number else "sft"] / GIB
+    policy = _policy_gib(run, number, recipe)
     free = shutil.disk_usage(there).free / GIB
     if rows + policy > free:
         needed = f"{rows + policy:.1f} GiB ({rows:.1f} for rows, {policy:.1f} for the policy and its checkpoint)"
         yield f"disk: the round takes some {needed}, and {there} has {free:.1f} GiB free: give another --run, or lower corpus.limit"
 
 
+def _policy_gib(run: Run, number: int, recipe: Recipe) -> float:
+    """Return what the policy that is still to be made, and its checkpoint, take of a disk (GiB)."""
+    return 0.0 if run.has_policy(number) else parameters(recipe) * PARAMETER_BYTES["preference" if number else "sft"] / GIB
+
+
+def narrow(run: Run, number: int, recipe: Recipe) -> Iterator[str]:
+    """Tell each node for trainers whose cache has less room than the policy of a run in an object store, and its checkpoint, take."""
+    import ray
+
+    needed = _policy_gib(run, number, recipe) if "://" in run.uri else 0.0
+    one = {"trainer": (1, recipe.resources.trainer.needs)}
+    able = [node for node in ray.nodes() if needed and node["Alive"] and fits(one, [node["Resources"]])]
+    for node, (there, free) in zip(able, _told_by(able, _cache_room, run.made_policy(number)), strict=True):
+        if needed > free:
+            has = f"{there} on the node {node['NodeName']} has {free:.1f} GiB free"
+            yield f"disk: the training takes some {needed:.1f} GiB on its node, and {has}: let ROUNDTRIP_CACHE lead to a larger disk there"
+
+
+def _cache_room(policy: str) -> tuple[str, float]:
+    """Return where the training of a policy would work on this node, and the room there (GiB); what it left there before goes first."""
+    folder = near_folder(policy)
+    there = next(above for above in folder.parents if above.exists())
+    left = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+    return str(there), (shutil.disk_usage(there).free + left) / GIB
+
+
 def unseen(run: Run) -> Iterator[str]:
     """Tell each node that does not see the run's folder: what its actors wrote there would be lost."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     alive = [node for node in ray.nodes() if node["Alive"]]
     if "://" in run.uri or len(alive) == 1:
@@ -149,14 +187,24 @@ def unseen(run: Run) -> Iterator[str]:
     mark = Path(run.uri).absolute() / f".seen-{uuid4().hex[:8]}"
     mark.parent.mkdir(parents=True, exist_ok=True)
     mark.touch()
-    look: Any = ray.remote(num_cpus=0)(lambda path: Path(path).exists())
-    asked = {node["NodeID"]: look.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)) for node in alive}
     try:
-        seen = dict(zip(asked, ray.get([each.remote(str(mark)) for each in asked.values()], timeout=SEEN_S)))
+        seen = _told_by(alive, lambda path: Path(path).exists(), str(mark))
     finally:
         mark.unlink()
     hint = "give --run a folder that all nodes share, or s3://"
-    yield from (f"run: the node {node['NodeName']} does not see {run.uri}: {hint}" for node in alive if not seen[node["NodeID"]])
+    blind = [node["NodeName"] for node, sees in zip(alive, seen, strict=True) if not sees]
+    yield from (f"run: the node {name} does not see {run.uri}: {hint}" for name in blind)
+
+
+def _told_by(these: list[dict[str, Any]], look: Callable[[str], T], given: str) -> list[T]:
+    """Call a function on each of these nodes and return what it says there, in their order."""
+    import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+    places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in these]
+    asked: Any = ray.remote(num_cpus=0)(look)
+    told: list[T] = ray.get([asked.options(scheduling_strategy=place).remote(given) for place in places], timeout=SEEN_S)
+    return told
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -169,9 +217,12 @@ def main(argv: list[str] | None = None) -> int:
     stay_local()
     try:
         recipe = load(asked.recipe, asked.set)
+        run = Run(asked.run or f"runs/{recipe.name}")
+        for number in asked.round:
+            all_there(run, number, recipe)
         start_ray()
         for number in asked.round:
-            preflight(Run(asked.run or f"runs/{recipe.name}"), number, recipe)
+            preflight(run, number, recipe)
     except (ValueError, OSError, RuntimeError) as error:
         print(f"preflight: {error}", file=sys.stderr)
         return 2

@@ -104,27 +104,37 @@ def submit(client: JobSubmissionClient, asked: argparse.Namespace) -> str:
 
 def shared(run: str) -> str:
     """Return the place of a run as every node will read it: a job's own folder goes when the job ends."""
-    return run if "://" in run else str(Path(run).expanduser().absolute())
+    return run.rstrip("/") if "://" in run else str(Path(run).expanduser().absolute())
 
 
 def base_name(run: str, rounds: range) -> str:
     """Return what the submission ids of these rounds of a run begin with."""
     from factory.recipe import digest
 
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", run.rstrip("/").rpartition("/")[2]).strip("-")
+    run = run.rstrip("/")  # the same place, with or without
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", run.rpartition("/")[2]).strip("-")
     return f"roundtrip-{slug}-{digest(run)[:8]}-round-{_told(rounds)}"
 
 
 def free_name(client: JobSubmissionClient, base: str) -> str:
     """Return the id for the next try of a round: Ray takes none twice, and a round that was killed or has failed may go on.
 
-    Raises SubmitError while a job of this round runs, or waits to.
+    Raises SubmitError while a job of the same run that has one of these rounds runs, or waits to.
     """
-    tries = [job for job in client.list_jobs() if (job.submission_id or "").rpartition("-try-")[0] == base]
-    for job in tries:
-        if job.status not in OVER:
-            raise SubmitError(_twice(str(job.submission_id)))
-    return f"{base}-try-{len(tries) + 1}"
+    tries, (run, asked) = 0, _parts(base)
+    for job in client.list_jobs():
+        other = (job.submission_id or "").rpartition("-try-")[0]
+        tries += other == base
+        their_run, theirs = _parts(other)
+        if their_run == run and job.status not in OVER and (both := sorted({*asked} & {*theirs})):
+            raise SubmitError(_twice(str(job.submission_id), "" if other == base else f" and makes round {both[0]} too"))
+    return f"{base}-try-{tries + 1}"
+
+
+def _parts(base: str) -> tuple[str, range]:
+    """Return which run a submission id speaks of, and its rounds; none for a job of somebody else."""
+    told = re.fullmatch(r"(.+)-round-(\d+)(?:-(\d+))?", base)
+    return (told[1], range(int(told[2]), int(told[3] or told[2]) + 1)) if told else (base, range(0))
 
 
 def package(root: Path, folder: Path) -> Path:
@@ -193,5 +203,5 @@ def _told(rounds: range) -> str:
     return str(rounds[0]) if len(rounds) == 1 else f"{rounds[0]}-{rounds[-1]}"
 
 
-def _twice(name: str) -> str:
-    return f"{name} is running already; follow it with `ray job logs --follow {name}`, or end it with `ray job stop {name}`"
+def _twice(name: str, more: str = "") -> str:
+    return f"{name} is running already{more}; follow it with `ray job logs --follow {name}`, or end it with `ray job stop {name}`"

@@ -101,12 +101,30 @@ def produced_rows(recipe: Recipe) -> int | None:
     return every if limit is None else min(limit, every or limit)
 
 
+def missing(run: Run, number: int, recipe: Recipe) -> list[str]:
+    """Name what a round reads from a disk and is not there, each in a sentence; what the run has made, or will make by then, is not named.
+
+    Every round turns `paired` and `dev` into units, also one that makes no pairs of them.
+    """
+    sources = [] if number == 0 or recipe.corpus.source == "paired" else ["mono"]
+    corpora = ["paired", "dev", "test", *sources]
+    keys = {f"corpus.{name}" for name in corpora} | {"encoder.codebook", "recognizer.model"}
+    keys |= {f"vocoder.{lang}" for lang in recipe.vocoder} | {f"evaluate.cascade.{lang}" for lang in recipe.evaluate.cascade or {}}
+    if number == 0:
+        keys |= {"corpus.text", "policy.base"}
+    if number == 1 and not run.has_policy(0):
+        keys.add("policy.start")
+    if "encoder.model" in recipe.local_paths() and any(reader(getattr(recipe.corpus, name)) for name in corpora):
+        keys.add("encoder.model")
+    return recipe.missing_files(keys)
+
+
 def describe(run: Run, number: int, recipe: Recipe) -> str:
     """Return the plan, a line a stage: whether it is done, at most how many rows it has, and which actors work on it."""
     lines = [f"round {number} of {run.uri}; recipe {recipe.name}; directions {', '.join(recipe.directions)}"]
     if number > 0:
         lines.append(f"policy: {_policy(run, number - 1, recipe)}")
-    lines += [f"missing: {sentence}" for sentence in recipe.missing_files()]
+    lines += [f"missing: {sentence}" for sentence in missing(run, number, recipe)]
     for stage in stages(run, number, recipe):
         done = run.has_policy(number) if stage.out is None else stage.out.is_finished()
         rows = f", {stage.rows:,} rows" if stage.rows is not None else ""

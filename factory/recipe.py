@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from itertools import permutations
 from pathlib import Path
@@ -137,15 +138,24 @@ class Recipe:
         """Return the 16 hexadecimal digits that name what `stage` writes from these inputs."""
         return digest(self.content(stage, inputs))
 
-    def missing_files(self) -> list[str]:
-        """Name the local paths of this recipe that do not exist, each in a sentence; names of weights and URIs are not looked up."""
-        named = {
-            f"corpus.{key}": getattr(self.corpus, key) for key in ("mono", "test", "paired", "text", "dev") if getattr(self.corpus, key)
-        }
-        named |= {"encoder.codebook": self.encoder.codebook} | {f"vocoder.{lang}": path for lang, path in self.vocoder.items()}
-        local = {key: path for key, path in named.items() if "://" not in path and not path.startswith("package:")}
-        there = {key: Path(locate(path).partition("#")[0]).exists() for key, path in local.items()}
-        return [f"{key} is {path}, and nothing is there" for key, path in local.items() if not there[key]]
+    def local_paths(self) -> dict[str, str]:
+        """Return what this recipe names on a disk, by key; URIs, packages and what may be a name on the hub are left out."""
+        from factory.models.weights import may_be_on_hub
+
+        files = {f"corpus.{key}": getattr(self.corpus, key) for key in ("mono", "test", "paired", "text", "dev")}
+        files["encoder.codebook"] = self.encoder.codebook
+        models = {"encoder.model": self.encoder.model, "recognizer.model": self.recognizer.model}
+        models |= {f"vocoder.{lang}": path for lang, path in self.vocoder.items()}
+        models |= {f"evaluate.cascade.{lang}": path for lang, path in (self.evaluate.cascade or {}).items()}
+        models |= {f"policy.{key}": path for key in ("start", "base") if (path := getattr(self.policy, key))}
+        files |= {key: path for key, path in models.items() if _is_there(path) or not may_be_on_hub(path)}
+        return {key: path for key, path in files.items() if path and "://" not in path and not path.startswith("package:")}
+
+    def missing_files(self, keys: Collection[str] | None = None) -> list[str]:
+        """Name the local paths of this recipe (of these keys; None: all) that do not exist, each in a sentence. URIs are not looked up."""
+        named = {key: path for key, path in self.local_paths().items() if keys is None or key in keys}
+        hint = "put it there, or say where it is with --set"
+        return [f"{key} is {path}, and nothing is there: {hint} {key}=…" for key, path in named.items() if not _is_there(path)]
 
 
 STAGES: dict[str, tuple[str, ...]] = {
@@ -192,6 +202,10 @@ def locate(path: str) -> str:
         return path
     homes = (ROOT, *map(Path, filter(None, os.environ.get("ROUNDTRIP_HOME", "").split(os.pathsep))))
     return next((str(home / path) for home in homes if (home / place).exists()), path)
+
+
+def _is_there(path: str) -> bool:
+    return Path(locate(path).partition("#")[0]).expanduser().exists()
 
 
 def digest(content: Any) -> str:

@@ -33,9 +33,9 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
     """Run round `number`, or what is left of it, and print and keep its summary.
 
     Raises MissingRound where the round before has left no policy, ValueError where that policy does not fit the recipe, and Shortfall
-    where the cluster lacks what the round asks for.
+    where files, or the cluster, lack what the round asks for.
     """
-    from cluster.preflight import preflight
+    from cluster.preflight import all_there, preflight
     from factory.passes.ready import check_policy
     from factory.passes.samples import speak_samples
     from factory.report.report import write_report
@@ -45,6 +45,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
         print(f"round {number} of {run.uri} is finished; its summary is {run.place(number)}/summary.json")
         return
     previous = None if number == 0 else run.policy(number - 1, recipe)
+    all_there(run, number, recipe)
     if previous is not None:
         check_policy(previous, recipe)
     start_ray()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from factory.files import exists
-from factory.recipe import Recipe, locate
+from factory.models.weights import cache_folder
+from factory.recipe import Recipe, digest, locate
 from factory.store import DatasetDir
 from schemas.datasets import EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
 
@@ -72,3 +74,8 @@ class Run:
             return locate(recipe.policy.start)
         command = f"python factory/run_round.py --round {number} --run {self.uri}"
         raise MissingRound(f"round {number} has made no policy at {made}; make it first: {command}")
+
+
+def near_folder(policy: str) -> Path:
+    """Return the folder of this machine in which the training of a policy in an object store works."""
+    return cache_folder() / "training" / digest(policy)

@@ -31,16 +31,17 @@ class Stalled(RuntimeError):
     """A stage that cannot go on; the message names it, the resources asked for and those that are there."""
 
 
-def await_places(stage: str, wanted: Wanted) -> None:
+def await_places(stage: str, wanted: Wanted, end: float | None = None) -> None:
     """Return once all actors fit onto the cluster's nodes together, which its autoscaler is asked for; raises Stalled when they do not.
 
-    A cluster (one that RAY_ADDRESS names) has `growth_s()` to bring them, a Ray that was started here does not grow.
+    A cluster (one that RAY_ADDRESS names) has `growth_s()` to bring them, or until `end` on the monotonic clock; a Ray that was started
+    here does not grow.
     """
     from ray.autoscaler.sdk import request_resources
 
     if fits(wanted, nodes()):
         return
-    end = time.monotonic() + growth_s()
+    end = time.monotonic() + growth_s() if end is None else end
     request_resources(bundles=[_known(each) for number, each in wanted.values() for _ in range(number)])
     try:
         while not fits(wanted, nodes()):

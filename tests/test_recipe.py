@@ -172,7 +172,18 @@ def test_paths_count_from_here_or_from_the_repository(tmp_path: Path, monkeypatc
 def test_missing_files_are_told(tmp_path: Path):
     recipe = load(None, [f"corpus.mono={tmp_path}/nothing", "corpus.test=s3://bucket/test", f"corpus.dev={tmp_path}"])
     told = [sentence for sentence in recipe.missing_files() if sentence.startswith("corpus.") and "paired" not in sentence]
-    assert told == [f"corpus.mono is {tmp_path}/nothing, and nothing is there"]
+    assert told == [f"corpus.mono is {tmp_path}/nothing, and nothing is there: put it there, or say where it is with --set corpus.mono=…"]
+    assert recipe.missing_files(["corpus.test", "corpus.dev"]) == []
+
+
+def test_a_name_on_the_hub_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    named = ["vocoder.fr=owner/voice@main", "vocoder.en=./voice", "policy.base=owner/model", "policy.start=runs/a/policy"]
+    told = load(None, named).local_paths()
+    assert told["vocoder.en"] == "./voice" and told["policy.start"] == "runs/a/policy"
+    assert not {"vocoder.fr", "policy.base", "encoder.model", "recognizer.model"} & set(told)
+    (tmp_path / "owner/model").mkdir(parents=True)
+    assert load(None, named).local_paths()["policy.base"] == "owner/model"
 
 
 def test_a_recipe_cannot_be_changed():

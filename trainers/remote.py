@@ -23,8 +23,8 @@ from torch import distributed
 
 from factory.files import filesystem, put
 from factory.manifest import StoreError
-from factory.models.weights import cache_folder, resolve
-from factory.recipe import digest
+from factory.models.weights import resolve
+from factory.runs import near_folder
 from factory.transfer import download, push, remove, upload
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ def at_hand(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if not isinstance(config.get("out"), str):
         yield near
         return
-    folder = cache_folder() / "training" / digest(config["out"])
+    folder = near_folder(config["out"])
     out, work = folder / "policy", folder / "policy.work"
     if _first_here():
         shutil.rmtree(folder, ignore_errors=True)

@@ -24,7 +24,7 @@ from factory.transfer import fetched
 
 HASH_MARK = "#sha256="
 _CHUNK = 1 << 20
-_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?")  # no ./NAME or ../NAME: those are paths
 
 
 class WeightsError(RuntimeError):
@@ -81,6 +81,11 @@ def _resolve(name: str) -> Path:
     if _HUB_NAME.fullmatch(name):
         return _from_hub(name)
     raise WeightsError(f"there are no weights at {name}; expected a path, a URI, package:NAME, or owner/name[@revision] on the hub")
+
+
+def may_be_on_hub(name: str) -> bool:
+    """Whether a name of weights has the form of those on the hub, `owner/name[@revision]`; a path of two parts has it too."""
+    return _HUB_NAME.fullmatch(name.partition(HASH_MARK)[0]) is not None
 
 
 def digest(path: str | Path) -> str:

@@ -73,6 +73,19 @@ def test_what_was_made_stands_in_rays_metrics(cluster: Any, passed: tuple[Path, 
     assert wanted.items() <= found.items()
 
 
+def test_every_node_is_asked_what_it_sees_and_has_room_for(cluster: Any, tmp_path: Path) -> None:
+    def told(*asked: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "cluster.preflight", "--round", "1", *asked]
+        environment = os.environ | BESIDE | {"RAY_ADDRESS": cluster.address}
+        return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    seen = told("--run", str(tmp_path / "run"))
+    assert seen.returncode == 0, seen.stderr
+    large = told("--run", f"file://{tmp_path}/run", "--set", "expected.parameters=1e15")
+    assert large.returncode == 2
+    assert large.stderr.count("disk: the training takes some 4656612.9 GiB on its node") == 3, large.stderr
+
+
 def _metrics(cluster: Any) -> dict[tuple[str, str], float]:
     """Return the head's counters by name and stage."""
     url = f"http://127.0.0.1:{cluster.head_node.metrics_export_port}/metrics"

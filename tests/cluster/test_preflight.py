@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
-from cluster.preflight import cramped, full, unplaced
+from cluster.preflight import Shortfall, _cache_room, cramped, full, narrow, preflight, unplaced
 from factory.passes.plan import demands
+from factory.plan import missing
 from factory.recipe import Recipe, load
-from factory.runs import Run
+from factory.rounds import run_round
+from factory.runs import Run, near_folder
 from factory.typed import RecipeError
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -87,6 +90,90 @@ def test_a_small_disk_is_told(tmp_path: Path) -> None:
     assert "for rows, 4656612.9 for the policy and its checkpoint), and " + str(tmp_path) in sentence
     assert list(full(Run("s3://bucket/run"), 1, paper("expected.parameters=1e15"))) == []
     assert list(full(Run(str(tmp_path)), 1, load(ROOT / "recipes/phrasebook.yaml"))) == []
+
+
+def test_a_small_cache_where_a_run_in_a_store_may_train_is_told(local_ray: None, tmp_path: Path) -> None:
+    stored, large = Run(f"file://{tmp_path}/run"), "expected.parameters=1e15"
+    recipe = load(ROOT / "recipes/phrasebook.yaml", [large])
+    (sentence,) = narrow(stored, 1, recipe)
+    assert sentence.startswith("disk: the training takes some 4656612.9 GiB on its node, and /") and "ROUNDTRIP_CACHE" in sentence
+    assert list(narrow(Run(str(tmp_path / "run")), 1, recipe)) == [] == list(narrow(stored, 1, load(ROOT / "recipes/phrasebook.yaml")))
+    elsewhere = load(ROOT / "recipes/phrasebook.yaml", [large, "resources.trainer.num_gpus=1"])
+    assert list(narrow(stored, 1, elsewhere)) == []  # no trainer can come to a node without a GPU
+    assert "disk: the training takes" in str(pytest.raises(Shortfall, preflight, stored, 1, recipe).value)
+    (tmp_path / "run/round-1/policy").mkdir(parents=True)
+    (tmp_path / "run/round-1/policy/config.json").touch()
+    assert list(narrow(stored, 1, recipe)) == []
+
+
+def test_what_a_training_left_counts_as_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ROUNDTRIP_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
+    assert _cache_room("s3://bucket/policy") == (str(tmp_path), 0.0)
+    left = near_folder("s3://bucket/policy") / "policy.work"
+    left.mkdir(parents=True)
+    (left / "checkpoint.pt").write_bytes(bytes(2**20))
+    assert _cache_room("s3://bucket/policy")[1] == 2**-10 and _cache_room("s3://bucket/other")[1] == 0
+
+
+ABSENT = ("corpus.mono", "corpus.paired", "corpus.dev", "corpus.test", "corpus.text", "encoder.codebook", "encoder.model", "vocoder.fr")
+ABSENT += ("recognizer.model", "policy.start", "policy.base", "evaluate.cascade.fr")
+
+
+def untold(number: int, folder: Path, *absent: str) -> set[str]:
+    """Return which of these keys a round does not miss although nothing is where they lead."""
+    recipe = load(ROOT / "recipes/phrasebook.yaml", [f"{key}={folder}/no/thing" for key in absent])
+    told = {sentence.partition(" is ")[0] for sentence in missing(Run(str(folder / "run")), number, recipe)}
+    assert told <= set(absent)
+    return set(absent) - told
+
+
+def test_a_round_misses_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
+    assert untold(0, tmp_path, *ABSENT) == {"corpus.mono", "policy.start"}
+    assert untold(1, tmp_path, *ABSENT) == {"corpus.text", "policy.base"}
+    assert untold(2, tmp_path, *ABSENT) == {"corpus.text", "policy.base", "policy.start"}
+    assert untold(1, tmp_path) == untold(0, tmp_path) == set()
+    paired = load(ROOT / "recipes/phrasebook.yaml", ["corpus.source=paired", f"corpus.mono={tmp_path}/no/thing"])
+    assert missing(Run(str(tmp_path)), 1, paired) == []
+    (tmp_path / "run/round-0/policy").mkdir(parents=True)
+    (tmp_path / "run/round-0/policy/config.json").touch()
+    assert untold(1, tmp_path, "policy.start") == {"policy.start"}
+
+
+def test_an_encoder_that_nothing_is_tokenized_with_and_names_on_the_hub_are_not_missed(tmp_path: Path) -> None:
+    units = [f"corpus.{name}=assets/phrasebook/dev.parquet" for name in ("mono", "paired", "test")]
+    hub = ["vocoder.fr=owner/voice", "policy.base=owner/model@main", "recognizer.model=owner/hears", "evaluate.cascade={fr: owner/speaks}"]
+    recipe = load(ROOT / "recipes/phrasebook.yaml", [*units, *hub, f"encoder.model={tmp_path}/no/thing"])
+    assert missing(Run(str(tmp_path)), 0, recipe) == missing(Run(str(tmp_path)), 1, recipe) == []
+
+
+def test_all_that_is_missing_is_told_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("factory.rounds.start_ray", lambda: pytest.fail("Ray was started for a round that cannot run"))
+    recipe = load(ROOT / "recipes/phrasebook.yaml", ["corpus.mono=data/none", "encoder.codebook=data/none.safetensors"])
+    with pytest.raises(Shortfall) as told:
+        run_round(Run(str(tmp_path / "run")), 1, recipe)
+    assert str(told.value).splitlines() == [
+        "the round cannot run here:",
+        "  corpus.mono is data/none, and nothing is there: put it there, or say where it is with --set corpus.mono=…",
+        "  encoder.codebook is data/none.safetensors, and nothing is there: put it there, or say where it is with --set encoder.codebook=…",
+    ]
+    assert not (tmp_path / "run").exists()
+
+
+def test_nodes_that_never_come_are_waited_for_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    clock = SimpleNamespace(monotonic=lambda: now[0], sleep=lambda seconds: now.append(now.pop() + seconds))
+    for module in ("factory.watch", "cluster.preflight"):
+        monkeypatch.setattr(f"{module}.time", clock)
+        monkeypatch.setattr(f"{module}.nodes", lambda: [{"CPU": 2.0}])
+    monkeypatch.setattr("factory.watch.there", lambda: "")
+    monkeypatch.setattr("ray.autoscaler.sdk.request_resources", lambda bundles: None)
+    monkeypatch.setenv("RAY_ADDRESS", "none")
+    monkeypatch.setenv("ROUNDTRIP_GROWTH_S", "1800")
+    large = load(ROOT / "recipes/phrasebook.yaml", ["resources.scorer.num_cpus=4", "resources.recognizer.num_cpus=4"])
+    with pytest.raises(Shortfall, match=r"(?s)produce: no node has room for one scorer.*toplines: no node has room for one recognizer"):
+        preflight(Run(str(tmp_path)), 1, large)
+    assert 1800 <= now[0] < 1810
 
 
 def test_pools_that_make_no_sense_are_refused() -> None:

@@ -12,11 +12,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from cluster.submit import ROOT, SubmitError, base_name, connect, follow, free_name, main, package
+from cluster.submit import ROOT, SubmitError, base_name, connect, follow, free_name, main, package, shared
 from tests.cluster.nodes import NODE, nodes
 from tests.toy_run import toy_run
 
@@ -47,6 +48,12 @@ def answering(status: int, told: str) -> Iterator[str]:
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
+
+
+def jobs(*told: tuple[str | None, str]) -> Any:
+    """Return a client of a cluster that has these jobs, each with its status."""
+    listed = [SimpleNamespace(submission_id=name, status=status) for name, status in told]
+    return SimpleNamespace(list_jobs=lambda: listed)
 
 
 def test_the_code_is_shipped_and_nothing_else(tmp_path: Path) -> None:
@@ -115,6 +122,35 @@ def test_a_round_that_runs_is_not_submitted_twice_and_one_that_was_stopped_is(ad
     assert follow(client, name) == 3
     assert "was stopped; what is written is kept: submit it again" in capsys.readouterr().err
     assert free_name(client, base) == f"{base}-try-2"
+
+
+@pytest.mark.parametrize(
+    ("running", "asked", "common"),
+    [
+        ((1, 1), (1, 3), " and makes round 1 too"),
+        ((1, 3), (3, 3), " and makes round 3 too"),
+        ((2, 4), (1, 3), " and makes round 2 too"),
+        ((1, 3), (1, 3), ""),
+    ],
+)
+def test_a_round_among_several_is_not_submitted_twice(running: tuple[int, int], asked: tuple[int, int], common: str) -> None:
+    name = f"{base_name('s3://bucket/run/', range(running[0], running[1] + 1))}-try-1"
+    base = base_name("s3://bucket/run", range(asked[0], asked[1] + 1))
+    with pytest.raises(SubmitError, match=f"^{name} is running already{common}; follow it"):
+        free_name(jobs((name, "RUNNING")), base)
+    assert free_name(jobs((name, "FAILED")), base) == f"{base}-try-{1 + (running == asked)}"
+
+
+def test_other_rounds_other_runs_and_jobs_of_others_stop_nobody() -> None:
+    base = base_name("s3://bucket/run", range(1, 4))
+    ours = (base_name("s3://bucket/run", range(4, 5)), base_name("s3://bucket/other", range(1, 4)))
+    others = (*ours, "raysubmit_x", "a-round-of-golf", "x-round-3-1", None)
+    assert free_name(jobs(*((name and f"{name}-try-1", "RUNNING") for name in others)), base) == f"{base}-try-1"
+
+
+def test_a_slash_at_the_end_of_a_run_changes_nothing(tmp_path: Path) -> None:
+    assert shared("s3://bucket/run/") == shared("s3://bucket/run") and shared(f"{tmp_path}/") == str(tmp_path)
+    assert base_name("s3://bucket/run/", range(1, 2)) == base_name("s3://bucket/run", range(1, 2)) != base_name("s3://b/run", range(1, 2))
 
 
 def test_a_job_that_its_cluster_loses_is_told(address: str, capsys: Captured) -> None:
