@@ -102,12 +102,9 @@ def produced_rows(recipe: Recipe) -> int | None:
 
 
 def missing(run: Run, number: int, recipe: Recipe) -> list[str]:
-    """Name what a round reads from a disk and is not there, each in a sentence; what the run has made, or will make by then, is not named.
-
-    Every round turns `paired` and `dev` into units, also one that makes no pairs of them.
-    """
+    """Name what a round reads from a disk and is not there, each in a sentence; not what the run has made, or will have made by then."""
     sources = [] if number == 0 or recipe.corpus.source == "paired" else ["mono"]
-    corpora = ["paired", "dev", "test", *sources]
+    corpora = [*paired_corpora(number, recipe), "test", *sources]
     keys = {f"corpus.{name}" for name in corpora} | {"encoder.codebook", "recognizer.model"}
     keys |= {f"vocoder.{lang}" for lang in recipe.vocoder} | {f"evaluate.cascade.{lang}" for lang in recipe.evaluate.cascade or {}}
     if number == 0:

@@ -13,6 +13,7 @@ from toy_run import toy_recipe, toy_run
 
 from factory.history import falls, render_history, write_history
 from factory.recipe import Recipe
+from factory.rounds import run_rounds
 from factory.runs import Run
 from factory.tripwire import tripped
 
@@ -50,6 +51,13 @@ def test_a_round_that_falls_by_more_than_the_recipe_allows_is_the_last(run: Run,
     assert (reason is not None) == ends
     if reason:
         assert "S2T BLEU fell from 12.50 to 10.50" in reason and "rounds.stop" in reason
+
+
+def test_no_round_is_begun_after_one_that_falls(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    run_rounds(run, [1, 2, 3], stopping(0.0))
+    told = capsys.readouterr().out
+    assert "no round after 2: S2T BLEU fell from 12.50 to 10.50" in told and "round 2 of" in told
+    assert not Path(run.place(3), "summary.json").exists()
 
 
 def test_the_first_round_of_a_history_ends_nothing(run: Run) -> None:

@@ -1,6 +1,7 @@
 """The main job as a user calls it, on a handful of utterances of the embedded world: real speech, real models, every stage.
 
-The preference round lies on an S3 server; it begins on one machine and is finished as a job of a Ray cluster. Round 0 lies on a disk.
+The preference round lies on an S3 server, as its corpora do; it begins on one machine and is finished as a job of a Ray cluster. Round 0
+lies on a disk, and learns from paired speech.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -35,6 +37,7 @@ SMALL = {
     "select.delta": "0.0",
     "preference.epochs": "1",
 }
+STORED = {"corpus.mono": "s3://roundtrip/mono", "corpus.test": "s3://roundtrip/test"}
 
 
 def command(*arguments: str, **changes: str) -> list[str]:
@@ -54,12 +57,21 @@ def read_json(uri: str) -> Any:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
     """One round that was killed while it produced, and submitted to a cluster; its place is in an object store."""
     with s3_server() as bucket:
+        for name in ("mono", "test"):
+            fs, path = filesystem(f"{bucket}/{name}")
+            for lang in ("fr", "en"):
+                pq.write_table(speech(name, lang, 8), f"{path}/{lang}.parquet", filesystem=fs)
         yield _finished(f"{bucket}/runs/toy", tmp_path_factory.mktemp("first") / "log")
+
+
+def speech(name: str, lang: str, count: int) -> pa.Table:
+    """Return the first utterances of a corpus that ships as speech."""
+    return pq.read_table(ROOT / f"assets/phrasebook/{name}/{lang}.parquet").slice(0, count)
 
 
 def _finished(place: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str]]:
     told = {"stdout": log.open("w"), "stderr": subprocess.STDOUT}
-    first = subprocess.Popen(command("--round", "1", "--run", place), cwd=ROOT, start_new_session=True, **told)
+    first = subprocess.Popen(command("--round", "1", "--run", place, **STORED), cwd=ROOT, start_new_session=True, **told)
     deadline = time.monotonic() + 400
     while not exists(f"{place}/round-1/scored/_progress.json") and time.monotonic() < deadline:
         assert first.poll() is None, log.read_text()[-3000:]
@@ -68,7 +80,7 @@ def _finished(place: str, log: Path) -> tuple[str, subprocess.CompletedProcess[s
     node = NODE | {"num_cpus": 6, "object_store_memory": 300 * 2**20}
     with nodes(node) as cluster:  # one: Ray's nodes of one machine have one folder for a job's code, and the second would take it away
         submit = [sys.executable, "-m", "factory.cli", "submit", "--address", f"http://{cluster.webui_url}"]
-        asked = command("--round", "1", "--run", place)[2:]
+        asked = command("--round", "1", "--run", place, **STORED)[2:]
         return place, subprocess.run([*submit, *asked], cwd=ROOT, capture_output=True, text=True, timeout=1100)
 
 
@@ -110,20 +122,25 @@ def test_the_policy_of_a_run_in_an_object_store_is_exported(finished: tuple[str,
 @pytest.mark.slow
 def test_a_finished_round_does_nothing_and_another_recipe_is_refused(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
     place, _ = finished
-    done = run("--round", "1", "--run", place)
+    done = run("--round", "1", "--run", place, **STORED)
     assert done.returncode == 0 and "is finished" in done.stdout
     fs, path = filesystem(f"{place}/round-1/summary.json")
     fs.delete_file(path)
-    refused = run("--round", "1", "--run", place, **{"translator.temperature": "0.5"})
+    refused = run("--round", "1", "--run", place, **STORED, **{"translator.temperature": "0.5"})
     assert refused.returncode == 2
     assert "translator.temperature: 0.7 there, 0.5 asked" in refused.stderr
 
 
 @pytest.mark.slow
 def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Path) -> None:
-    few = {}
-    for name, rows in (("paired", 40), ("text", 60), ("dev", 6)):
-        few[f"corpus.{name}"] = str(tmp_path / f"{name}.parquet")
+    few = {f"corpus.{name}": str(tmp_path / f"{name}.parquet") for name in ("paired", "text", "dev")}
+    for lang in ("fr", "en"):
+        utterances = speech("test", lang, 10)
+        ids = pa.array([f"sentence-{number}/{lang}" for number in range(10)])
+        paired = utterances.set_column(utterances.schema.get_field_index("utt_id"), "utt_id", ids)
+        Path(few["corpus.paired"]).mkdir(exist_ok=True)
+        pq.write_table(paired, Path(few["corpus.paired"], f"{lang}.parquet"))
+    for name, rows in (("text", 60), ("dev", 6)):
         pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{name}.parquet").slice(0, rows), few[f"corpus.{name}"])
     tiny = {"policy.hidden": "64", "policy.layers": "2", "policy.heads": "2", "sft.epochs": "1", "evaluate.s2t_utterances": "2"}
     silent = {"corpus.test": few["corpus.dev"], "evaluate.asr_utterances": "1"}  # units without recordings
@@ -131,10 +148,11 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
     assert told.returncode == 0, told.stderr[-3000:]
     made = tmp_path / "run/round-0"
     assert DatasetDir(str(made / "sequences")).rows()["task"].value_counts().to_pylist() == [
-        {"values": "com", "counts": 40},
-        {"values": "asr", "counts": 40},
-        {"values": "mt", "counts": 100},
+        {"values": "com", "counts": 20},
+        {"values": "asr", "counts": 20},
+        {"values": "mt", "counts": 80},
     ]
+    assert DatasetDir(str(tmp_path / "run/paired")).manifest().rows == 20 and not (made / "policy.given").exists()
     assert json.loads((made / "policy/training.json").read_text())["dev_loss"] > 0
     summary = json.loads((made / "summary.json").read_text())
     assert set(summary["s2t_bleu"]) == {"fr-en", "en-fr"}

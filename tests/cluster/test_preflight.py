@@ -130,11 +130,12 @@ def untold(number: int, folder: Path, *absent: str) -> set[str]:
 
 def test_a_round_misses_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
     assert untold(0, tmp_path, *ABSENT) == {"corpus.mono", "policy.start"}
-    assert untold(1, tmp_path, *ABSENT) == {"corpus.text", "policy.base"}
-    assert untold(2, tmp_path, *ABSENT) == {"corpus.text", "policy.base", "policy.start"}
+    paired = {"corpus.paired", "corpus.dev", "corpus.text", "policy.base"}  # round 0 alone learns from them
+    assert untold(1, tmp_path, *ABSENT) == paired
+    assert untold(2, tmp_path, *ABSENT) == {*paired, "policy.start"}
     assert untold(1, tmp_path) == untold(0, tmp_path) == set()
-    paired = load(ROOT / "recipes/phrasebook.yaml", ["corpus.source=paired", f"corpus.mono={tmp_path}/no/thing"])
-    assert missing(Run(str(tmp_path)), 1, paired) == []
+    from_paired = load(ROOT / "recipes/phrasebook.yaml", ["corpus.source=paired", f"corpus.mono={tmp_path}/no/thing"])
+    assert missing(Run(str(tmp_path)), 1, from_paired) == []
     (tmp_path / "run/round-0/policy").mkdir(parents=True)
     (tmp_path / "run/round-0/policy/config.json").touch()
     assert untold(1, tmp_path, "policy.start") == {"policy.start"}
