@@ -55,6 +55,8 @@ def _check_policy(recipe: Recipe) -> None:
         chosen(task, map(str, Variant), "a task of policy.tasks")
         need(0 <= share <= 1, f"policy.tasks.{task} must be a share from 0 to 1", share)
     need(policy.variant.translates, "policy.variant must be a way to translate speech", policy.variant)
+    lost = "policy.variant cot is for policy.tasks alone: a candidate keeps no source text, which its pair would begin with; take com"
+    need(policy.variant is not Variant.COT, lost, policy.variant)
     need(text or not policy.tasks.get("mt"), "policy.tasks has mt, which needs corpus.text", text)
     if policy.text_variant is not None:
         need(not policy.variant.has_text, "policy.text_variant is for a policy.variant without text (vanilla)", policy.variant)

@@ -54,7 +54,7 @@ class Policy:
 
     start: str | None = None  # folder or hub name of a ready-made round-0 policy; null: round 0 has to be run
     base: str | None = None  # folder or hub name of a language model that round 0 teaches units; null: a small new one
-    variant: Variant = Variant.COM  # what it is asked for: vanilla, com or cot
+    variant: Variant = Variant.COM  # what it is asked for: vanilla, com, or s2t where its text goes back; cot can only be a task
     text_variant: Variant | None = None  # what it is asked for its text where `variant` has none (tri-task: s2t); null: it has no text
     tasks: dict[str, float] = field(default_factory=lambda: {"com": 1.0, "asr": 0.5})  # task: share (0..1) of the pairs it is written for;
     # how often an epoch has its sequences is sft.weights (open in the paper: each once, which its "jointly" suggests)
