@@ -23,6 +23,7 @@ def check(recipe: Recipe) -> None:
     _check_policy(recipe)
     _check_scores(recipe)
     _check_select(recipe)
+    need(recipe.corpus.limit is None or recipe.corpus.limit > 0, "corpus.limit must be 1 or more, or null for all", recipe.corpus.limit)
     _check_pools(recipe)
     _check_translator(recipe)
     sft, most = build(SftSettings, recipe.sft, "sft"), recipe.resources.trainer.max_actors
@@ -61,6 +62,9 @@ def _check_policy(recipe: Recipe) -> None:
     if policy.text_variant is not None:
         need(not policy.variant.has_text, "policy.text_variant is for a policy.variant without text (vanilla)", policy.variant)
         need(policy.text_variant is Variant.S2T, "policy.text_variant must be s2t", policy.text_variant)
+    for key, task in (("variant", policy.variant), ("text_variant", policy.text_variant)):
+        learns = f"policy.tasks must have {task}, the policy.{key}, with a share above 0, or round 0 does not teach what rounds ask for"
+        need(task is None or policy.tasks.get(task), learns, policy.tasks)
 
 
 def _check_translator(recipe: Recipe) -> None:
@@ -93,6 +97,7 @@ def _check_pools(recipe: Recipe) -> None:
     for name, pool in vars(recipe.resources).items():
         if isinstance(pool, Pool):
             most, key = pool.max_actors, f"resources.{name}"
+            need(pool.actors >= 1, f"{key}.actors must be 1 or more", pool.actors)
             need(most is None or most >= pool.actors, f"{key}.max_actors must be {key}.actors ({pool.actors}) or more, or null", most)
             need(not pool.accelerator or pool.num_gpus > 0, f"{key}.accelerator is a type of GPU and needs {key}.num_gpus", pool.num_gpus)
 
