@@ -84,6 +84,10 @@ class Sft:
         if self.each < world_size():
             raise ValueError(f"sft.batches ({self.each}) must be one for each worker (resources.trainer.actors: {world_size()}) or more")
         self.steps = len(self.plan) // self.each
+        if not self.steps:
+            there = f"all epochs together have only {len(self.plan)} of sft.tokens ({settings.tokens})"
+            mend = "lower sft.batches or sft.tokens, or give more sequences"
+            raise ValueError(f"a step needs sft.batches ({self.each}) batches, and {there}: {mend}")
         rates: dict[str, Any] = {"lr": settings.lr, "betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
         self.optimizer = torch.optim.AdamW([one for one in self.model.parameters() if one.requires_grad], **rates, fused=True)
         self.curve: list[dict[str, Any]] = []
