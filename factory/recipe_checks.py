@@ -30,7 +30,10 @@ def check(recipe: Recipe) -> None:
     sft.check(recipe.policy.tasks)
     enough = "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same however many workers there are"
     need(most is None or (sft.batches or 0) >= most, enough, f"{sft.batches} and {most}")
-    build(PreferenceSettings, recipe.preference, "preference").check()
+    preference, workers = build(PreferenceSettings, recipe.preference, "preference"), recipe.resources.trainer.actors
+    preference.check()
+    alike = "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many of a step's pairs"
+    need(preference.batch % workers == 0, alike, f"{preference.batch} and {workers}")
 
 
 def need(holds: object, sentence: str, got: Any) -> None:
@@ -62,9 +65,9 @@ def _check_policy(recipe: Recipe) -> None:
     if policy.text_variant is not None:
         need(not policy.variant.has_text, "policy.text_variant is for a policy.variant without text (vanilla)", policy.variant)
         need(policy.text_variant is Variant.S2T, "policy.text_variant must be s2t", policy.text_variant)
-    for key, task in (("variant", policy.variant), ("text_variant", policy.text_variant)):
-        learns = f"policy.tasks must have {task}, the policy.{key}, with a share above 0, or round 0 does not teach what rounds ask for"
-        need(task is None or policy.tasks.get(task), learns, policy.tasks)
+    for key, asked in (("variant", policy.variant), ("text_variant", policy.text_variant)):
+        learns = f"policy.tasks must have {asked}, the policy.{key}, with a share above 0, or round 0 does not teach what rounds ask for"
+        need(asked is None or policy.tasks.get(asked), learns, policy.tasks)
 
 
 def _check_translator(recipe: Recipe) -> None:

@@ -93,6 +93,7 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
         ("sft.log_every=0", "sft.log_every must be 1 or more; got 0"),
         ("resources.vocoder.actors=0", "resources.vocoder.actors must be 1 or more; got 0"),
         ("resources.trainer.actors=0", "resources.trainer.actors must be 1 or more; got 0"),
+        ("resources.trainer.actors=3", "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many"),
         ("corpus.limit=0", "corpus.limit must be 1 or more, or null for all; got 0"),
         ("policy.tasks.s2t=1", "policy.tasks must have com, the policy.variant, with a share above 0"),
         ("policy.text_variant=s2t", "policy.text_variant is for a policy.variant without text"),
