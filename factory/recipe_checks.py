@@ -25,6 +25,7 @@ def check(recipe: Recipe) -> None:
     _check_select(recipe)
     need(recipe.corpus.limit is None or recipe.corpus.limit > 0, "corpus.limit must be 1 or more, or null for all", recipe.corpus.limit)
     _check_pools(recipe)
+    _check_recognizer(recipe)
     _check_translator(recipe)
     sft, most = build(SftSettings, recipe.sft, "sft"), recipe.resources.trainer.max_actors
     sft.check(recipe.policy.tasks)
@@ -103,6 +104,16 @@ def _check_pools(recipe: Recipe) -> None:
             need(pool.actors >= 1, f"{key}.actors must be 1 or more", pool.actors)
             need(most is None or most >= pool.actors, f"{key}.max_actors must be {key}.actors ({pool.actors}) or more, or null", most)
             need(not pool.accelerator or pool.num_gpus > 0, f"{key}.accelerator is a type of GPU and needs {key}.num_gpus", pool.num_gpus)
+
+
+def _check_recognizer(recipe: Recipe) -> None:
+    pools, kind = recipe.resources, recipe.recognizer.compute_type
+    hearing = {"recognizer": pools.recognizer} | ({"scorer": pools.scorer} if recipe.scorer.score_text == "asr" else {})
+    for name, pool in hearing.items():
+        key = f"resources.{name}.num_gpus"
+        why = " (scorer.score_text: asr hears there)" if name == "scorer" else ""
+        told = f"recognizer.compute_type: float16 runs on GPUs alone: give {key} a share of one{why}, or take int8"
+        need(kind != "float16" or pool.num_gpus > 0, told, pool.num_gpus)
 
 
 def _check_select(recipe: Recipe) -> None:

@@ -44,7 +44,7 @@ class Recognizer:
     """Speech to text: judges what was spoken (ASR-BLEU), and reads candidates when `scorer.score_text` is asr."""
 
     model: str = "package:whisper-base"  # weights: package:NAME, a folder, or a name on the hub
-    compute_type: Literal["int8", "float16", "float32"] = "int8"  # arithmetic; it changes transcripts a little
+    compute_type: Literal["int8", "float16", "float32"] = "int8"  # arithmetic; it changes transcripts a little; float16 on GPUs alone
     beam_size: int = 1  # hypotheses kept; 1 is greedy, as the ASR-BLEU protocols ask
 
 

@@ -105,6 +105,21 @@ def test_what_would_fail_hours_later_is_refused_at_load(override: str, sentence:
     assert sentence in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (["scorer.score_text=asr"], "give resources.scorer.num_gpus a share of one (scorer.score_text: asr hears"),
+        (["resources.recognizer.num_gpus=0"], "give resources.recognizer.num_gpus a share of one, or take int8"),
+    ],
+)
+def test_a_recognizer_in_half_precision_needs_a_gpu(changes: list[str], sentence: str):
+    with pytest.raises(RecipeError) as error:
+        load("recipes/prost_llm_3b.yaml", changes)
+    assert f"recognizer.compute_type: float16 runs on GPUs alone: {sentence}" in str(error.value)
+    load("recipes/prost_llm_3b.yaml", [*changes, "recognizer.compute_type=int8"])
+    load("recipes/prost_llm_3b.yaml", ["scorer.score_text=asr", "resources.scorer.num_gpus=0.1"])
+
+
 def test_what_rounds_ask_for_must_be_learned():
     with pytest.raises(RecipeError, match="policy.tasks must have s2t, the policy.text_variant, with a share above 0, or round 0 does not"):
         load("recipes/phrasebook_tritask.yaml", ["policy.tasks={vanilla: 1.0, s2t: 0.0}", "sft.weights={}"])
