@@ -104,6 +104,8 @@ def _check_pools(recipe: Recipe) -> None:
             need(pool.actors >= 1, f"{key}.actors must be 1 or more", pool.actors)
             need(most is None or most >= pool.actors, f"{key}.max_actors must be {key}.actors ({pool.actors}) or more, or null", most)
             need(not pool.accelerator or pool.num_gpus > 0, f"{key}.accelerator is a type of GPU and needs {key}.num_gpus", pool.num_gpus)
+    whole = "resources.trainer.num_gpus must be 0 or 1, for a worker trains on one GPU; more GPUs are more resources.trainer.actors"
+    need(recipe.resources.trainer.num_gpus in (0, 1), whole, recipe.resources.trainer.num_gpus)
 
 
 def _check_recognizer(recipe: Recipe) -> None:

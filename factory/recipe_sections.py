@@ -158,8 +158,8 @@ class Pool:
     actors: int = 1  # processes (trainer: Ray Train workers)
     max_actors: int | None = None  # a pool with work waiting grows to so many where there is room (trainer: in round 0); null: it does not
     num_cpus: float = 1.0  # cores that Ray reserves for each
-    num_gpus: float = 0.0  # GPUs that Ray reserves for each
-    memory_gib: float = 0.0  # memory (GiB) that Ray reserves for each, but for a trainer's; 0: none
+    num_gpus: float = 0.0  # GPUs that Ray reserves for each (trainer: 0 or 1)
+    memory_gib: float = 0.0  # memory (GiB) that Ray reserves for each; 0: none
     accelerator: str | None = None  # only on GPUs of this type, as Ray names it (H100, A100, L4 ...); null: on any
     batch_size: int = 32  # rows a call
     threads: int = 1  # threads of the math libraries in each

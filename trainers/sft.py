@@ -214,6 +214,7 @@ def train_sft(
     most: int | None = None,
     cpus: float = 1,
     gpus: float = 0,
+    memory_gib: float = 0,
     accelerator: str | None = None,
     stall_s: float = STALL_S,
 ) -> dict[str, Any]:
@@ -230,8 +231,8 @@ def train_sft(
     if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"data": name_of(data), "dev": dev and name_of(dev), "start": name_of(start), "out": out, "work": work}
-        placed: dict[str, Any] = {"cpus": cpus, "gpus": gpus, "accelerator": accelerator, "stall_s": stall_s}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, most=most, **placed)
+        placed: dict[str, Any] = {"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib, "accelerator": accelerator}
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, most=most, stall_s=stall_s, **placed)
         clear(work)
     return summary_of(out)
 

@@ -75,8 +75,10 @@ def test_two_that_fit_alone_but_not_together_are_told() -> None:
 
 def test_gpu_memory_is_that_of_the_pools_share() -> None:
     (training, *_) = cramped(0, paper("sft.sharded=false"), [H100 | {"accelerator_type:A100": 1.0}])
-    assert training.startswith("sft: some 67 GiB") and "1 of a GPU of 40 GiB is there: raise resources.trainer.num_gpus" in training
-    assert "sft.tokens" in training
+    assert training.startswith("sft: some 67 GiB") and "1 of a GPU of 40 GiB is there: take a larger accelerator" in training
+    for key in ("sft.sharded", "resources.trainer.actors", "sft.rank", "sft.tokens"):
+        assert key in training
+    assert "num_gpus" not in training
     (writing, *_) = cramped(1, paper("resources.translator.num_gpus=0.1"), [H100])
     assert writing.startswith("produce: some 13 GiB") and "0.1 of a GPU of 80 GiB is there: raise resources.translator.num_gpus" in writing
     assert list(cramped(1, paper("resources.translator.num_gpus=0.4"), [H100])) == []
@@ -94,3 +96,6 @@ def test_pools_that_make_no_sense_are_refused() -> None:
         paper("resources.encoder.max_actors=1")
     with pytest.raises(RecipeError, match=r"resources.scorer.accelerator is a type of GPU and needs resources.scorer.num_gpus; got 0"):
         paper("resources.scorer.accelerator=H100")
+    for share in ("0.5", "2"):
+        with pytest.raises(RecipeError, match="resources.trainer.num_gpus must be 0 or 1, for a worker trains on one GPU; more GPUs are"):
+            paper(f"resources.trainer.num_gpus={share}")
