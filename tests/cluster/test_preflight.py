@@ -18,8 +18,8 @@ T4 = {"CPU": 16.0, "GPU": 4.0, "memory": 64 * 2.0**30, "accelerator_type:T4": 1.
 PRODUCE = ("translator", "vocoder", "scorer")
 
 
-def paper(*changes: str) -> Recipe:
-    return load(ROOT / "recipes/prost_llm_3b.yaml", changes)
+def paper(*changes: str, name: str = "prost_llm_3b") -> Recipe:
+    return load(ROOT / f"recipes/{name}.yaml", changes)
 
 
 def placed(nodes: list[dict[str, float]], *changes: str, actors: tuple[str, ...] = PRODUCE) -> list[str]:
@@ -32,6 +32,14 @@ def test_the_papers_recipe_fits_eight_h100() -> None:
     for number in (0, 1):
         assert list(cramped(number, recipe, [H100])) == []
     assert placed([H100]) == [] == placed([H100], actors=("trainer",))
+
+
+@pytest.mark.parametrize("name", ["prost_llm_3b_vanilla", "prost_llm_3b_tritask"])
+def test_its_other_variants_fit_too(name: str) -> None:
+    recipe = paper(name=name)
+    for number in (0, 1):
+        assert list(cramped(number, recipe, [H100])) == []
+    assert list(unplaced("produce", demands(recipe.resources, PRODUCE), [H100])) == []
 
 
 @pytest.mark.parametrize(
