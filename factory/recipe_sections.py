@@ -102,7 +102,8 @@ class Guards:
     max_length_ratio: float = 2.0
     max_repetition: float = 0.5  # share of unit trigrams that occurred before, 0..1
     max_copy: float = 0.5  # share of the candidate's unit trigrams that the source has as well, 0..1
-    max_wrong_language: float = 0.8  # probability (0..1) that its text is in the source's language, of the two
+    max_wrong_language: float = 0.8  # probability (0..1) that its text is in the source's language, of the two; no guard
+    # for vanilla and tri-task, whose candidates have no text: nothing listens to their units
 
 
 @dataclass(frozen=True)
