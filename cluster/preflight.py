@@ -115,17 +115,24 @@ def cramped(number: int, recipe: Recipe, there: list[Resources]) -> Iterator[str
         pool = getattr(recipe.resources, cost.pool)
         share = min(1.0, pool.num_gpus)
         has = _gpu_gib(pool.accelerator, recipe, there)
+        smaller = _SIZES.get(cost.pool, "its model")
         if share and cost.gib > share * has:
             yield (
                 f"{cost.stage}: some {cost.gib:.0f} GiB of GPU memory are needed, and {share:g} of a GPU of {has:g} GiB is there: "
-                f"raise resources.{cost.pool}.num_gpus, take a larger accelerator, or lower {_SIZES.get(cost.pool, 'its model')}"
+                + _TRAINING.get(cost.stage, f"raise resources.{cost.pool}.num_gpus, take a larger accelerator, or lower {smaller}")
             )
 
 
+_TRAINING = {
+    "sft": "take a larger accelerator, share the weights out (sft.sharded: true, then more resources.trainer.actors), train LoRA "
+    "(sft.rank) or lower sft.tokens",
+    "train": "take a larger accelerator, share preference.batch out among more resources.trainer.actors, or lower it",
+}
+"""What helps a training: its workers have a whole GPU each, so that there is no larger share of one to ask for."""
 _SIZES = {
-    "trainer": "sft.tokens, or preference.batch, or train LoRA (sft.rank)",
     "translator": "resources.translator.batch_size, or policy.base",
     "recognizer": "recognizer.model",
+    "scorer": "recognizer.model",
 }
 
 

@@ -23,13 +23,18 @@ def check(recipe: Recipe) -> None:
     _check_policy(recipe)
     _check_scores(recipe)
     _check_select(recipe)
+    need(recipe.corpus.limit is None or recipe.corpus.limit > 0, "corpus.limit must be 1 or more, or null for all", recipe.corpus.limit)
     _check_pools(recipe)
+    _check_recognizer(recipe)
     _check_translator(recipe)
     sft, most = build(SftSettings, recipe.sft, "sft"), recipe.resources.trainer.max_actors
     sft.check(recipe.policy.tasks)
     enough = "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same however many workers there are"
     need(most is None or (sft.batches or 0) >= most, enough, f"{sft.batches} and {most}")
-    build(PreferenceSettings, recipe.preference, "preference").check()
+    preference, workers = build(PreferenceSettings, recipe.preference, "preference"), recipe.resources.trainer.actors
+    preference.check()
+    alike = "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many of a step's pairs"
+    need(preference.batch % workers == 0, alike, f"{preference.batch} and {workers}")
 
 
 def need(holds: object, sentence: str, got: Any) -> None:
@@ -55,10 +60,15 @@ def _check_policy(recipe: Recipe) -> None:
         chosen(task, map(str, Variant), "a task of policy.tasks")
         need(0 <= share <= 1, f"policy.tasks.{task} must be a share from 0 to 1", share)
     need(policy.variant.translates, "policy.variant must be a way to translate speech", policy.variant)
+    lost = "policy.variant cot is for policy.tasks alone: a candidate keeps no source text, which its pair would begin with; take com"
+    need(policy.variant is not Variant.COT, lost, policy.variant)
     need(text or not policy.tasks.get("mt"), "policy.tasks has mt, which needs corpus.text", text)
     if policy.text_variant is not None:
         need(not policy.variant.has_text, "policy.text_variant is for a policy.variant without text (vanilla)", policy.variant)
         need(policy.text_variant is Variant.S2T, "policy.text_variant must be s2t", policy.text_variant)
+    for key, asked in (("variant", policy.variant), ("text_variant", policy.text_variant)):
+        learns = f"policy.tasks must have {asked}, the policy.{key}, with a share above 0, or round 0 does not teach what rounds ask for"
+        need(asked is None or policy.tasks.get(asked), learns, policy.tasks)
 
 
 def _check_translator(recipe: Recipe) -> None:
@@ -91,8 +101,21 @@ def _check_pools(recipe: Recipe) -> None:
     for name, pool in vars(recipe.resources).items():
         if isinstance(pool, Pool):
             most, key = pool.max_actors, f"resources.{name}"
+            need(pool.actors >= 1, f"{key}.actors must be 1 or more", pool.actors)
             need(most is None or most >= pool.actors, f"{key}.max_actors must be {key}.actors ({pool.actors}) or more, or null", most)
             need(not pool.accelerator or pool.num_gpus > 0, f"{key}.accelerator is a type of GPU and needs {key}.num_gpus", pool.num_gpus)
+    whole = "resources.trainer.num_gpus must be 0 or 1, for a worker trains on one GPU; more GPUs are more resources.trainer.actors"
+    need(recipe.resources.trainer.num_gpus in (0, 1), whole, recipe.resources.trainer.num_gpus)
+
+
+def _check_recognizer(recipe: Recipe) -> None:
+    pools, kind = recipe.resources, recipe.recognizer.compute_type
+    hearing = {"recognizer": pools.recognizer} | ({"scorer": pools.scorer} if recipe.scorer.score_text == "asr" else {})
+    for name, pool in hearing.items():
+        key = f"resources.{name}.num_gpus"
+        why = " (scorer.score_text: asr hears there)" if name == "scorer" else ""
+        told = f"recognizer.compute_type: float16 runs on GPUs alone: give {key} a share of one{why}, or take int8"
+        need(kind != "float16" or pool.num_gpus > 0, told, pool.num_gpus)
 
 
 def _check_select(recipe: Recipe) -> None:

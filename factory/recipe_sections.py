@@ -44,7 +44,7 @@ class Recognizer:
     """Speech to text: judges what was spoken (ASR-BLEU), and reads candidates when `scorer.score_text` is asr."""
 
     model: str = "package:whisper-base"  # weights: package:NAME, a folder, or a name on the hub
-    compute_type: Literal["int8", "float16", "float32"] = "int8"  # arithmetic; it changes transcripts a little
+    compute_type: Literal["int8", "float16", "float32"] = "int8"  # arithmetic; it changes transcripts a little; float16 on GPUs alone
     beam_size: int = 1  # hypotheses kept; 1 is greedy, as the ASR-BLEU protocols ask
 
 
@@ -54,7 +54,7 @@ class Policy:
 
     start: str | None = None  # folder or hub name of a ready-made round-0 policy; null: round 0 has to be run
     base: str | None = None  # folder or hub name of a language model that round 0 teaches units; null: a small new one
-    variant: Variant = Variant.COM  # what it is asked for: vanilla, com or cot
+    variant: Variant = Variant.COM  # what it is asked for: vanilla, com, or s2t where its text goes back; cot can only be a task
     text_variant: Variant | None = None  # what it is asked for its text where `variant` has none (tri-task: s2t); null: it has no text
     tasks: dict[str, float] = field(default_factory=lambda: {"com": 1.0, "asr": 0.5})  # task: share (0..1) of the pairs it is written for;
     # how often an epoch has its sequences is sft.weights (open in the paper: each once, which its "jointly" suggests)
@@ -102,7 +102,8 @@ class Guards:
     max_length_ratio: float = 2.0
     max_repetition: float = 0.5  # share of unit trigrams that occurred before, 0..1
     max_copy: float = 0.5  # share of the candidate's unit trigrams that the source has as well, 0..1
-    max_wrong_language: float = 0.8  # probability (0..1) that its text is in the source's language, of the two
+    max_wrong_language: float = 0.8  # probability (0..1) that its text is in the source's language, of the two; no guard
+    # for vanilla and tri-task, whose candidates have no text: nothing listens to their units
 
 
 @dataclass(frozen=True)
@@ -158,8 +159,8 @@ class Pool:
     actors: int = 1  # processes (trainer: Ray Train workers)
     max_actors: int | None = None  # a pool with work waiting grows to so many where there is room (trainer: in round 0); null: it does not
     num_cpus: float = 1.0  # cores that Ray reserves for each
-    num_gpus: float = 0.0  # GPUs that Ray reserves for each
-    memory_gib: float = 0.0  # memory (GiB) that Ray reserves for each, but for a trainer's; 0: none
+    num_gpus: float = 0.0  # GPUs that Ray reserves for each (trainer: 0 or 1)
+    memory_gib: float = 0.0  # memory (GiB) that Ray reserves for each; 0: none
     accelerator: str | None = None  # only on GPUs of this type, as Ray names it (H100, A100, L4 ...); null: on any
     batch_size: int = 32  # rows a call
     threads: int = 1  # threads of the math libraries in each

@@ -8,20 +8,32 @@ from pathlib import Path
 
 import pytest
 
-from factory.estimate import costs, parameters, render
+from factory.estimate import TEXT_SHARE, costs, parameters, render
 from factory.recipe import load
+from schemas.sequences import Variant
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes/prost_llm_3b.yaml"
 
 
-def test_a_dry_run_prints_plan_sizes_memory_and_hours(tmp_path: Path) -> None:
-    command = [sys.executable, "factory/run_round.py", "--round", "0-1", "--recipe", str(RECIPE), "--run", str(tmp_path), "--dry-run"]
+@pytest.mark.parametrize("name", ["prost_llm_3b", "prost_llm_3b_vanilla", "prost_llm_3b_tritask"])
+def test_a_dry_run_prints_plan_sizes_memory_and_hours(name: str, tmp_path: Path) -> None:
+    recipe = f"recipes/{name}.yaml"
+    command = [sys.executable, "factory/run_round.py", "--round", "0-1", "--recipe", recipe, "--run", str(tmp_path), "--dry-run"]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert told.returncode == 0, told.stderr
     for words in ("414,748 rows", "corpus.mono is data/mono, and nothing is there", "8 translator", "GPU h", "3.21 G parameters"):
         assert words in told.stdout
     assert list(tmp_path.iterdir()) == []
+    assert "does not fit" not in told.stdout
+
+
+@pytest.mark.parametrize("name", ["prost_llm_3b", "prost_llm_3b_vanilla", "prost_llm_3b_tritask"])
+def test_a_step_holds_as_many_sequences_as_the_recipe_says(name: str) -> None:
+    recipe = load(ROOT / f"recipes/{name}.yaml")
+    side, told = recipe.expected.seconds * recipe.expected.units_per_s, [Variant(task) for task in recipe.policy.tasks]
+    lengths = [side * (1 + variant.has_units + TEXT_SHARE * variant.has_text) for variant in told]
+    assert 75 < recipe.sft["batches"] * recipe.sft["tokens"] / (sum(lengths) / len(lengths)) < 95
 
 
 def test_hours_follow_the_rows_and_memory_the_parameters() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from benchmarks.reproduce import Sizes, command, grid
 from factory.recipe import STAGES, Recipe, RecipeError, load, locate, parse_override
 from schemas.sequences import Variant
+from trainers.settings import SCHEDULES
 
 INPUTS = dict.fromkeys(
     ["corpus", "encoder", "codebook", "units", "policy", "vocoder.fr", "vocoder.en", "recognizer", "scored", "pairs"], "0"
@@ -52,6 +55,7 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         ("select.metric=comet", "select.metric is 'comet', which is not known: expected one of bleu, chrf, meteor, wer, mcd"),
         ("policy.variant=cmo", "policy.variant is 'cmo', which is not known"),
         ("policy.variant=asr", "policy.variant must be a way to translate speech; got asr"),
+        ("policy.variant=cot", "policy.variant cot is for policy.tasks alone: a candidate keeps no source text, which its"),
         ("translator.unit_temperature=-1", "translator.unit_temperature must not be negative; got -1.0"),
         ("translator.way_back=text", "translator.way_back: text needs a policy that learns the task mt, so policy.tasks with mt; got {"),
         ("policy.tasks.mt=1", "policy.tasks has mt, which needs corpus.text; got None"),
@@ -71,6 +75,72 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
     with pytest.raises(RecipeError) as error:
         load(None, [override])
     assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("preference.rank=0", "preference.rank must be 1 or more; got 0"),
+        ("preference.batch=0", "preference.batch must be 1 or more; got 0"),
+        ("preference.epochs=0", "preference.epochs must be above 0; got 0.0"),
+        ("preference.lr=0", "preference.lr must be above 0; got 0.0"),
+        ("preference.schedule=foo", "preference.schedule is 'foo', which is not known: expected one of linear, cosine"),
+        ("preference.schedule=warmup_stable_decay", "preference.schedule is 'warmup_stable_decay', which is not known"),
+        ("sft.rank=0", "sft.rank must be 1 or more, or null to train all weights; got 0"),
+        ("sft.epochs=0", "sft.epochs must be 1 or more; got 0"),
+        ("sft.lr=-1e-3", "sft.lr must be above 0; got -0.001"),
+        ("sft.lr=.nan", "sft.lr must be above 0; got nan"),
+        ("sft.log_every=0", "sft.log_every must be 1 or more; got 0"),
+        ("resources.vocoder.actors=0", "resources.vocoder.actors must be 1 or more; got 0"),
+        ("resources.trainer.actors=0", "resources.trainer.actors must be 1 or more; got 0"),
+        ("resources.trainer.actors=3", "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many"),
+        ("corpus.limit=0", "corpus.limit must be 1 or more, or null for all; got 0"),
+        ("policy.tasks.s2t=1", "policy.tasks must have com, the policy.variant, with a share above 0"),
+        ("policy.text_variant=s2t", "policy.text_variant is for a policy.variant without text"),
+    ],
+)
+def test_what_would_fail_hours_later_is_refused_at_load(override: str, sentence: str):
+    with pytest.raises(RecipeError) as error:
+        load(None, [override])
+    assert sentence in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (["scorer.score_text=asr"], "give resources.scorer.num_gpus a share of one (scorer.score_text: asr hears"),
+        (["resources.recognizer.num_gpus=0"], "give resources.recognizer.num_gpus a share of one, or take int8"),
+    ],
+)
+def test_a_recognizer_in_half_precision_needs_a_gpu(changes: list[str], sentence: str):
+    with pytest.raises(RecipeError) as error:
+        load("recipes/prost_llm_3b.yaml", changes)
+    assert f"recognizer.compute_type: float16 runs on GPUs alone: {sentence}" in str(error.value)
+    load("recipes/prost_llm_3b.yaml", [*changes, "recognizer.compute_type=int8"])
+    load("recipes/prost_llm_3b.yaml", ["scorer.score_text=asr", "resources.scorer.num_gpus=0.1"])
+
+
+def test_what_rounds_ask_for_must_be_learned():
+    with pytest.raises(RecipeError, match="policy.tasks must have s2t, the policy.text_variant, with a share above 0, or round 0 does not"):
+        load("recipes/phrasebook_tritask.yaml", ["policy.tasks={vanilla: 1.0, s2t: 0.0}", "sft.weights={}"])
+
+
+def test_the_schedules_are_those_of_transformers_that_need_no_numbers():
+    import torch
+    from transformers import get_scheduler
+    from transformers.trainer_utils import SchedulerType
+
+    for name in SCHEDULES:
+        get_scheduler(name, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3), num_warmup_steps=1, num_training_steps=9)
+    assert {one.value for one in SchedulerType} > set(SCHEDULES)
+
+
+def test_every_recipe_that_ships_and_every_cell_of_the_tables_is_valid():
+    for path in Path("recipes").glob("*.yaml"):
+        load(path)
+    for cell in grid(Sizes()):
+        words = command(cell, Sizes(), Path("runs"), [], 100)
+        load(words[words.index("--recipe") + 1], [word for before, word in pairwise(words) if before == "--set"])
 
 
 def test_a_text_that_goes_back_brings_no_speech_that_could_be_measured():
@@ -129,13 +199,15 @@ def test_resources_and_names_leave_every_fingerprint_alone():
         ("seed=7", {"sft", "produce", "train"}),
         ("sft.lr=1e-3", {"sft"}),
         ("evaluate.resamples=10", {"evaluate"}),
-        ("policy.variant=cot", {"produce", "select", "train", "evaluate"}),
-        ("policy.tasks.s2t=0.5", {"sft"}),
+        ("policy.variant=vanilla", {"produce", "select", "train", "evaluate"}),
+        ("policy.tasks={com: 1.0, vanilla: 0.5}", {"sft"}),
         ("translator.max_tokens=9", {"produce", "evaluate"}),
     ],
 )
 def test_a_key_changes_the_stages_it_reaches_and_no_other(override: str, stages: set[str]):
-    changed = {stage for stage in STAGES if load(None, [override]).fingerprint(stage, INPUTS) != load().fingerprint(stage, INPUTS)}
+    heard = ["scorer.score_text=asr", "policy.tasks={com: 1.0, vanilla: 1.0}"]
+    before, after = load(None, heard), load(None, [*heard, override])
+    changed = {stage for stage in STAGES if after.fingerprint(stage, INPUTS) != before.fingerprint(stage, INPUTS)}
     assert changed == stages
 
 

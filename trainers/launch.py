@@ -43,17 +43,18 @@ def launch(
     most: int | None = None,
     cpus: float = 1.0,
     gpus: float = 0.0,
+    memory_gib: float = 0.0,
     accelerator: str | None = None,
     stall_s: float = STALL_S,
 ) -> None:
     """Call `loop(config)` in each of `workers` Ray Train workers (0: here, without Ray), which torch.distributed connects.
 
     With `most` there are as many as the cluster has room for, from `workers` to `most`; all of them start again where that changes (Ray
-    Train looks every minute), and where a node is lost those that are left go on. Each worker gets `cpus` cores and, where `gpus` is above
-    0, one GPU (of the type `accelerator`, if that is given). A worker that dies is started again once, with all others; the loop itself
-    goes on from its own checkpoint in `work`, which all workers must see (in an object store `trainers.remote` brings it to them), and
-    calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when the workers cannot be placed or there was no pulse for
-    `stall_s` seconds.
+    Train looks every minute), and where a node is lost those that are left go on. Each worker gets `cpus` cores, `memory_gib` of memory (0:
+    none is reserved) and, where `gpus` is above 0, one GPU (of the type `accelerator`, if that is given). A worker that dies is started
+    again once, with all others; the loop itself goes on from its own checkpoint in `work`, which all workers must see (in an object store
+    `trainers.remote` brings it to them), and calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when the workers
+    cannot be placed or there was no pulse for `stall_s` seconds.
     """
     _quiet()
     if workers == 0:
@@ -63,7 +64,7 @@ def launch(
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    resources = {"CPU": cpus} | ({"GPU": 1.0} if gpus else {})
+    resources = {"CPU": cpus} | ({"GPU": 1.0} if gpus else {}) | ({"memory": memory_gib * 2**30} if memory_gib else {})
     marked = {f"accelerator_type:{accelerator}": 0.001} if accelerator else {}
     wanted = {"trainer": (workers, resources | marked)}
     await_places("training", wanted)

@@ -53,6 +53,7 @@ def train_preference(
     workers: int = 0,
     cpus: float = 1,
     gpus: float = 0,
+    memory_gib: float = 0,
     accelerator: str | None = None,
     stall_s: float = STALL_S,
 ) -> dict[str, Any]:
@@ -68,8 +69,8 @@ def train_preference(
     if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"pairs": name_of(pairs), "policy": name_of(policy), "out": out, "work": work}
-        placed: dict[str, Any] = {"workers": workers, "cpus": cpus, "gpus": gpus, "accelerator": accelerator, "stall_s": stall_s}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, **placed)
+        placed: dict[str, Any] = {"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib, "accelerator": accelerator}
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, stall_s=stall_s, **placed)
         clear(work)
     return summary_of(out)
 

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
-from factory.typed import RecipeError
+from factory.typed import RecipeError, chosen
+
+SCHEDULES = (
+    *("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"),
+    *("inverse_sqrt", "reduce_lr_on_plateau", "greedy"),
+)
+"""The schedules of transformers that need no further numbers; by name, because importing it takes seconds."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +40,11 @@ class SftSettings:
     threads: int = 1
 
     def check(self, tasks: Mapping[str, float]) -> None:
-        """Raise RecipeError where a weight is negative or belongs to none of the tasks that are written."""
+        """Raise RecipeError for a value that cannot be trained with, and where a weight belongs to none of the tasks that are written."""
+        _check_counts("sft", self, ("epochs", "tokens", "save_every", "log_every"))
+        _check_rate("sft", self.lr)
+        if self.rank is not None and self.rank < 1:
+            raise RecipeError(f"sft.rank must be 1 or more, or null to train all weights; got {self.rank}")
         for task, weight in self.weights.items():
             if task not in tasks:
                 raise RecipeError(f"sft.weights has {task}, which policy.tasks does not write; it writes {', '.join(tasks)}")
@@ -73,7 +84,7 @@ class PreferenceSettings:
     unit_kl: float = 0.0  # DPO: weight of KL(reference || policy) on tokens of speech (nats a token): keeps speech as it is
     lr: float = 2e-4
     warmup: float = 0.1  # share of the steps, 0..1
-    schedule: str = "cosine"  # linear, constant_with_warmup ...: the names of transformers
+    schedule: str = "cosine"  # one of SCHEDULES
     weight_decay: float = 0.0
     epochs: float = 1.0
     batch: int = 32  # pairs a step, over all workers
@@ -91,7 +102,12 @@ class PreferenceSettings:
         return self.unit_weight == 1 and not self.unit_kl
 
     def check(self) -> None:
-        """Raise RecipeError where two settings do not fit."""
+        """Raise RecipeError for a value that cannot be trained with, and where two settings do not fit."""
+        _check_counts("preference", self, ("batch", "rank", "save_every"))
+        _check_rate("preference", self.lr)
+        chosen(self.schedule, SCHEDULES, "preference.schedule")
+        if not self.epochs > 0:
+            raise RecipeError(f"preference.epochs must be above 0; got {self.epochs}")
         if self.unit_weight < 0:
             raise RecipeError(f"preference.unit_weight must not be negative; got {self.unit_weight}")
         if self.unit_kl < 0:
@@ -101,3 +117,14 @@ class PreferenceSettings:
                 raise RecipeError(f"preference.{name} needs loss: dpo; got {self.loss}")
         if not 0 <= self.held_out < 1:
             raise RecipeError(f"preference.held_out must lie in [0, 1); got {self.held_out}")
+
+
+def _check_counts(section: str, settings: SftSettings | PreferenceSettings, names: Iterable[str]) -> None:
+    for name in names:
+        if getattr(settings, name) < 1:
+            raise RecipeError(f"{section}.{name} must be 1 or more; got {getattr(settings, name)}")
+
+
+def _check_rate(section: str, rate: float) -> None:
+    if not 0 < rate < math.inf:
+        raise RecipeError(f"{section}.lr must be above 0; got {rate}")

@@ -84,6 +84,10 @@ class Sft:
         if self.each < world_size():
             raise ValueError(f"sft.batches ({self.each}) must be one for each worker (resources.trainer.actors: {world_size()}) or more")
         self.steps = len(self.plan) // self.each
+        if not self.steps:
+            there = f"all epochs together have only {len(self.plan)} of sft.tokens ({settings.tokens})"
+            mend = "lower sft.batches or sft.tokens, or give more sequences"
+            raise ValueError(f"a step needs sft.batches ({self.each}) batches, and {there}: {mend}")
         rates: dict[str, Any] = {"lr": settings.lr, "betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
         self.optimizer = torch.optim.AdamW([one for one in self.model.parameters() if one.requires_grad], **rates, fused=True)
         self.curve: list[dict[str, Any]] = []
@@ -210,6 +214,7 @@ def train_sft(
     most: int | None = None,
     cpus: float = 1,
     gpus: float = 0,
+    memory_gib: float = 0,
     accelerator: str | None = None,
     stall_s: float = STALL_S,
 ) -> dict[str, Any]:
@@ -226,8 +231,8 @@ def train_sft(
     if not is_published(out, identity):
         work = work_folder(out, identity)
         paths = {"data": name_of(data), "dev": dev and name_of(dev), "start": name_of(start), "out": out, "work": work}
-        placed: dict[str, Any] = {"cpus": cpus, "gpus": gpus, "accelerator": accelerator, "stall_s": stall_s}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, most=most, **placed)
+        placed: dict[str, Any] = {"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib, "accelerator": accelerator}
+        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, most=most, stall_s=stall_s, **placed)
         clear(work)
     return summary_of(out)
 

@@ -20,6 +20,8 @@ def fault(candidate: Candidate, row: Row, guards: Guards) -> str | None:
 
     The parser's reason where it is malformed; `too_short`, `too_long` (units against the source's), `repetition`, `copy` (the source's
     text, or too many of its units), `wrong_language` (its text is in the source's). Of one that is not spoken the text alone is looked at.
+    Nothing listens to its language: a candidate of vanilla or tri-task has no text of its own (tri-task's is asked for apart, and at
+    evaluation alone), so that `wrong_language` and a copied text are never found in it.
     """
     if candidate["finish"] not in (OK, UNSPOKEN):
         return candidate["finish"]

@@ -97,7 +97,7 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
 def _workers(recipe: Recipe) -> dict[str, Any]:
     pool = recipe.resources.trainer
     placed = {"workers": pool.actors, "cpus": pool.num_cpus, "gpus": pool.num_gpus, "accelerator": pool.accelerator}
-    return placed | {"stall_s": recipe.resources.stall_s}
+    return placed | {"memory_gib": pool.memory_gib, "stall_s": recipe.resources.stall_s}
 
 
 def _threads(recipe: Recipe) -> dict[str, Any]:

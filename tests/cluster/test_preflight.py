@@ -21,8 +21,8 @@ T4 = {"CPU": 16.0, "GPU": 4.0, "memory": 64 * 2.0**30, "accelerator_type:T4": 1.
 PRODUCE = ("translator", "vocoder", "scorer")
 
 
-def paper(*changes: str) -> Recipe:
-    return load(ROOT / "recipes/prost_llm_3b.yaml", changes)
+def paper(*changes: str, name: str = "prost_llm_3b") -> Recipe:
+    return load(ROOT / f"recipes/{name}.yaml", changes)
 
 
 def placed(nodes: list[dict[str, float]], *changes: str, actors: tuple[str, ...] = PRODUCE) -> list[str]:
@@ -35,6 +35,14 @@ def test_the_papers_recipe_fits_eight_h100() -> None:
     for number in (0, 1):
         assert list(cramped(number, recipe, [H100])) == []
     assert placed([H100]) == [] == placed([H100], actors=("trainer",))
+
+
+@pytest.mark.parametrize("name", ["prost_llm_3b_vanilla", "prost_llm_3b_tritask"])
+def test_its_other_variants_fit_too(name: str) -> None:
+    recipe = paper(name=name)
+    for number in (0, 1):
+        assert list(cramped(number, recipe, [H100])) == []
+    assert list(unplaced("produce", demands(recipe.resources, PRODUCE), [H100])) == []
 
 
 @pytest.mark.parametrize(
@@ -78,8 +86,10 @@ def test_two_that_fit_alone_but_not_together_are_told() -> None:
 
 def test_gpu_memory_is_that_of_the_pools_share() -> None:
     (training, *_) = cramped(0, paper("sft.sharded=false"), [H100 | {"accelerator_type:A100": 1.0}])
-    assert training.startswith("sft: some 67 GiB") and "1 of a GPU of 40 GiB is there: raise resources.trainer.num_gpus" in training
-    assert "sft.tokens" in training
+    assert training.startswith("sft: some 67 GiB") and "1 of a GPU of 40 GiB is there: take a larger accelerator" in training
+    for key in ("sft.sharded", "resources.trainer.actors", "sft.rank", "sft.tokens"):
+        assert key in training
+    assert "num_gpus" not in training
     (writing, *_) = cramped(1, paper("resources.translator.num_gpus=0.1"), [H100])
     assert writing.startswith("produce: some 13 GiB") and "0.1 of a GPU of 80 GiB is there: raise resources.translator.num_gpus" in writing
     assert list(cramped(1, paper("resources.translator.num_gpus=0.4"), [H100])) == []
@@ -182,3 +192,6 @@ def test_pools_that_make_no_sense_are_refused() -> None:
         paper("resources.encoder.max_actors=1")
     with pytest.raises(RecipeError, match=r"resources.scorer.accelerator is a type of GPU and needs resources.scorer.num_gpus; got 0"):
         paper("resources.scorer.accelerator=H100")
+    for share in ("0.5", "2"):
+        with pytest.raises(RecipeError, match="resources.trainer.num_gpus must be 0 or 1, for a worker trains on one GPU; more GPUs are"):
+            paper(f"resources.trainer.num_gpus={share}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from factory.passes.sequences import sequences
+from factory.recipe import load
 
 SPOKEN = {
     "pair_id": "a",
@@ -32,6 +33,11 @@ def test_a_pair_is_written_for_every_task() -> None:
             "task": "asr", "prompt": "<|asr|><|fr|><|fr|><|sosp|><|u1|><|u2|><|eosp|>", "completion": "bonjour"},
         {"sequence_id": "mt-a", "task": "mt", "prompt": "<|mt|><|fr|><|en|>bonjour<|sep|>", "completion": "hello"},
     ]
+
+
+def test_a_chain_of_thought_can_be_learned() -> None:
+    _, thought = sequences(SPOKEN, load(None, ["policy.tasks={com: 1.0, cot: 1.0}"]).policy.tasks)
+    assert thought["completion"] == "bonjour<|sep|>hello<|sosp|><|u3|><|u4|><|eosp|>"
 
 
 def test_parallel_text_is_written_for_translation_of_text_alone() -> None:

@@ -17,6 +17,7 @@ import psutil
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import ray
 import torch
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
@@ -151,6 +152,16 @@ def test_a_published_policy_is_left_alone_and_not_taken_for_another(tiny: Path, 
 def test_workers_that_cannot_be_placed_are_refused_at_once(local_ray: None, loop: Loop, tmp_path: Path) -> None:
     with pytest.raises(Stalled, match=r"^training cannot be placed: asked for were 2 trainer \(64 CPU, 0 GPU each\); .* 4 CPU"):
         launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=2, cpus=64)
+    with pytest.raises(Stalled, match=r"^training cannot be placed: asked for were 1 trainer"):
+        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=1, memory_gib=2**20)
+
+
+def test_a_worker_has_its_memory_set_aside(local_ray: None, tmp_path: Path) -> None:
+    def note(config: dict[str, Any]) -> None:
+        (config["folder"] / "told").write_text(str(ray.get_runtime_context().get_assigned_resources()["memory"]))
+
+    launch(note, {"folder": tmp_path}, work=tmp_path / "work", workers=1, memory_gib=0.125)
+    assert float((tmp_path / "told").read_text()) == 2**27
 
 
 def test_a_killed_training_goes_on_from_its_checkpoint(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:

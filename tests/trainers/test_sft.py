@@ -142,6 +142,14 @@ def test_unknown_settings_are_named(tiny: Path, sequences: Path, tmp_path: Path)
         train_sft(sequences, tiny, tmp_path / "policy", settings={"epochs": "many"})
 
 
+def test_fewer_batches_than_a_step_needs_are_told(tiny: Path, sequences: Path, tmp_path: Path) -> None:
+    few = QUICK | {"epochs": 1, "tokens": 100_000, "batches": 2}
+    sentence = r"a step needs sft.batches \(2\) batches, and all epochs together have only 1 of sft.tokens \(100000\): lower sft.batches"
+    with pytest.raises(ValueError, match=sentence):
+        train_sft(sequences, tiny, tmp_path / "policy", settings=few)
+    assert train_sft(sequences, tiny, tmp_path / "other", settings=few | {"batches": 1})["of"] == 1
+
+
 @pytest.mark.slow
 def test_compiled_and_bf16_training_come_out_near(tiny: Path, sequences: Path, tmp_path: Path) -> None:
     def loss(**settings: object) -> float:
