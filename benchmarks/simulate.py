@@ -8,8 +8,9 @@ together; Ray's own work for all nodes is done by this machine's cores, which a 
 
 A process for each of 64 GPUs' actors is more than a small machine holds. With `--crew 8` up to eight actors of a pool wait side by side in
 one process: as many calls are under way, blocks, part files and bookkeeping are the same, and only processes are fewer; they ask for no
-GPUs. With `--slower 8` everything that waits waits eight times as long, so that these cores keep up; `driver_cores` is what the driver,
-of which no cluster has more than one, would need of a core at the true speed.
+GPUs. With `--slower 8` everything that waits waits eight times as long, so that these cores keep up. `driver_cores` is what the driver, of
+which no cluster has more than one, took of a core: it looks around all the time, and what it takes more with more GPUs comes eight times as
+often at the true speed.
 
 A profile is YAML or JSON: seconds of one actor a row (`translator: 0.03`), and under `load_s` the seconds that an actor takes to load.
 Without one, a row takes what `factory/estimate.py` reckons for the recipe (and SCORER_S on a core). With `--run`, the slowest pool of
@@ -270,7 +271,6 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     for gpus in asked.gpus:
         told = simulate(recipe, profile, gpus, asked.rows, asked.crew)
-        told["driver_cores"] = round(told["driver_cores"] * asked.slower, 3)
         told["efficiency"] = round(told["rows_per_s"] / gpus * (runs or [told])[0]["gpus"] / (runs or [told])[0]["rows_per_s"], 3)
         runs.append(told)
         print(json.dumps(told), flush=True)
