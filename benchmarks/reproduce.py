@@ -26,12 +26,14 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from pyarrow.fs import LocalFileSystem
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduce_records import Record, keep, kept  # noqa: E402
 from benchmarks.reproduce_tables import write_tables  # noqa: E402
+from factory.files import put_table  # noqa: E402
 from factory.typed import build, lay_over  # noqa: E402
 
 DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
@@ -155,9 +157,14 @@ def split(out: Path) -> None:
     number = pc.cast(pc.struct_field(pc.extract_regex(paired["pair_id"], r"^\w+-\w+-(?P<number>\d+)"), "number"), pa.int32())
     out.mkdir(parents=True, exist_ok=True)
     for name, (first, end) in SPLITS.items():
-        pq.write_table(paired.filter(pc.and_(pc.greater_equal(number, first), pc.less(number, end))), out / f"{name}.parquet")
+        _write(paired.filter(pc.and_(pc.greater_equal(number, first), pc.less(number, end))), out / f"{name}.parquet")
     spoken = pq.read_table(ROOT / "assets/phrasebook/mono_units.parquet")
-    pq.write_table(pa.concat_tables([pq.read_table(out / "mono.parquet"), spoken]), out / "more.parquet")
+    _write(pa.concat_tables([pq.read_table(out / "mono.parquet"), spoken]), out / "more.parquet")
+
+
+def _write(table: pa.Table, place: Path) -> None:
+    """Write a table whole or not at all: another cell that runs beside this one may be reading what was there."""
+    put_table(LocalFileSystem(), str(place), table)
 
 
 def ship(out: Path) -> None:
