@@ -27,7 +27,7 @@ from factory.watch import MARK, Resources, Stalled, Wanted, amounts, await_place
 T = TypeVar("T")
 GPU_GIB = {"T4": 15, "V100": 16, "L4": 22, "A10G": 22, "A100": 40, "L40S": 45, "H100": 80, "H20": 96, "H200": 140, "B200": 180}
 """Memory (GiB) of the GPUs that Ray tells apart, the smaller one of two; `expected.gpu_gib` counts for others."""
-ROW_BYTES = {"tokenize": 500, "sequences": 1_500, "produce": 1_000, "select": 1_500, "toplines": 400, "evaluate": 1_000}
+ROW_BYTES = {"tokenize": 500, "utterances": 500, "sequences": 1_500, "produce": 1_000, "select": 1_500, "toplines": 400, "evaluate": 1_000}
 """Bytes that a row of each stage takes on the disk, for utterances of 3 s (twice what the embedded world's few units take)."""
 PARAMETER_BYTES = {"sft": 16, "preference": 5}
 """Bytes that a parameter takes on the disk: the policy, and a checkpoint beside it (weights and Adam's moments, or LoRA's)."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from cluster.preflight import full
 from factory.passes.train import _given, _written
 from factory.plan import stages
 from factory.recipe import load
@@ -40,3 +41,10 @@ def test_a_plan_tokenizes_what_the_round_reads(number: int, changes: list[str], 
     assert all(stage.actors == ("encoder",) for stage in planned if stage.name.startswith("tokenize"))
     judged = [stage.name for stage in planned if stage.name.startswith("evaluate")]
     assert judged == [f"evaluate round {policy}" for policy in range(max(0, number - 1), number + 1)]
+
+
+@pytest.mark.parametrize("source", ["mono", "paired", "both"])
+def test_the_disk_that_each_stage_takes_is_known(source: str, tmp_path: Path) -> None:
+    for number in (0, 1):
+        told = [*full(Run(str(tmp_path)), number, load(RECIPE, [f"corpus.source={source}", "expected.parameters=1e15"]))]
+        assert len(told) == 1 and told[0].startswith("disk: the round takes some")
