@@ -11,7 +11,7 @@ from __future__ import annotations
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -38,9 +38,9 @@ class Shortfall(RuntimeError):
     """A round that cannot run here; a line for each file that is missing, or each thing that the cluster lacks."""
 
 
-def all_there(run: Run, number: int, recipe: Recipe) -> None:
-    """Raise Shortfall with a sentence for each thing that the round reads from a disk and that is not there; takes no cluster."""
-    if found := missing(run, number, recipe):
+def all_there(run: Run, numbers: Collection[int], recipe: Recipe) -> None:
+    """Raise Shortfall with a sentence for each thing that rounds read from a disk and that is not there; takes no cluster."""
+    if found := missing(run, numbers, recipe):
         raise _shortfall(found)
 
 
@@ -225,8 +225,7 @@ def main(argv: list[str] | None = None) -> int:
     try:
         recipe = load(asked.recipe, asked.set)
         run = Run(asked.run or f"runs/{recipe.name}")
-        for number in asked.round:
-            all_there(run, number, recipe)
+        all_there(run, asked.round, recipe)
         start_ray()
         for number in asked.round:
             preflight(run, number, recipe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -101,27 +102,38 @@ def produced_rows(recipe: Recipe) -> int | None:
     return every if limit is None else min(limit, every or limit)
 
 
-def missing(run: Run, number: int, recipe: Recipe) -> list[str]:
-    """Name what a round reads from a disk and is not there, each in a sentence; not what the run has made, or will have made by then."""
+def missing(run: Run, numbers: Collection[int], recipe: Recipe) -> list[str]:
+    """Name what rounds read from a disk and is not there, each in a sentence; not what the run has made, or will have made by then."""
+    keys = set().union(*(_read(number, recipe) for number in numbers))
+    return recipe.missing_files(keys - ({"policy.start"} if 0 in numbers or run.has_policy(0) else set()))
+
+
+def _read(number: int, recipe: Recipe) -> set[str]:
+    """Name the keys of what a round reads from a disk."""
     sources = [] if number == 0 or recipe.corpus.source == "paired" else ["mono"]
     corpora = [*paired_corpora(number, recipe), "test", *sources]
     keys = {f"corpus.{name}" for name in corpora} | {"encoder.codebook", "recognizer.model"}
     keys |= {f"vocoder.{lang}" for lang in recipe.vocoder} | {f"evaluate.cascade.{lang}" for lang in recipe.evaluate.cascade or {}}
     if number == 0:
         keys |= {"corpus.text", "policy.base"}
-    if number == 1 and not run.has_policy(0):
+    if number == 1:
         keys.add("policy.start")
     if "encoder.model" in recipe.local_paths() and any(reader(getattr(recipe.corpus, name)) for name in corpora):
         keys.add("encoder.model")
-    return recipe.missing_files(keys)
+    return keys
 
 
-def describe(run: Run, number: int, recipe: Recipe) -> str:
-    """Return the plan, a line a stage: whether it is done, at most how many rows it has, and which actors work on it."""
+def describe(run: Run, numbers: Sequence[int], recipe: Recipe) -> str:
+    """Return the plan of rounds: what is missing, and a line a stage: whether it is done, at most how many rows, and which actors."""
+    absent = "\n".join(f"missing: {sentence}" for sentence in missing(run, numbers, recipe))
+    return "\n\n".join(filter(None, [absent, *(_describe(run, number, recipe, number - 1 in numbers) for number in numbers)]))
+
+
+def _describe(run: Run, number: int, recipe: Recipe, follows: bool) -> str:
+    """Return the plan of one round, which may follow another."""
     lines = [f"round {number} of {run.uri}; recipe {recipe.name}; directions {', '.join(recipe.directions)}"]
     if number > 0:
-        lines.append(f"policy: {_policy(run, number - 1, recipe)}")
-    lines += [f"missing: {sentence}" for sentence in missing(run, number, recipe)]
+        lines.append(f"policy: {run.made_policy(number - 1) if follows else _policy(run, number - 1, recipe)}")
     for stage in stages(run, number, recipe):
         done = run.has_policy(number) if stage.out is None else stage.out.is_finished()
         rows = f", {stage.rows:,} rows" if stage.rows is not None else ""

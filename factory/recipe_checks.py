@@ -27,14 +27,7 @@ def check(recipe: Recipe) -> None:
     _check_pools(recipe)
     _check_recognizer(recipe)
     _check_translator(recipe)
-    sft, most = build(SftSettings, recipe.sft, "sft"), recipe.resources.trainer.max_actors
-    sft.check(recipe.policy.tasks)
-    enough = "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same however many workers there are"
-    need(most is None or (sft.batches or 0) >= most, enough, f"{sft.batches} and {most}")
-    preference, workers = build(PreferenceSettings, recipe.preference, "preference"), recipe.resources.trainer.actors
-    preference.check()
-    alike = "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many of a step's pairs"
-    need(preference.batch % workers == 0, alike, f"{preference.batch} and {workers}")
+    _check_trainings(recipe)
 
 
 def need(holds: object, sentence: str, got: Any) -> None:
@@ -80,6 +73,8 @@ def _check_translator(recipe: Recipe) -> None:
         variant = recipe.policy.variant
         need(translator.unit_temperature >= 0, "translator.unit_temperature must not be negative", translator.unit_temperature)
         need(variant.has_text and variant.has_units, "translator.unit_temperature needs a policy.variant with text and units", variant)
+    if translator.way_back == "speech":
+        need(recipe.policy.variant.has_units, "translator.way_back: speech needs a policy.variant that speaks", recipe.policy.variant)
     if translator.way_back == "text":
         need(recipe.policy.variant.has_text, "translator.way_back: text needs a policy.variant that writes a text", recipe.policy.variant)
         tasks = recipe.policy.tasks
@@ -127,3 +122,17 @@ def _check_select(recipe: Recipe) -> None:
     need(0 <= low < high, "select.guards.min_length_ratio must be below max_length_ratio", f"{low} and {high}")
     for name in ("max_repetition", "max_copy", "max_wrong_language"):
         need(0 <= getattr(guards, name) <= 1, f"select.guards.{name} must lie in [0, 1]", getattr(guards, name))
+
+
+def _check_trainings(recipe: Recipe) -> None:
+    sft, most = build(SftSettings, recipe.sft, "sft"), recipe.resources.trainer.max_actors
+    sft.check()
+    for task in sft.weights:
+        written = f"sft.weights must name tasks that policy.tasks writes, of {', '.join(recipe.policy.tasks)}"
+        need(task in recipe.policy.tasks, written, task)
+    enough = "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same however many workers there are"
+    need(most is None or (sft.batches or 0) >= most, enough, f"{sft.batches} and {most}")
+    preference, workers = build(PreferenceSettings, recipe.preference, "preference"), recipe.resources.trainer.actors
+    preference.check()
+    alike = "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many of a step's pairs"
+    need(preference.batch % workers == 0, alike, f"{preference.batch} and {workers}")

@@ -16,9 +16,15 @@ from schemas.datasets import SCORED
 
 
 def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> None:
-    """Run several rounds in turn, or one; after one that lowers the test score (`rounds.stop`) no further one is begun."""
-    from factory.history import falls, render_history, write_history
+    """Run several rounds in turn, or one; after one that lowers the test score (`rounds.stop`) no further one is begun.
 
+    Raises Shortfall before the first of them where one reads a file that is not there, and what `run_round` raises.
+    """
+    from cluster.preflight import all_there
+    from factory.history import falls, render_history, write_history
+    from factory.report.summary import is_summarised
+
+    all_there(run, [number for number in numbers if not is_summarised(run, number)], recipe)
     for number in numbers:
         run_round(run, number, recipe)
         rows = write_history(run)
@@ -33,9 +39,9 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
     """Run round `number`, or what is left of it, and print and keep its summary.
 
     Raises MissingRound where the round before has left no policy, ValueError where that policy does not fit the recipe, and Shortfall
-    where files, or the cluster, lack what the round asks for.
+    where the cluster lacks what the round asks for.
     """
-    from cluster.preflight import all_there, preflight
+    from cluster.preflight import preflight
     from factory.passes.ready import check_policy
     from factory.passes.samples import speak_samples
     from factory.report.report import write_report
@@ -45,7 +51,6 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
         print(f"round {number} of {run.uri} is finished; its summary is {run.place(number)}/summary.json")
         return
     previous = None if number == 0 else run.policy(number - 1, recipe)
-    all_there(run, number, recipe)
     if previous is not None:
         check_policy(previous, recipe)
     start_ray()

@@ -65,7 +65,7 @@ def main(argv: list[str] | None = None) -> int:
 
         run = Run(asked.run or f"runs/{recipe.name}")
         if asked.dry_run:
-            print("\n\n".join(describe(run, number, recipe) for number in asked.round))
+            print(describe(run, asked.round, recipe))
         else:
             run_rounds(run, asked.round, recipe)
     except (ValueError, OSError, RuntimeError) as error:

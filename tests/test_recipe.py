@@ -86,6 +86,7 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
         ("preference.lr=0", "preference.lr must be above 0; got 0.0"),
         ("preference.schedule=foo", "preference.schedule is 'foo', which is not known: expected one of linear, cosine"),
         ("preference.schedule=warmup_stable_decay", "preference.schedule is 'warmup_stable_decay', which is not known"),
+        ("sft.weights={mt: 1.0}", "sft.weights must name tasks that policy.tasks writes, of com, asr; got mt"),
         ("sft.rank=0", "sft.rank must be 1 or more, or null to train all weights; got 0"),
         ("sft.epochs=0", "sft.epochs must be 1 or more; got 0"),
         ("sft.lr=-1e-3", "sft.lr must be above 0; got -0.001"),
@@ -97,6 +98,7 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
         ("corpus.limit=0", "corpus.limit must be 1 or more, or null for all; got 0"),
         ("policy.tasks.s2t=1", "policy.tasks must have com, the policy.variant, with a share above 0"),
         ("policy.text_variant=s2t", "policy.text_variant is for a policy.variant without text"),
+        ("policy={variant: s2t, tasks: {s2t: 1.0}}", "translator.way_back: speech needs a policy.variant that speaks; got s2t"),
     ],
 )
 def test_what_would_fail_hours_later_is_refused_at_load(override: str, sentence: str):

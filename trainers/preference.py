@@ -60,10 +60,11 @@ def train_preference(
     """Train `policy` on Parquet rows {prompt, chosen, rejected} and publish the merged policy as `out`; returns its training.json.
 
     Each is a path, or a URI in an object store (`trainers.remote`). Killed and called again it goes on from the last checkpoint in
-    `out.work`; a published policy is left alone. Raises ValueError for a setting that does not exist, for an unfinished training with other
+    `out.work`; a published policy is left alone. Raises ValueError for settings that cannot be, for an unfinished training with other
     settings, pairs or weights, for pairs and layers that cannot be trained on (`trainers.checks`), and when no pair fits `max_length`.
     """
     chosen, out = build(PreferenceSettings, settings, "preference"), place_of(out)
+    chosen.check()
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
     identity = {**counting, "seed": seed, "workers": max(1, workers), "pairs": digest(pairs), "policy": digest(policy)}
     if not is_published(out, identity):

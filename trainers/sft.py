@@ -221,10 +221,11 @@ def train_sft(
     """Train the policy in `start` on rows of SEQUENCE, watch rows of `dev`, and publish the policy as `out`; returns its training.json.
 
     Each is a path, or a URI in an object store (`trainers.remote`). Killed and called again it goes on from the last checkpoint in
-    `out.work`; a published policy is left alone. Raises ValueError for a setting that does not exist and for an unfinished training with
-    other settings, data or weights.
+    `out.work`; a published policy is left alone. Raises ValueError for settings that cannot be and for an unfinished training with other
+    settings, data or weights.
     """
     chosen, out = build(SftSettings, settings, "sft"), place_of(out)
+    chosen.check()
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
     identity = {**counting, "seed": seed, "data": digest(data), "start": digest(start)}
     identity |= {"workers": None if chosen.batches else max(1, workers)}

@@ -11,7 +11,7 @@ from cluster.preflight import Shortfall, _cache_room, cramped, full, narrow, pre
 from factory.passes.plan import demands
 from factory.plan import missing
 from factory.recipe import Recipe, load
-from factory.rounds import run_round
+from factory.rounds import run_rounds
 from factory.runs import Run, near_folder
 from factory.typed import RecipeError
 
@@ -130,39 +130,40 @@ ABSENT = ("corpus.mono", "corpus.paired", "corpus.dev", "corpus.test", "corpus.t
 ABSENT += ("recognizer.model", "policy.start", "policy.base", "evaluate.cascade.fr")
 
 
-def untold(number: int, folder: Path, *absent: str) -> set[str]:
-    """Return which of these keys a round does not miss although nothing is where they lead."""
+def untold(numbers: list[int], folder: Path, *absent: str) -> set[str]:
+    """Return which of these keys rounds do not miss although nothing is where they lead."""
     recipe = load(ROOT / "recipes/phrasebook.yaml", [f"{key}={folder}/no/thing" for key in absent])
-    told = {sentence.partition(" is ")[0] for sentence in missing(Run(str(folder / "run")), number, recipe)}
+    told = {sentence.partition(" is ")[0] for sentence in missing(Run(str(folder / "run")), numbers, recipe)}
     assert told <= set(absent)
     return set(absent) - told
 
 
 def test_a_round_misses_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
-    assert untold(0, tmp_path, *ABSENT) == {"corpus.mono", "policy.start"}
+    assert untold([0], tmp_path, *ABSENT) == {"corpus.mono", "policy.start"}
     paired = {"corpus.paired", "corpus.dev", "corpus.text", "policy.base"}  # round 0 alone learns from them
-    assert untold(1, tmp_path, *ABSENT) == paired
-    assert untold(2, tmp_path, *ABSENT) == {*paired, "policy.start"}
-    assert untold(1, tmp_path) == untold(0, tmp_path) == set()
+    assert untold([1], tmp_path, *ABSENT) == paired
+    assert untold([2], tmp_path, *ABSENT) == {*paired, "policy.start"}
+    assert untold([0, 1], tmp_path, *ABSENT) == {"policy.start"}  # made by then
+    assert untold([1], tmp_path) == untold([0], tmp_path) == set()
     from_paired = load(ROOT / "recipes/phrasebook.yaml", ["corpus.source=paired", f"corpus.mono={tmp_path}/no/thing"])
-    assert missing(Run(str(tmp_path)), 1, from_paired) == []
+    assert missing(Run(str(tmp_path)), [1], from_paired) == []
     (tmp_path / "run/round-0/policy").mkdir(parents=True)
     (tmp_path / "run/round-0/policy/config.json").touch()
-    assert untold(1, tmp_path, "policy.start") == {"policy.start"}
+    assert untold([1], tmp_path, "policy.start") == {"policy.start"}
 
 
 def test_an_encoder_that_nothing_is_tokenized_with_and_names_on_the_hub_are_not_missed(tmp_path: Path) -> None:
     units = [f"corpus.{name}=assets/phrasebook/dev.parquet" for name in ("mono", "paired", "test")]
     hub = ["vocoder.fr=owner/voice", "policy.base=owner/model@main", "recognizer.model=owner/hears", "evaluate.cascade={fr: owner/speaks}"]
     recipe = load(ROOT / "recipes/phrasebook.yaml", [*units, *hub, f"encoder.model={tmp_path}/no/thing"])
-    assert missing(Run(str(tmp_path)), 0, recipe) == missing(Run(str(tmp_path)), 1, recipe) == []
+    assert missing(Run(str(tmp_path)), [0, 1], recipe) == []
 
 
 def test_all_that_is_missing_is_told_before_ray_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("factory.rounds.start_ray", lambda: pytest.fail("Ray was started for a round that cannot run"))
     recipe = load(ROOT / "recipes/phrasebook.yaml", ["corpus.mono=data/none", "encoder.codebook=data/none.safetensors"])
     with pytest.raises(Shortfall) as told:
-        run_round(Run(str(tmp_path / "run")), 1, recipe)
+        run_rounds(Run(str(tmp_path / "run")), [0, 1], recipe)
     assert str(told.value).splitlines() == [
         "the round cannot run here:",
         "  corpus.mono is data/none, and nothing is there: put it there, or say where it is with --set corpus.mono=…",

@@ -222,6 +222,8 @@ def test_losses_know_their_needs_and_unknown_settings_are_named(tiny: Path, pair
         train_preference(pairs, tiny, tmp_path / "policy", settings={"loss": "dpoo"})
     with pytest.raises(RecipeError, match="preference.learning_rate is no key of preference: expected one of loss, beta"):
         train_preference(pairs, tiny, tmp_path / "policy", settings={"learning_rate": 1e-6})
+    with pytest.raises(RecipeError, match="preference.unit_kl needs loss: dpo; got simpo"):
+        train_preference(pairs, tiny, tmp_path / "policy", settings={"loss": "simpo", "unit_kl": 1.0})
 
 
 @pytest.mark.parametrize(

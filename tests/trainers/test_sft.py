@@ -140,6 +140,8 @@ def test_unknown_settings_are_named(tiny: Path, sequences: Path, tmp_path: Path)
         train_sft(sequences, tiny, tmp_path / "policy", settings={"learning_rate": 1e-3})
     with pytest.raises(RecipeError, match="sft.epochs must be a whole number; got 'many'"):
         train_sft(sequences, tiny, tmp_path / "policy", settings={"epochs": "many"})
+    with pytest.raises(RecipeError, match="sft.epochs must be 1 or more; got 0"):
+        train_sft(sequences, tiny, tmp_path / "policy", settings={"epochs": 0})
 
 
 def test_fewer_batches_than_a_step_needs_are_told(tiny: Path, sequences: Path, tmp_path: Path) -> None:
