@@ -145,9 +145,11 @@ def _there_and_back(recipe: Recipe, candidates: int, spoken: int) -> float:
 
 
 def _evaluating(recipe: Recipe, policies: int) -> list[Cost]:
-    written, heard = (2 * count * policies for count in (recipe.tested, recipe.evaluate.asr_utterances))
-    writing = _generating(recipe, "evaluate", written * _there_and_back(recipe, 1, 1))
-    return [writing, _hearing(recipe, "evaluate: recognizer", "recognizer", heard, 6)]
+    tested, spoken = 2 * recipe.tested * policies, 2 * recipe.evaluate.asr_utterances
+    writing = _generating(recipe, "evaluate", tested * _there_and_back(recipe, 1, 1))
+    heard = spoken * policies * (1 + (not recipe.writes_text) + bool(recipe.evaluate.cascade))  # a translation, its way back, the cascade's
+    toplines = _hearing(recipe, "toplines: recognizer", "recognizer", 2 * spoken, 6)  # recordings, and their units spoken again
+    return [toplines, writing, _hearing(recipe, "evaluate: recognizer", "recognizer", heard, 6)]
 
 
 def render(recipe: Recipe, number: int, rows: int, spoken: int) -> str:

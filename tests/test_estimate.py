@@ -55,6 +55,16 @@ def test_many_texts_of_which_few_are_spoken_cost_little() -> None:
     assert all_spoken["evaluate"] == few["evaluate"]
 
 
+def test_all_that_the_recognizer_hears_is_counted() -> None:
+    plain = ["evaluate.cascade=null"]
+    asked = {"plain": load(RECIPE, plain), "cascade": load(RECIPE), "vanilla": load(ROOT / "recipes/prost_llm_3b_vanilla.yaml", plain)}
+    hours = {name: {cost.stage: cost.hours for cost in costs(recipe, 1, 1, 1)} for name, recipe in asked.items()}
+    once = hours["plain"]["evaluate: recognizer"]
+    assert once == hours["plain"]["toplines: recognizer"]  # two policies; recordings and their units
+    assert hours["cascade"]["evaluate: recognizer"] == 2 * once
+    assert hours["vanilla"]["evaluate: recognizer"] == 2 * once  # its ways back have no text of their own
+
+
 def test_a_stage_that_does_not_fit_is_named() -> None:
     assert "does not fit" not in render(load(RECIPE), 1, 10_000, 10_000)
     small = ["expected.gpu_gib=40"]
