@@ -159,6 +159,37 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
     assert all(set(heard) == {"utterances", "resynthesised"} for heard in summary["toplines"].values())
 
 
+NOISES = {
+    "policy.hidden": "64",
+    "policy.layers": "2",
+    "policy.heads": "2",
+    "sft.epochs": "40",
+    "sft.tokens": "2000",
+    "sft.compile": "false",
+    "translator.n": "6",
+    "translator.temperature": "0.5",
+    "select.metric": "mcd",
+    "select.guards": "{min_length_ratio: 0, max_length_ratio: 99, max_repetition: 1, max_copy: 1}",
+    "evaluate.s2t_utterances": "3",
+    "evaluate.asr_utterances": "2",
+}
+"""A policy that learns hardly more than when to end: what it says are noises, which MCD still ranks."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["vanilla", "tritask"])
+def test_the_other_variants_go_all_the_way(variant: str, tmp_path: Path) -> None:
+    few = {f"corpus.{name}": str(tmp_path / f"{name}.parquet") for name in ("paired", "text", "dev", "mono", "test")}
+    for name, kept, rows in (("paired", "paired", 60), ("text", "text", 60), ("dev", "dev", 6), ("mono", "dev", 18), ("test", "dev", 6)):
+        pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{kept}.parquet").slice(0, rows), few[f"corpus.{name}"])
+    recipe = ["--recipe", f"recipes/phrasebook_{variant}.yaml", "--round", "0-1", "--run", str(tmp_path / "run")]
+    told = run(*recipe, **few, **NOISES)
+    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
+    summary = json.loads((tmp_path / "run/round-1/summary.json").read_text())
+    assert sum(summary["pairs"].values()) > 0 and set(summary["asr_bleu"]) == {"fr-en", "en-fr"}
+    assert all((score is None) == (variant == "vanilla") for score in summary["s2t_bleu"].values())
+
+
 def test_help_answers_at_once() -> None:
     began = time.monotonic()
     told = run("--help")

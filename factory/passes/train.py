@@ -87,11 +87,18 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
 
     chosen = training_pairs(pairs.rows(status="ok").to_pylist(), recipe)
     if not chosen:
-        raise ValueError(f"{pairs.uri} holds no pair to train on: lower select.delta (now {recipe.select.delta}) or give more utterances")
+        raise ValueError(_no_pair(pairs, recipe))
     with _given(out) as folder:
         data = _written(pa.Table.from_pylist(chosen), f"{folder}/pairs.parquet")
         settings = _threads(recipe) | recipe.preference
         train_preference(data, handed(previous), out, settings=settings, seed=recipe.seed, **_workers(recipe))
+
+
+def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
+    lost = pairs.manifest().by_reason
+    counts = ", ".join(f"{reason} {count}" for reason, count in lost.items())
+    lower = f"lower select.delta (now {recipe.select.delta}), or " if "below_delta" in lost else ""
+    return f"{pairs.uri} holds no pair to train on, by reason: {counts}; {lower}give more utterances, or a policy that has learned more"
 
 
 def _workers(recipe: Recipe) -> dict[str, Any]:

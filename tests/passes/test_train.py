@@ -8,10 +8,12 @@ import pyarrow as pa
 import pytest
 
 from cluster.preflight import full
-from factory.passes.train import _given, _written
+from factory.passes.train import _given, _written, train_next
 from factory.plan import stages
 from factory.recipe import load
 from factory.runs import Run
+from factory.store import DatasetDir
+from schemas.datasets import PAIR
 
 RECIPE = Path(__file__).resolve().parent.parent.parent / "recipes/prost_llm_3b.yaml"
 
@@ -48,3 +50,22 @@ def test_the_disk_that_each_stage_takes_is_known(source: str, tmp_path: Path) ->
     for number in (0, 1):
         told = [*full(Run(str(tmp_path)), number, load(RECIPE, [f"corpus.source={source}", "expected.parameters=1e15"]))]
         assert len(told) == 1 and told[0].startswith("disk: the round takes some")
+
+
+@pytest.mark.parametrize(
+    ("reasons", "sentence"),
+    [
+        (["below_delta", "below_delta", "malformed"], "by reason: below_delta 2, malformed 1; lower select.delta (now 0.1), or give more"),
+        (["malformed: length"], "by reason: malformed 1; give more utterances, or a policy that has learned more"),
+    ],
+)
+def test_a_round_without_pairs_says_why(reasons: list[str], sentence: str, tmp_path: Path) -> None:
+    pairs = DatasetDir(str(tmp_path / "pairs"))
+    pairs.start({"stage": "select", "inputs": {}})
+    named = ("pair_id", "utt_id", "src_lang", "tgt_lang")
+    rows = [{**dict.fromkeys(named, str(place)), "status": "skipped", "reason": reason} for place, reason in enumerate(reasons)]
+    pairs.append(pa.Table.from_pylist(rows, schema=PAIR))
+    pairs.publish()
+    with pytest.raises(ValueError) as told:
+        train_next(pairs, "no/policy", load(RECIPE), str(tmp_path / "policy"))
+    assert sentence in str(told.value) and str(tmp_path / "pairs") in str(told.value)
