@@ -83,14 +83,15 @@ def _table_a(told: Records, seeds: list[int]) -> list[str]:
 
 
 def _gain(variant: str, told: Records, seeds: list[int]) -> str:
-    """Tell what a round changes, over all seeds, and hold the change of ASR-BLEU against the paper's."""
-    names = [name for seed in seeds if (name := f"{variant}-s{seed}-bleu") in told]
-    if not names:
+    """Tell what a round changes, over all seeds, and hold the change of ASR-BLEU of both metrics against the paper's."""
+    ranked = {metric: [name for seed in seeds if (name := f"{variant}-s{seed}-{metric.lower()}") in told] for metric in ("BLEU", "METEOR")}
+    if not (every := [name for names in ranked.values() for name in names]):
         return f"{variant}: not run."
-    found = _changes(told, names, f"{variant}-start")
-    heard = [estimate for (score, _), estimate in found.items() if score == "asr_bleu"]
+    start = f"{variant}-start"
+    words = [f"ranked by {metric}, {_in_words(_changes(told, names, start), names)}" for metric, names in ranked.items() if names]
+    heard = [estimate for (score, _), estimate in _changes(told, every, start).items() if score == "asr_bleu"]
     verdict = _agrees(mean(low for _, low, _ in heard), mean(high for _, _, high in heard), PAPER_GAIN[variant])
-    return f"{variant}, {_in_words(found, names)}. ASR-BLEU: {verdict}."
+    return f"{variant}, {'; '.join(words)}. ASR-BLEU: {verdict}."
 
 
 def _changes(told: Records, names: list[str], start: str) -> Changes:
@@ -142,12 +143,14 @@ def _sample(record: Record, direction: str, column: str) -> bootstrap.Sample:
     return bootstrap.corpus("bleu", texts, references, lang)
 
 
-def _against(told: Records, one: str, two: str, paper: str, names: tuple[str, str]) -> str:
-    """Return the sentence at a table's end: by how much one cell is better than another, and what the paper found."""
-    if one not in told or two not in told:
-        return "Not run."
-    changes = "; ".join(_difference(told[one], told[two], score) for score in SCORES)
-    return f"{names[0]} minus {names[1]}: {changes}. The paper: {paper}. An interval that holds 0 cannot be told apart."
+def _against(told: Records, paper: str, *sides: tuple[str, str, str, str]) -> str:
+    """Return the sentence at a table's end: by how much cells are better than others (two cells and their names), what the paper found."""
+    words = []
+    for one, two, *names in sides:
+        if one in told and two in told:
+            changes = "; ".join(_difference(told[one], told[two], score) for score in SCORES)
+            words.append(f"{names[0]} minus {names[1]}: {changes}.")
+    return " ".join([*words, f"The paper: {paper}. An interval that holds 0 cannot be told apart."]) if words else "Not run."
 
 
 def _simple(title: str, head: str, rows: list[tuple[str, str]], end: Callable[[Records], str]) -> Callable[[Records], list[str]]:
@@ -160,7 +163,7 @@ def _table_b(told: Records, seeds: list[int]) -> list[str]:
     paper = "monolingual is 1.2 (en-fr) and some 2 (fr-en) ahead on CVSS-T"
 
     def end(told: Records) -> str:
-        return _against(told, main, paired, paper, ("monolingual", "paired"))
+        return _against(told, paper, (main, paired, "monolingual", "paired"))
 
     return _simple("Table B: source of the pairs", "source", [("monolingual", main), ("paired", paired)], end)(told)
 
@@ -172,7 +175,9 @@ def _table_c(told: Records, seeds: list[int]) -> list[str]:
     rows += [("bleu, the speech goes back", f"{start}-spoken"), ("mcd, the speech goes back", f"{start}-mcd")]
 
     def end(told: Records) -> str:
-        return _against(told, f"{start}-mcd", f"{start}-spoken", "the metrics are close, MCD a little ahead en-fr", ("MCD", "BLEU"))
+        sides = [(f"{start}-{name.lower()}", f"{start}-bleu", name, "BLEU") for name in ("METEOR", "WER", "chrF")]
+        spoken = (f"{start}-mcd", f"{start}-spoken", "MCD", "BLEU, the speech going back")
+        return _against(told, "the metrics are close, MCD a little ahead en-fr", *sides, spoken)
 
     return _simple("Table C: ranking metric", "metric", rows, end)(told)
 
@@ -182,7 +187,7 @@ def _table_d(told: Records, seeds: list[int]) -> list[str]:
     start = f"com-s{seeds[0]}"
 
     def end(told: Records) -> str:
-        return _against(told, f"{start}-simpo", f"{start}-bleu", "the two are alike", ("SimPO", "DPO"))
+        return _against(told, "the two are alike", (f"{start}-simpo", f"{start}-bleu", "SimPO", "DPO"))
 
     return _simple("Table D: loss", "loss", [("DPO", f"{start}-bleu"), ("SimPO", f"{start}-simpo")], end)(told)
 
@@ -199,7 +204,8 @@ def _table_e(told: Records, seeds: list[int]) -> list[str]:
         paper = "more pairs help; for chain of modality two rounds of half are about one of all"
         there = [name for name in more if name in told]
         gained = f" More utterances, {_in_words(_changes(told, there, 'com-start'), there)}." if there else ""
-        return _against(told, f"{start}-bleu", f"{start}-quarter", paper, ("all", "a quarter")) + gained
+        fewer = (f"{start}-bleu", f"{start}-quarter", "all", "a quarter")
+        return _against(told, paper, fewer, (f"{start}-two-rounds", f"{start}-bleu", "two rounds of half", "one of all")) + gained
 
     return _simple("Table E: number of pairs and rounds", "pairs", rows, end)(told)
 
@@ -211,7 +217,8 @@ def _table_f(told: Records, seeds: list[int]) -> list[str]:
     rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
 
     def end(told: Records) -> str:
-        return _against(told, f"{start}-delta-0.3", f"{start}-delta-0", "not measured (0.1 throughout)", ("δ 0.3", "δ 0"))
+        sides = [(f"{start}-bleu", f"{start}-delta-0", "δ 0.1", "δ 0"), (f"{start}-delta-0.3", f"{start}-bleu", "δ 0.3", "δ 0.1")]
+        return _against(told, "not measured (0.1 throughout)", *sides)
 
     return _simple("Table F: threshold δ", "δ (pairs kept)", rows, end)(told)
 
