@@ -143,7 +143,7 @@ def _sample(record: Record, direction: str, column: str) -> bootstrap.Sample:
     return bootstrap.corpus("bleu", texts, references, lang)
 
 
-def _against(told: Records, paper: str, *sides: tuple[str, str, str, str]) -> str:
+def _against(told: Records, paper: str, *sides: Sequence[str]) -> str:
     """Return the sentence at a table's end: by how much cells are better than others (two cells and their names), what the paper found."""
     words = []
     for one, two, *names in sides:
@@ -200,12 +200,14 @@ def _table_e(told: Records, seeds: list[int]) -> list[str]:
     more = [f"com-s{seed}-more" for seed in seeds]
     rows += [(f"of more utterances, seed {seed} ({_pairs(told.get(name))})", name) for seed, name in zip(seeds, more)]
 
+    paper = "more pairs help; for chain of modality two rounds of half are about one of all"
+    fewer, twice = ("bleu", "quarter", "all", "a quarter"), ("two-rounds", "bleu", "two rounds of half", "one of all")
+    sides = [(f"{start}-{one}", f"{start}-{two}", *words) for one, two, *words in (fewer, twice)]
+
     def end(told: Records) -> str:
-        paper = "more pairs help; for chain of modality two rounds of half are about one of all"
         there = [name for name in more if name in told]
         gained = f" More utterances, {_in_words(_changes(told, there, 'com-start'), there)}." if there else ""
-        fewer = (f"{start}-bleu", f"{start}-quarter", "all", "a quarter")
-        return _against(told, paper, fewer, (f"{start}-two-rounds", f"{start}-bleu", "two rounds of half", "one of all")) + gained
+        return _against(told, paper, *sides) + gained
 
     return _simple("Table E: number of pairs and rounds", "pairs", rows, end)(told)
 
