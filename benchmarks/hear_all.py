@@ -88,7 +88,8 @@ def main() -> None:
         told[place.parent.name] = heard(place / "evaluation", asked.to, lambda units, lang: ears(asked.recipe)(units, lang))
     start, *names = told
     for some in [*([name] for name in names), names]:
-        changes = [f"{direction} {signed(*change(told, some, start, direction, 'asr_bleu'))}" for direction in DIRECTIONS]
+        sides = {direction: [direction] for direction in DIRECTIONS} | {"mean of both": DIRECTIONS}
+        changes = [f"{words} {signed(*change(told, some, start, side, 'asr_bleu'))}" for words, side in sides.items()]
         print(f"{', '.join(some)}: ASR-BLEU {'; '.join(changes)}")
 
 
