@@ -202,14 +202,15 @@ def _table_d(told: Records, seeds: list[int]) -> list[str]:
 def _table_e(told: Records, seeds: list[int]) -> list[str]:
     """Number of pairs, and one round against two."""
     start = f"com-s{seeds[0]}"
-    names = {"a quarter": "quarter", "half": "half", "all": "bleu", "two rounds of half": "two-rounds"}
+    names = {"a quarter": "quarter", "half": "half", "all": "bleu", "two rounds of half, in brackets the second": "two-rounds"}
     rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
     more = [f"com-s{seed}-more" for seed in seeds]
     rows += [(f"of more utterances, seed {seed} ({_pairs(told.get(name))})", name) for seed, name in zip(seeds, more)]
 
     paper = "more pairs help; for chain of modality two rounds of half are about one of all"
-    fewer, twice = ("bleu", "quarter", "all", "a quarter"), ("two-rounds", "bleu", "two rounds of half", "one of all")
-    sides = [(f"{start}-{one}", f"{start}-{two}", *words) for one, two, *words in (fewer, twice)]
+    twice = (f"{start}-two-rounds", "two rounds of half")
+    sides = [(f"{start}-bleu", f"{start}-quarter", "all", "a quarter")]
+    sides += [(twice[0], other, twice[1], words) for other, words in (("com-start", "none"), (f"{start}-bleu", "one of all"))]
 
     def end(told: Records) -> str:
         """Return both comparisons, and what more utterances change over all seeds."""
