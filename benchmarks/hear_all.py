@@ -87,8 +87,8 @@ def main() -> None:
     for place in (asked.start, *asked.rounds):
         told[place.parent.name] = heard(place / "evaluation", asked.to, lambda units, lang: ears(asked.recipe)(units, lang))
     start, *names = told
+    sides = {direction: [direction] for direction in DIRECTIONS} | {"mean of both": DIRECTIONS}
     for some in [*([name] for name in names), names]:
-        sides = {direction: [direction] for direction in DIRECTIONS} | {"mean of both": DIRECTIONS}
         changes = [f"{words} {signed(*change(told, some, start, side, 'asr_bleu'))}" for words, side in sides.items()]
         print(f"{', '.join(some)}: ASR-BLEU {'; '.join(changes)}")
 

@@ -206,14 +206,13 @@ def _table_e(told: Records, seeds: list[int]) -> list[str]:
     rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
     more = [f"com-s{seed}-more" for seed in seeds]
     rows += [(f"of more utterances, seed {seed} ({_pairs(told.get(name))})", name) for seed, name in zip(seeds, more)]
-
     paper = "more pairs help; for chain of modality two rounds of half are about one of all"
-    twice = (f"{start}-two-rounds", "two rounds of half")
-    sides = [(f"{start}-bleu", f"{start}-quarter", "all", "a quarter")]
-    sides += [(twice[0], other, twice[1], words) for other, words in (("com-start", "none"), (f"{start}-bleu", "one of all"))]
+    once, twice = f"{start}-bleu", f"{start}-two-rounds"
+    sides = [(once, f"{start}-quarter", "all", "a quarter"), (twice, "com-start", "two rounds of half", "none")]
+    sides.append((twice, once, "two rounds of half", "one of all"))
 
     def end(told: Records) -> str:
-        """Return both comparisons, and what more utterances change over all seeds."""
+        """Return the comparisons, and what more utterances change over all seeds."""
         there = [name for name in more if name in told]
         if not there:
             return _against(told, paper, *sides)
