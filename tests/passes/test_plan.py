@@ -46,6 +46,16 @@ class Toy(RowActor):
         return [row | {"units": [1]} for row in rows]
 
 
+class Signed(RowActor):
+    """Writes as a row's text which process took it, half a second a batch."""
+
+    schema = UNITS
+
+    def process(self, rows: list[Row]) -> list[Row]:
+        time.sleep(0.5)
+        return [row | {"text": str(os.getpid()), "units": [1]} for row in rows]
+
+
 def source(number: int, killers: frozenset[int] = frozenset()) -> pa.Table:
     rows = [{"utt_id": f"u{n:03}", "lang": "fr", "text": "kill" if n in killers else "", "status": "ok"} for n in range(number)]
     return pa.Table.from_pylist(rows, schema=UNITS)
@@ -65,6 +75,20 @@ def test_rows_that_kill_their_process_do_not_end_the_pass(local_ray: None, tmp_p
     out = run(tmp_path / "out", source(40, frozenset({5, 6, 31})))
     assert out.manifest().by_status == {"ok": 37, FAILED: 3} and out.manifest().by_reason == {"killed": 3}
     assert out.failures().to_pylist() == [{"status": FAILED, "reason": "killed", "count": 3, "ids": ["u005", "u006", "u031"]}]
+
+
+def test_a_pool_grows_while_work_waits_as_far_as_it_may(local_ray: None, tmp_path: Path) -> None:
+    import ray
+
+    def took(pool: Pool, number: int) -> int:
+        """How many processes took the rows, four of them at a time."""
+        asked = ray.data.from_arrow(source(number)).repartition(number // 4)
+        rows = act(asked, Signed, {}, pool).to_pandas()
+        assert sorted(rows["utt_id"]) == source(number)["utt_id"].to_pylist()
+        return int(rows["text"].nunique())
+
+    assert took(LIGHT_POOL, 32) == 1
+    assert 1 < took(replace(LIGHT_POOL, max_actors=3), 120) <= 3
 
 
 def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: Path) -> None:

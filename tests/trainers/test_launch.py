@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,15 @@ import pyarrow.parquet as pq
 import pytest
 import ray
 import torch
+from ray.exceptions import RayActorError
+from ray.train import ControllerError
+from ray.util.placement_group import placement_group
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
 from factory.watch import Stalled
 from trainers.batches import Batch, Batches
-from trainers.launch import Loop, launch, pulse, rank, work_folder, world_size
+from trainers.launch import Loop, _free_places, _outlive, launch, pulse, rank, work_folder, world_size
 from trainers.preference import train_preference
 from trainers.sft import Sft, train_sft
 
@@ -71,6 +75,33 @@ def test_a_training_that_stands_still_is_ended(local_ray: None, tmp_path: Path) 
     (tmp_path / "work").mkdir()
     with pytest.raises(Stalled, match=r"^training has not moved for 25 s \(resources.stall_s\): asked for were 1 trainer"):
         launch(freeze, {"folder": tmp_path / "work"}, work=tmp_path / "work", workers=1, stall_s=25)
+
+
+def test_a_training_that_lost_a_helper_of_rays_starts_once_more_where_the_broken_one_left_room(local_ray: None) -> None:
+    """Ray keeps the places of a training that broke: the second could not begin beside them."""
+    job, tries = ray.get_runtime_context().get_job_id(), []
+
+    def train(moved: Callable[[], None]) -> None:
+        everything = placement_group([{"CPU": 4}], name=f"training-{job}")
+        tries.append(everything.wait(60))
+        if len(tries) == 1:
+            raise ControllerError(RayActorError())
+
+    _outlive(train, 120, {})
+    assert tries == [True, True]
+    _free_places()
+
+
+def test_a_training_that_loses_a_helper_every_time_ends(local_ray: None) -> None:
+    tries = []
+
+    def train(moved: Callable[[], None]) -> None:
+        tries.append(1)
+        raise ControllerError(RayActorError())
+
+    with pytest.raises(Stalled, match=r"^training could not go on: .*actor experienced an error.*; asked for were no actors; there are"):
+        _outlive(train, 120, {})
+    assert len(tries) == 2
 
 
 def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:
