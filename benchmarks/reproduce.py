@@ -31,7 +31,7 @@ from pyarrow.fs import LocalFileSystem
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.reproduce_records import Record, keep, kept  # noqa: E402
+from benchmarks.reproduce_records import Record, keep, kept, wholly_heard  # noqa: E402
 from benchmarks.reproduce_tables import write_tables  # noqa: E402
 from factory.files import put_table  # noqa: E402
 from factory.typed import build, lay_over  # noqa: E402
@@ -217,13 +217,16 @@ def _pairs(cell: Cell | None, out: Path, to: Path) -> int:
 
 
 def comparable(cells: list[Cell], to: Path) -> dict[str, Record]:
-    """Return the records of cells, without those (they are named) that started from another policy than their start's record."""
+    """Return the records of cells, without those (they are named) that started from another policy than their start's record; and, as
+    `heard/CELL`, what was heard of all test utterances where it was.
+    """
     told = {cell.name: record for cell in cells if (record := kept(to, cell.name))}
     rounds = [cell for cell in cells if cell.name in told and cell.base not in (None, BASE)]
     strange = [cell.name for cell in rounds if cell.base not in told or told[cell.base].policy != told[cell.name].start]
     if strange:
         print(f"left out of the tables, because they started from another policy: {', '.join(strange)}", flush=True)
-    return {name: record for name, record in told.items() if name not in strange}
+    told = {name: record for name, record in told.items() if name not in strange}
+    return told | wholly_heard(to, told)
 
 
 def main() -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import pyarrow.parquet as pq
 from factory.store import DatasetDir
 from trainers.launch import digest
 
+HEARD = "heard"
+"""The folder beside the records in which `benchmarks/hear_all.py` keeps what it heard."""
 SAID = ["utt_id", "src_lang", "tgt_lang", "text", "asr_text", "reference"]
 
 
@@ -62,3 +64,17 @@ def kept(folder: Path, name: str) -> Record | None:
         return None
     told = json.loads(place.read_text())
     return Record(place.with_suffix(".parquet"), told["summary"], told["digests"]["start"], told["digests"]["policy"], told["learned"])
+
+
+def wholly_heard(folder: Path, told: dict[str, Record]) -> dict[str, Record]:
+    """Return, as `heard/CELL`, the records of those cells of which every test utterance was heard, not a part of them.
+
+    What was heard of a policy that wrote other texts than the record's is another run's, and left out.
+    """
+    files = {name: folder / HEARD / f"{name}.parquet" for name in told}
+    found = {name: replace(told[name], place=place) for name, place in files.items() if place.exists()}
+    return {f"{HEARD}/{name}": record for name, record in found.items() if _texts(record) == _texts(told[name])}
+
+
+def _texts(record: Record) -> dict[str, str]:
+    return {row["utt_id"]: row["text"] for row in pq.read_table(record.place, columns=["utt_id", "text"]).to_pylist()}

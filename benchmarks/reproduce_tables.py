@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.reproduce_records import Record
+from benchmarks.reproduce_records import HEARD, Record
 from factory.metrics import bootstrap, normalise
 
 Row = dict[str, Any]
@@ -22,6 +22,15 @@ ASR-BLEU: the first line of table A is what perfect units would get."""
 """What the page says of itself."""
 PAPER_GAIN = {"com": 0.9, "tritask": 1.8, "vanilla": 3.0}
 """ASR-BLEU that DPO adds in the paper (CVSS-C, mean of both directions and both metrics)."""
+
+
+class Comparison(NamedTuple):
+    """Two cells, whose difference is named by `words`, and what the paper found of it: more than 0, less, 0 (alike), or None (nothing)."""
+
+    one: str
+    two: str
+    words: str
+    paper: float | None
 
 
 def write_tables(told: Records, seeds: Sequence[int], to: Path, arguments: str) -> None:
@@ -78,29 +87,40 @@ def _table_a(told: Records, seeds: list[int]) -> list[str]:
                     yield _line(f"com, seed {seed}, DPO (BLEU), the speech goes back", told.get(f"com-s{seed}-spoken"))
 
     verdicts = [_gain(variant, told, seeds) for variant in PAPER_GAIN]
-    return _grid("Table A: variants and preference optimisation", "policy", rows(), " ".join(verdicts))
+    return _grid("Table A: variants and preference optimisation", "policy", rows(), "\n".join(verdicts))
 
 
 def _gain(variant: str, told: Records, seeds: list[int]) -> str:
     """Tell what a round changes, over all seeds, and hold the change of ASR-BLEU of both metrics against the paper's."""
     ranked = {metric: [name for seed in seeds if (name := f"{variant}-s{seed}-{metric.lower()}") in told] for metric in ("BLEU", "METEOR")}
     if not (every := [name for names in ranked.values() for name in names]):
-        return f"{variant}: not run."
+        return f"- {variant}: not run."
     start = f"{variant}-start"
     words = [f"ranked by {metric}, {_in_words(_changes(told, names, start), names)}" for metric, names in ranked.items() if names]
-    return f"{variant}, {'; '.join(words)}. {_verdict(told, every, start, PAPER_GAIN[variant])}"
+    return f"- {variant}, {'; '.join(words)}. {_verdict(told, every, start, PAPER_GAIN[variant])}"
 
 
 def _verdict(told: Records, names: list[str], start: str, paper: float) -> str:
-    """Hold the change of ASR-BLEU, which the paper tells as a mean of both directions, against the paper's."""
+    """Hold the change of ASR-BLEU, which the paper tells as a mean of both directions, against the paper's; where all test sentences were
+    heard, not a part of them, by those too.
+    """
+    words = f"ASR-BLEU, mean of both directions: {_held(told, names, start, paper)} (there {paper:+.1f})."
+    if whole := [f"{HEARD}/{name}" for name in names if f"{HEARD}/{name}" in told]:
+        before = f"{HEARD}/{start}"
+        changes = _in_words(_changes(told, whole, before, ["asr_bleu"]), whole)
+        words += f" With every test sentence heard ({HEARD}), {changes}; mean of both directions: {_held(told, whole, before, paper)}."
+    return words
+
+
+def _held(told: Records, names: list[str], start: str, paper: float) -> str:
     found = change(told, names, start, DIRECTIONS, "asr_bleu")
-    return f"ASR-BLEU, mean of both directions: {signed(*found)}: {_agrees(found.low, found.high, paper)}."
+    return f"{signed(*found)}, which {_agrees(found, paper)}"
 
 
-def _changes(told: Records, names: list[str], start: str) -> Changes:
+def _changes(told: Records, names: list[str], start: str, scores: Iterable[str] = SCORES) -> Changes:
     """Return what a round changes in each score and direction, on average over runs that differ in their seed."""
     first = told[names[0]].summary
-    scored = [(score, direction) for score in SCORES for direction in DIRECTIONS if first[score].get(direction)]
+    scored = [(score, direction) for score in scores for direction in DIRECTIONS if first[score].get(direction)]
     return {(score, direction): change(told, names, start, [direction], score) for score, direction in scored}
 
 
@@ -124,20 +144,20 @@ def signed(point: float, low: float, high: float) -> str:
     return f"{point:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def _agrees(low: float, high: float, paper: float) -> str:
-    """Say whether an interval agrees with the paper's change."""
-    if low <= 0 <= high:
-        return f"it cannot be told apart from none (the paper: {paper:+.1f})"
-    return f"it {'agrees with' if (low > 0) == (paper > 0) else 'contradicts'} the paper ({paper:+.1f})"
+def _agrees(found: bootstrap.Estimate, paper: float | None) -> str:
+    """Say whether a difference can be told apart from none, and whether that agrees with what the paper found."""
+    if found.low <= 0 <= found.high:
+        return "cannot be told apart from none" + ", as in the paper" * (paper == 0)
+    if paper is None:
+        return "can be told apart from none"
+    return "agrees with the paper" if paper * found.point > 0 else "contradicts the paper"
 
 
-def _difference(one: Record, two: Record, score: str) -> str:
-    """Compare two cells on the same test sentences; returns the differences of both directions in words."""
-    cells = []
-    for direction in DIRECTIONS:
-        ours, theirs = (_sample(record, direction, COLUMNS[score]) for record in (one, two))
-        cells.append(f"{direction} {signed(*bootstrap.compare(ours, theirs).difference)}")
-    return f"{SCORES[score]} {', '.join(cells)}"
+def _difference(told: Records, sides: Comparison, score: str) -> str:
+    """Compare two cells on the same test sentences; returns the differences of both directions and their mean in words."""
+    each = [f"{direction} {signed(*change(told, [sides.one], sides.two, [direction], score))}" for direction in DIRECTIONS]
+    both = change(told, [sides.one], sides.two, DIRECTIONS, score)
+    return f"{SCORES[score]} {', '.join(each)}, mean {signed(*both)}, which {_agrees(both, sides.paper)}"
 
 
 def _sample(record: Record, direction: str, column: str) -> bootstrap.Sample:
@@ -150,14 +170,11 @@ def _sample(record: Record, direction: str, column: str) -> bootstrap.Sample:
     return bootstrap.corpus("bleu", texts, references, lang)
 
 
-def _against(told: Records, paper: str, *sides: Sequence[str]) -> str:
-    """Return the sentence at a table's end: by how much cells are better than others (two cells and their names), what the paper found."""
-    words = []
-    for one, two, *names in sides:
-        if one in told and two in told:
-            changes = "; ".join(_difference(told[one], told[two], score) for score in SCORES)
-            words.append(f"{names[0]} minus {names[1]}: {changes}.")
-    return " ".join([*words, f"The paper: {paper}. An interval that holds 0 cannot be told apart."]) if words else "Not run."
+def _against(told: Records, paper: str, *sides: Comparison) -> str:
+    """Return what stands below a table: by how much cells are better than others, and what the paper found."""
+    there = [each for each in sides if each.one in told and each.two in told]
+    words = [f"- {each.words}: {'; '.join(_difference(told, each, score) for score in SCORES)}." for each in there]
+    return "\n".join([*words, f"- The paper: {paper}."]) if words else "Not run."
 
 
 def _simple(title: str, head: str, rows: list[tuple[str, str]], end: Callable[[Records], str]) -> Callable[[Records], list[str]]:
@@ -170,7 +187,7 @@ def _table_b(told: Records, seeds: list[int]) -> list[str]:
     paper = "monolingual is 1.2 (en-fr) and some 2 (fr-en) ahead on CVSS-T"
 
     def end(told: Records) -> str:
-        return _against(told, paper, (main, paired, "monolingual", "paired"))
+        return _against(told, paper, Comparison(main, paired, "monolingual minus paired", 1.7))
 
     return _simple("Table B: source of the pairs", "source", [("monolingual", main), ("paired", paired)], end)(told)
 
@@ -182,9 +199,10 @@ def _table_c(told: Records, seeds: list[int]) -> list[str]:
     rows += [("bleu, the speech goes back", f"{start}-spoken"), ("mcd, the speech goes back", f"{start}-mcd")]
 
     def end(told: Records) -> str:
-        sides = [(f"{start}-{name.lower()}", f"{start}-bleu", name, "BLEU") for name in ("METEOR", "WER", "chrF")]
-        spoken = (f"{start}-mcd", f"{start}-spoken", "MCD", "BLEU, the speech going back")
-        return _against(told, "the metrics are close, MCD a little ahead en-fr", *sides, spoken)
+        sides = [Comparison(f"{start}-{name.lower()}", f"{start}-bleu", f"{name} minus BLEU", 0) for name in ("METEOR", "WER")]
+        chrf = Comparison(f"{start}-chrf", f"{start}-bleu", "chrF minus BLEU", None)
+        spoken = Comparison(f"{start}-mcd", f"{start}-spoken", "MCD minus BLEU, the speech going back", 1)
+        return _against(told, "BLEU, METEOR and WER are close, MCD a little ahead en-fr; chrF is not among them", *sides, chrf, spoken)
 
     return _simple("Table C: ranking metric", "metric", rows, end)(told)
 
@@ -194,7 +212,7 @@ def _table_d(told: Records, seeds: list[int]) -> list[str]:
     start = f"com-s{seeds[0]}"
 
     def end(told: Records) -> str:
-        return _against(told, "the two are alike", (f"{start}-simpo", f"{start}-bleu", "SimPO", "DPO"))
+        return _against(told, "the two are alike", Comparison(f"{start}-simpo", f"{start}-bleu", "SimPO minus DPO", 0))
 
     return _simple("Table D: loss", "loss", [("DPO", f"{start}-bleu"), ("SimPO", f"{start}-simpo")], end)(told)
 
@@ -208,16 +226,17 @@ def _table_e(told: Records, seeds: list[int]) -> list[str]:
     rows += [(f"of more utterances, seed {seed} ({_pairs(told.get(name))})", name) for seed, name in zip(seeds, more)]
     paper = "more pairs help; for chain of modality two rounds of half are about one of all"
     once, twice = f"{start}-bleu", f"{start}-two-rounds"
-    sides = [(once, f"{start}-quarter", "all", "a quarter"), (twice, "com-start", "two rounds of half", "none")]
-    sides.append((twice, once, "two rounds of half", "one of all"))
+    sides = [Comparison(once, f"{start}-{name}", f"all minus {label}", 1) for label, name in list(names.items())[:2]]
+    sides.append(Comparison(twice, once, "two rounds of half minus one of all", 0))
+    sides.append(Comparison(twice, "com-start", "two rounds of half minus none", 1))
 
     def end(told: Records) -> str:
         """Return the comparisons, and what more utterances change over all seeds."""
         there = [name for name in more if name in told]
         if not there:
             return _against(told, paper, *sides)
-        gained = f"More utterances, {_in_words(_changes(told, there, 'com-start'), there)}."
-        return f"{_against(told, paper, *sides)} {gained} {_verdict(told, there, 'com-start', PAPER_GAIN['com'])}"
+        gained = f"- More utterances, {_in_words(_changes(told, there, 'com-start'), there)}."
+        return f"{_against(told, paper, *sides)}\n{gained} {_verdict(told, there, 'com-start', PAPER_GAIN['com'])}"
 
     return _simple("Table E: number of pairs and rounds", "pairs", rows, end)(told)
 
@@ -229,7 +248,8 @@ def _table_f(told: Records, seeds: list[int]) -> list[str]:
     rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
 
     def end(told: Records) -> str:
-        sides = [(f"{start}-bleu", f"{start}-delta-0", "δ 0.1", "δ 0"), (f"{start}-delta-0.3", f"{start}-bleu", "δ 0.3", "δ 0.1")]
+        others = [value for value in names if value != "0.1"]
+        sides = [Comparison(f"{start}-{names[value]}", f"{start}-bleu", f"δ {value} minus δ 0.1", None) for value in others]
         return _against(told, "not measured (0.1 throughout)", *sides)
 
     return _simple("Table F: threshold δ", "δ (pairs kept)", rows, end)(told)

@@ -67,8 +67,23 @@ def test_tables_tell_what_a_round_changed(records: Path, tmp_path: Path) -> None
     tables = (tmp_path / "tables.md").read_text()
     assert all(f"## Table {letter}" in tables for letter in "ABCDEF")
     assert "com, ranked by BLEU, mean of 1 seed: S2T BLEU en-fr +" in tables
-    assert re.search(r"ASR-BLEU, mean of both directions: \+\S+ \[\+\S+ \+\S+\]: it agrees with the paper \(\+0\.9\)", tables)
+    assert re.search(r"ASR-BLEU, mean of both directions: \+\S+ \[\+\S+ \+\S+\], which agrees with the paper \(there \+0\.9\)", tables)
     assert "vanilla: not run." in tables
+
+
+def test_where_every_test_sentence_was_heard_the_tables_tell_it_too(records: Path, tmp_path: Path) -> None:
+    cells = [cell for cell in CELLS if cell.name in ("com-start", "com-s1-bleu")]
+    (records / "heard").mkdir()
+    for cell in cells:
+        shutil.copy(records / f"{cell.name}.parquet", records / "heard")
+    told = comparable(cells, records)
+    assert told["heard/com-s1-bleu"].said("fr-en") == told["com-s1-bleu"].said("fr-en")
+    write_tables(told, SIZES.seeds, tmp_path / "tables.md", "")
+    again = r"With every test sentence heard .*; mean of both directions: \+\S+ \[\+\S+ \+\S+\], which agrees with the paper\."
+    assert re.search(again, (tmp_path / "tables.md").read_text())
+
+    shutil.copy(records / "com-start.parquet", records / "heard/com-s1-bleu.parquet")  # heard of a policy that says something else
+    assert "heard/com-s1-bleu" not in comparable(cells, records)
 
 
 def test_a_cell_of_another_start_is_left_out_and_named(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
