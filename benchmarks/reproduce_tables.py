@@ -108,7 +108,7 @@ def _verdict(told: Records, names: list[str], start: str, paper: float) -> str:
     if whole := [f"{HEARD}/{name}" for name in names if f"{HEARD}/{name}" in told]:
         before = f"{HEARD}/{start}"
         changes = _in_words(_changes(told, whole, before, ["asr_bleu"]), whole)
-        words += f" With every test sentence heard ({HEARD}), {changes}; mean of both directions: {_held(told, whole, before, paper)}."
+        words += f" With every test sentence heard (`{HEARD}`), {changes}; mean of both directions: {_held(told, whole, before, paper)}."
     return words
 
 
