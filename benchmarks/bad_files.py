@@ -28,13 +28,11 @@ from schemas.datasets import UTTERANCE
 VOICE = {
     "num_embeddings": 10,
     "embedding_dim": 8,
-    "upsample_rates": [5, 4, 4],
-    "upsample_kernel_sizes": [11, 8, 8],
+    "upsample_rates": [5, 4, 4, 4],
+    "upsample_kernel_sizes": [11, 8, 8, 8],
     "upsample_initial_channel": 32,
     "resblock_kernel_sizes": [3],
     "resblock_dilation_sizes": [[1, 3]],
-    "istft_n_fft": 16,
-    "istft_hop": 4,
     "dur_predictor_params": {"encoder_embed_dim": 8, "var_pred_hidden_dim": 8},
 }
 """The configuration of a small vocoder; beside it, the weights are what is bad."""

@@ -8,6 +8,7 @@ and has as long for the whole plan as one stage would have (`factory.watch.growt
 
 from __future__ import annotations
 
+import argparse
 import shutil
 import sys
 import time
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
+from factory.command import mended, round_parser, stay_local
 from factory.estimate import GIB, costs, parameters
 from factory.passes.plan import demands
 from factory.plan import Stage, missing, mono_rows, paired_rows, produced_rows, stages
@@ -216,22 +218,21 @@ def _told_by(these: list[dict[str, Any]], look: Callable[[str], T], given: str) 
 
 def main(argv: list[str] | None = None) -> int:
     """Look at the cluster for the rounds asked for; returns 0, or 2 with a sentence for each shortfall on stderr."""
-    from factory.local_ray import start_ray
-    from factory.recipe import load
-    from factory.run_round import round_parser, stay_local
-
     asked = round_parser("preflight.py", __doc__).parse_args(argv)
     stay_local()
-    try:
-        recipe = load(asked.recipe, asked.set)
-        run = Run(asked.run or f"runs/{recipe.name}")
-        all_there(run, asked.round, recipe)
-        start_ray()
-        for number in asked.round:
-            preflight(run, number, recipe)
-    except (ValueError, OSError, RuntimeError) as error:
-        print(f"preflight: {error}", file=sys.stderr)
-        return 2
+    return mended("preflight", lambda: _look(asked))
+
+
+def _look(asked: argparse.Namespace) -> int:
+    from factory.local_ray import start_ray
+    from factory.recipe import load
+
+    recipe = load(asked.recipe, asked.set)
+    run = Run(asked.run or f"runs/{recipe.name}")
+    all_there(run, asked.round, recipe)
+    start_ray()
+    for number in asked.round:
+        preflight(run, number, recipe)
     print("the cluster can carry it")
     return 0
 

@@ -20,9 +20,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from factory.command import mended, running_parser
 from factory.local_ray import TOKEN_HINT
 from factory.redact import redact
-from factory.run_round import ROOT, round_parser
+from factory.run_round import ROOT
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -38,19 +39,17 @@ class SubmitError(RuntimeError):
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Submit a round and follow it; returns the exit code."""
-    parser = round_parser("roundtrip submit", __doc__)
+    """Submit a round and follow it; returns the exit code: the job's, or 2 with one sentence on stderr where it cannot be submitted."""
+    parser = running_parser("roundtrip submit", __doc__)
     parser.add_argument("--address", metavar="URL", help="the cluster's dashboard, http://HEAD:8265 (default: $RAY_API_SERVER_ADDRESS)")
     asked = parser.parse_args(argv)
     logging.getLogger("ray").setLevel(logging.WARNING)
-    try:
-        client = connect(asked.address)
-        name = submit(client, asked)
-    except (ValueError, OSError, RuntimeError) as error:
-        if os.environ.get("ROUNDTRIP_TRACEBACK"):
-            raise
-        print(f"roundtrip submit: {redact(str(error))}", file=sys.stderr)
-        return 2
+    return mended("roundtrip submit", lambda: _submitted(asked))
+
+
+def _submitted(asked: argparse.Namespace) -> int:
+    client = connect(asked.address)
+    name = submit(client, asked)
     print(f"submitted as {name}; follow it from anywhere with: ray job logs --follow {name}", flush=True)
     return follow(client, name)
 

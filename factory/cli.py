@@ -12,6 +12,7 @@ import json
 import sys
 from typing import Any
 
+from factory.command import mended
 from factory.commands import add_commands, carry_out
 
 
@@ -36,19 +37,15 @@ def main(argv: list[str] | None = None) -> int:
     rows.add_argument("--limit", type=int, default=5, help="how many rows (default: %(default)s)")
     add_commands(commands)
     asked = parser.parse_args(argv)
-    return show_rows(asked) if asked.command == "rows" else carry_out(asked)
+    return mended("roundtrip", lambda: show_rows(asked) if asked.command == "rows" else carry_out(asked))
 
 
 def show_rows(asked: argparse.Namespace) -> int:
     """Print why rows are not ok, and the first rows as JSON, a line each."""
-    from factory.store import DatasetDir, StoreError
+    from factory.store import DatasetDir
 
     dataset = DatasetDir(asked.dataset)
-    try:
-        reasons, rows = dataset.failures().to_pylist(), dataset.rows(status=asked.status).slice(0, asked.limit).to_pylist()
-    except StoreError as error:
-        print(f"roundtrip: {error}", file=sys.stderr)
-        return 2
+    reasons, rows = dataset.failures().to_pylist(), dataset.rows(status=asked.status).slice(0, asked.limit).to_pylist()
     for reason in reasons:
         print(f"{reason['status']:8} {reason['reason']:20} {reason['count']:8,}  {', '.join(reason['ids'])}")
     for row in rows:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from typing import Any
 
 FORMATS = ("parquet", "trl", "slamkit", "fairseq", "audiofolder")
@@ -38,19 +37,13 @@ def _round_command(commands: Any, name: str, told: str) -> argparse.ArgumentPars
 
 
 def carry_out(asked: argparse.Namespace) -> int:
-    """Do what was asked of a round; returns 0, or 2 with one sentence on stderr when something the user can mend is wrong."""
-    try:
-        from factory.report.kept import asked_round, kept_recipe
-        from factory.runs import Run
+    """Do what was asked of a round, and print what came of it; returns 0."""
+    from factory.report.kept import asked_round, kept_recipe
+    from factory.runs import Run
 
-        run = Run(asked.run)
-        number = asked_round(run, asked.round)
-        print(_DO[asked.command](run, number, kept_recipe(run, number, asked.recipe), asked))
-    except (ValueError, FileNotFoundError, RuntimeError) as error:
-        if os.environ.get("ROUNDTRIP_TRACEBACK"):
-            raise
-        print(f"roundtrip: {error}", file=sys.stderr)
-        return 2
+    run = Run(asked.run)
+    number = asked_round(run, asked.round)
+    print(_DO[asked.command](run, number, kept_recipe(run, number, asked.recipe), asked))
     return 0
 
 

@@ -43,8 +43,8 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
     """
     from cluster.preflight import preflight
     from factory.passes.ready import check_policy
-    from factory.passes.samples import speak_samples
     from factory.report.report import write_report
+    from factory.report.samples import speak_samples
     from factory.report.summary import is_summarised, summarise
 
     if is_summarised(run, number):
@@ -63,7 +63,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
         prefer(run, number, previous, recipe, clock)
     measure(run, number, recipe, clock)
     if previous is not None:
-        speak_samples(run.dataset(number, "pairs"), recipe, f"{run.place(number)}/samples")
+        speak_samples(run, number, recipe)
     summarise(run, number, recipe, clock)
     print(f"  report       {write_report(run, number, recipe)}")
 

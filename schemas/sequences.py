@@ -56,13 +56,23 @@ class Parsed(NamedTuple):
 
 def special_tokens(num_units: int, langs: Sequence[str]) -> list[str]:
     """Return every added token of a policy with `num_units` units, in the order of their ids."""
-    tags = [f"<|{name}|>" for name in (*Variant, *langs)]
+    tags = map(tag, (*Variant, *langs))
     return [PAD, EOS, UNK, SOSP, EOSP, SEP, *tags, *(unit_token(unit) for unit in range(num_units))]
+
+
+def tag(name: str) -> str:
+    """Return the token of a task (a variant's name) or a language."""
+    return f"<|{name}|>"
 
 
 def unit_token(unit: int) -> str:
     """Return the token of one unit."""
     return f"<|u{unit}|>"
+
+
+def is_unit(token: str) -> bool:
+    """Whether a token is a unit's."""
+    return _UNIT.fullmatch(token) is not None
 
 
 def speech(units: Sequence[int]) -> str:
@@ -72,12 +82,12 @@ def speech(units: Sequence[int]) -> str:
 
 def prompt(variant: Variant, src_lang: str, tgt_lang: str, units: Sequence[int]) -> str:
     """Write the prompt that asks for a translation (ASR: a transcript) of the source units."""
-    return f"<|{variant}|><|{src_lang}|><|{tgt_lang}|>{speech(units)}"
+    return f"{tag(variant)}{tag(src_lang)}{tag(tgt_lang)}{speech(units)}"
 
 
 def text_prompt(src_lang: str, tgt_lang: str, text: str) -> str:
     """Write the prompt that asks for the translation of a text."""
-    return f"<|{Variant.MT}|><|{src_lang}|><|{tgt_lang}|>{text}{SEP}"
+    return f"{tag(Variant.MT)}{tag(src_lang)}{tag(tgt_lang)}{text}{SEP}"
 
 
 def completion(variant: Variant, text: str | None = None, units: Sequence[int] = (), source_text: str | None = None) -> str:
@@ -89,6 +99,11 @@ def completion(variant: Variant, text: str | None = None, units: Sequence[int] =
         raise ValueError(f"a completion of variant {variant} needs its text; got text={text!r}, source_text={source_text!r}")
     head = f"{source_text}{SEP}" if variant is Variant.COT else ""
     return head + (text or "" if variant.has_text else "") + (speech(units) if variant.has_units else "")
+
+
+def task(text: str) -> Variant:
+    """Return what a prompt asks for; raises ValueError for a text that is no prompt."""
+    return Variant(text.removeprefix("<|").partition("|>")[0])
 
 
 def words(text: str) -> str:

@@ -10,7 +10,7 @@ SCRIPT = """
 import sys, tempfile
 from pathlib import Path
 import psutil
-from factory.run_round import stay_local
+from factory.command import stay_local
 
 stay_local()
 

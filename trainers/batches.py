@@ -6,7 +6,6 @@ any number of workers can share them out.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from schemas.sequences import is_unit
 from trainers.checks import check_tokens, none_fits
 
 IGNORED = -100
@@ -67,7 +67,7 @@ class Batches:
             raise ValueError(none_fits("sequences", len(rows), str(path), max_length, [len(sequence.prompt) for sequence in encoded]))
         self.too_long = len(rows) - len(self.sequences)
         self._pad = tokenizer.pad_token_id
-        self._units = np.array(sorted(index for token, index in vocabulary.items() if re.fullmatch(r"<\|u\d+\|>", token)))
+        self._units = np.array(sorted(index for token, index in vocabulary.items() if is_unit(token)))
 
     def plan(self, budget: int, seed: int, epoch: int = 0, weights: Mapping[str, float] | None = None) -> list[list[int]]:
         """Return an epoch's batches in their order, each a list of sequence numbers; the same for the same seed and epoch.

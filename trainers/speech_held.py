@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from transformers import PreTrainedTokenizerBase
 
-from schemas.sequences import EOSP
+from schemas.sequences import EOSP, is_unit
 
 
 class UnitWeights:
@@ -25,7 +24,7 @@ class UnitWeights:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase, weight: float) -> None:
         vocabulary = tokenizer.get_vocab().items()
-        speech = [index for token, index in vocabulary if token in (EOSP, tokenizer.eos_token) or re.fullmatch(r"<\|u\d+\|>", token)]
+        speech = [index for token, index in vocabulary if token in (EOSP, tokenizer.eos_token) or is_unit(token)]
         self.is_speech = torch.zeros(len(tokenizer), dtype=torch.bool).index_fill(0, torch.tensor(speech), True)
         self.weights = torch.where(self.is_speech, weight, 1.0)
 

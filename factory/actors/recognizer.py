@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from factory import recipe_sections
 from factory.metrics import normalise
 from factory.models.weights import resolve
 
@@ -32,6 +33,13 @@ class _Heard(NamedTuple):
 
     text: str
     loops: bool = False
+
+
+def protocol(asked: recipe_sections.Recognizer, lang: str) -> str:
+    """Return what makes two ASR-BLEUs comparable: the model, the search, the padding and the normaliser."""
+    contexts = ",".join(f"{context:g}" for context in CONTEXTS_S)
+    search = f"{asked.compute_type}|beam:{asked.beam_size}|temp:0|context:{contexts}s,loops:30s"
+    return f"asr:{asked.model}|lang:{lang}|{search}|{normalise.signature(lang)}"
 
 
 class Recognizer:
@@ -52,7 +60,7 @@ class Recognizer:
         from faster_whisper.feature_extractor import FeatureExtractor
 
         folder = resolve(model)
-        self.model, self.compute_type, self.beam_size = model, compute_type, beam_size
+        self.model, self.beam_size = model, beam_size
         self.whisper = ctranslate2.models.Whisper(str(folder), device=device, compute_type=compute_type, intra_threads=threads)
         if not self.whisper.is_multilingual:
             raise ValueError(f"{model} knows one language only: a multilingual Whisper is needed")
@@ -75,14 +83,6 @@ class Recognizer:
         for owner, one in zip(owners, heard, strict=True):
             texts[owner].append(unrolled(one.text) if one.loops else one.text)
         return [" ".join(filter(None, parts)) for parts in texts]
-
-    def protocol(self, lang: str) -> str:
-        """Return what makes two ASR-BLEUs comparable: the model, the search, the padding and the normaliser."""
-        contexts = ",".join(f"{context:g}" for context in CONTEXTS_S)
-        return (
-            f"asr:{self.model}|lang:{lang}|{self.compute_type}|beam:{self.beam_size}|temp:0|context:{contexts}s,loops:30s"
-            f"|{normalise.signature(lang)}"
-        )
 
     def _prompt(self, lang: str) -> list[int]:
         names = ("<|startoftranscript|>", f"<|{lang}|>", "<|transcribe|>", "<|notimestamps|>")

@@ -50,11 +50,6 @@ class Scorer(RowActor):
         self.metrics = [METRICS[name] for name in metrics]
         self.recognizer = _recognizer(recognizer or {}, threads) if score_text == "asr" else None
 
-    def signatures(self, lang: str) -> dict[str, str]:
-        """Return the signature of each metric; in "asr" mode the recognizer's protocol is part of it."""
-        heard = f"|{self.recognizer.protocol(lang)}" if self.recognizer else ""
-        return {metric.name: metric.signature(lang) + ("" if metric.audio else heard) for metric in self.metrics}
-
     def process(self, rows: list[Row]) -> list[Row]:
         """Return the rows with all scores filled."""
         sources = self._source_texts(rows)

@@ -41,6 +41,6 @@ def extremes(backs: Mapping[Key, str], source: str, lang: str, metrics: Iterable
     """
     found: set[Key] = set()
     for metric in (METRICS[name] for name in metrics):
-        scores = {key: metric.score(back, source, lang) * (1 if metric.direction == "up" else -1) for key, back in backs.items()}
+        scores = {key: metric.advantage(metric.score(back, source, lang), 0.0) for key, back in backs.items()}
         found |= {max(scores, key=scores.__getitem__), min(reversed(scores), key=scores.__getitem__)} if scores else set()
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Literal, NamedTuple
 
@@ -13,9 +12,8 @@ from factory.actors.base import Row, RowActor
 from factory.actors.texts import Texts, extremes
 from factory.models.engine import Ask, Engine, Output, Sampling
 from schemas.datasets import OK, SCORED, SKIPPED, UNSPOKEN
-from schemas.sequences import EOSP, SEP, SOSP, Parsed, Variant, parse, prompt, text_prompt, unit_token
+from schemas.sequences import EOSP, SEP, SOSP, Parsed, Variant, is_unit, parse, prompt, tag, text_prompt, unit_token
 
-_UNIT = re.compile(r"<\|u\d+\|>")
 TEXT = -1
 """The place of a text that was asked for by itself, beside the places of the candidates."""
 
@@ -73,10 +71,10 @@ class Translator(RowActor):
         utterance with the same text, which share their way back too. With `way_back` "text" a candidate's text is translated back instead
         of its units (task mt), which gives a text alone; the variant must write one. With both, and metrics to `speak_by`, only texts that
         come back best or worst of their utterance by one of these are spoken: the others can hardly stand in a pair, and have the finish
-        `unspoken`. `back_variant` is what the way back is asked with
-        (default: `variant`); with several, such as ["vanilla", "s2t"], each is asked, and text and units come from the first that gives
-        them. `text_variant` is asked, greedily, for the text of candidates that have none of their own. `back=False` leaves the way back
-        out. `max_tokens` of None is 64 more than twice the prompt's length. See Engine for the rest.
+        `unspoken`. `back_variant` is what the way back is asked with (default: `variant`); of several, such as ["vanilla", "s2t"], each is
+        asked, and text and units come from the first that gives them. `text_variant` is asked, greedily, for the text of candidates that
+        have none of their own. `back=False` leaves the way back out. `max_tokens` of None is 64 more than twice the prompt's length. See
+        Engine for the rest.
 
         Raises ValueError when a variant is unknown to the code or to the policy's tokenizer or gives no units to translate back, and when
         vLLM refuses the sampling (it wants a temperature between 0 and 2).
@@ -153,7 +151,7 @@ class Translator(RowActor):
         return [self.variant, *self.back_variants, *([self.text_variant] if self.text_variant else [])]
 
     def _check(self, policy: str) -> None:
-        for token in (SOSP, EOSP, *(f"<|{name}|>" for name in self._variants())):
+        for token in (SOSP, EOSP, *map(tag, self._variants())):
             if token not in self.engine.vocabulary:
                 raise ValueError(f"the tokenizer in {policy} has no {token}: was the policy trained for this variant?")
         for sampling in (self.sampling, self.back_sampling):
@@ -163,7 +161,7 @@ class Translator(RowActor):
         vocabulary, lang, target, units = self.engine.vocabulary, row["lang"], row["tgt_lang"], row["units"]
         if not units:
             return "no_units: there is nothing to translate"
-        if unknown := [name for name in (lang, target) if f"<|{name}|>" not in vocabulary]:
+        if unknown := [name for name in (lang, target) if tag(name) not in vocabulary]:
             return f"unknown_lang: the policy has no language {unknown[0]}"
         if lang == target:
             return f"same_lang: source and target language are both {lang}"
@@ -204,8 +202,8 @@ class Translator(RowActor):
         return [key for key in keys if key in spoken]
 
     def _way_back(self, key: _Key, row: Row, there: Parsed) -> dict[_Key, Ask]:
-        text_alone = self.speaking and self.back_variants == [Variant.MT]  # it went back before it was spoken
-        if there.reason != (UNSPOKEN if text_alone else OK) or not (there.units or text_alone):
+        before_speaking = self.speaking and self.back_variants == [Variant.MT]
+        if there.reason != (UNSPOKEN if before_speaking else OK) or not (there.units or before_speaking):
             return {}
         home = row["tgt_lang"], row["lang"]
         asked = {
@@ -253,7 +251,7 @@ def _back_variants(there: Variant, way_back: str, back: str | list[str] | None) 
 def _usable(variants: list[Variant]) -> Callable[[str], bool]:
     """Return which added tokens an output may hold; tags, padding and the like are never drawn."""
     wrappers = {SOSP, EOSP, *([SEP] if Variant.COT in variants else [])}
-    return lambda token: token in wrappers or _UNIT.fullmatch(token) is not None
+    return lambda token: token in wrappers or is_unit(token)
 
 
 def _row(row: Row, problem: str | None, candidates: list[dict[str, Any]] | None = None) -> Row:

@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 
 from factory.listen.judgements import judgements_of
-from factory.passes.audit import advantage
+from factory.metrics import METRICS, bootstrap
 from factory.recipe import Recipe
 from factory.runs import Run
 
 Row = dict[str, Any]
-RESAMPLES, SEED = 1_000, 12_345
 
 
 def human_audit(run: Run, number: int, recipe: Recipe) -> Row:
@@ -33,35 +32,28 @@ def _sides(decided: list[Row], metric: str) -> tuple[np.ndarray, np.ndarray]:
     for row in decided:
         one, two = ((row[f"{side}_scores"] or {}).get(metric) for side in ("a", "b"))
         if one is not None and two is not None and one != two:
-            votes.append((row["verdict"] == "a", advantage(metric, one, two) > 0))
+            votes.append((row["verdict"] == "a", METRICS[metric].advantage(one, two) > 0))
     table = np.array(votes, dtype=bool).reshape(-1, 2)
     return table[:, 0], table[:, 1]
 
 
-def agreement(people: np.ndarray, metric: np.ndarray, seed: int = SEED) -> Row:
+def agreement(people: np.ndarray, metric: np.ndarray) -> Row:
     """Return n, accuracy (share of equal verdicts) and Cohen's kappa (1960) of two binary raters (n,), with 95 % bootstrap intervals."""
-    count = len(people)
-    if not count:
+    if not len(people):
         return {"n": 0, "accuracy": None, "ci": None, "kappa": None, "kappa_ci": None}
-    draws = np.random.default_rng(seed).integers(count, size=(RESAMPLES, count))
-    accuracy, kappa = _accuracy(people[draws], metric[draws]), _kappa(people[draws], metric[draws])
-    told: Row = {"n": count, "accuracy": float(_accuracy(people, metric)), "ci": _interval(accuracy)}
-    return told | {"kappa": float(_kappa(people, metric)), "kappa_ci": _interval(kappa)}
+    votes = np.stack([people == metric, people, metric, np.ones(len(people))], axis=1).astype(np.float64)
+    accuracy, kappa = bootstrap.estimate(bootstrap.mean(people == metric)), bootstrap.estimate(bootstrap.Sample(votes, _kappa, ""))
+    told: Row = {"n": len(people), "accuracy": accuracy.point, "ci": [accuracy.low, accuracy.high]}
+    return told | {"kappa": kappa.point, "kappa_ci": [kappa.low, kappa.high]}
 
 
-def _accuracy(people: np.ndarray, metric: np.ndarray) -> np.ndarray:
-    return np.asarray((people == metric).mean(axis=-1))
-
-
-def _kappa(people: np.ndarray, metric: np.ndarray) -> np.ndarray:
-    """Agreement beyond chance over what is possible beyond chance; 0 where both always say the same one thing."""
-    ours, theirs = people.mean(axis=-1), metric.mean(axis=-1)
+def _kappa(totals: np.ndarray) -> float:
+    """Agreement beyond chance over what is possible beyond chance, from how often both agree, each says yes, and there are votes; 0 where
+    both always say the same one thing.
+    """
+    accuracy, ours, theirs = totals[:3] / totals[3]
     chance = ours * theirs + (1 - ours) * (1 - theirs)
-    return np.where(chance < 1, (_accuracy(people, metric) - chance) / np.where(chance < 1, 1 - chance, 1), 0.0)
-
-
-def _interval(values: np.ndarray) -> list[float]:
-    return [float(q) for q in np.quantile(values, (0.025, 0.975))]
+    return float((accuracy - chance) / (1 - chance)) if chance < 1 else 0.0
 
 
 def render_human(told: Row) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from factory.passes.audit import POLICIES, Judged, advantage, sampled
+from factory.metrics import METRICS
+from factory.passes.audit import POLICIES, Judged, sampled
 from factory.recipe import Recipe
 from factory.report.collect import scores_of
 from factory.runs import Run
@@ -42,14 +43,14 @@ def _votes(scores: Judged, pair: tuple[int, int], recipe: Recipe) -> list[float]
     """Return by how much each metric prefers the first of the two (0 where it cannot say)."""
     one, two = (scores.back[place] for place in pair)
     able = [metric for metric in recipe.scorer.metrics if one.get(metric) is not None and two.get(metric) is not None]
-    return [advantage(metric, one[metric], two[metric]) for metric in able]  # type: ignore[arg-type]
+    return [METRICS[metric].advantage(one[metric], two[metric]) for metric in able]  # type: ignore[arg-type]
 
 
 def _distance(scores: Judged, pair: tuple[int, int], recipe: Recipe) -> float:
     """How far the gap is from δ (from 0 where the recipe leaves δ to the audit)."""
     metric, delta = recipe.select.metric, recipe.select.delta
     one, two = (scores.back[place][metric] for place in pair)
-    return abs(abs(advantage(metric, one, two)) - (0.0 if delta == "auto" else float(delta)))  # type: ignore[arg-type]
+    return abs(abs(METRICS[metric].advantage(one, two)) - (0.0 if delta == "auto" else float(delta)))  # type: ignore[arg-type]
 
 
 def _unanimity(scores: Judged, pair: tuple[int, int], recipe: Recipe) -> float:

@@ -23,3 +23,7 @@ class Metric:
     signature: Callable[[str], str]
     score: Callable[[Any, Any, str], float]
     audio: bool = False
+
+    def advantage(self, one: float, two: float) -> float:
+        """Return by how much the first score is better than the second; negative where it is worse."""
+        return one - two if self.direction == "up" else two - one

@@ -64,8 +64,12 @@ def mean(values: Sequence[float] | np.ndarray, signature: str = "") -> Sample:
     """Return the statistics of a mean of sentence scores (MOS, METEOR, a share of ones and zeros)."""
     if not len(values):
         raise ValueError("no values: the mean of nothing has no interval")
-    column = np.asarray(values, dtype=np.float64)
-    return Sample(np.stack([column, np.ones_like(column)], axis=1), _quotient, signature)
+    return quotient(np.asarray(values), np.ones(len(values)), signature)
+
+
+def quotient(parts: np.ndarray, wholes: np.ndarray, signature: str = "") -> Sample:
+    """Return the statistics of a sum (sentences,) over another one: a share of those that count. 0 where nothing counts."""
+    return Sample(np.stack([parts, wholes], axis=1).astype(np.float64), _quotient, signature)
 
 
 def averaged(samples: Sequence[Sample]) -> Sample:

@@ -119,33 +119,6 @@ def harmonic_source(log_f0: Tensor, voiced: Tensor, hop: int, rate: int, seed: i
     return torch.stack([pulses * gate, noise.expand_as(pulses)], 1)
 
 
-class InverseSTFT(nn.Module):
-    """Overlap-adds short spectra (log magnitude and phase) into a wave: `hop` samples each, Hann window, `n_fft` a multiple of `hop`."""
-
-    basis: Tensor
-
-    def __init__(self, n_fft: int, hop: int) -> None:
-        super().__init__()
-        self.n_fft, self.hop, self.bins = n_fft, hop, n_fft // 2 + 1
-        time, bins = torch.arange(n_fft), torch.arange(self.bins)
-        angle = 2 * math.pi * bins[:, None] * time / n_fft
-        scale = torch.full((self.bins, 1), 2.0 / n_fft)
-        scale[0] = scale[-1] = 1.0 / n_fft
-        window = torch.hann_window(n_fft) * 2 * hop / n_fft
-        self.register_buffer("basis", torch.cat([scale * angle.cos(), -scale * angle.sin()]) * window, persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[B, n_fft + 2, L] -> [B, L * hop]."""
-        magnitude, phase = x[:, : self.bins].float().clamp(max=8).exp(), x[:, self.bins :].float()
-        spectrum = torch.cat([magnitude * phase.cos(), magnitude * phase.sin()], 1)
-        batch, _, length = x.shape
-        steps = self.n_fft // self.hop
-        pieces = (spectrum.transpose(1, 2) @ self.basis).view(batch, length, steps, self.hop)
-        wave = sum(F.pad(pieces[:, :, i], (0, 0, i, steps - 1 - i)) for i in range(steps))
-        start = (self.n_fft - self.hop) // 2
-        return wave.reshape(batch, -1)[:, start : start + length * self.hop]  # type: ignore[union-attr]
-
-
 class SourceFilter(nn.Module):
     """Shapes the harmonic-plus-noise source by two filters a frame: minimum phase for its harmonics, none for its noise.
 

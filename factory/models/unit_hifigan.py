@@ -1,11 +1,10 @@
 """Unit HiFi-GAN: speech from units. One class reads fairseq's CodeHiFiGAN checkpoints and our own small ones.
 
 Kong et al., HiFi-GAN (arXiv 2010.05646); Polyak et al., speech resynthesis from units (arXiv 2104.00355); Lee et al., textless S2ST
-(arXiv 2112.08352) for the duration predictor. Four options of the config are not fairseq's: `pitch_predictor_params` adds a
-harmonic-plus-noise source (Wang et al., NSF, arXiv 1904.12088) at a pitch that is predicted from units; `filter_n_fft`/`filter_hop`
-let the network shape that source by filters instead of making samples (our small voices: natural the soonest, and the fastest);
-`istft_n_fft`/`istft_hop` end it in a small inverse STFT (Kaneko et al., iSTFTNet, arXiv 2203.02395); `carry_durations` rounds durations
-so that an utterance keeps its predicted length (many units last a frame or two: rounded one by one they come out too short).
+(arXiv 2112.08352) for the duration predictor. Three options of the config are not fairseq's. With `pitch_predictor_params` and
+`filter_n_fft`/`filter_hop` the network makes no samples: it shapes by filters a harmonic-plus-noise source (Wang et al., NSF, arXiv
+1904.12088) at a pitch that is predicted from units (our small voices: natural the soonest, and the fastest). `carry_durations` rounds
+durations so that an utterance keeps its predicted length (many units last a frame or two: rounded one by one they come out too short).
 
 Weight normalisation is folded into the weights when a checkpoint is read: the network has plain convolutions only.
 """
@@ -29,7 +28,6 @@ from factory.models.hifigan_layers import (
     SLOPE,
     Conv,
     DurationPredictor,
-    InverseSTFT,
     PitchPredictor,
     ResBlock,
     SourceFilter,
@@ -59,8 +57,6 @@ class VocoderConfig:
     sampling_rate: int = 16_000
     dur_predictor_params: dict[str, Any] = field(default_factory=dict)
     pitch_predictor_params: dict[str, Any] = field(default_factory=dict)
-    istft_n_fft: int = 0
-    istft_hop: int = 1
     filter_n_fft: int = 0
     filter_hop: int = 1
     carry_durations: bool = False
@@ -74,11 +70,11 @@ class VocoderConfig:
         if "num_embeddings" not in config:
             raise VocoderError("the vocoder's config has no `num_embeddings` (the number of units)")
         made = cls(**{key.name: config[key.name] for key in fields(cls) if config.get(key.name) is not None})
-        hop = math.prod(made.upsample_rates) * made.istft_hop * made.filter_hop
+        hop = math.prod(made.upsample_rates) * made.filter_hop
         if hop != made.code_hop_size:
             raise VocoderError(f"upsample_rates and the last hop make {hop} samples a frame, but code_hop_size is {made.code_hop_size}")
-        if made.filter_n_fft and not made.pitch_predictor_params:
-            raise VocoderError("filter_n_fft filters a source, which needs pitch_predictor_params")
+        if bool(made.filter_n_fft) != bool(made.pitch_predictor_params):
+            raise VocoderError("filter_n_fft filters a source at the pitch of pitch_predictor_params: the config needs both or neither")
         return made
 
     def level_kernels(self, level: int) -> Sequence[int]:
@@ -106,36 +102,23 @@ class CodeHiFiGAN(nn.Module):
             for level in range(len(self.ups))
             for kernel, dilations in zip(c.level_kernels(level), c.resblock_dilation_sizes, strict=False)
         )
-        self.source_convs = nn.ModuleList(self._source_convs(channels[1:]) if self.pitch_predictor and not c.filter_n_fft else [])
-        n_fft = c.filter_n_fft or c.istft_n_fft
-        self.conv_post = Conv(channels[-1], n_fft + 2 if n_fft else 1, 7)
-        self.istft = InverseSTFT(c.istft_n_fft, c.istft_hop) if c.istft_n_fft else None
+        self.conv_post = Conv(channels[-1], c.filter_n_fft + 2 if c.filter_n_fft else 1, 7)
         self.filter = SourceFilter(c.filter_n_fft, c.filter_hop) if c.filter_n_fft else None
         if self.filter is not None:
             nn.init.constant_(self.conv_post.bias, -6.0)  # type: ignore[arg-type]  # start quietly: these are log magnitudes
 
-    def _source_convs(self, channels: Sequence[int]) -> list[Conv]:
-        """One strided convolution a level that brings the source to the level's rate."""
-        strides = [self.config.code_hop_size // math.prod(self.config.upsample_rates[: level + 1]) for level in range(len(channels))]
-        return [Conv(2, width, 2 * stride if stride > 1 else 7, stride=stride) for width, stride in zip(channels, strides, strict=True)]
-
     def forward(self, frames: Tensor, source: Tensor | None = None) -> Tensor:
         """[B, T] frame units and, with a pitch predictor, the source [B, 2, T * hop] -> waves [B, T * hop]."""
         x = self.dict(frames).transpose(1, 2).unsqueeze(2).to(memory_format=torch.channels_last)
-        excitation = None if source is None else source.unsqueeze(2).contiguous(memory_format=torch.channels_last)
         x = self.conv_pre(x)
         first = 0
         for level, up in enumerate(self.ups):
             x = up(F.leaky_relu(x, SLOPE))
-            if self.source_convs and excitation is not None:
-                x = x + self.source_convs[level](excitation)
             blocks = self.resblocks[first : first + len(self.config.level_kernels(level))]
             first += len(blocks)
             x = sum(block(x) for block in blocks) / len(blocks)
         x = self.conv_post(F.leaky_relu(x, 0.01)).squeeze(2)
-        if self.filter is not None:
-            return self.filter(x, source)
-        return self.istft(x) if self.istft is not None else torch.tanh(x).squeeze(1)
+        return self.filter(x, source) if self.filter is not None else torch.tanh(x).squeeze(1)
 
     def predict_durations(self, units: Tensor) -> Tensor:
         """[N] units -> [N] frames, at least one each: exp(x) - 1, rounded unit by unit, or with carry so that the sum stays."""

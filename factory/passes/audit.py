@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.metrics import METRICS, normalise
+from factory.metrics import METRICS, bootstrap, normalise
 from factory.passes.guards import fault
 from factory.recipe import Guards
 from factory.store import DatasetDir
@@ -26,7 +26,6 @@ Row = dict[str, Any]
 
 LIMIT = 3_000
 """Most utterances an audit looks at: more would narrow intervals that are narrow already."""
-RESAMPLES = 1_000
 ALL = "all"
 JUDGES = {"bleu": "text", "chrf": "text", "asr_bleu": "asr_text"}
 """The judges, and the side of a candidate that each reads; `asr_bleu` needs what the recognizer heard of it."""
@@ -52,13 +51,14 @@ class Judged:
     spoken: list[bool]
 
 
-def judged(rows: Iterable[Row], guards: Guards | None = None, heard: dict[tuple[str, int], str] | None = None) -> list[Judged]:
+def judged(rows: Iterable[Row], guards: Guards, heard: dict[tuple[str, int], str] | None = None) -> list[Judged]:
     """Score the candidates of rows of SCORED against their references; rows without a reference are left out.
 
-    `heard` holds what the recognizer understood of candidate (utt_id, place); with it `asr_bleu` is among the judges.
+    `guards` are the recipe's: which candidates select would have thrown out. `heard` holds what the recognizer understood of candidate
+    (utt_id, place); with it `asr_bleu` is among the judges.
     """
     known = [row for row in rows if row["status"] == OK and row["reference"]]
-    return [_judge_row(row, guards or Guards(), heard or {}) for row in known]
+    return [_judge_row(row, guards, heard or {}) for row in known]
 
 
 def referenced(scored: DatasetDir, limit: int = LIMIT) -> list[Row]:
@@ -89,11 +89,6 @@ def _truth(text: str | None, heard: str | None, reference: str, lang: str) -> di
     return scores
 
 
-def advantage(metric: str, one: float, two: float) -> float:
-    """Return by how much the first score is better than the second; negative where it is worse."""
-    return one - two if METRICS[metric].direction == "up" else two - one
-
-
 # ---- ways of selection: which two candidates are compared, better one (on the way back) first
 
 
@@ -102,7 +97,7 @@ def _best_worst(row: Judged, metric: str, guarded: bool) -> tuple[int, int] | No
     places = [i for i, back in enumerate(row.back) if back.get(metric) is not None and able[i]]
     if len(places) < 2:
         return None
-    ranked = sorted(places, key=lambda i: row.back[i][metric], reverse=METRICS[metric].direction == "up")  # type: ignore[arg-type, return-value]
+    ranked = sorted(places, key=lambda i: METRICS[metric].advantage(row.back[i][metric], 0.0), reverse=True)  # type: ignore[arg-type]
     return ranked[0], ranked[-1]
 
 
@@ -112,7 +107,7 @@ def _any_two(row: Judged, metric: str) -> tuple[int, int] | None:
     if len(places) < 2:
         return None
     one, two = places
-    better = advantage(metric, row.back[one][metric], row.back[two][metric]) >= 0  # type: ignore[arg-type]
+    better = METRICS[metric].advantage(row.back[one][metric], row.back[two][metric]) >= 0  # type: ignore[arg-type]
     return (one, two) if better else (two, one)
 
 
@@ -121,7 +116,9 @@ POLICIES: dict[str, Callable[[Judged, str], tuple[int, int] | None]] = {
     "unguarded": lambda row, metric: _best_worst(row, metric, guarded=False),
     "any_two": _any_two,
 }
-"""`best_worst` is what select does; `unguarded` the same without guards; `any_two` compares two candidates as they come."""
+"""`best_worst` is what select does by its default policy (the others are not audited); `unguarded` the same without guards; `any_two`
+compares two candidates as they come.
+"""
 
 
 # ---- comparisons and what they tell
@@ -142,7 +139,7 @@ def compare(rows: Sequence[Judged], metric: str, judge: str, policy: str = "best
         chosen = POLICIES[policy](row, metric)
         if chosen is None or any(judge not in row.truth[i] for i in chosen):
             continue
-        gap, gain = (advantage(name, side[chosen[0]][key], side[chosen[1]][key]) for name, side, key in _sides(row, metric, judge))
+        gap, gain = (METRICS[name].advantage(side[chosen[0]][key], side[chosen[1]][key]) for name, side, key in _sides(row, metric, judge))
         if gap > 0:
             found.append((gap, gain))
     table = np.array(found, dtype=np.float64).reshape(-1, 2)
@@ -153,7 +150,7 @@ def _sides(row: Judged, metric: str, judge: str) -> list[tuple[str, Any, str]]:
     return [(metric, row.back, metric), ("bleu", row.truth, judge)]  # every judge is better when it is higher
 
 
-def measure(compared: Comparisons, kept: np.ndarray, seed: int = 0) -> Row:
+def measure(compared: Comparisons, kept: np.ndarray) -> Row:
     """Tell of the comparisons that `kept` (booleans) names: n, ties by the judge, accuracy and gain with 95 % intervals.
 
     Accuracy is the share (0..1) of labels that the judge agrees with, its ties left out; gain is the mean of its preference.
@@ -163,21 +160,9 @@ def measure(compared: Comparisons, kept: np.ndarray, seed: int = 0) -> Row:
     told: Row = {"n": right + wrong, "ties": len(gain) - right - wrong, "accuracy": None, "ci": None, "gain": None, "gain_ci": None}
     if not right + wrong:
         return told
-    shares, means = _resampled(gain, seed)
-    told |= {"accuracy": right / (right + wrong), "ci": _interval(shares)}
-    return told | {"gain": float(gain.mean()), "gain_ci": _interval(means)}
-
-
-def _resampled(gain: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return accuracy and mean gain of each bootstrap resample."""
-    drawn = gain[np.random.default_rng(seed).integers(len(gain), size=(RESAMPLES, len(gain)))]
-    right, wrong = (drawn > 0).sum(axis=1), (drawn < 0).sum(axis=1)
-    decided = right + wrong  # a resample of ties alone has no accuracy
-    return np.divide(right, decided, out=np.full(len(right), np.nan), where=decided > 0), drawn.mean(axis=1)
-
-
-def _interval(values: np.ndarray) -> list[float]:
-    return [float(q) for q in np.nanquantile(values, (0.025, 0.975))]
+    shares, gains = bootstrap.estimate(bootstrap.quotient(gain > 0, gain != 0)), bootstrap.estimate(bootstrap.mean(gain))
+    told |= {"accuracy": shares.point, "ci": [shares.low, shares.high]}
+    return told | {"gain": gains.point, "gain_ci": [gains.low, gains.high]}
 
 
 def by_gap(compared: Comparisons, metric: str) -> list[Row]:
@@ -223,9 +208,3 @@ def agreement(rows: Sequence[Judged], metrics: Sequence[str], policy: str = "any
 
 def _decided(row: Judged, metric: str, chosen: tuple[int, int]) -> bool:
     return row.back[chosen[0]][metric] != row.back[chosen[1]][metric]
-
-
-def label_accuracy(rows: Iterable[Row], metric: str, judge: str) -> list[Row]:
-    """Return, by gap, how often the judge agrees with the labels that select would give to rows of SCORED."""
-    compared = compare(judged(rows), metric, judge)
-    return [{"metric": metric, "judge": judge} | found for found in by_gap(compared, metric)]

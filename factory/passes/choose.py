@@ -23,7 +23,7 @@ Found = tuple[Candidate, Candidate] | str
 """Chosen and rejected, or the reason why there are no two."""
 
 
-def advantage(metric: str, one: Candidate, two: Candidate) -> float:
+def preference(metric: str, one: Candidate, two: Candidate) -> float:
     """Return by how much the first candidate is better by a metric: negative where it is worse, 0 where neither has a score.
 
     A candidate without a score (a malformed way back has no MCD) is worse than one that has it, by infinity.
@@ -31,7 +31,7 @@ def advantage(metric: str, one: Candidate, two: Candidate) -> float:
     ours, theirs = one["scores"].get(metric), two["scores"].get(metric)
     if ours is None or theirs is None:
         return 0.0 if ours == theirs else (float("inf") if theirs is None else -float("inf"))
-    return ours - theirs if METRICS[metric].direction == "up" else theirs - ours
+    return METRICS[metric].advantage(ours, theirs)
 
 
 def best_worst(ranked: Sequence[Candidate], choice: Choice) -> Found:
@@ -48,7 +48,7 @@ def quantile(ranked: Sequence[Candidate], choice: Choice) -> Found:
 def all_agree(ranked: Sequence[Candidate], choice: Choice) -> Found:
     """The best against the worst, if every metric prefers it."""
     chosen, rejected = ranked[0], ranked[-1]
-    against = [name for name in choice.metrics if advantage(name, chosen, rejected) <= 0 and name != choice.metric]
+    against = [name for name in choice.metrics if preference(name, chosen, rejected) <= 0 and name != choice.metric]
     return f"disagreement: {', '.join(against)} prefer the other candidate or neither" if against else (chosen, rejected)
 
 
@@ -57,11 +57,11 @@ def pareto(ranked: Sequence[Candidate], choice: Choice) -> Found:
     sides = [
         (chosen, rejected)
         for chosen, rejected in permutations(ranked, 2)
-        if advantage(choice.metric, chosen, rejected) > 0 and all(advantage(name, chosen, rejected) >= 0 for name in choice.metrics)
+        if preference(choice.metric, chosen, rejected) > 0 and all(preference(name, chosen, rejected) >= 0 for name in choice.metrics)
     ]
     if not sides:
         return "no_dominance: of every two candidates each is better by some metric, or they are equal"
-    return max(sides, key=lambda pair: advantage(choice.metric, *pair))
+    return max(sides, key=lambda pair: preference(choice.metric, *pair))
 
 
 POLICIES: dict[str, Callable[[Sequence[Candidate], Choice], Found]] = {

@@ -9,14 +9,14 @@ from typing import Any
 
 from factory.passes.plan import weights
 from factory.recipe import Recipe
-from schemas.sequences import EOS, EOSP, PAD, SOSP, unit_token
+from schemas.sequences import EOS, EOSP, PAD, SOSP, tag, unit_token
 from trainers.checks import check_targets, check_tokens
 
 
 def check_policy(policy: str, recipe: Recipe) -> None:
     """Raise ValueError when a policy lacks units of the codebook, languages or tasks of the recipe, or layers that LoRA is asked for."""
     folder = weights(policy)
-    asked = [f"<|{name}|>" for name in (*recipe.languages, *recipe.back_variants)]
+    asked = [tag(name) for name in (*recipe.languages, *recipe.back_variants)]
     units = map(unit_token, range(num_units(recipe)))
     check_tokens(chain([EOS, PAD, SOSP, EOSP], asked, units), _vocabulary(folder), policy)
     if targets := recipe.preference.get("targets"):

@@ -87,7 +87,8 @@ def _two(row: Row, policy: str, choice: Choice, guards: Guards) -> Found:
     scored = [candidate for candidate in sound if candidate["scores"][choice.metric] is not None]
     if len(scored) < 2:
         return f"unscored: fewer than two candidates have a {choice.metric}"
-    ranked = sorted(scored, key=lambda candidate: candidate["scores"][choice.metric], reverse=METRICS[choice.metric].direction == "up")
+    metric = METRICS[choice.metric]
+    ranked = sorted(scored, key=lambda candidate: metric.advantage(candidate["scores"][choice.metric], 0.0), reverse=True)
     return POLICIES[policy](ranked, choice)
 
 

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
+from factory.actors.recognizer import protocol
 from factory.files import filesystem, get, get_json, look
 from factory.metrics import METRICS
-from factory.passes.audit import Judged, advantage, sampled
+from factory.passes.audit import Judged, sampled
 from factory.passes.guards import fault, repetition
 from factory.recipe import Recipe
 from factory.report.kept import finished_rounds
@@ -96,7 +97,7 @@ def correlation(rows: list[Judged], metrics: tuple[str, ...]) -> np.ndarray:
 
 def _preferences(row: Judged, metrics: tuple[str, ...]) -> list[float] | None:
     able = [back for back in row.back if all(back.get(metric) is not None for metric in metrics)][:2]
-    return [advantage(metric, able[0][metric], able[1][metric]) for metric in metrics] if len(able) == 2 else None  # type: ignore[arg-type]
+    return [METRICS[metric].advantage(able[0][metric], able[1][metric]) for metric in metrics] if len(able) == 2 else None  # type: ignore[arg-type]
 
 
 def shapes(pairs: list[Row]) -> dict[str, dict[str, np.ndarray]]:
@@ -147,7 +148,13 @@ def fingerprints(run: Run, number: int) -> list[Row]:
 
 
 def signatures(recipe: Recipe) -> dict[str, str]:
-    """Return the signature of every metric on the ways back, for the two languages."""
-    return {f"{name} ({lang})": METRICS[name].signature(lang) for name in recipe.scorer.metrics for lang in recipe.languages}
+    """Return for the two languages the signature of every metric on the ways back, and of whatever was heard the recognizer's protocol."""
+    told = {}
+    for lang in recipe.languages:
+        told[f"asr ({lang})"] = heard = protocol(recipe.recognizer, lang)
+        for metric in (METRICS[name] for name in recipe.scorer.metrics):
+            by_ear = recipe.scorer.score_text == "asr" and not metric.audio
+            told[f"{metric.name} ({lang})"] = metric.signature(lang) + f"|{heard}" * by_ear
+    return told
 
 

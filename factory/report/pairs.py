@@ -13,7 +13,7 @@ from factory.passes.audit import sampled
 from factory.recipe import Recipe
 from factory.store import DatasetDir
 from schemas.datasets import OK
-from schemas.sequences import Variant, parse
+from schemas.sequences import parse, task
 
 Row = dict[str, Any]
 
@@ -46,8 +46,7 @@ def _side(row: Row, side: str, candidates: Sequence[Row]) -> Row:
 
 def _parsed(row: Row, side: str) -> Row:
     """Read a side back out of its string; the way back is not in there."""
-    variant = Variant(row["prompt"].split("|")[1])
-    read = parse(variant, row[side])
+    read = parse(task(row["prompt"]), row[side])
     return {"text": read.text, "units": read.units, "back_text": None, "back_units": None, "scores": row[f"{side}_scores"]}
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal
 
+from factory.actors.recognizer import protocol
 from factory.files import exists, filesystem, put_json
 from factory.metrics import bootstrap, normalise
-from factory.passes.audit import label_accuracy, referenced
+from factory.passes.audit import Judged, by_gap, compare, judged, referenced
 from factory.progress import Clock
 from factory.recipe import Recipe
 from factory.runs import Run
@@ -61,14 +62,19 @@ def _datasets(run: Run, number: int, recipe: Recipe) -> dict[str, DatasetDir]:
 def _production(run: Run, number: int, recipe: Recipe) -> Row:
     """Count what came of the utterances, and how often the labels are right where references are known."""
     scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
-    rows, status = referenced(scored), scored.manifest().by_status
+    rows, status = judged(referenced(scored), recipe.select.guards), scored.manifest().by_status
     kept = Counter(f"{pair['src_lang']}-{pair['tgt_lang']}" for pair in pairs.rows(["src_lang", "tgt_lang"], "ok").to_pylist())
     metric = recipe.select.metric
     return {
         "rows": {name: status.get(name, 0) for name in ("ok", "skipped", "failed")},
         "pairs": {direction: kept.get(direction, 0) for direction in recipe.directions},
-        "label_accuracy": {judge: label_accuracy(rows, metric, judge) for judge in ("bleu", "chrf")},
+        "label_accuracy": {judge: _labels(rows, metric, judge) for judge in ("bleu", "chrf")},
     }
+
+
+def _labels(rows: list[Judged], metric: str, judge: str) -> list[Row]:
+    """Return, by gap, how often the judge agrees with the labels that select would give."""
+    return [{"metric": metric, "judge": judge} | found for found in by_gap(compare(rows, metric, judge), metric)]
 
 
 def _scores(after: list[Row], before: list[Row] | None, recipe: Recipe) -> Row:
@@ -95,8 +101,10 @@ def _side(rows: list[Row], direction: str) -> list[Row]:
 
 
 def _compared(metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs: list[Row] | None, recipe: Recipe) -> Row:
-    sample = _sample(metric, key, ours)
-    told: Row = {"signature": sample.signature, "utterances": len(sample.statistics)}
+    sample, lang = _sample(metric, key, ours), ours[0]["src_lang" if key == "back_text" else "tgt_lang"]
+    heard = key in ("asr_text", "cascade_text") or (key == "back_text" and not recipe.writes_text)
+    signature = sample.signature + f"|{protocol(recipe.recognizer, lang)}" * heard
+    told: Row = {"signature": signature, "utterances": len(sample.statistics)}
     if theirs is None:
         estimate = bootstrap.estimate(sample, recipe.evaluate.resamples)
         return told | {"before": None, "after": _rounded(estimate.point), "ci": [_rounded(estimate.low), _rounded(estimate.high)]}

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soxr
 
+from factory import recipe_sections
 from factory.actors import recognizer as module
 from factory.actors.mos import Mos
-from factory.actors.recognizer import RATE, Recognizer, compresses, unrolled
+from factory.actors.recognizer import RATE, Recognizer, compresses, protocol, unrolled
 from factory.metrics import bootstrap, wer
 
 SENTENCES = (
@@ -103,10 +104,10 @@ def test_an_unknown_language_is_an_error(recognizer: Recognizer) -> None:
         recognizer.transcribe([np.zeros(RATE, np.float32)], "xx")
 
 
-def test_the_protocol_says_all_that_changes_a_number(recognizer: Recognizer) -> None:
-    protocol = recognizer.protocol("fr")
-    for part in ("whisper-base", "lang:fr", "int8", "beam:1", "temp:0", "context:10,20,30s", "norm:whisper-basic", "num:words"):
-        assert part in protocol
+def test_the_protocol_says_all_that_changes_a_number() -> None:
+    told = protocol(recipe_sections.Recognizer(beam_size=3), "fr")
+    for part in ("whisper-base", "lang:fr", "int8", "beam:3", "temp:0", "context:10,20,30s", "norm:whisper-basic", "num:words"):
+        assert part in told
 
 
 def test_mos_prefers_speech_to_noise_and_takes_waves_of_any_length(speech: list[np.ndarray]) -> None:

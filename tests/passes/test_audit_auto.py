@@ -13,7 +13,7 @@ from factory.passes.audit_auto import settle_delta
 from factory.passes.audit_heard import HEARD, kept
 from factory.passes.paired import write_utterances
 from factory.progress import Clock
-from factory.recipe import Recipe, RecipeError, load
+from factory.recipe import Guards, Recipe, RecipeError, load
 from factory.store import DatasetDir
 from schemas.datasets import UNITS
 
@@ -56,5 +56,5 @@ def test_what_was_heard_counts_for_the_candidates_it_was_heard_of(tmp_path: Path
     pq.write_table(table.replace_schema_metadata({"roundtrip.scored": scored.manifest().fingerprint}), place / "heard.parquet")
     assert kept(scored, str(place)) == {("u", 0): "hello"}
     assert kept(run.dataset(1, "pairs"), str(place)) == {}
-    assert len(judged(referenced(scored))) == 12 and len(referenced(scored, limit=5)) == 5
+    assert len(judged(referenced(scored), Guards())) == 12 and len(referenced(scored, limit=5)) == 5
     assert referenced(scored, limit=5) == referenced(scored, limit=5)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from factory.passes.choose import POLICIES, Choice, advantage
+from factory.passes.choose import POLICIES, Choice, preference
 
 ALL = ("bleu", "chrf", "wer")
 
@@ -48,7 +48,7 @@ def test_pareto_takes_the_widest_gap_in_which_the_rejected_is_never_better() -> 
 
 def test_a_score_that_is_missing_is_the_worst_and_two_say_nothing() -> None:
     full, empty = candidates((0.5, None, 0.2), (0.5, 0.1, None))
-    assert advantage("chrf", full, empty) == -float("inf")
-    assert advantage("wer", full, empty) == float("inf")
-    assert advantage("wer", empty, empty) == advantage("mcd", full, empty) == 0
-    assert advantage("wer", *candidates((0, 0, 0.2), (0, 0, 0.5))) == pytest.approx(0.3)
+    assert preference("chrf", full, empty) == -float("inf")
+    assert preference("wer", full, empty) == float("inf")
+    assert preference("wer", empty, empty) == preference("mcd", full, empty) == 0
+    assert preference("wer", *candidates((0, 0, 0.2), (0, 0, 0.5))) == pytest.approx(0.3)

@@ -5,23 +5,26 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from browser import Page, browser
-from toy_run import ROOT, WRONG, toy_run
+from toy_run import ROOT, WRONG, toy_recipe, toy_run
 
 from factory.cli import main
 from factory.passes.audit import judged
 from factory.passes.audit_delta import audit
-from factory.recipe import load
+from factory.recipe import Guards, load
 from factory.report import sections
 from factory.report.audit_table import render_audit
+from factory.report.collect import signatures
 from factory.report.kept import kept_recipe
 from factory.report.pairs import marked, shown_pairs, to_speak
 from factory.report.plots import draw, estimates, heatmap, histograms
 from factory.report.report import spread
+from factory.report.summary import _production, _scores
 from factory.runs import Run
 
 
@@ -102,6 +105,24 @@ def test_it_is_readable_in_the_dark_and_on_a_phone(page: Page) -> None:
     page.resize(1200, 900)
 
 
+def test_the_summary_judges_the_labels_that_the_recipes_guards_let_pass(tmp_path: Path) -> None:
+    run, recipe = toy_run(tmp_path), toy_recipe()
+    select = recipe.select
+    strict = replace(recipe, select=replace(select, guards=replace(select.guards, max_length_ratio=0.9)))  # every candidate is longer
+    counts = [sum(found["n"] for found in _production(run, 1, one)["label_accuracy"]["bleu"]) for one in (recipe, strict)]
+    assert counts == [10, 0]  # of 12 utterances two have ways back that are equally good
+
+
+def test_what_was_heard_is_signed_with_the_recognizers_protocol(tmp_path: Path) -> None:
+    run, recipe = toy_run(tmp_path), toy_recipe()
+    rows = run.dataset(1, "evaluation").rows().to_pylist()
+    told = _scores(rows, rows, recipe)
+    assert "asr:package:whisper-base|lang:en" in told["asr_bleu"]["fr-en"]["signature"]
+    assert "asr:" not in told["s2t_bleu"]["fr-en"]["signature"]
+    told = signatures(replace(recipe, scorer=replace(recipe.scorer, score_text="asr")))
+    assert "asr:package:whisper-base|lang:fr" in told["bleu (fr)"] and "asr:" not in told["mcd (fr)"] + signatures(recipe)["bleu (fr)"]
+
+
 def test_a_round_without_references_says_so() -> None:
     assert render_audit(audit([], ["bleu"])) == "nothing can be audited: no utterance of this round has a reference"
 
@@ -111,9 +132,9 @@ def test_a_policy_without_text_is_audited_by_what_is_heard() -> None:
     row = {"status": "ok", "src_lang": "fr", "tgt_lang": "en", "text": "oui", "units": [1, 2, 3], "reference": "yes, the red boat"}
     rows = [row | {"utt_id": f"u{n}", "candidates": candidates} for n in range(3)]
     chosen = {"chosen": {"metric": "bleu", "delta": 0.1}}
-    assert "roundtrip audit --asr" in render_audit(audit(judged(rows), ["bleu"]) | chosen)
+    assert "roundtrip audit --asr" in render_audit(audit(judged(rows, Guards()), ["bleu"]) | chosen)
     heard = {(f"u{n}", place): text for n in range(3) for place, text in enumerate(("Yes, the red boat.", "no"))}
-    found = audit(judged(rows, heard=heard), ["bleu"]) | chosen
+    found = audit(judged(rows, Guards(), heard), ["bleu"]) | chosen
     assert found["judges"] == ["asr_bleu"] and "asr_bleu" in render_audit(found) and len(sections.audit(found)) == 2
     assert [(told["direction"], told["open"]["n"], told["open"]["accuracy"]) for told in sections.audit_rows(found)] == [
         ("all", 3, 1.0),
