@@ -1,7 +1,7 @@
 """A recipe: one YAML file is one experiment. `factory.recipe_sections` lists every key it may hold, with its default and its unit.
 
-`load` reads a file, the file that it `extends`, and the overrides of a command line; `fingerprint` says which keys change what a stage
-writes, so that two runs can be told apart, or found to be the same.
+`load` reads a file, the file that it `extends`, and the overrides of a command line; `content` says which keys change what a stage
+writes, so that two runs can be told apart, or found to be the same (what a training depends on, the trainers say).
 """
 
 from __future__ import annotations
@@ -99,17 +99,16 @@ class Recipe:
         """Return what the way back is asked with: the variant itself and, where that gives no text, the one that does."""
         return [str(variant) for variant in (self.policy.variant, self.policy.text_variant) if variant is not None]
 
-    def content(self, stage: str, inputs: dict[str, str] | None = None) -> dict[str, Any]:
-        """Return only what changes the rows (or weights) that `stage` writes: no pools, no names, no places.
+    def content(self, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
+        """Return only what changes the rows that `stage` writes, of which its fingerprint is made: no pools, no names, no places.
 
         A key without a value (null) is left out, so that a new one leaves old fingerprints alone. Weights and datasets count by what they
         hold: the caller passes their digests in `inputs`. Raises RecipeError for a stage that does not exist, and for an input of it that
         has no digest.
         """
         chosen(stage, STAGES, "the stage")
-        if inputs is not None:
-            lacking = sorted(set(self.inputs(stage)) - set(inputs))
-            need(not lacking, f"the fingerprint of {stage} needs the digests of its inputs", f"none for {', '.join(lacking)}")
+        lacking = sorted(set(self.inputs(stage)) - set(inputs))
+        need(not lacking, f"the fingerprint of {stage} needs the digests of its inputs", f"none for {', '.join(lacking)}")
         values, kept = asdict(self), {}
         for name in STAGES[stage]:
             value: Any = values
@@ -117,7 +116,7 @@ class Recipe:
                 value = value[part]
             if value is not None:
                 kept[name] = _valued(value)
-        return {"stage": stage, **kept, "templates": _templates(), "inputs": dict(inputs or {})}
+        return {"stage": stage, **kept, "templates": _templates(), "inputs": dict(inputs)}
 
     def inputs(self, stage: str) -> list[str]:
         """Name the datasets and weights whose digests belong to the fingerprint of `stage`."""
@@ -129,14 +128,9 @@ class Recipe:
             "sft": ["units", *(["base"] if self.policy.base else [])],
             "produce": ["units", "policy", *(vocoders if spoken else []), *(["recognizer"] if heard else [])],
             "select": ["scored"],
-            "train": ["pairs", "policy"],
             "evaluate": ["units", "policy", *vocoders, "recognizer"],
             "toplines": ["units", *vocoders, "recognizer"],
         }[stage]
-
-    def fingerprint(self, stage: str, inputs: dict[str, str]) -> str:
-        """Return the 16 hexadecimal digits that name what `stage` writes from these inputs."""
-        return digest(self.content(stage, inputs))
 
     def local_paths(self) -> dict[str, str]:
         """Return what this recipe names on a disk, by key; URIs, packages and what may be a name on the hub are left out."""
@@ -167,7 +161,6 @@ STAGES: dict[str, tuple[str, ...]] = {
         *("recognizer.compute_type", "recognizer.beam_size"),
     ),
     "select": ("languages", "policy.variant", "select"),
-    "train": ("seed", "policy.variant", "preference"),
     "evaluate": (
         *("policy.variant", "policy.text_variant", "translator.max_tokens"),  # greedy: no seed
         *("recognizer.compute_type", "recognizer.beam_size", "evaluate"),

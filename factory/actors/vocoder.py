@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -15,8 +14,8 @@ from schemas.datasets import CANDIDATE, SCORED
 PCM = pa.binary()
 """Audio between actors: 16-bit little-endian samples, mono, 16 kHz (32 kB a second, one Arrow buffer). It is dropped before writing."""
 
-SPOKEN_CANDIDATE = pa.struct([*CANDIDATE, pa.field("audio", PCM), pa.field("back_audio", PCM)])
-"""A candidate with the audio of its `units` (target language) and `back_units` (source language); null where there are none."""
+SPOKEN_CANDIDATE = pa.struct([*CANDIDATE, pa.field("back_audio", PCM)])
+"""A candidate with the audio of its `back_units` (source language); null where there are none."""
 
 SPOKEN = SCORED.set(SCORED.get_field_index("candidates"), pa.field("candidates", pa.list_(SPOKEN_CANDIDATE))).append(
     pa.field("source_audio", PCM)
@@ -57,21 +56,19 @@ class Voice:
 
 
 class Vocoder(RowActor):
-    """Speaks the source's units and every candidate's `back_units` in the source language, and its `units` in the target language if asked.
+    """Speaks the source's units and every candidate's `back_units` in the source language.
 
-    `checkpoints` names a voice for each language (a path or a name of weights), `speak_candidates` asks for the candidates' own units
-    as well: a recognizer needs them, MCD does not. Units of a language without a voice raise KeyError.
+    `checkpoints` names a voice for each language (a path or a name of weights). Units of a language without a voice raise KeyError.
     """
 
     schema = SPOKEN
 
-    def __init__(self, *, checkpoints: dict[str, str], threads: int = 1, speak_candidates: bool = False) -> None:
+    def __init__(self, *, checkpoints: dict[str, str], threads: int = 1) -> None:
         self.voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in checkpoints.items()}
-        self.speak_candidates = speak_candidates
 
     def process(self, rows: list[Row]) -> list[Row]:
-        """Add `source_audio`, and `audio` and `back_audio` of every candidate."""
-        spoken = self._speak_all(_wanted(rows, self.speak_candidates))
+        """Add `source_audio`, and `back_audio` of every candidate."""
+        spoken = self._speak_all(_wanted(rows))
         return [self._with_audio(row, spoken) for row in rows]
 
     def _speak_all(self, wanted: Iterable[tuple[str, tuple[int, ...]]]) -> dict[tuple[str, tuple[int, ...]], bytes]:
@@ -87,23 +84,13 @@ class Vocoder(RowActor):
         def audio(lang: str, units: list[int] | None) -> bytes | None:
             return spoken.get((lang, tuple(units))) if units else None
 
-        src, tgt = row["src_lang"], row["tgt_lang"]
-        candidates: list[dict[str, Any]] = [
-            candidate
-            | {
-                "audio": audio(tgt, candidate.get("units")) if self.speak_candidates else None,
-                "back_audio": audio(src, candidate.get("back_units")),
-            }
-            for candidate in row["candidates"] or []
-        ]
-        return {**row, "candidates": candidates, "source_audio": audio(src, row["units"])}
+        lang, some = row["src_lang"], row["candidates"] or []
+        candidates = [candidate | {"back_audio": audio(lang, candidate.get("back_units"))} for candidate in some]
+        return {**row, "candidates": candidates, "source_audio": audio(lang, row["units"])}
 
 
-def _wanted(rows: list[Row], speak_candidates: bool) -> Iterable[tuple[str, tuple[int, ...]]]:
+def _wanted(rows: list[Row]) -> Iterable[tuple[str, tuple[int, ...]]]:
     """Yield every (language, units) that a row's audio needs."""
     for row in rows:
-        asked = [(row["src_lang"], row["units"])]
-        for candidate in row["candidates"] or []:
-            asked.append((row["src_lang"], candidate.get("back_units")))
-            asked += [(row["tgt_lang"], candidate.get("units"))] if speak_candidates else []
-        yield from ((lang, tuple(units)) for lang, units in asked if units)
+        asked = [row["units"], *(candidate.get("back_units") for candidate in row["candidates"] or [])]
+        yield from ((row["src_lang"], tuple(units)) for units in asked if units)
