@@ -15,6 +15,8 @@ SILENCE = 1e-3
 """Peak below which a recording counts as silent: -60 dBFS."""
 OPUS_BITRATE = 24_000
 """Bits a second that speech is stored with in Opus; transparent enough for listening, a tenth of 16-bit PCM."""
+OPUS_LEVEL = (256_000 - OPUS_BITRATE) / 250_000
+"""The compression level that gives OPUS_BITRATE: libsndfile maps levels of 1..0 to 6..256 kbit/s a channel."""
 
 
 class AudioError(ValueError):
@@ -25,10 +27,10 @@ class AudioError(ValueError):
         self.slug = slug
 
 
-def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) -> tuple[np.ndarray, int]:
-    """Decode `{"bytes", "path"}` (bytes first, as Hugging Face's Audio feature has them) to (wave of shape (N,), samples a second).
+def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) -> np.ndarray:
+    """Decode `{"bytes", "path"}` (bytes first, as Hugging Face's Audio feature has them) to a wave of shape (N,), float32 at 16 kHz.
 
-    Channels are averaged and the wave is resampled to 16 kHz; `min_s` and `max_s` are the seconds that are accepted. Raises AudioError
+    Channels are averaged; `min_s` and `max_s` are the seconds that are accepted. Raises AudioError
     with the slug missing_file, not_audio, truncated, empty, nan, too_short, too_long or silent.
     """
     wave, rate = _decode(_source(audio), max_s)
@@ -42,7 +44,7 @@ def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) 
         raise AudioError("too_short", f"{seconds:.2f} s of audio, at least {min_s:.2f} s is needed")
     if peak < SILENCE:
         raise AudioError("silent", f"the loudest sample is {peak:.5f}, below -60 dBFS ({SILENCE})")
-    return wave, RATE
+    return wave
 
 
 def resample(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
@@ -51,23 +53,18 @@ def resample(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
     return wave if rate == to else soxr.resample(wave, rate, to)
 
 
-def encode(wave: np.ndarray, format: str = "OGG/OPUS", rate: int = RATE, bitrate: int = OPUS_BITRATE) -> bytes:
-    """Encode a wave of shape (N,) as `OGG/OPUS` (`bitrate` bits a second), `FLAC` or `WAV` (16 bit, lossless)."""
+def encode(wave: np.ndarray, format: str = "OGG/OPUS") -> bytes:
+    """Encode a wave of shape (N,) at 16 kHz as `OGG/OPUS` (OPUS_BITRATE bits a second), `FLAC` or `WAV` (16 bit, lossless)."""
     if format not in _FORMATS:
         raise ValueError(f"audio is written as {' or '.join(_FORMATS)}; got {format!r}")
     container, subtype = _FORMATS[format]
-    level = _opus_level(bitrate) if subtype == "OPUS" else None
+    level = OPUS_LEVEL if subtype == "OPUS" else None
     sink = io.BytesIO()
-    soundfile.write(sink, np.asarray(wave, np.float32), rate, format=container, subtype=subtype, compression_level=level)
+    soundfile.write(sink, np.asarray(wave, np.float32), RATE, format=container, subtype=subtype, compression_level=level)
     return sink.getvalue()
 
 
 _FORMATS = {"OGG/OPUS": ("OGG", "OPUS"), "FLAC": ("FLAC", "PCM_16"), "WAV": ("WAV", "PCM_16")}
-
-
-def _opus_level(bitrate: int) -> float:
-    """Return the compression level that libsndfile turns into `bitrate`: it maps 1..0 to 6..256 kbit/s a channel."""
-    return float(np.clip((256_000 - bitrate) / 250_000, 0, 1))
 
 
 def _source(audio: dict[str, Any] | None) -> io.BytesIO | str:

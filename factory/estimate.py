@@ -58,16 +58,15 @@ def _completion(recipe: Recipe, variant: Variant) -> float:
     return _side(recipe) * ((1 if variant.has_units else 0) + (TEXT_SHARE if variant.has_text else 0))
 
 
-def _training_hours(recipe: Recipe, tokens: float, again: bool) -> float:
+def _training_hours(recipe: Recipe, tokens: float, recomputed: bool) -> float:
     expected = recipe.expected
-    operations = (8 if again else 6) * parameters(recipe) * tokens
+    operations = (8 if recomputed else 6) * parameters(recipe) * tokens
     return operations / (expected.gpu_tflops * 1e12 * expected.utilisation) / 3600
 
 
-def _activations_gib(recipe: Recipe, tokens: float, again: bool) -> float:
+def _activations_gib(recipe: Recipe, tokens: float, recomputed: bool) -> float:
     """Memory of `tokens` in flight: 34 bytes a channel and layer (Korthikanti et al., 2022), or one copy of each layer's input."""
-    width = _width(recipe)
-    return tokens * width * (width / 110) * (4 if again else 34) / GIB
+    return tokens * _width(recipe) * _layers(recipe) * (4 if recomputed else 34) / GIB
 
 
 def _width(recipe: Recipe) -> float:
@@ -75,11 +74,15 @@ def _width(recipe: Recipe) -> float:
     return float((110 * parameters(recipe) / 12) ** (1 / 3))
 
 
+def _layers(recipe: Recipe) -> float:
+    return _width(recipe) / 110
+
+
 def _cache_gib(recipe: Recipe) -> float:
     """Memory of the keys and values of all sequences in flight, in bf16, with a third of the width (grouped queries) in each layer."""
     length = _side(recipe) + _completion(recipe, recipe.policy.variant)
     at_once = min(AT_ONCE, recipe.resources.translator.batch_size * recipe.translator.n)
-    return at_once * length * 4 * (_width(recipe) / 3) * (_width(recipe) / 110) / GIB
+    return at_once * length * 4 * (_width(recipe) / 3) * _layers(recipe) / GIB
 
 
 def _sft(recipe: Recipe, paired: int) -> Cost:
@@ -105,8 +108,8 @@ def _preference(recipe: Recipe, mono: int) -> Cost:
     again = 1 / 3  # the reference reads without learning: once for its log-probabilities, in each epoch for a divergence
     passes = settings.epochs * (1 + again * (settings.unit_kl > 0)) + again * settings.loss.needs_reference_model
     tokens = 2 * pairs * length * passes
-    gib = parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * settings.batch / workers, again=True)
-    return Cost("train", "trainer", gib, _training_hours(recipe, tokens, again=True), f"at most {pairs:,} pairs")
+    gib = parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * settings.batch / workers, recomputed=True)
+    return Cost("train", "trainer", gib, _training_hours(recipe, tokens, recomputed=True), f"at most {pairs:,} pairs")
 
 
 def _generating(recipe: Recipe, stage: str, tokens: float) -> Cost:

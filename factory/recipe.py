@@ -125,7 +125,7 @@ class Recipe:
         spoken = heard or "mcd" in self.scorer.metrics
         return {
             "tokenize": ["corpus", "encoder", "codebook"],
-            "sft": ["units", *(["base"] if self.policy.base else [])],
+            "sequences": ["units"],
             "produce": ["units", "policy", *(vocoders if spoken else []), *(["recognizer"] if heard else [])],
             "select": ["scored"],
             "evaluate": ["units", "policy", *vocoders, "recognizer"],
@@ -154,7 +154,7 @@ class Recipe:
 
 STAGES: dict[str, tuple[str, ...]] = {
     "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
-    "sft": ("seed", "languages", "policy.hidden", "policy.layers", "policy.heads", "policy.max_length", "policy.tasks", "sft"),
+    "sequences": ("policy.tasks",),
     "produce": (
         *("seed", "languages", "corpus.source", "corpus.limit", "rounds.fresh", "policy.variant", "policy.text_variant"),
         *("translator", "scorer"),

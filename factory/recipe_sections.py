@@ -73,9 +73,9 @@ class Translator:
     top_p: float = 0.95  # nucleus, 0..1; cuts the tail that breaks templates and keeps the choice that pairs need
     top_k: int = 0  # 0: no limit; the nucleus limits already
     max_tokens: int = 320  # longest output, tokens; some four times a usual completion
-    unit_temperature: float | None = None  # of the units that say a candidate's text; null: sampled on from the text; a number: candidates
-    # with one text are spoken once, so that many candidates cost little and differ in what they say, not in how; and where the text goes
-    # back, only those that come back best or worst by one of scorer.metrics, which are all that a pair can be made of
+    unit_temperature: float | None = None  # of the units that say a candidate's text; null: they are sampled on from the text. A number:
+    # texts are sampled first, and each different one is spoken once, so that candidates differ in what they say and not in how. With
+    # way_back text only those are spoken that come back best or worst by one of scorer.metrics: a pair is made of no others
     way_back: Literal["speech", "text"] = "speech"  # what goes back: the candidate's units, as the paper has it, or its text (task mt);
     # then labels tell of the text alone, and are right far more often (docs/experiments.md)
     back_temperature: float = 0.0  # of the way back; greedy, so that the score tells of the candidate and not of luck on the way back

@@ -19,7 +19,7 @@ def recordings(uri: str, ids: Collection[str]) -> dict[str, np.ndarray]:
     waves = {}
     for utt_id, audio in _audio(uri, list(ids)).items():
         try:
-            waves[utt_id] = read(audio)[0]
+            waves[utt_id] = read(audio)
         except AudioError:
             continue
     return waves

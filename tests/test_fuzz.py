@@ -30,11 +30,11 @@ FILES = {name: whole(*kind) for name, kind in {"wav": ("WAV", "FLOAT"), "flac": 
 def heard(content: bytes) -> str:
     """Read the bytes as a row's audio; return the reason why there is no wave, or `ok`."""
     try:
-        wave, rate = read({"bytes": content, "path": None})
+        wave = read({"bytes": content, "path": None})
     except AudioError as error:
         assert str(error).startswith(f"{error.slug}: ")
         return error.slug
-    assert rate == RATE and wave.ndim == 1 and wave.dtype == np.float32
+    assert wave.ndim == 1 and wave.dtype == np.float32
     assert np.isfinite(wave).all() and 0.1 * RATE <= len(wave) <= 30 * RATE and 1e-3 <= np.abs(wave).max() <= 1
     return "ok"
 

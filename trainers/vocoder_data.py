@@ -118,7 +118,7 @@ def prepare(row: dict[str, Any], hop: int, rate: int) -> Utterance:
     units, durations = torch.tensor(row["units"]), torch.tensor(row["durations"])
     frames = torch.repeat_interleave(units, durations)
     wave = np.zeros(len(frames) * hop, np.float32)
-    heard = np.asarray(read(row["audio"])[0], np.float32)[: len(wave)]
+    heard = np.asarray(read(row["audio"]), np.float32)[: len(wave)]
     wave[: len(heard)] = heard
     f0, voiced = track(torch.from_numpy(wave), len(frames), hop, rate)
     log_f0 = torch.from_numpy(np.log(f0 / REFERENCE_HZ))

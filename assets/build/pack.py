@@ -76,7 +76,7 @@ def spoken(speech: Path, recordings: dict[str, int]) -> Iterator[tuple[str, list
     for name, limit in recordings.items():
         rows = [row for row, _ in zip(rows_of(speech / name), range(limit), strict=False)]
         for row in rows:
-            row["audio"] = {"bytes": encode(read(row["audio"])[0]), "path": f"{row['utt_id']}.opus"}
+            row["audio"] = {"bytes": encode(read(row["audio"])), "path": f"{row['utt_id']}.opus"}
         yield name.split("-")[1], rows
 
 

@@ -39,7 +39,7 @@ def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
 
 def frames_of(folder: Path, encoder: WhisperEncoder, limit: int) -> list[np.ndarray]:
     """Return the frames (T, D) of the first utterances of a recording."""
-    return [encoder.frames(read(row["audio"])[0]) for row, _ in zip(rows_of(folder), range(limit), strict=False)]
+    return [encoder.frames(read(row["audio"])) for row, _ in zip(rows_of(folder), range(limit), strict=False)]
 
 
 def measure(speech: Path) -> None:

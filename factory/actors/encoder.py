@@ -54,7 +54,7 @@ class Encoder(RowActor):
             reason = f"unknown_lang: {row['lang']!r} is not among the languages asked for ({', '.join(self.langs)})"
             return {**row, "status": SKIPPED, "reason": reason}
         try:
-            wave, _ = read(row["audio"], self.min_s, self.max_s)
+            wave = read(row["audio"], self.min_s, self.max_s)
         except AudioError as error:
             return {**row, "status": SKIPPED if error.slug in SKIPS else FAILED, "reason": str(error)}
         units, durations = deduplicate(assign(self.encoder.frames(wave), self.codebook.centers))

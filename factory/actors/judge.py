@@ -128,4 +128,4 @@ class ToplineJudge(RowActor):
     def _recordings(self, rows: list[Row], lang: str) -> list[tuple[str, float]] | list[tuple[None, None]]:
         from factory.audio import read
 
-        return self.ears.hear([read(row["audio"])[0] for row in rows], lang) if self.encoder else [(None, None)] * len(rows)
+        return self.ears.hear([read(row["audio"]) for row in rows], lang) if self.encoder else [(None, None)] * len(rows)

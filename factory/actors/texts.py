@@ -12,7 +12,9 @@ Key = TypeVar("Key", bound=Hashable)
 
 
 class Texts(Generic[Key]):
-    """The texts of a batch: candidates of a row with one text follow the first of them. `leaders` names it for each candidate."""
+    """The sampled texts of a batch. Candidates of one utterance with the same text are spoken once: `leaders` maps each candidate to the
+    first with its text, whose units, way back and scores they share.
+    """
 
     def __init__(self) -> None:
         self.leaders: dict[Key, Key] = {}

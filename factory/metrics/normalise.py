@@ -5,8 +5,8 @@ alone costs word errors. Every text that is compared goes through `text`, hypoth
 
 - English: Whisper's EnglishTextNormalizer (words to digits, contractions, symbols). Before it, times: `7:30`, and `7.30` after a
   preposition, become `730`, which is what it makes of `seven thirty`; `8:00` becomes `8 o'clock`, whose `o` it would take for a
-  zero and is therefore written `oclock`. Its table of British spellings is
-  no part of any library: `SPELLINGS` holds the words of everyday speech.
+  zero and is therefore written `oclock`. No library ships Whisper's table of British spellings: `SPELLINGS` holds the words of
+  everyday speech.
 - French: digits, times, ordinals and currencies become words (`8h30`, `8:30` -> `huit heures trente`; `et demie`, `et quart` after hours
   become `trente`, `quinze`), then Whisper's BasicTextNormalizer: lower case, symbols to spaces, so that an elision with any
   apostrophe, and a hyphen, is a word boundary (`l'hôtel` -> `l hôtel`). œ and æ become oe and ae; other accents stay.

@@ -8,7 +8,6 @@ from typing import Any
 
 import pyarrow as pa
 
-from factory.passes.plan import digests
 from factory.recipe import Recipe, digest, locate
 from factory.store import DatasetDir
 from schemas.datasets import SEQUENCE
@@ -22,8 +21,7 @@ def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
     `policy.tasks` names, each with its share (0..1).
     """
     rows = paired(recipe)
-    named = digests({"base": recipe.policy.base} if recipe.policy.base else {})
-    if not out.start(recipe.content("sft", named | {"units": digest(rows)})):
+    if not out.start(recipe.content("sequences", {"units": digest(rows)})):
         return
     written = [sequence for row in rows for sequence in sequences(row, recipe.policy.tasks)]
     out.append(pa.Table.from_pylist(written, schema=SEQUENCE))

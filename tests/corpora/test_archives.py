@@ -80,7 +80,7 @@ def test_both_sides_are_joined_by_file_name(sources: tuple[Path, Path], tmp_path
     french, english = rows["common_voice_fr_1/fr"], rows["common_voice_fr_1/en"]
     assert (french["text"], french["reference"], french["speaker"]) == ('Il a dit "oui.', 'he said "yes', "s1")
     assert (english["text"], english["reference"]) == ('he said "yes', 'Il a dit "oui.')
-    assert len(read(french["audio"])[0]) == 8_000 and len(read(english["audio"])[0]) == 6_400
+    assert len(read(french["audio"])) == 8_000 and len(read(english["audio"])) == 6_400
     assert holds_units("assets/phrasebook/paired.parquet") and not holds_units(str(tmp_path / "out/train"))
 
 
