@@ -1,13 +1,12 @@
 """The paper's tables in small, in the embedded world: every cell is a run of factory/run_round.py, every table a part of one Markdown file.
 
     make reproduce                                      # hours on two cores; killed and called again it goes on where it was
-    make reproduce ARGS='limit=20 seeds=[1] epochs=1'   # smaller
+    make reproduce ARGS='limit=20 seeds=[1] epochs=1 --out runs/small --to runs/small'   # smaller; the tables go there too
     .venv/bin/python benchmarks/reproduce.py --list     # the cells, and which are done
 
 Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made them. What takes
-longest ships (`assets/reproduce`): without that folder, or with other sizes, it is made anew. The speech
-is the phrasebook's paired corpus, whose units ship: round 0 learns from its first sentences, rounds translate others, the last ones are the
-test set.
+longest ships (`assets/reproduce`): without that folder, or with other sizes, it is made anew. The speech is the phrasebook's paired corpus,
+whose units ship: round 0 learns from its first sentences, rounds translate others, the last ones are the test set.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ def add_commands(commands: Any) -> None:
     export.add_argument("--to", required=True, metavar="DIR|URI|hf://datasets/NAME", help="a folder, here or in a store, or a repository")
     export.add_argument("--format", choices=FORMATS, default="parquet", help="parquet: what load_dataset reads, with audio (the default)")
     export.add_argument("--policy", action="store_true", help="export the policy of the round instead of its pairs")
-    export.add_argument("--license", metavar="ID", help="licence of the speech that went in, as the Hub names it (default: the recipe's)")
+    export.add_argument("--license", metavar="ID", help="licence of the speech (default: the embedded world's, else unknown)")
     export.add_argument("--public", action="store_true", help="make a new repository public (the default is private)")
 
 

@@ -1,5 +1,7 @@
 """The sections of a recipe: every key with its default, its unit, and the reason for it where the papers leave the choice open.
 
+What stands outside of sections (`name`, `seed`, `languages`, `vocoder`) is in `factory.recipe`.
+
 The defaults are those of the embedded world (French and English phrases, two cores).
 """
 
@@ -152,8 +154,8 @@ class Expected:
 
 @dataclass(frozen=True)
 class Pool:
-    """The processes of one stage. Changes how fast a stage is, not what it means: only the engine's rounding, and with it which candidates
-    are sampled, depends on the batch.
+    """The processes of one stage. Changes how fast a stage is, not what it means: only which candidates are sampled depends on the batch,
+    whose ids are part of the seed.
     """
 
     actors: int = 1  # processes (trainer: Ray Train workers)

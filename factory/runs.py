@@ -73,7 +73,7 @@ class Run:
         if number == 0 and recipe.policy.start:
             return locate(recipe.policy.start)
         command = f"python factory/run_round.py --round {number} --run {self.uri}"
-        raise MissingRound(f"round {number} has made no policy at {made}; make it first: {command}")
+        raise MissingRound(f"round {number} has made no policy at {made}; make it first: {command} (and its --recipe and --set)")
 
 
 def near_folder(policy: str) -> Path:

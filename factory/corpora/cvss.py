@@ -5,7 +5,8 @@
 CVSS holds the English side alone: `train/common_voice_fr_1.mp3.wav` and `train.tsv` with `common_voice_fr_1.mp3<TAB>translation`, no
 header (the same for `dev` and `test`, and for CVSS-C and CVSS-T). The source clip `clips/common_voice_fr_1.mp3` and its sentence
 (`validated.tsv`) come from Common Voice, version 4. A pair becomes two rows of UTTERANCE, `common_voice_fr_1/fr` and `…/en`, each with
-the other's text as its reference; one of which a part is missing is left out and counted.
+the other's text as its reference. A pair without a sentence is left out and counted; where a clip is missing the other side stands alone,
+and round 0 leaves it out.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ from factory.files import filesystem, get_json
 from factory.recipe import Recipe
 from factory.report import collect
 from factory.report.audit_table import kept_audit, table, unmeasured
+from factory.report.kept import as_yaml
 from factory.report.table import LABELS, scores_of
 from factory.runs import Run
 from schemas.sequences import prompt
@@ -67,8 +68,9 @@ def _origin(run: Run, number: int, recipe: Recipe) -> Row:
     """How a round was made: command, recipe, fingerprints, versions, signatures, funnel."""
     fingerprints = collect.fingerprints(run, number)
     return {
-        "command": f"python factory/run_round.py --round {number} --recipe recipes/{recipe.name}.yaml",
+        "command": f"python factory/run_round.py --round {number} --recipe recipe.yaml",
         "recipe": recipe,
+        "recipe_text": as_yaml(recipe),
         "fingerprints": fingerprints,
         "versions": fingerprints[-1]["versions"] if fingerprints else {},
         "signatures": collect.signatures(recipe),
@@ -157,7 +159,7 @@ def model_card(run: Run, number: int, recipe: Recipe, repository: str, given: st
     )
     told = _head(recipe, repository, license, note) | {"number": number, "recipe": recipe, "summary": summary, "labels": LABELS}
     told |= {"training": training, "settings": json.dumps(training.get("settings", {})), "adapter": adapter}
-    told |= {"policy": policy_name(run, number, recipe) if number else "", "command": _origin(run, number, recipe)["command"]}
+    told |= {"policy": policy_name(run, number, recipe) if number else "", **_origin(run, number, recipe)}
     told["prompt"] = prompt(recipe.policy.variant, recipe.languages[0], recipe.languages[1], [5, 21, 7])
     return f"---\n{data.to_yaml()}\n---\n\n{_render('model_card.md.j2', told)}"
 

@@ -1,6 +1,7 @@
 """Where an export goes: a folder, an object store or a repository of the Hub.
 
-It appears there whole, by one rename or one commit, or not at all; in a store it is whole when its mark is there, which is written last.
+A new folder or a commit appears whole or not at all. In a store, and in a folder that holds a round already, files go one by one; the mark,
+which names the rounds that are there, is written last.
 """
 
 from __future__ import annotations
@@ -120,7 +121,7 @@ def publish(stage: Path, to: Target, *, replaces: str, private: bool, message: s
 
 
 def _to_folder(stage: Path, folder: Path, replaces: str) -> str:
-    """Put the staged files in place: a new folder by one rename, an old one with its mark taken first and written last."""
+    """Put the staged files in place: a new folder by one rename, an old one file by file, its mark last."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     if not folder.exists() or not any(folder.iterdir()):
         near = folder.with_name(f".{folder.name}.part")

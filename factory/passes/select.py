@@ -55,8 +55,8 @@ def select(
     """Make one utterance's pair (a row of PAIR): two sound candidates that `policy` names, when their gap on `metric` exceeds `delta`.
 
     `delta` is on the metric's own scale (BLEU, chrF, METEOR, WER: 0..1; MCD: dB); `metrics` are those that policies all_agree and pareto
-    ask. An utterance that gives no pair is kept, `skipped`, with the reason: what the candidates' guards found, `duplicate`, `unscored`,
-    `disagreement`, `no_dominance`, `tie` or `below_delta`.
+    ask. An utterance that gives no pair is kept, `skipped`, with the reason: what the candidates' guards found, `one_candidate`,
+    `duplicate`, `unscored`, `disagreement`, `no_dominance`, `tie` or `below_delta`.
     """
     pair_id = f"{row['utt_id']}-{row['tgt_lang']}"
     head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")} | {"pair_id": pair_id, "metric": metric}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict
 
 import pyarrow.fs as pafs
+import yaml
 
 from factory.files import filesystem, get_json, look, put_json, trying
 from factory.recipe import Recipe, load
+from factory.redact import redact
 from factory.runs import Run
 from factory.typed import build
 
@@ -23,6 +26,11 @@ def kept_recipe(run: Run, number: int, otherwise: str) -> Recipe:
     fs, path = filesystem(f"{run.place(number)}/recipe.json")
     values = get_json(fs, path)
     return load(otherwise) if values is None else build(Recipe, values)
+
+
+def as_yaml(recipe: Recipe) -> str:
+    """Return the recipe with all its defaults as the YAML that `--recipe` reads, without secrets."""
+    return redact(yaml.safe_dump(json.loads(json.dumps(asdict(recipe))), sort_keys=False, allow_unicode=True))
 
 
 def finished_rounds(run: Run) -> list[int]:
@@ -42,6 +50,6 @@ def asked_round(run: Run, number: int | None) -> int:
     if number in finished:
         return int(number)
     found = ", ".join(map(str, finished)) or "none"
-    command = f"python factory/run_round.py --round {number or 1} --run {run.uri}"
+    command = f"python factory/run_round.py --round {number or 1} --run {run.uri} (and its --recipe and --set)"
     asked = "a round" if number is None else f"round {number}"
     raise FileNotFoundError(f"{asked} of {run.uri} is asked for, and it is not finished (finished: {found}); finish it first: {command}")

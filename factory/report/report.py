@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from importlib.resources import files
 from typing import Any
-
-import yaml
 
 from factory.files import filesystem, get_json, put
 from factory.recipe import Recipe, locate
 from factory.report import collect, plots, sections
 from factory.report.audit_table import audit_round, unmeasured
-from factory.report.kept import keep_recipe
+from factory.report.kept import as_yaml, keep_recipe
 from factory.report.pairs import SPOKEN, shown_pairs, table_row, to_speak
 from factory.report.players import embedded, voices_of, waves_of
 from factory.report.table import LABELS
@@ -53,8 +50,8 @@ def _common(run: Run, number: int, recipe: Recipe) -> Row:
         "run": run.uri,
         "number": number,
         "recipe": recipe,
-        "recipe_text": yaml.safe_dump(json.loads(json.dumps(asdict(recipe))), sort_keys=False, allow_unicode=True),
-        "command": f"python factory/run_round.py --round {number} --run {run.uri}",
+        "recipe_text": as_yaml(recipe),
+        "command": f"python factory/run_round.py --round {number} --run {run.uri} --recipe recipe.yaml",
         "directions": recipe.directions,
         "summary": summary,
         "labels": LABELS,
