@@ -168,7 +168,7 @@ def train(pairs: DatasetDir, shared: Path, folder: Path) -> None:
     chosen = training_pairs(pairs.rows(status="ok").to_pylist(), RECIPE)[:40]
     data = folder / "pairs.parquet"
     pq.write_table(pa.Table.from_pylist(chosen), data)
-    train_preference(data, shared / "policy", folder / "round-1/policy", settings=RECIPE.preference, seed=0, workers=1, cpus=1)
+    train_preference(data, shared / "policy", folder / "round-1/policy", settings=RECIPE.preference, seed=0, pool=Pool())
 
 
 def outcome(folder: Path) -> dict[str, list[tuple[Any, ...]]]:

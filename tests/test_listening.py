@@ -15,6 +15,7 @@ from factory.command import stay_local
 stay_local()
 
 from factory.local_ray import start_ray
+from factory.recipe import Pool
 from trainers.launch import launch
 
 
@@ -29,7 +30,7 @@ def listening(config):
 start_ray()
 with tempfile.TemporaryDirectory() as folder:
     told = Path(folder, "told")
-    launch(listening, {"root": psutil.Process().pid, "told": told}, work=Path(folder), workers=int(sys.argv[1]))
+    launch(listening, {"root": psutil.Process().pid, "told": told}, work=Path(folder), pool=Pool() if sys.argv[1] == "1" else None)
     print(told.read_text())
 """
 

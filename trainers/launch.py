@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from torch import distributed
 from factory import lease
 from factory.files import filesystem, get_json, look, put_json
 from factory.models.weights import resolve
+from factory.recipe_sections import Pool
 from factory.transfer import remove
-from factory.watch import Stalled, Wanted, await_places, there, told, watched
-from trainers.remote import EVERY_S, POLICY_LAST, PULSE, RAY, Place, at_hand, place_of
+from factory.watch import MARK, Stalled, Wanted, await_places, there, told, watched
+from trainers.remote import EVERY_S, POLICY_LAST, PULSE, RAY, Place, at_hand, name_of, place_of
 
 IDENTITY = "identity.json"
 STALL_S = 1800.0
@@ -39,39 +40,32 @@ def launch(
     config: dict[str, Any],
     *,
     work: Place,
-    workers: int,
-    most: int | None = None,
-    cpus: float = 1.0,
-    gpus: float = 0.0,
-    memory_gib: float = 0.0,
-    accelerator: str | None = None,
+    pool: Pool | None = None,
     stall_s: float = STALL_S,
 ) -> None:
-    """Call `loop(config)` in each of `workers` Ray Train workers (0: here, without Ray), which torch.distributed connects.
+    """Call `loop(config)` in each of the `pool`'s Ray Train workers (None: here, without Ray), which torch.distributed connects.
 
-    With `most` there are as many as the cluster has room for, from `workers` to `most`; all of them start again where that changes (Ray
-    Train looks every minute), and where a node is lost those that are left go on. Each worker gets `cpus` cores, `memory_gib` of memory (0:
-    none is reserved) and, where `gpus` is above 0, one GPU (of the type `accelerator`, if that is given). A worker that dies is started
-    again once, with all others; the loop itself goes on from its own checkpoint in `work`, which all workers must see (in an object store
-    `trainers.remote` brings it to them), and calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when the workers
-    cannot be placed or there was no pulse for `stall_s` seconds.
+    With `max_actors` there are as many as the cluster has room for; all of them start again where that changes (Ray Train looks every
+    minute), and where a node is lost those that are left go on. A worker that dies is started again once, with all others; the loop itself
+    goes on from its own checkpoint in `work`, which all workers must see (in an object store `trainers.remote` brings it to them), and
+    calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when the workers cannot be placed or there was no pulse for
+    `stall_s` seconds.
     """
     _quiet()
-    if workers == 0:
+    if pool is None:
         _train(loop, config)
         return
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    resources = {"CPU": cpus} | ({"GPU": 1.0} if gpus else {}) | ({"memory": memory_gib * 2**30} if memory_gib else {})
-    marked = {f"accelerator_type:{accelerator}": 0.001} if accelerator else {}
-    wanted = {"trainer": (workers, resources | marked)}
+    wanted = {"trainer": (pool.actors, pool.needs)}
     await_places("training", wanted)
+    each = {name: amount for name, amount in pool.needs.items() if amount and not name.startswith(MARK)}
     failures = FailureConfig(max_failures=1, controller_failure_limit=PLACEMENTS)  # type: ignore[call-arg]  # the stub is of version 1
-    number: Any = (workers, most) if most and most > workers else workers
+    number: Any = (pool.actors, pool.max_actors) if (pool.max_actors or 0) > pool.actors else pool.actors
     kind = DataParallelTrainer if number == 1 else TorchTrainer  # torch's meeting place for several listens on every interface
-    scaling = ScalingConfig(num_workers=number, use_gpu=gpus > 0, resources_per_worker=resources, accelerator_type=accelerator)
+    scaling = ScalingConfig(num_workers=number, use_gpu=pool.num_gpus > 0, resources_per_worker=each, accelerator_type=pool.accelerator)
     trainer = kind(
         _quietly,
         train_loop_config={"call": cloudpickle.dumps((loop, config))},  # bytes: Ray's controller need not import what trains
@@ -79,6 +73,29 @@ def launch(
         run_config=RunConfig(name=RAY, storage_path=str(place_of(work)), failure_config=failures),
     )
     _outlive(lambda moved: _fit(trainer, work, moved), stall_s, wanted)
+
+
+def train_policy(
+    loop: Loop,
+    inputs: Mapping[str, Place | None],
+    out: Place,
+    identity: dict[str, Any],
+    config: dict[str, Any],
+    *,
+    pool: Pool | None,
+    stall_s: float,
+) -> dict[str, Any]:
+    """Train until the policy `out` is published, unless it is; return its training.json.
+
+    `identity` is what the policy depends on. The loop gets `config`, and the places of `inputs`, of `out` and of `work`, where it keeps
+    its state. Raises what `is_published`, `work_folder` and `launch` raise.
+    """
+    if not is_published(out, identity):
+        work = work_folder(out, identity)
+        places = {name: place and name_of(place) for name, place in inputs.items()}
+        launch(loop, config | places | {"out": out, "work": work}, work=work, pool=pool, stall_s=stall_s)
+        clear(work)
+    return summary_of(out)
 
 
 def _outlive(fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: Wanted, again: bool = True) -> None:

@@ -7,7 +7,6 @@ PROST-LLM (arXiv 2601.16618, section 3) trains LoRA of rank 8 on all linear laye
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict
 from pathlib import Path
@@ -18,24 +17,22 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer
 
-from factory.typed import build, lay_over
+from factory.recipe_sections import Pool
+from factory.typed import build
 from trainers.checks import check_pairs, check_targets, check_tokens, none_fits
+from trainers.command import asked
 from trainers.launch import (
     ADAPTER,
     STALL_S,
-    clear,
     device,
     digest,
-    is_published,
-    launch,
     publish,
     pulse,
     rank,
-    summary_of,
-    work_folder,
+    train_policy,
     world_size,
 )
-from trainers.remote import Place, last_checkpoint, name_of, place_of
+from trainers.remote import Place, last_checkpoint, place_of
 from trainers.settings import PreferenceSettings
 from trainers.speech_held import UnitWeights, last_states, reference_states
 
@@ -50,30 +47,22 @@ def train_preference(
     *,
     settings: dict[str, Any],
     seed: int = 0,
-    workers: int = 0,
-    cpus: float = 1,
-    gpus: float = 0,
-    memory_gib: float = 0,
-    accelerator: str | None = None,
+    pool: Pool | None = None,
     stall_s: float = STALL_S,
 ) -> dict[str, Any]:
     """Train `policy` on Parquet rows {prompt, chosen, rejected} and publish the merged policy as `out`; returns its training.json.
 
-    Each is a path, or a URI in an object store (`trainers.remote`). Killed and called again it goes on from the last checkpoint in
-    `out.work`; a published policy is left alone. Raises ValueError for settings that cannot be, for an unfinished training with other
-    settings, pairs or weights, for pairs and layers that cannot be trained on (`trainers.checks`), and when no pair fits `max_length`.
+    Each is a path, or a URI in an object store (`trainers.remote`). `pool` is of Ray Train workers; None: here, without Ray. Killed and
+    called again it goes on from the last checkpoint in `out.work`; a published policy is left alone. Raises ValueError for settings that
+    cannot be, for an unfinished training with other settings, pairs or weights, for pairs and layers that cannot be trained on
+    (`trainers.checks`), and when no pair fits `max_length`.
     """
     chosen, out = build(PreferenceSettings, settings, "preference"), place_of(out)
     chosen.check()
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
-    identity = {**counting, "seed": seed, "workers": max(1, workers), "pairs": digest(pairs), "policy": digest(policy)}
-    if not is_published(out, identity):
-        work = work_folder(out, identity)
-        paths = {"pairs": name_of(pairs), "policy": name_of(policy), "out": out, "work": work}
-        placed: dict[str, Any] = {"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib, "accelerator": accelerator}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, stall_s=stall_s, **placed)
-        clear(work)
-    return summary_of(out)
+    identity = {**counting, "seed": seed, "workers": pool.actors if pool else 1, "pairs": digest(pairs), "policy": digest(policy)}
+    inputs, config = {"pairs": pairs, "policy": policy}, {"settings": chosen, "seed": seed}
+    return train_policy(_loop, inputs, out, identity, config, pool=pool, stall_s=stall_s)
 
 
 def _loop(config: dict[str, Any]) -> None:
@@ -222,17 +211,8 @@ def _summary(curve: list[dict[str, Any]]) -> dict[str, Any]:
 
 def main() -> None:
     """Train from the command line; settings are given as key=value."""
-    parser = argparse.ArgumentParser(prog="python -m trainers.preference", description=(__doc__ or "").splitlines()[0])
-    for name in ("pairs", "policy", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=0, help="Ray Train workers; 0: in this process")
-    parser.add_argument("settings", nargs="*", metavar="key=value")
-    given = vars(parser.parse_args())
-    settings: dict[str, Any] = {}
-    for override in given.pop("settings"):
-        lay_over(settings, override)
-    print(json.dumps(train_preference(**given, settings=settings), indent=2))
+    given = asked("python -m trainers.preference", (__doc__ or "").splitlines()[0], ("pairs", "policy", "out"))
+    print(json.dumps(train_preference(**given), indent=2))
 
 
 if __name__ == "__main__":

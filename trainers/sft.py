@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
 import os
@@ -18,23 +17,21 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from factory.typed import build, lay_over
+from factory.recipe_sections import Pool
+from factory.typed import build
 from trainers.batches import IGNORED, Batch, Batches
+from trainers.command import asked
 from trainers.launch import (
     STALL_S,
-    clear,
     device,
     digest,
-    is_published,
-    launch,
     publish,
     pulse,
     rank,
-    summary_of,
-    work_folder,
+    train_policy,
     world_size,
 )
-from trainers.remote import Place, name_of, place_of
+from trainers.remote import Place, place_of
 from trainers.settings import SftSettings
 from trainers.together import load_whole, mean, quiet, spread, whole_state
 
@@ -210,32 +207,22 @@ def train_sft(
     settings: dict[str, Any],
     dev: Place | None = None,
     seed: int = 0,
-    workers: int = 0,
-    most: int | None = None,
-    cpus: float = 1,
-    gpus: float = 0,
-    memory_gib: float = 0,
-    accelerator: str | None = None,
+    pool: Pool | None = None,
     stall_s: float = STALL_S,
 ) -> dict[str, Any]:
     """Train the policy in `start` on rows of SEQUENCE, watch rows of `dev`, and publish the policy as `out`; returns its training.json.
 
-    Each is a path, or a URI in an object store (`trainers.remote`). Killed and called again it goes on from the last checkpoint in
-    `out.work`; a published policy is left alone. Raises ValueError for settings that cannot be and for an unfinished training with other
-    settings, data or weights.
+    Each is a path, or a URI in an object store (`trainers.remote`). `pool` is of Ray Train workers; None: here, without Ray. Killed and
+    called again it goes on from the last checkpoint in `out.work`; a published policy is left alone. Raises ValueError for settings that
+    cannot be and for an unfinished training with other settings, data or weights.
     """
     chosen, out = build(SftSettings, settings, "sft"), place_of(out)
     chosen.check()
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
     identity = {**counting, "seed": seed, "data": digest(data), "start": digest(start)}
-    identity |= {"workers": None if chosen.batches else max(1, workers)}
-    if not is_published(out, identity):
-        work = work_folder(out, identity)
-        paths = {"data": name_of(data), "dev": dev and name_of(dev), "start": name_of(start), "out": out, "work": work}
-        placed: dict[str, Any] = {"cpus": cpus, "gpus": gpus, "memory_gib": memory_gib, "accelerator": accelerator}
-        launch(_loop, paths | {"settings": chosen, "seed": seed}, work=work, workers=workers, most=most, stall_s=stall_s, **placed)
-        clear(work)
-    return summary_of(out)
+    identity |= {"workers": None if chosen.batches else pool.actors if pool else 1}
+    inputs, config = {"data": data, "dev": dev, "start": start}, {"settings": chosen, "seed": seed}
+    return train_policy(_loop, inputs, out, identity, config, pool=pool, stall_s=stall_s)
 
 
 def _loop(config: dict[str, Any]) -> None:
@@ -250,18 +237,8 @@ def _loop(config: dict[str, Any]) -> None:
 
 def main() -> None:
     """Train from the command line; settings are given as key=value."""
-    parser = argparse.ArgumentParser(prog="python -m trainers.sft", description=__doc__)
-    for name in ("data", "start", "out"):
-        parser.add_argument(f"--{name}", type=Path, required=True)
-    parser.add_argument("--dev", type=Path)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=0, help="Ray Train workers; 0: in this process")
-    parser.add_argument("settings", nargs="*", metavar="key=value")
-    given = vars(parser.parse_args())
-    settings: dict[str, Any] = {}
-    for override in given.pop("settings"):
-        lay_over(settings, override)
-    print(json.dumps(train_sft(**given, settings=settings), indent=2))
+    given = asked("python -m trainers.sft", (__doc__ or "").splitlines()[0], ("data", "start", "out"), also=("dev",))
+    print(json.dumps(train_sft(**given), indent=2))
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import random
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,8 +34,8 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
         train = _written(data.rows(), f"{folder}/train.parquet")
         dev = _written(_held_out(recipe), f"{folder}/dev.parquet")
         settings = _threads(recipe) | ({"max_length": recipe.policy.max_length} if recipe.policy.base else {}) | recipe.sft
-        workers = _workers(recipe) | {"most": recipe.resources.trainer.max_actors}
-        train_sft(train, start, out, settings=settings, dev=dev, seed=recipe.seed, **workers)
+        pool, stall_s = recipe.resources.trainer, recipe.resources.stall_s
+        train_sft(train, start, out, settings=settings, dev=dev, seed=recipe.seed, pool=pool, stall_s=stall_s)
 
 
 @contextmanager
@@ -91,7 +92,8 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
     with _given(out) as folder:
         data = _written(pa.Table.from_pylist(chosen), f"{folder}/pairs.parquet")
         settings = _threads(recipe) | recipe.preference
-        train_preference(data, handed(previous), out, settings=settings, seed=recipe.seed, **_workers(recipe))
+        pool = replace(recipe.resources.trainer, max_actors=None)  # only round 0 grows
+        train_preference(data, handed(previous), out, settings=settings, seed=recipe.seed, pool=pool, stall_s=recipe.resources.stall_s)
 
 
 def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
@@ -99,12 +101,6 @@ def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
     counts = ", ".join(f"{reason} {count}" for reason, count in lost.items())
     lower = f"lower select.delta (now {recipe.select.delta}), or " if "below_delta" in lost else ""
     return f"{pairs.uri} holds no pair to train on, by reason: {counts}; {lower}give more utterances, or a policy that has learned more"
-
-
-def _workers(recipe: Recipe) -> dict[str, Any]:
-    pool = recipe.resources.trainer
-    placed = {"workers": pool.actors, "cpus": pool.num_cpus, "gpus": pool.num_gpus, "accelerator": pool.accelerator}
-    return placed | {"memory_gib": pool.memory_gib, "stall_s": recipe.resources.stall_s}
 
 
 def _threads(recipe: Recipe) -> dict[str, Any]:

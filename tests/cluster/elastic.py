@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
 from factory.local_ray import start_ray  # noqa: E402
+from factory.recipe import Pool  # noqa: E402
 from tests.cluster.nodes import note_own_node  # noqa: E402
 
 
@@ -36,7 +37,7 @@ def main() -> None:
     folder = Path(sys.argv[1]).absolute()
     start_ray()
     note_own_node(folder)
-    launch(wait, {"folder": folder}, work=folder, workers=1, most=2, cpus=1.5)
+    launch(wait, {"folder": folder}, work=folder, pool=Pool(max_actors=2, num_cpus=1.5))
 
 
 if __name__ == "__main__":

@@ -72,7 +72,7 @@ def main() -> None:
         time.sleep(0.1)
     freed = time.monotonic() - began
     (folder / "work").mkdir()
-    launch(gpu_in_use, {"note": folder / "note"}, work=folder / "work", workers=1, cpus=0.5, gpus=1, accelerator="T4", stall_s=60)
+    launch(gpu_in_use, {"note": folder / "note"}, work=folder / "work", pool=Pool(num_cpus=0.5, num_gpus=1, accelerator="T4"), stall_s=60)
     print(json.dumps({"freed_s": round(freed, 1), "gpus": int((folder / "note").read_text())}))
 
 

@@ -26,6 +26,7 @@ from ray.util.placement_group import placement_group
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
+from factory.recipe import Pool
 from factory.watch import Stalled
 from trainers.batches import Batch, Batches
 from trainers.launch import Loop, _free_places, _outlive, launch, pulse, rank, work_folder, world_size
@@ -49,21 +50,21 @@ def loop() -> Loop:
 
 
 def test_without_workers_the_loop_runs_here(loop: Loop, tmp_path: Path) -> None:
-    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=0)
+    launch(loop, {"folder": tmp_path}, work=tmp_path / "work")
     assert (tmp_path / "0").read_text() == "1 1"
     with pytest.raises(FileNotFoundError):
-        launch(loop, {"folder": tmp_path / "nowhere"}, work=tmp_path / "work", workers=0)
+        launch(loop, {"folder": tmp_path / "nowhere"}, work=tmp_path / "work")
 
 
 def test_workers_are_connected(local_ray: None, loop: Loop, tmp_path: Path) -> None:
-    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=2)
+    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(actors=2))
     assert {(tmp_path / name).read_text() for name in "01"} == {"2 3"}
 
 
 def test_what_a_worker_raises_is_raised_here_and_the_next_try_is_free(local_ray: None, loop: Loop, tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
-        launch(loop, {"folder": tmp_path / "nowhere"}, work=tmp_path / "work", workers=1)
-    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=1)
+        launch(loop, {"folder": tmp_path / "nowhere"}, work=tmp_path / "work", pool=Pool())
+    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool())
     assert (tmp_path / "0").read_text() == "1 1"
 
 
@@ -74,7 +75,7 @@ def test_a_training_that_stands_still_is_ended(local_ray: None, tmp_path: Path) 
 
     (tmp_path / "work").mkdir()
     with pytest.raises(Stalled, match=r"^training has not moved for 25 s \(resources.stall_s\): asked for were 1 trainer"):
-        launch(freeze, {"folder": tmp_path / "work"}, work=tmp_path / "work", workers=1, stall_s=25)
+        launch(freeze, {"folder": tmp_path / "work"}, work=tmp_path / "work", pool=Pool(), stall_s=25)
 
 
 def test_a_training_that_lost_a_helper_of_rays_starts_once_more_where_the_broken_one_left_room(local_ray: None) -> None:
@@ -111,7 +112,7 @@ def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, 
     wider: each worker's divergence is a mean over its own pairs' speech.
     """
     settings = SETTINGS | {"epochs": 8, "batches": 2, "precision": "fp32", "log_every": 10}
-    told = train_sft(sequences, tiny, tmp_path / "first", settings=settings, dev=sequences, seed=1, workers=2)
+    told = train_sft(sequences, tiny, tmp_path / "first", settings=settings, dev=sequences, seed=1, pool=Pool(actors=2))
     train_sft(sequences, tiny, tmp_path / "alone", settings=settings, dev=sequences, seed=1)
     both, alone = curve(tmp_path / "first"), curve(tmp_path / "alone")
     plan = [some for epoch in range(8) for some in Batches(sequences, AutoTokenizer.from_pretrained(tiny), 128).plan(512, 1, epoch)]
@@ -126,7 +127,7 @@ def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, 
     ]
     pq.write_table(pa.Table.from_pylist(pairs), tmp_path / "pairs.parquet")
     settings = {"batch": 8, "epochs": 3, "lr": 5e-3, "unit_kl": 0.1, "warmup": 0.0, "held_out": 0.0, "precision": "fp32"}
-    told = train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second", settings=settings, workers=2)
+    told = train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second", settings=settings, pool=Pool(actors=2))
     train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second-alone", settings=settings)
     assert told["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
     assert told["step"] == 6  # 16 pairs, 4 of them in each worker at once
@@ -150,7 +151,7 @@ def test_workers_that_share_out_the_weights_learn_as_one(local_ray: None, tiny: 
         patched.setattr(Sft, "_learn", until)
         with pytest.raises(KeyboardInterrupt):
             train_sft(sequences, tiny, tmp_path / "shares", settings=settings, dev=sequences, seed=1)
-    train_sft(sequences, tiny, tmp_path / "shares", settings=settings | {"sharded": True}, dev=sequences, seed=1, workers=2)
+    train_sft(sequences, tiny, tmp_path / "shares", settings=settings | {"sharded": True}, dev=sequences, seed=1, pool=Pool(actors=2))
     shares, alone = (load_file(tmp_path / name / "model.safetensors") for name in ("shares", "alone"))
     assert shares.keys() == alone.keys()
     for name, weight in alone.items():
@@ -182,16 +183,16 @@ def test_a_published_policy_is_left_alone_and_not_taken_for_another(tiny: Path, 
 
 def test_workers_that_cannot_be_placed_are_refused_at_once(local_ray: None, loop: Loop, tmp_path: Path) -> None:
     with pytest.raises(Stalled, match=r"^training cannot be placed: asked for were 2 trainer \(64 CPU, 0 GPU each\); .* 4 CPU"):
-        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=2, cpus=64)
+        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(actors=2, num_cpus=64))
     with pytest.raises(Stalled, match=r"^training cannot be placed: asked for were 1 trainer"):
-        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", workers=1, memory_gib=2**20)
+        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(memory_gib=2**20))
 
 
 def test_a_worker_has_its_memory_set_aside(local_ray: None, tmp_path: Path) -> None:
     def note(config: dict[str, Any]) -> None:
         (config["folder"] / "told").write_text(str(ray.get_runtime_context().get_assigned_resources()["memory"]))
 
-    launch(note, {"folder": tmp_path}, work=tmp_path / "work", workers=1, memory_gib=0.125)
+    launch(note, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(memory_gib=0.125))
     assert float((tmp_path / "told").read_text()) == 2**27
 
 
@@ -207,7 +208,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(local_ray: None, tiny: Pa
     first_worker: list[int] = []
     thread = threading.Thread(target=lambda: first_worker.append(_kill_worker_after(work / "checkpoint.pt", steps=before + 20)))
     thread.start()
-    told = train_sft(sequences, tiny, out, settings=SETTINGS, seed=1, workers=1)
+    told = train_sft(sequences, tiny, out, settings=SETTINGS, seed=1, pool=Pool())
     thread.join()
     assert first_worker[0] > before
     assert [line["step"] for line in curve(out)] == [*range(20, told["of"], 20), told["of"]]
