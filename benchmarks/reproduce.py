@@ -55,8 +55,9 @@ MORE = 1_000
 SPOKEN = ("translator={n: 2, temperature: 1.0, unit_temperature: null, way_back: speech}", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]")
 """The paper's way back, in place of the recipe's: two candidates, and what was said goes back."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
-"""What cells share. A cell copies all of it from the cell whose candidates it takes, all but the candidates from its start, and the first
-two from any other. The base, which is tested on one sentence, takes and gives nothing."""
+"""What cells share. A cell copies all of it from the cell whose candidates it takes, all but the candidates from its start (without the test
+outputs, where another way back is measured), and the first two from any other. The base, which is tested on one sentence, takes and gives
+nothing."""
 
 
 @dataclass(frozen=True)
@@ -174,7 +175,8 @@ def ship(out: Path) -> None:
 
 def share(cell: Cell, out: Path) -> None:
     """Copy what the cell has in common with an earlier one."""
-    donors = {FIRST: SHARED[:2], cell.base: SHARED[:3], cell.shares: SHARED} if cell.name != BASE else {}
+    tested_alike = SHARED[: 2 if set(SPOKEN) & set(cell.changes) else 3]  # the start's own round trip goes by the recipe's way back
+    donors = {FIRST: SHARED[:2], cell.base: tested_alike, cell.shares: SHARED} if cell.name != BASE else {}
     for donor, names in donors.items():
         for name in names if donor not in (None, BASE, cell.name) else ():
             _copy(out / donor / name, out / cell.name / name)

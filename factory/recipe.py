@@ -162,7 +162,7 @@ STAGES: dict[str, tuple[str, ...]] = {
     ),
     "select": ("languages", "policy.variant", "select"),
     "evaluate": (
-        *("policy.variant", "policy.text_variant", "translator.max_tokens"),  # greedy: no seed
+        *("policy.variant", "policy.text_variant", "translator.max_tokens", "translator.way_back"),  # greedy, there and back: no seed
         *("recognizer.compute_type", "recognizer.beam_size", "evaluate"),
     ),
     "toplines": ("recognizer.compute_type", "recognizer.beam_size", "evaluate.s2t_utterances", "evaluate.asr_utterances"),

@@ -204,6 +204,7 @@ def test_resources_and_names_leave_every_fingerprint_alone():
         ("policy.variant=vanilla", {"produce", "select", "evaluate"}),
         ("policy.tasks={com: 1.0, vanilla: 0.5}", {"sequences"}),
         ("translator.max_tokens=9", {"produce", "evaluate"}),
+        ("translator.back_temperature=0.5", {"produce"}),
     ],
 )
 def test_a_key_changes_the_stages_it_reaches_and_no_other(override: str, stages: set[str]):
@@ -211,6 +212,11 @@ def test_a_key_changes_the_stages_it_reaches_and_no_other(override: str, stages:
     before, after = load(None, heard), load(None, [*heard, override])
     changed = {stage for stage in STAGES if digest(after.content(stage, INPUTS)) != digest(before.content(stage, INPUTS))}
     assert changed == stages
+
+
+def test_another_way_back_is_another_evaluation():
+    told = [load(None, [f"translator.way_back={way}", "scorer.metrics=[bleu]"]).content("evaluate", INPUTS) for way in ("text", "speech")]
+    assert digest(told[0]) != digest(told[1])
 
 
 def test_inputs_count_and_none_may_be_forgotten():

@@ -103,6 +103,10 @@ def test_every_cell_comes_after_what_it_needs() -> None:
             seen.add(cell.name)
 
 
+def taken(run: Path) -> set[str]:
+    return {str(file.parent.relative_to(run)) for file in run.rglob("model.safetensors")}
+
+
 def test_what_ships_is_taken_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped, out = tmp_path / "shipped", tmp_path / "out"
     for name in ("com-start/toplines", "com-start/round-0/evaluation", "com-start/round-0/policy", "com-s1-bleu/round-1/scored"):
@@ -115,8 +119,11 @@ def test_what_ships_is_taken_once_and_shared(tmp_path: Path, monkeypatch: pytest
     meteor = next(cell for cell in CELLS if cell.name == "com-s1-meteor")
     (out / meteor.name).mkdir()
     share(meteor, out)
-    taken = {str(file.parent.relative_to(out / meteor.name)) for file in (out / meteor.name).rglob("model.safetensors")}
-    assert taken == {"toplines", "round-0/evaluation", "round-1/scored"}
+    assert taken(out / meteor.name) == {"toplines", "round-0/evaluation", "round-1/scored"}
+    spoken = next(cell for cell in CELLS if cell.name == "com-s1-spoken")  # another way back: the start is tested again
+    (out / spoken.name).mkdir()
+    share(spoken, out)
+    assert taken(out / spoken.name) == {"toplines"}
 
 
 def test_a_share_of_the_pairs_is_known_from_the_run_or_its_record(records: Path, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from factory.store import DatasetDir
 
 
 def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str = "evaluate") -> None:
-    """Write a row of EVALUATED for the first `recipe.tested` test utterances of each direction, there and back.
+    """Write a row of EVALUATED for the first `recipe.tested` test utterances of each direction, there and back, greedily.
 
     The first `evaluate.asr_utterances` of them are spoken, transcribed and rated as well.
     """
@@ -29,7 +29,7 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
         return
     table = test_rows(units, recipe)
     rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
-    once = {"n": 1, "temperature": 0.0, "unit_temperature": None, "text_variant": recipe.policy.text_variant}
+    once = {"n": 1, "temperature": 0.0, "back_temperature": 0.0, "unit_temperature": None, "text_variant": recipe.policy.text_variant}
     greedy = translator_arguments(recipe, policy) | once
     rows = act(rows, Translator, greedy, recipe.resources.translator)
     rows = rows.repartition(target_num_rows_per_block=recipe.resources.recognizer.batch_size, strict=True)  # a share for every judge
