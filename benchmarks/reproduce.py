@@ -55,9 +55,9 @@ MORE = 1_000
 SPOKEN = ("translator={n: 2, temperature: 1.0, unit_temperature: null, way_back: speech}", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]")
 """The paper's way back, in place of the recipe's: two candidates, and what was said goes back."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
-"""What cells share. A cell copies all of it from the cell whose candidates it takes, all but the candidates from its start (without the test
-outputs, where another way back is measured), and the first two from any other. The base, which is tested on one sentence, takes and gives
-nothing."""
+"""What cells share. A cell copies all of it from the cell whose candidates it takes, all but the candidates from its start (without the
+test outputs, where another way back is measured), and the first two from any other. The base, which is tested on one sentence, takes and
+gives nothing."""
 
 
 @dataclass(frozen=True)
