@@ -49,15 +49,21 @@ def ears(recipe: str) -> Hear:
 
 
 def heard(evaluation: Path, to: Path, hear: Hear) -> Record:
-    """Return a record of an evaluation of which every utterance is heard; silence, as ever, where a translation is malformed."""
+    """Return a record of an evaluation of which every utterance is heard; silence, as ever, where a translation has no units."""
     place = to / f"{evaluation.parent.parent.name}.parquet"
+    rows = DatasetDir(str(evaluation)).rows([*SAID, "units"], status="ok").sort_by("utt_id").to_pylist()
+    if place.exists() and _texts(pq.read_table(place).to_pylist()) != _texts(rows):
+        raise ValueError(f"{place} was heard of another policy than {evaluation.parent}'s: delete it, or give another --to")
     if not place.exists():
-        rows = DatasetDir(str(evaluation)).rows([*SAID, "units"], status="ok").sort_by("utt_id").to_pylist()
         tables = [_direction(rows, direction, place, hear) for direction in DIRECTIONS]
         put_table(LocalFileSystem(), str(place), pa.concat_tables(tables))
         for part in to.glob(f"{place.stem}.*.part"):
             part.unlink()
     return Record(place, {}, None, "", 0)
+
+
+def _texts(rows: list[Row]) -> dict[str, str]:
+    return {row["utt_id"]: row["text"] for row in rows}
 
 
 def _direction(rows: list[Row], direction: str, place: Path, hear: Hear) -> pa.Table:

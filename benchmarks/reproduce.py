@@ -195,7 +195,12 @@ def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: 
     """Run every cell that is not done, and keep a record of each in `to`; returns how many failed."""
     failed = 0
     for place, cell in enumerate(cells, 1):
-        began, asked = time.monotonic(), command(cell, sizes, out, given, _pairs(named.get(cell.shares or ""), out, to))
+        pairs = _pairs(named.get(cell.shares or ""), out, to)
+        if not pairs and any("{pairs_" in change for change in cell.changes):
+            print(f"[{place}/{len(cells)}] {cell.name} is left out: it shares {cell.shares}'s pairs, which is not done", flush=True)
+            failed += 1
+            continue
+        began, asked = time.monotonic(), command(cell, sizes, out, given, pairs)
         if not (there := summary(cell, out)):
             print(f"[{place}/{len(cells)}] {cell.name}", flush=True)
             (out / cell.name).mkdir(parents=True, exist_ok=True)

@@ -13,9 +13,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from factory.store import DatasetDir
+from schemas.datasets import OK
 from trainers.launch import digest
 
 HEARD = "heard"
@@ -45,7 +47,9 @@ class Record:
 def keep(folder: Path, name: str, run: Path, number: int, made: dict[str, Any]) -> None:
     """Write the record of a finished run, with what `made` it; the JSON last, so that a record is whole or not there."""
     folder.mkdir(parents=True, exist_ok=True)
-    rows = DatasetDir(str(run / f"round-{number}" / "evaluation")).rows(SAID)
+    rows = DatasetDir(str(run / f"round-{number}" / "evaluation")).rows([*SAID, "status"])
+    said = pc.if_else(pc.equal(rows["status"], OK), rows["text"], "")  # a lost row's text is the source's
+    rows = rows.set_column(SAID.index("text"), "text", said).select(SAID)
     pq.write_table(rows.sort_by([("src_lang", "ascending"), ("utt_id", "ascending")]), folder / f"{name}.parquet", compression="zstd")
     start = digest(run.parent / made["start"] / "round-0" / "policy") if made.get("start") else None
     policy = run / f"round-{number}" / "policy"

@@ -8,6 +8,7 @@ first is used, the others travel on as `failed` with the reason `duplicate_id` u
 from __future__ import annotations
 
 import csv
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -194,7 +195,7 @@ def _scheme(uri: str) -> str:
 def _manifest_rows(fs: pafs.FileSystem, path: str, scheme: str) -> list[Row]:
     content = get(fs, path)
     try:
-        reader = csv.DictReader(content.decode("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE)
+        reader = csv.DictReader(io.StringIO(content.decode("utf-8"), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
         rows = list(reader)
     except (UnicodeDecodeError, csv.Error) as error:
         raise CorpusError(f"the manifest {path} is no tab-separated text in UTF-8: {error}") from error

@@ -105,10 +105,11 @@ def _preference(recipe: Recipe, mono: int) -> Cost:
     settings, workers = build(PreferenceSettings, recipe.preference, "preference"), recipe.resources.trainer.actors
     pairs = 2 * recipe.select.pairs if recipe.select.pairs else mono
     length = _side(recipe) + _completion(recipe, recipe.policy.variant)
+    piece = min(settings.piece or settings.batch, settings.batch / workers)
     again = 1 / 3  # the reference reads without learning: once for its log-probabilities, in each epoch for a divergence
     passes = settings.epochs * (1 + again * (settings.unit_kl > 0)) + again * settings.loss.needs_reference_model
     tokens = 2 * pairs * length * passes
-    gib = parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * settings.batch / workers, recomputed=True)
+    gib = parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * piece, recomputed=True)
     return Cost("train", "trainer", gib, _training_hours(recipe, tokens, recomputed=True), f"at most {pairs:,} pairs")
 
 

@@ -11,6 +11,7 @@ from factory.report.table import LABELS, OTHERS
 from factory.runs import Run
 
 Row = dict[str, Any]
+TOLD = ("before", "after", "ci", "difference", "difference_ci")
 SCORES = {name: label for name, label in (LABELS | OTHERS).items() if name not in ("s2t_chrf", "cascade_bleu")}
 
 
@@ -29,7 +30,7 @@ def _lines(summary: Row) -> list[Row]:
         line: Row = {"round": summary["round"], "direction": direction, "pairs": summary.get("pairs", {}).get(direction)}
         for name in SCORES:
             found = summary.get(name, {}).get(direction)
-            line[name] = {key: found[key] for key in ("after", "ci", "difference", "difference_ci") if key in found} if found else None
+            line[name] = {key: found[key] for key in TOLD if key in found} if found else None
         lines.append(line | {"mos": summary["mos"][direction]["after"], "tripwire": bool(summary.get("tripwire"))})
     return lines
 
@@ -77,7 +78,8 @@ def falls(rows: list[Row], number: int, recipe: Recipe) -> str | None:
     """
     name, limit = _followed(rows), recipe.rounds.stop
     means = {of: _mean([row[name]["after"] for row in rows if row["round"] == of]) for of in (number - 1, number)}
-    before, after = means[number - 1], means[number]
+    compared = [row[name]["before"] for row in rows if row["round"] == number and row[name].get("before") is not None]
+    before, after = means[number - 1] or _mean(compared), means[number]  # a ready-made start has no row of its own
     if limit is None or before is None or after is None or after >= before - limit:
         return None
     return f"{LABELS[name]} fell from {before:.2f} to {after:.2f} (mean of both directions), by more than rounds.stop: {limit:g}"

@@ -9,7 +9,7 @@ from factory.recipe_sections import Pool
 from factory.typed import RecipeError, build, chosen
 from schemas.datasets import SCORES
 from schemas.sequences import Variant
-from trainers.settings import PreferenceSettings, SftSettings
+from trainers.settings import UNEVEN, PreferenceSettings, SftSettings
 
 if TYPE_CHECKING:
     from factory.recipe import Recipe
@@ -27,6 +27,7 @@ def check(recipe: Recipe) -> None:
     _check_pools(recipe)
     _check_recognizer(recipe)
     _check_translator(recipe)
+    _check_evaluate(recipe)
     _check_trainings(recipe)
 
 
@@ -124,6 +125,11 @@ def _check_select(recipe: Recipe) -> None:
         need(0 <= getattr(guards, name) <= 1, f"select.guards.{name} must lie in [0, 1]", getattr(guards, name))
 
 
+def _check_evaluate(recipe: Recipe) -> None:
+    for name in ("s2t_utterances", "asr_utterances", "resamples"):
+        need(getattr(recipe.evaluate, name) >= 1, f"evaluate.{name} must be 1 or more", getattr(recipe.evaluate, name))
+
+
 def _check_trainings(recipe: Recipe) -> None:
     sft, most = build(SftSettings, recipe.sft, "sft"), recipe.resources.trainer.max_actors
     sft.check()
@@ -133,6 +139,11 @@ def _check_trainings(recipe: Recipe) -> None:
     enough = "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same however many workers there are"
     need(most is None or (sft.batches or 0) >= most, enough, f"{sft.batches} and {most}")
     preference, workers = build(PreferenceSettings, recipe.preference, "preference"), recipe.resources.trainer.actors
+    many = range(workers, (most or workers) + 1)
+    even = not sft.sharded or all((sft.batches or number) % number == 0 for number in many)
+    need(even, f"sft.sharded needs as many batches in each worker: {UNEVEN}", f"{sft.batches} and {' or '.join(map(str, many))}")
     preference.check()
+    heard_alone = recipe.policy.variant.has_text or preference.unit_weight > 0
+    need(heard_alone, f"preference.unit_weight must be above 0 for policy.variant {recipe.policy.variant}, which writes speech alone", 0)
     alike = "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many of a step's pairs"
     need(preference.batch % workers == 0, alike, f"{preference.batch} and {workers}")

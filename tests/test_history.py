@@ -60,8 +60,13 @@ def test_no_round_is_begun_after_one_that_falls(run: Run, capsys: pytest.Capture
     assert not Path(run.place(3), "summary.json").exists()
 
 
-def test_the_first_round_of_a_history_ends_nothing(run: Run) -> None:
-    assert falls(write_history(run), 1, stopping(0.0)) is None
+def test_the_first_round_is_held_against_the_ready_made_start(run: Run) -> None:
+    rows = write_history(run)
+    assert falls(rows, 1, stopping(0.0)) is None
+    better = [row | {"s2t_bleu": row["s2t_bleu"] | {"before": 14.0}} for row in rows]
+    assert "S2T BLEU fell from 14.00 to 12.50" in str(falls(better, 1, stopping(0.0)))
+    unknown = [row | {"s2t_bleu": row["s2t_bleu"] | {"before": None}} for row in rows]
+    assert falls(unknown, 1, stopping(0.0)) is None
 
 
 def change(difference: float, low: float, high: float) -> dict[str, Any]:

@@ -96,6 +96,11 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
         ("resources.trainer.actors=0", "resources.trainer.actors must be 1 or more; got 0"),
         ("resources.trainer.actors=3", "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many"),
         ("corpus.limit=0", "corpus.limit must be 1 or more, or null for all; got 0"),
+        ("preference.beta=0", "preference.beta must be above 0; got 0.0"),
+        ("preference.sft_weight=-3", "preference.sft_weight must not be negative; got -3.0"),
+        ("preference.piece=0", "preference.piece must be 1 or more, or null; got 0"),
+        ("evaluate.asr_utterances=0", "evaluate.asr_utterances must be 1 or more; got 0"),
+        ("evaluate.resamples=0", "evaluate.resamples must be 1 or more; got 0"),
         ("policy.tasks.s2t=1", "policy.tasks must have com, the policy.variant, with a share above 0"),
         ("policy.text_variant=s2t", "policy.text_variant is for a policy.variant without text"),
         ("policy={variant: s2t, tasks: {s2t: 1.0}}", "translator.way_back: speech needs a policy.variant that speaks; got s2t"),
@@ -105,6 +110,19 @@ def test_what_would_fail_hours_later_is_refused_at_load(override: str, sentence:
     with pytest.raises(RecipeError) as error:
         load(None, [override])
     assert sentence in str(error.value)
+
+
+def test_workers_that_share_out_the_weights_need_equal_shares_of_a_step():
+    shares = ["sft={sharded: true, batches: 8}", "preference.batch=24"]
+    assert load(None, [*shares, "resources.trainer.actors=4"])
+    with pytest.raises(RecipeError, match="sft.batches must be a multiple of how many workers there are .*; got 8 and 3"):
+        load(None, [*shares, "resources.trainer.actors=3"])
+
+
+def test_a_policy_that_writes_speech_alone_learns_from_its_units():
+    changes = ["policy={variant: vanilla, tasks: {vanilla: 1.0}}", "scorer.score_text=asr", "preference.unit_weight=0"]
+    with pytest.raises(RecipeError, match="preference.unit_weight must be above 0 for policy.variant vanilla, which writes speech alone"):
+        load(None, changes)
 
 
 @pytest.mark.parametrize(

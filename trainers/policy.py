@@ -84,7 +84,7 @@ def extend_policy(base: str | Path, out: Path, *, num_units: int, langs: Sequenc
     model = AutoModelForCausalLM.from_pretrained(base)
     known = len(tokenizer)
     tokenizer.add_tokens(special_tokens(num_units, langs), special_tokens=True)
-    tokenizer.eos_token, tokenizer.pad_token = EOS, PAD
+    tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token = None, EOS, PAD  # TRL would put a BOS in front for SimPO alone
     tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():

@@ -174,7 +174,8 @@ def _dpo(settings: PreferenceSettings) -> dict[str, Any]:
 def _common(settings: PreferenceSettings, work: Path, seed: int) -> dict[str, Any]:
     """Return what both trainers are configured with."""
     gpu, batch = device().type == "cuda", max(1, settings.batch // world_size())
-    piece = batch if gpu else max(size for size in range(1, _CPU_PIECE + 1) if batch % size == 0)
+    most = settings.piece or (batch if gpu else _CPU_PIECE)
+    piece = max(size for size in range(1, min(most, batch) + 1) if batch % size == 0)
     return {
         "output_dir": str(work),
         "per_device_train_batch_size": piece,

@@ -17,6 +17,9 @@ SCHEDULES = (
 """The schedules of transformers that need no further numbers; by name, because importing it takes seconds."""
 
 
+UNEVEN = "sft.batches must be a multiple of how many workers there are (resources.trainer.actors), or some wait for the others' shares"
+
+
 @dataclass(frozen=True)
 class SftSettings:
     """Supervised training of round 0."""
@@ -86,6 +89,7 @@ class PreferenceSettings:
     weight_decay: float = 0.0
     epochs: float = 1.0
     batch: int = 32  # pairs a step, over all workers
+    piece: int | None = None  # pairs at once in a worker, what it holds in memory; null: its share of the step, on a CPU 8
     rank: int = 8  # of LoRA; its alpha is twice as large
     targets: tuple[str, ...] | None = None  # names of the layers with LoRA, such as q_proj; null: every linear layer but the head
     held_out: float = 0.1  # share of the pairs (0..1) that is only watched
@@ -113,6 +117,12 @@ class PreferenceSettings:
         for name, wanted in (("unit_weight", self.unit_weight != 1), ("unit_kl", self.unit_kl > 0)):
             if wanted and not self.loss.needs_reference_model:
                 raise RecipeError(f"preference.{name} needs loss: dpo; got {self.loss}")
+        if not self.beta > 0:
+            raise RecipeError(f"preference.beta must be above 0; got {self.beta}")
+        if self.sft_weight < 0:
+            raise RecipeError(f"preference.sft_weight must not be negative; got {self.sft_weight}")
+        if self.piece is not None and self.piece < 1:
+            raise RecipeError(f"preference.piece must be 1 or more, or null; got {self.piece}")
         if not 0 <= self.held_out < 1:
             raise RecipeError(f"preference.held_out must lie in [0, 1); got {self.held_out}")
 

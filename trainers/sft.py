@@ -32,7 +32,7 @@ from trainers.launch import (
     world_size,
 )
 from trainers.remote import Place, place_of
-from trainers.settings import SftSettings
+from trainers.settings import UNEVEN, SftSettings
 from trainers.together import load_whole, mean, quiet, spread, whole_state
 
 _SPEED = ("compile", "sharded", "checkpointing", "save_every", "log_every", "threads")  # settings that do not change what comes out
@@ -80,6 +80,8 @@ class Sft:
         self.each = settings.batches or world_size()
         if self.each < world_size():
             raise ValueError(f"sft.batches ({self.each}) must be one for each worker (resources.trainer.actors: {world_size()}) or more")
+        if settings.sharded and self.each % world_size():
+            raise ValueError(f"sft.sharded needs as many batches in each worker: {UNEVEN}; got {self.each} and {world_size()}")
         self.steps = len(self.plan) // self.each
         if not self.steps:
             there = f"all epochs together have only {len(self.plan)} of sft.tokens ({settings.tokens})"

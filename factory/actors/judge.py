@@ -57,7 +57,7 @@ class Judge(RowActor):
         self.speakers = Speakers(cascade, threads) if cascade else None
 
     def process(self, rows: list[Row]) -> list[Row]:
-        """Take text and units out of the candidate; a malformed translation that should be heard is heard as silence: an empty text.
+        """Take text and units out of the candidate; a translation without units that should be heard is heard as silence: an empty text.
 
         Its own text ends where speech began in it.
         """

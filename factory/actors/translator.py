@@ -202,8 +202,9 @@ class Translator(RowActor):
         return [key for key in keys if key in spoken]
 
     def _way_back(self, key: _Key, row: Row, there: Parsed) -> dict[_Key, Ask]:
-        before_speaking = self.speaking and self.back_variants == [Variant.MT]
-        if there.reason != (UNSPOKEN if before_speaking else OK) or not (there.units or before_speaking):
+        by_text = self.back_variants == [Variant.MT]
+        before_speaking = self.speaking and by_text
+        if there.reason != (UNSPOKEN if before_speaking else OK) or not (there.text if by_text else there.units):
             return {}
         home = row["tgt_lang"], row["lang"]
         asked = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import tarfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -42,7 +43,7 @@ def members(place: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes
 def tables(place: Path) -> dict[str, list[list[str]]]:
     """Return the cells of every `.tsv` by its file name; quotes are letters like any other, as in both corpora."""
     return {
-        Path(name).name: list(csv.reader(content.decode("utf-8").splitlines(), delimiter="\t", quoting=csv.QUOTE_NONE))
+        Path(name).name: list(csv.reader(io.StringIO(content.decode("utf-8"), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
         for name, content in members(place, (".tsv",))
     }
 

@@ -1,7 +1,8 @@
 """Word error rate by jiwer, over normalised text (`factory.metrics.normalise`) on both sides.
 
-Errors (substitutions, deletions, insertions) per word of the reference: 0 is perfect, an empty hypothesis scores 1, and a hypothesis
-with many words too many scores above 1. A reference without words scores 0 against silence and 1 against anything else.
+Errors (substitutions, deletions, insertions) per word of the reference: 0 is perfect, an empty hypothesis scores 1. A sentence scores no
+more than 1, so that many words too many are not worse than none at all; a corpus may. A reference without words scores 0 against silence
+and 1 against anything else.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ def counts(hypothesis: str, reference: str, lang: str) -> tuple[int, int]:
 
 
 def score(hypothesis: str, reference: str, lang: str) -> float:
-    """Return the word error rate of one sentence, 0 or more."""
+    """Return the word error rate of one sentence, 0..1."""
     errors, words = counts(hypothesis, reference, lang)
-    return errors / words if words else float(errors > 0)
+    return min(1.0, errors / words) if words else float(errors > 0)
 
 
 def corpus_counts(hypotheses: Sequence[str], references: Sequence[str], lang: str) -> np.ndarray:
@@ -43,4 +44,4 @@ def corpus_counts(hypotheses: Sequence[str], references: Sequence[str], lang: st
     return np.array([counts(told, expected, lang) for told, expected in zip(hypotheses, references, strict=True)], dtype=np.float64)
 
 
-METRIC = Metric("wer", "down", "0.. (1: all words wrong or missing; above 1: more errors than words)", 1.0, signature, score)
+METRIC = Metric("wer", "down", "0..1 (1: as many errors as words, or more)", 1.0, lambda lang: f"{signature(lang)}|max:1", score)

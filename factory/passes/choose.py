@@ -41,7 +41,7 @@ def best_worst(ranked: Sequence[Candidate], choice: Choice) -> Found:
 
 def quantile(ranked: Sequence[Candidate], choice: Choice) -> Found:
     """Candidates as far from the two ends as `quantile` says: with 0.75 the second against the third of four."""
-    place = round((1 - choice.quantile) * (len(ranked) - 1))
+    place = min(round((1 - choice.quantile) * (len(ranked) - 1)), len(ranked) // 2 - 1)  # never the middle one twice
     return ranked[place], ranked[len(ranked) - 1 - place]
 
 

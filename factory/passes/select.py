@@ -82,14 +82,20 @@ def _two(row: Row, policy: str, choice: Choice, guards: Guards) -> Found:
     sound = [candidate for candidate, found in zip(spoken, faults, strict=True) if found is None]
     if len(sound) < 2:
         return f"{next((found for found in faults if found), 'one_candidate')}: fewer than two candidates are left to compare"
-    if len({(candidate["text"], tuple(candidate["units"] or ())) for candidate in sound}) < 2:
+    if len(set(map(_said, sound))) < 2:
         return "duplicate: the candidates are the same"
     scored = [candidate for candidate in sound if candidate["scores"][choice.metric] is not None]
     if len(scored) < 2:
         return f"unscored: fewer than two candidates have a {choice.metric}"
     metric = METRICS[choice.metric]
     ranked = sorted(scored, key=lambda candidate: metric.advantage(candidate["scores"][choice.metric], 0.0), reverse=True)
-    return POLICIES[policy](ranked, choice)
+    found = POLICIES[policy](ranked, choice)
+    same = not isinstance(found, str) and _said(found[0]) == _said(found[1])
+    return "duplicate: the two that were chosen are the same" if same else found
+
+
+def _said(candidate: Candidate) -> tuple[str | None, tuple[int, ...]]:
+    return candidate["text"], tuple(candidate["units"] or ())
 
 
 def _sides(row: Row, chosen: Candidate, rejected: Candidate, variant: Variant) -> Row:

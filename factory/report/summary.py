@@ -9,11 +9,13 @@ from factory.actors.recognizer import protocol
 from factory.files import exists, filesystem, put_json
 from factory.metrics import bootstrap, normalise
 from factory.passes.audit import Judged, by_gap, compare, judged, referenced
+from factory.passes.evaluate import test_rows
 from factory.progress import Clock
 from factory.recipe import Recipe
 from factory.runs import Run
 from factory.store import DatasetDir
 from factory.tripwire import tripped
+from schemas.datasets import OK
 
 Row = dict[str, Any]
 
@@ -37,8 +39,9 @@ def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     from factory.report.table import render
 
     fs, place = filesystem(run.place(number))
-    after = run.dataset(number, "evaluation").rows().to_pylist()
-    before = run.dataset(number - 1, "evaluation").rows().to_pylist() if number else None
+    asked = {row["utt_id"]: row for row in test_rows(run.units("test"), recipe).select(["utt_id", "text", "spoken"]).to_pylist()}
+    after = evaluated(run.dataset(number, "evaluation"), asked, recipe)
+    before = evaluated(run.dataset(number - 1, "evaluation"), asked, recipe) if number else None
     summary = {
         "round": number,
         "recipe": recipe.name,
@@ -51,6 +54,19 @@ def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     }
     print(render(summary, run.place(number)))
     put_json(fs, f"{place}/summary.json", summary)
+
+
+def evaluated(evaluation: DatasetDir, asked: dict[str, Row], recipe: Recipe) -> list[Row]:
+    """Return the rows of an evaluation; a translation that was lost (its row is not ok) counts as an empty text, and as silence where it
+    was to be heard. So two policies are always compared on all that was `asked` (test utterances by id, with `text` and `spoken`).
+    """
+    return [row if row["status"] == OK else row | _nothing(asked[row["utt_id"]], recipe) for row in evaluation.rows().to_pylist()]
+
+
+def _nothing(asked: Row, recipe: Recipe) -> Row:
+    heard = "" if asked["spoken"] else None
+    told = {"text": "", "units": None, "finish": None, "asr_text": heard, "mos": None, "source_text": asked["text"]}
+    return told | {"back_text": "" if recipe.writes_text else heard, "cascade_text": heard if recipe.evaluate.cascade else None}
 
 
 def _datasets(run: Run, number: int, recipe: Recipe) -> dict[str, DatasetDir]:
@@ -84,7 +100,7 @@ def _scores(after: list[Row], before: list[Row] | None, recipe: Recipe) -> Row:
         ours = _side(after, direction)
         theirs = _side(before, direction) if before is not None else None
         for name, (metric, key) in SCORES.items():
-            able = _has(key, ours, recipe) and (theirs is None or _has(key, theirs, recipe))
+            able = bool(ours) and _has(key, ours, recipe) and (theirs is None or _has(key, theirs, recipe))
             table.setdefault(name, {})[direction] = _compared(metric, key, ours, theirs, recipe) if able else None
         table.setdefault("mos", {})[direction] = {"before": _mos(theirs), "after": _mos(ours)}
         table.setdefault("well_formed", {})[direction] = {"before": _well_formed(theirs), "after": _well_formed(ours)}
@@ -140,11 +156,15 @@ def _well_formed(rows: list[Row] | None) -> float | None:
 
 
 def toplines(dataset: DatasetDir, recipe: Recipe) -> Row:
-    """Return, for each target language, what a perfect translation would get: the recording, where there is one, and its units spoken."""
+    """Return, for each target language that has some, what a perfect translation would get: the recording, where there is one, and its
+    units spoken.
+    """
     rows = dataset.rows(status="ok").to_pylist()
     told = {}
     for lang in recipe.languages:
-        some = [row | {"tgt_lang": lang} for row in rows if row["lang"] == lang]
+        some = [row | {"tgt_lang": lang, "reference": row["reference"] or ""} for row in rows if row["lang"] == lang]
+        if not some:
+            continue
         known = [name for name in ("audio", "resynthesised") if some[0][f"{name}_asr"] is not None]
         told[lang] = {"utterances": len(some)} | {name: _heard(name, some, recipe) for name in known}
     return told

@@ -289,3 +289,6 @@ def test_a_text_that_goes_back_brings_no_speech(actor: Translator, policy: Path)
         [candidate] = one["candidates"]
         assert (candidate["finish"], candidate["back_finish"]) == ("ok", "ok")
         assert candidate["back_text"] == one["text"] and candidate["back_units"] is None
+    for one in translated_once(policy, variant="s2t", way_back="text"):  # a policy that speaks nothing comes back too
+        [candidate] = one["candidates"]
+        assert (candidate["finish"], candidate["units"], candidate["back_text"]) == ("ok", None, one["text"])

@@ -91,6 +91,24 @@ def test_common_voice_alone_is_untranslated_speech(sources: tuple[Path, Path], t
     assert {row["lang"] for row in rows} == {"fr"} and all(row["reference"] is None for row in rows)
 
 
+def test_what_another_corpus_holds_is_left_out_by_clip_and_by_sentence(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [{"utt_id": "common_voice_fr_1/fr", "lang": "fr", "text": "another sentence"}]
+    rows.append({"utt_id": "x/fr", "lang": "fr", "text": "Merci."})
+    rows.append({"utt_id": "common_voice_fr_2/en", "lang": "en", "text": "Seul."})  # the other side's language does not count
+    (tmp_path / "cvss/train").mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "cvss/train/a.parquet")
+    common_voice.main(["--archive", str(folders[1]), "--lang", "fr", "--exclude", str(tmp_path / "cvss"), "--out", str(tmp_path)])
+    left = pq.read_table(tmp_path / "mono")["utt_id"].to_pylist()
+    assert left == ["common_voice_fr_2", "common_voice_fr_9"] and "'left out': 2" in capsys.readouterr().out
+
+
+def test_a_line_ends_where_the_file_says_and_not_at_every_character_that_may_end_one(tmp_path: Path) -> None:
+    (tmp_path / "validated.tsv").write_text(f"{HEADER}\nx\tcommon_voice_fr_1.mp3\tbon\u2028jour\t2\t0\t\t\t\n", "utf-8")
+    assert common_voice.sentences(tmp_path)["common_voice_fr_1"]["sentence"] == "bon\u2028jour"
+
+
 def test_what_does_not_fit_is_said(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="there is no .*nowhere: expected an archive"):
         list(cvss.utterances(tmp_path / "nowhere", folders[1], "fr"))
@@ -104,7 +122,7 @@ def test_what_does_not_fit_is_said(folders: tuple[Path, Path], tmp_path: Path) -
     whole = packed(folders[1], tmp_path / "whole.tar.gz", "")
     (tmp_path / "torn.tar.gz").write_bytes(whole.read_bytes()[:1_000])
     with pytest.raises(CorpusError, match=r"torn.tar.gz is no complete archive"):
-        list(common_voice.utterances(tmp_path / "torn.tar.gz", "fr"))
+        common_voice.sentences(tmp_path / "torn.tar.gz")
 
 
 def test_units_of_two_sides_become_a_pair_in_each_direction() -> None:

@@ -26,7 +26,11 @@ def test_best_and_worst_are_the_ends() -> None:
 
 
 @pytest.mark.parametrize(
-    ("many", "place", "taken"), [(2, 0.75, (0, 1)), (4, 0.75, (1, 2)), (8, 0.75, (2, 5)), (8, 1.0, (0, 7)), (5, 0.75, (1, 3))]
+    ("many", "place", "taken"),
+    [
+        *[(2, 0.75, (0, 1)), (4, 0.75, (1, 2)), (8, 0.75, (2, 5)), (8, 1.0, (0, 7)), (5, 0.75, (1, 3))],
+        *[(5, 0.6, (1, 3)), (3, 0.6, (0, 2))],  # never the middle one against itself
+    ],
 )
 def test_a_quantile_keeps_away_from_the_ends(many: int, place: float, taken: tuple[int, int]) -> None:
     rows = candidates(*((1 - number / 10, 0.5, 0.5) for number in range(many)))

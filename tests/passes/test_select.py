@@ -55,6 +55,7 @@ def test_a_candidate_that_is_not_spoken_is_in_no_pair() -> None:
         ((candidate("a", 0.5), candidate("b", 0.55)), "below_delta"),
         ((candidate("a", 0.5), candidate("b", 0.5)), "tie"),
         ((candidate("a", 0.5), candidate("a", 0.5)), "duplicate"),
+        ((candidate("a", 0.9), candidate("b", 0.5), candidate("a", 0.1)), "duplicate"),
         ((candidate("a", 0.5), candidate("b", 0.9, finish="unclosed")), "unclosed"),
         ((candidate("a", 0.5), candidate("il pleut", 0.9)), "copy"),
         ((candidate("a", 0.5), candidate("b", 0.9, units=(1,))), "too_short"),

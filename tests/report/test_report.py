@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from browser import Page, browser
 from toy_run import ROOT, WRONG, toy_recipe, toy_run
@@ -24,8 +25,10 @@ from factory.report.kept import kept_recipe
 from factory.report.pairs import marked, shown_pairs, to_speak
 from factory.report.plots import draw, estimates, heatmap, histograms
 from factory.report.report import spread
-from factory.report.summary import _production, _scores
+from factory.report.summary import _production, _scores, evaluated
 from factory.runs import Run
+from factory.store import DatasetDir
+from schemas.datasets import EVALUATED
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +124,25 @@ def test_what_was_heard_is_signed_with_the_recognizers_protocol(tmp_path: Path) 
     assert "asr:" not in told["s2t_bleu"]["fr-en"]["signature"]
     told = signatures(replace(recipe, scorer=replace(recipe.scorer, score_text="asr")))
     assert "asr:package:whisper-base|lang:fr" in told["bleu (fr)"] and "asr:" not in told["mcd (fr)"] + signatures(recipe)["bleu (fr)"]
+
+
+def test_a_translation_that_was_lost_counts_as_nothing_said(tmp_path: Path) -> None:
+    run, recipe = toy_run(tmp_path), toy_recipe()
+    rows = run.dataset(1, "evaluation").rows().to_pylist()
+    lost = next(place for place, row in enumerate(rows) if row["src_lang"] == "fr")
+    rows[lost] |= {"status": "failed", "reason": "killed", "text": "la source", "units": [1], "asr_text": None, "mos": None}
+    torn = DatasetDir(str(tmp_path / "torn"), EVALUATED)
+    torn.start({"stage": "evaluation"})
+    torn.append(pa.Table.from_pylist(rows, schema=EVALUATED))
+    torn.publish()
+    asked = {row["utt_id"]: {"text": "la source", "spoken": True} for row in rows}
+    after, before = evaluated(torn, asked, recipe), evaluated(run.dataset(1, "evaluation"), asked, recipe)
+    told = _scores(after, before, recipe)
+    for score in ("s2t_bleu", "asr_bleu"):
+        assert told[score]["fr-en"]["utterances"] == 6 and told[score]["fr-en"]["after"] < 100 == told[score]["en-fr"]["after"]
+    assert told["well_formed"]["fr-en"]["after"] == round(5 / 6, 4)
+    alone = _scores([row for row in after if row["src_lang"] == "fr"], None, recipe)
+    assert alone["s2t_bleu"]["en-fr"] is None and alone["s2t_bleu"]["fr-en"]["after"] < 100  # a test set of one direction
 
 
 def test_a_round_without_references_says_so() -> None:

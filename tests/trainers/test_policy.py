@@ -98,5 +98,6 @@ def test_an_existing_model_learns_units(tmp_path: Path, tied: bool) -> None:
     assert model.config.eos_token_id == model.generation_config.eos_token_id == tokenizer.eos_token_id
     text = prompt(Variant.COM, "fr", "en", [1, 6]) + completion(Variant.COM, "où est-ce ?", [0])
     ids = tokenizer(text)["input_ids"]
+    assert tokenizer.bos_token_id is None
     assert ids[0] == tokenizer.convert_tokens_to_ids("<|com|>")
     assert tokenizer.decode(ids) == text
