@@ -21,7 +21,7 @@ from uuid import uuid4
 from factory.command import mended, round_parser, stay_local
 from factory.estimate import GIB, costs, parameters
 from factory.passes.plan import demands
-from factory.plan import Stage, missing, mono_rows, paired_rows, produced_rows, stages
+from factory.plan import Stage, missing, reckoned, stages
 from factory.recipe import Recipe
 from factory.runs import Run, near_folder
 from factory.watch import MARK, Resources, Stalled, Wanted, amounts, await_places, fits, growth_s, nodes
@@ -112,8 +112,7 @@ def _biggest(there: list[Resources]) -> str:
 
 def cramped(number: int, recipe: Recipe, there: list[Resources]) -> Iterator[str]:
     """Tell the stages whose model and what it keeps do not fit into their share of a GPU (`factory.estimate`, good to a factor of two)."""
-    spoken, rows = (mono_rows(recipe), produced_rows(recipe)) if number else (paired_rows(recipe), paired_rows(recipe))
-    for cost in costs(recipe, number, rows or 0, spoken or 0):
+    for cost in costs(recipe, number, *reckoned(number, recipe)):
         pool = getattr(recipe.resources, cost.pool)
         share = min(1.0, pool.num_gpus)
         has = _gpu_gib(pool.accelerator, recipe, there)

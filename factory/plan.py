@@ -102,6 +102,13 @@ def produced_rows(recipe: Recipe) -> int | None:
     return every if limit is None else min(limit, every or limit)
 
 
+def reckoned(number: int, recipe: Recipe) -> tuple[int, int]:
+    """Return how many rows a round learns from or works on, and how many of its utterances have to be tokenized, for the estimate."""
+    rows = produced_rows(recipe) if number else paired_rows(recipe)
+    spoken = mono_rows(recipe) if number and recipe.corpus.source != "paired" else paired_rows(recipe)
+    return rows or 0, spoken or 0
+
+
 def missing(run: Run, numbers: Collection[int], recipe: Recipe) -> list[str]:
     """Name what rounds read from a disk and is not there, each in a sentence; not what the run has made, or will have made by then."""
     keys = set().union(*(_read(number, recipe) for number in numbers))
@@ -139,8 +146,7 @@ def _describe(run: Run, number: int, recipe: Recipe, follows: bool) -> str:
         rows = f", {stage.rows:,} rows" if stage.rows is not None else ""
         lines.append(f"  {'done' if done else 'to do':7}{stage.name}{rows}{''.join(_pool(recipe, actor) for actor in stage.actors)}")
     if any(pool["num_gpus"] for pool in asdict(recipe.resources).values() if isinstance(pool, dict)):
-        spoken, asked = (mono_rows(recipe), produced_rows(recipe)) if number else (paired_rows(recipe), paired_rows(recipe))
-        lines.append(render(recipe, number, asked or 0, spoken or 0))
+        lines.append(render(recipe, number, *reckoned(number, recipe)))
     return "\n".join(lines)
 
 

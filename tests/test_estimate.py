@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from factory.estimate import TEXT_SHARE, costs, parameters, render
+from factory.plan import reckoned
 from factory.recipe import load
 from schemas.sequences import Variant
 
@@ -63,6 +65,13 @@ def test_all_that_the_recognizer_hears_is_counted() -> None:
     assert once == hours["plain"]["toplines: recognizer"]  # two policies; recordings and their units
     assert hours["cascade"]["evaluate: recognizer"] == 2 * once
     assert hours["vanilla"]["evaluate: recognizer"] == 2 * once  # its ways back have no text of their own
+
+
+def test_a_round_over_the_paired_corpus_tokenizes_that_and_no_monolingual_speech() -> None:
+    recipe = load("recipes/prost_llm_3b.yaml")
+    paired = replace(recipe, corpus=replace(recipe.corpus, source="paired"))
+    assert reckoned(1, recipe)[1] == recipe.expected.mono and reckoned(1, paired)[1] == recipe.expected.paired
+    assert reckoned(0, recipe) == (recipe.expected.paired, recipe.expected.paired)
 
 
 def test_a_stage_that_does_not_fit_is_named() -> None:
