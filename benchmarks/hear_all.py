@@ -22,7 +22,7 @@ from pyarrow.fs import LocalFileSystem
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.reproduce_records import SAID, Record  # noqa: E402
+from benchmarks.reproduce_records import SAID, Record, texts  # noqa: E402
 from benchmarks.reproduce_tables import DIRECTIONS, change, signed  # noqa: E402
 from factory.files import put_table  # noqa: E402
 from factory.passes.evaluate import judge_arguments  # noqa: E402
@@ -52,7 +52,7 @@ def heard(evaluation: Path, to: Path, hear: Hear) -> Record:
     """Return a record of an evaluation of which every utterance is heard; silence, as ever, where a translation has no units."""
     place = to / f"{evaluation.parent.parent.name}.parquet"
     rows = DatasetDir(str(evaluation)).rows([*SAID, "units"], status="ok").sort_by("utt_id").to_pylist()
-    if place.exists() and _texts(pq.read_table(place).to_pylist()) != _texts(rows):
+    if place.exists() and texts(place) != {row["utt_id"]: row["text"] for row in rows}:
         raise ValueError(f"{place} was heard of another policy than {evaluation.parent}'s: delete it, or give another --to")
     if not place.exists():
         tables = [_direction(rows, direction, place, hear) for direction in DIRECTIONS]
@@ -60,10 +60,6 @@ def heard(evaluation: Path, to: Path, hear: Hear) -> Record:
         for part in to.glob(f"{place.stem}.*.part"):
             part.unlink()
     return Record(place, {}, None, "", 0)
-
-
-def _texts(rows: list[Row]) -> dict[str, str]:
-    return {row["utt_id"]: row["text"] for row in rows}
 
 
 def _direction(rows: list[Row], direction: str, place: Path, hear: Hear) -> pa.Table:

@@ -77,8 +77,9 @@ def wholly_heard(folder: Path, told: dict[str, Record]) -> dict[str, Record]:
     """
     files = {name: folder / HEARD / f"{name}.parquet" for name in told}
     found = {name: replace(told[name], place=place) for name, place in files.items() if place.exists()}
-    return {f"{HEARD}/{name}": record for name, record in found.items() if _texts(record) == _texts(told[name])}
+    return {f"{HEARD}/{name}": record for name, record in found.items() if texts(record.place) == texts(told[name].place)}
 
 
-def _texts(record: Record) -> dict[str, str]:
-    return {row["utt_id"]: row["text"] for row in pq.read_table(record.place, columns=["utt_id", "text"]).to_pylist()}
+def texts(place: Path) -> dict[str, str]:
+    """Return what was written for each test utterance, from a file of SAID."""
+    return {row["utt_id"]: row["text"] for row in pq.read_table(place, columns=["utt_id", "text"]).to_pylist()}

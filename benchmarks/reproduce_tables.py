@@ -222,13 +222,14 @@ def _table_d(told: Records, seeds: list[int]) -> list[str]:
 def _table_e(told: Records, seeds: list[int]) -> list[str]:
     """Number of pairs, and one round against two."""
     start = f"com-s{seeds[0]}"
-    names = {"a quarter": "quarter", "half": "half", "all": "bleu", "two rounds of half, in brackets the second": "two-rounds"}
+    fewer = {"a quarter": "quarter", "half": "half"}
+    names = fewer | {"all": "bleu", "two rounds of half, in brackets the second": "two-rounds"}
     rows = [(f"{label} ({_pairs(told.get(f'{start}-{name}'))})", f"{start}-{name}") for label, name in names.items()]
     more = [f"com-s{seed}-more" for seed in seeds]
     rows += [(f"of more utterances, seed {seed} ({_pairs(told.get(name))})", name) for seed, name in zip(seeds, more)]
     paper = "more pairs help; for chain of modality two rounds of half are about one of all"
     once, twice = f"{start}-bleu", f"{start}-two-rounds"
-    sides = [Comparison(once, f"{start}-{name}", f"all minus {label}", 1) for label, name in list(names.items())[:2]]
+    sides = [Comparison(once, f"{start}-{name}", f"all minus {label}", 1) for label, name in fewer.items()]
     sides.append(Comparison(twice, once, "two rounds of half minus one of all", 0))
     sides.append(Comparison(twice, "com-start", "two rounds of half minus none", 1))
 

@@ -30,8 +30,8 @@ class AudioError(ValueError):
 def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) -> np.ndarray:
     """Decode `{"bytes", "path"}` (bytes first, as Hugging Face's Audio feature has them) to a wave of shape (N,), float32 at 16 kHz.
 
-    Channels are averaged; `min_s` and `max_s` are the seconds that are accepted. Raises AudioError
-    with the slug missing_file, not_audio, truncated, empty, nan, too_short, too_long or silent.
+    Channels are averaged; `min_s` and `max_s` are the seconds that are accepted. Raises AudioError with the slug missing_file, not_audio,
+    truncated, empty, nan, too_short, too_long or silent.
     """
     wave, rate = _decode(_source(audio), max_s)
     if not len(wave):

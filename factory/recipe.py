@@ -122,11 +122,10 @@ class Recipe:
         """Name the datasets and weights whose digests belong to the fingerprint of `stage`."""
         vocoders = [f"vocoder.{lang}" for lang in sorted(self.vocoder)]
         heard = self.scorer.score_text == "asr"
-        spoken = heard or "mcd" in self.scorer.metrics
         return {
             "tokenize": ["corpus", "encoder", "codebook"],
             "sequences": ["units"],
-            "produce": ["units", "policy", *(vocoders if spoken else []), *(["recognizer"] if heard else [])],
+            "produce": ["units", "policy", *(vocoders if self.listens else []), *(["recognizer"] if heard else [])],
             "select": ["scored"],
             "evaluate": ["units", "policy", *vocoders, "recognizer"],
             "toplines": ["units", *vocoders, "recognizer"],

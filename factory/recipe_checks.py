@@ -141,9 +141,9 @@ def _check_trainings(recipe: Recipe) -> None:
     preference, workers = build(PreferenceSettings, recipe.preference, "preference"), recipe.resources.trainer.actors
     many = range(workers, (most or workers) + 1)
     even = not sft.sharded or all((sft.batches or number) % number == 0 for number in many)
-    need(even, f"sft.sharded needs as many batches in each worker: {UNEVEN}", f"{sft.batches} and {' or '.join(map(str, many))}")
+    need(even, UNEVEN, f"{sft.batches} and {' or '.join(map(str, many))}")
     preference.check()
-    heard_alone = recipe.policy.variant.has_text or preference.unit_weight > 0
-    need(heard_alone, f"preference.unit_weight must be above 0 for policy.variant {recipe.policy.variant}, which writes speech alone", 0)
+    teaches = recipe.policy.variant.has_text or preference.unit_weight > 0
+    need(teaches, f"preference.unit_weight must be above 0 for policy.variant {recipe.policy.variant}, which writes speech alone", 0)
     alike = "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many of a step's pairs"
     need(preference.batch % workers == 0, alike, f"{preference.batch} and {workers}")

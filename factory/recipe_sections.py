@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from factory.watch import MARK
 from schemas.sequences import Variant
 
 
@@ -172,7 +173,7 @@ class Pool:
     def needs(self) -> dict[str, float]:
         """Return what one process takes of a node, by Ray's names of resources (memory in bytes)."""
         told = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": self.memory_gib * 2**30}
-        return told | ({f"accelerator_type:{self.accelerator}": 0.001} if self.accelerator else {})  # a mark, which never runs out
+        return told | ({f"{MARK}{self.accelerator}": 0.001} if self.accelerator else {})  # a mark, which never runs out
 
 
 @dataclass(frozen=True)

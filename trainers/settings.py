@@ -17,7 +17,10 @@ SCHEDULES = (
 """The schedules of transformers that need no further numbers; by name, because importing it takes seconds."""
 
 
-UNEVEN = "sft.batches must be a multiple of how many workers there are (resources.trainer.actors), or some wait for the others' shares"
+UNEVEN = (
+    "sft.sharded needs as many batches in each worker: sft.batches must be a multiple of how many workers there are "
+    "(resources.trainer.actors), or some wait for the others' shares"
+)
 
 
 @dataclass(frozen=True)

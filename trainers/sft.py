@@ -81,7 +81,7 @@ class Sft:
         if self.each < world_size():
             raise ValueError(f"sft.batches ({self.each}) must be one for each worker (resources.trainer.actors: {world_size()}) or more")
         if settings.sharded and self.each % world_size():
-            raise ValueError(f"sft.sharded needs as many batches in each worker: {UNEVEN}; got {self.each} and {world_size()}")
+            raise ValueError(f"{UNEVEN}; got {self.each} and {world_size()}")
         self.steps = len(self.plan) // self.each
         if not self.steps:
             there = f"all epochs together have only {len(self.plan)} of sft.tokens ({settings.tokens})"

@@ -42,7 +42,7 @@ def agreement(people: np.ndarray, metric: np.ndarray) -> Row:
     if not len(people):
         return {"n": 0, "accuracy": None, "ci": None, "kappa": None, "kappa_ci": None}
     votes = np.stack([people == metric, people, metric, np.ones(len(people))], axis=1).astype(np.float64)
-    accuracy, kappa = bootstrap.estimate(bootstrap.mean(people == metric)), bootstrap.estimate(bootstrap.Sample(votes, _kappa, ""))
+    accuracy, kappa = bootstrap.estimates([bootstrap.mean(people == metric), bootstrap.Sample(votes, _kappa, "")])
     told: Row = {"n": len(people), "accuracy": accuracy.point, "ci": [accuracy.low, accuracy.high]}
     return told | {"kappa": kappa.point, "kappa_ci": [kappa.low, kappa.high]}
 

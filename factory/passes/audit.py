@@ -160,7 +160,7 @@ def measure(compared: Comparisons, kept: np.ndarray) -> Row:
     told: Row = {"n": right + wrong, "ties": len(gain) - right - wrong, "accuracy": None, "ci": None, "gain": None, "gain_ci": None}
     if not right + wrong:
         return told
-    shares, gains = bootstrap.estimate(bootstrap.quotient(gain > 0, gain != 0)), bootstrap.estimate(bootstrap.mean(gain))
+    shares, gains = bootstrap.estimates([bootstrap.quotient(gain > 0, gain != 0), bootstrap.mean(gain)])
     told |= {"accuracy": shares.point, "ci": [shares.low, shares.high]}
     return told | {"gain": gains.point, "gain_ci": [gains.low, gains.high]}
 
