@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -101,9 +101,12 @@ class DatasetDir:
 
     # ---- reading
 
-    def rows(self, columns: list[str] | None = None, status: str | None = None) -> pa.Table:
-        """Read the rows that are written so far (of one status) into memory."""
+    def rows(self, columns: list[str] | None = None, status: str | None = None, ids: Sequence[str] | None = None) -> pa.Table:
+        """Read the rows that are written so far (of one status, with these ids) into memory."""
         chosen = None if status is None else pads.field("status") == status
+        if ids is not None:
+            named = pads.field(self.key).isin(pa.array(ids, pa.string()))
+            chosen = named if chosen is None else chosen & named
         return self._parquet().to_table(columns=columns, filter=chosen, cache_metadata=False)  # or 50 kB a part would stay
 
     def dataset(self, columns: list[str] | None = None) -> ray.data.Dataset:

@@ -43,6 +43,14 @@ def begun(folder: Path | str) -> DatasetDir:
     return out
 
 
+def test_rows_are_read_by_status_and_by_id(tmp_path: Path):
+    out = begun(tmp_path / "units")
+    out.append(table(range(10)))
+    assert out.rows(["utt_id"], ids=["u003", "u005", "u099"])["utt_id"].to_pylist() == ["u003", "u005"]
+    assert out.rows(["utt_id"], status=OK, ids=["u003", "u005"])["utt_id"].to_pylist() == ["u003"]
+    assert out.rows(ids=[]).num_rows == 0
+
+
 def test_a_dataset_is_finished_by_its_manifest(tmp_path: Path):
     out = begun(tmp_path / "units")
     report = out.append(table(range(10)))

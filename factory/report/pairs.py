@@ -6,9 +6,6 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-import pyarrow as pa
-import pyarrow.compute as pc
-
 from factory.passes.audit import sampled
 from factory.recipe import Recipe
 from factory.store import DatasetDir
@@ -22,10 +19,18 @@ SPOKEN = 24
 
 
 def shown_pairs(pairs: DatasetDir, scored: DatasetDir, limit: int) -> list[Row]:
-    """Return at most `limit` pairs with their texts and units, joined with `scored` by utt_id; a sample by hash where there are more."""
-    rows = sorted(sampled(pairs.rows(status=OK), limit), key=lambda row: (-row["margin"], row["pair_id"]))
-    table = scored.rows(status=OK)
-    table = table.filter(pc.is_in(table["utt_id"], value_set=pa.array([row["utt_id"] for row in rows], pa.string())))
+    """Return at most `limit` pairs (`joined`), the widest margins first; a sample by hash where there are more."""
+    return joined(sorted(sampled(pairs.rows(status=OK), limit), key=by_margin), scored)
+
+
+def by_margin(row: Row) -> tuple[float, str]:
+    """Sort rows of PAIR, the widest margin first."""
+    return -row["margin"], row["pair_id"]
+
+
+def joined(rows: Sequence[Row], scored: DatasetDir) -> list[Row]:
+    """Return rows of PAIR with their texts and units, joined with `scored` by utt_id."""
+    table = scored.rows(status=OK, ids=[row["utt_id"] for row in rows])
     sources = {(row["utt_id"], row["tgt_lang"]): row for row in table.to_pylist()}
     return [told for row in rows if (told := _pair(row, sources.get((row["utt_id"], row["tgt_lang"])))) is not None]
 

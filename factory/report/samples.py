@@ -8,10 +8,10 @@ import io
 from factory.audio import encode
 from factory.files import exists, filesystem, put
 from factory.recipe import Recipe, locate
-from factory.report.collect import PLOTTED
-from factory.report.pairs import shown_pairs
+from factory.report.pairs import by_margin, joined
 from factory.report.players import voices_of, waves_of
 from factory.runs import Run
+from schemas.datasets import OK
 
 EACH = 3
 """Pairs of each direction."""
@@ -24,8 +24,9 @@ def speak_samples(run: Run, number: int, recipe: Recipe) -> None:
     fs, folder = filesystem(f"{run.place(number)}/samples")
     if exists(f"{run.place(number)}/samples/texts.tsv"):
         return
-    shown = shown_pairs(run.dataset(number, "pairs"), run.dataset(number, "scored"), PLOTTED)  # the widest margins first
-    some = [row for lang in recipe.languages for row in [pair for pair in shown if pair["src_lang"] == lang][:EACH]]
+    kept = sorted(run.dataset(number, "pairs").rows(status=OK).to_pylist(), key=by_margin)
+    widest = [row for lang in recipe.languages for row in [pair for pair in kept if pair["src_lang"] == lang][:EACH]]
+    some = joined(widest, run.dataset(number, "scored"))
     for name, wave in waves_of(some, locate(recipe.corpus.mono), voices_of(recipe), back=False).items():
         put(fs, f"{folder}/{name}.wav", encode(wave, "WAV"))
     table = io.StringIO()

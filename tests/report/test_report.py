@@ -25,6 +25,7 @@ from factory.report.kept import kept_recipe
 from factory.report.pairs import marked, shown_pairs, to_speak
 from factory.report.plots import draw, estimates, heatmap, histograms
 from factory.report.report import spread
+from factory.report.samples import speak_samples
 from factory.report.summary import _production, _scores, evaluated
 from factory.runs import Run
 from factory.store import DatasetDir
@@ -106,6 +107,20 @@ def test_it_is_readable_in_the_dark_and_on_a_phone(page: Page) -> None:
     assert page.run(brightness) < 150 < 600 < light
     assert page.run("getComputedStyle(document.querySelector('svg text')).fill") != stroke
     page.resize(1200, 900)
+
+
+def test_samples_are_the_pairs_with_the_widest_margins_of_each_direction(tmp_path: Path) -> None:
+    run = toy_run(tmp_path, count=12)
+    speak_samples(run, 1, toy_recipe())
+    folder = Path(run.place(1), "samples")
+    told = [line.split("\t") for line in (folder / "texts.tsv").read_text().splitlines()[1:]]
+    rows = run.dataset(1, "pairs").rows(status="ok").to_pylist()
+    for lang in ("fr", "en"):
+        margins = sorted((row["margin"] for row in rows if row["src_lang"] == lang), reverse=True)[:3]
+        ours = [row for row in rows if row["src_lang"] == lang and row["pair_id"] in {line[0] for line in told}]
+        assert sorted((row["margin"] for row in ours), reverse=True) == margins
+    sounds = ("source", "chosen", "rejected")
+    assert {wave.name for wave in folder.glob("*.wav")} == {f"{line[0]}.{name}.wav" for line in told for name in sounds}
 
 
 def test_the_summary_judges_the_labels_that_the_recipes_guards_let_pass(tmp_path: Path) -> None:
