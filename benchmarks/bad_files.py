@@ -16,7 +16,8 @@ import pyarrow.parquet as pq
 from bad_rows import Trap
 from safetensors.numpy import save
 
-from factory.corpus import CorpusError, read_corpus
+from factory.corpora.base import CorpusError
+from factory.corpora.opening import open_corpus
 from factory.manifest import StoreError
 from factory.models.speech_encoders import Codebook
 from factory.models.unit_hifigan import CodeHiFiGAN, VocoderError
@@ -117,7 +118,7 @@ def _objects(_: random.Random) -> bytes:
 
 
 def _corpus(path: Path) -> Any:
-    return read_corpus(str(path))
+    return open_corpus(str(path)).speech()
 
 
 def _manifest(path: Path) -> Any:

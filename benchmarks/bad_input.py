@@ -31,7 +31,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
 from factory.actors.encoder import Encoder  # noqa: E402
-from factory.corpus import read_corpus  # noqa: E402
+from factory.corpora.opening import open_corpus  # noqa: E402
 from factory.local_ray import start_here  # noqa: E402
 from factory.manifest import slug  # noqa: E402
 from factory.passes.plan import act, finish  # noqa: E402
@@ -88,7 +88,7 @@ def tokenize(folder: Path) -> list[dict[str, Any]]:
 
     start_here(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=200 * 2**20)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    speech, out = read_corpus(str(folder / "corpus")), DatasetDir(str(folder / "units"), UNITS)
+    speech, out = open_corpus(str(folder / "corpus")).speech(), DatasetDir(str(folder / "units"), UNITS)
     out.start({"stage": "tokenize"})
     resources = Resources(encoder=Pool(row_timeout_s=60))
     rows = act(out.unfinished(speech.rows), ToyEncoder, {}, resources.encoder)

@@ -164,6 +164,16 @@ def _get(fs: pafs.FileSystem, path: str) -> bytes:
         return stream.read()
 
 
+def get_head(fs: pafs.FileSystem, path: str, size: int) -> bytes:
+    """Return the first bytes of a file, at most `size`; raises as `get` does."""
+
+    def head() -> bytes:
+        with fs.open_input_stream(path, compression=None) as stream:
+            return stream.read(size)
+
+    return trying(fs, path, "read", head)
+
+
 def put_table(fs: pafs.FileSystem, path: str, table: pa.Table) -> None:
     """Write a table as Parquet, all or nothing; it is encoded in memory, so it must fit there (one block does)."""
     sink = pa.BufferOutputStream()

@@ -6,7 +6,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
-from factory.corpus import corpus_size, holds_units
+from factory.corpora.base import MissingCorpus
+from factory.corpora.opening import open_corpus
 from factory.estimate import render
 from factory.recipe import Recipe, locate
 from factory.redact import redact
@@ -70,16 +71,16 @@ def _paired_speech(run: Run, number: int, recipe: Recipe) -> list[Stage]:
 def reader(corpus: str) -> tuple[str, ...]:
     """Return the actors that read a corpus: none where it is here and is units already."""
     try:
-        return () if holds_units(locate(corpus)) else ("encoder",)
-    except OSError:
+        return () if open_corpus(locate(corpus)).holds_units else ("encoder",)
+    except (OSError, MissingCorpus):
         return ("encoder",)
 
 
 def size(corpus: str) -> int | None:
     """Return how many rows a corpus has, where it is here and says so."""
     try:
-        return corpus_size(locate(corpus))
-    except OSError:
+        return open_corpus(locate(corpus)).size
+    except (OSError, MissingCorpus):
         return None
 
 

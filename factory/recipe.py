@@ -84,6 +84,11 @@ class Recipe:
         return self.scorer.score_text == "asr" or "mcd" in self.scorer.metrics
 
     @property
+    def compares_texts(self) -> bool:
+        """Whether candidates are judged by the transcripts that the corpus has, and not by ear."""
+        return self.scorer.score_text == "policy" and self.select.metric != "mcd"
+
+    @property
     def writes_text(self) -> bool:
         """Whether the policy can be asked for a text, so that there is an S2T score."""
         return self.policy.variant.has_text or self.policy.text_variant is not None
@@ -187,9 +192,9 @@ def locate(path: str) -> str:
     """Return where a path of a recipe leads: URIs and package names stay, relative paths count from here or else from the repository.
 
     A job on a cluster has the repository's code alone: there they count as well from the folders of `ROUNDTRIP_HOME`, a list like PATH.
-    What stands behind a `#` (the sha256 of weights) stays there.
+    What stands behind a `#` (the sha256 of weights) or a `?` (options of a corpus) stays there.
     """
-    place = path.partition("#")[0]
+    place = _bare(path)
     if "://" in path or path.startswith("package:") or Path(path).exists() or Path(place).exists():
         return path
     homes = (ROOT, *map(Path, filter(None, os.environ.get("ROUNDTRIP_HOME", "").split(os.pathsep))))
@@ -197,7 +202,12 @@ def locate(path: str) -> str:
 
 
 def _is_there(path: str) -> bool:
-    return Path(locate(path).partition("#")[0]).expanduser().exists()
+    return Path(_bare(locate(path))).expanduser().exists()
+
+
+def _bare(path: str) -> str:
+    """Return a path without the sha256 of weights (behind `#`) and the options of a corpus (behind `?`), unless they are in its name."""
+    return path if Path(path).exists() else path.partition("#")[0].partition("?")[0]
 
 
 def digest(content: Any) -> str:

@@ -16,7 +16,7 @@ from schemas.sequences import Variant
 
 @dataclass(frozen=True)
 class Corpus:
-    """The speech, on a disk or in an object store (`s3://`, `gs://`), as `factory.corpus.read_corpus` takes it.
+    """The speech, on a disk or in an object store (`s3://`, `gs://`), as `factory.corpora.opening.open_corpus` takes it.
 
     Any of these may hold PAIRED rows instead: speech that is units already. The speech of `paired` and `dev` has the ids `NAME/LANG`.
     """

@@ -70,16 +70,16 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
 
 def with_paired_units(run: Run, number: int, recipe: Recipe, clock: Clock) -> Recipe:
     """Return the recipe with the paired speech that the round needs replaced by its units, which are made where they are missing."""
-    from factory.corpus import holds_units
+    from factory.corpora.opening import open_corpus
     from factory.passes.paired import pair_units
 
     made: dict[str, Any] = {}
     for name in paired_corpora(number, recipe):
         corpus = getattr(recipe.corpus, name)
-        if not holds_units(locate(corpus)):
+        if not open_corpus(locate(corpus)).holds_units:
             out = run.paired(name)
             with clock.stage("tokenize"):
-                pair_units(corpus, recipe, run.units(f"{name}-speech"), out, clock)
+                pair_units(corpus, name, recipe, run.units(f"{name}-speech"), out, clock)
             made[name] = out.uri
     return replace(recipe, corpus=replace(recipe.corpus, **made))
 

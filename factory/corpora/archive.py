@@ -1,62 +1,86 @@
-"""An archive or the folder it was unpacked into, read the same way; and speech written as Parquet in shards."""
+"""Clips that a table names, in an archive or in the folder it was unpacked into; and speech written as Parquet in shards."""
 
 from __future__ import annotations
 
-import csv
-import io
-import tarfile
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
+import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from factory.corpus import CorpusError
+from factory.corpora.base import CorpusError, Row
+from factory.corpora.columns import Options
+from factory.corpora.files import list_files
+from factory.corpora.listed import Tables
+from factory.corpora.tables import is_table
+from factory.corpora.tar import TAR_SUFFIXES, TableTar
 from schemas.datasets import UTTERANCE
 
-Row = dict[str, Any]
 _SHARD = 1_000
 
 
-def members(place: Path, suffixes: tuple[str, ...]) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the files with these suffixes, in a `.tar.gz`, a `.tar` or a folder; a tar is read once, as it comes.
+class Clips:
+    """The clips of an archive (`.tar.gz`, `.tar`) or a folder that its tables with these file names list."""
 
-    Raises CorpusError when there is neither.
-    """
-    if place.is_dir():
-        for file in sorted(place.rglob("*")):
-            if file.is_file() and file.name.endswith(suffixes):
-                yield file.relative_to(place).as_posix(), file.read_bytes()
-        return
-    if not place.is_file():
-        raise CorpusError(f"there is no {place}: expected an archive (.tar.gz, .tar) or the folder it was unpacked into")
-    try:
-        with tarfile.open(place, "r|*") as archive:
-            for member in archive:
-                if member.isfile() and member.name.endswith(suffixes) and not Path(member.name).name.startswith("."):
-                    yield member.name.removeprefix("./"), archive.extractfile(member).read()  # type: ignore[union-attr]  # it is a file
-    except (tarfile.TarError, EOFError) as error:
-        raise CorpusError(f"{place} is no complete archive: {error}") from error
+    def __init__(self, place: Path, tables: tuple[str, ...]) -> None:
+        """Raises CorpusError where there is neither an archive nor a folder."""
+        self.place, self.tables = place, tables
+        if not place.exists():
+            raise CorpusError(
+                f"there is no {place}: expected an archive (.tar.gz, .tar) or the folder it was unpacked into"
+            )
+        if place.is_file() and not place.name.endswith(TAR_SUFFIXES):
+            raise CorpusError(f"{place} is neither an archive ({', '.join(TAR_SUFFIXES)}) nor a folder")
+
+    def lines(self) -> list[Row]:
+        """Return the rows of the tables, without audio; broken lines are failed rows. Raises CorpusError where there is no such table."""
+        rows = self._folder() if self.place.is_dir() else self._tar().lines()
+        if not rows and not self._tables():
+            raise CorpusError(
+                f"{self.place} has none of {', '.join(self.tables)}; is it the archive that it should be?"
+            )
+        return rows
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows with their clips as bytes, as they come; one whose clip is not there is failed."""
+        if not self.place.is_dir():
+            yield from (row for rows in self._tar().rows() for row in rows)
+            return
+        for row in self._folder():
+            path = Path((row["audio"] or {}).get("path") or "")
+            yield row | {"audio": {"bytes": path.read_bytes(), "path": path.name} if path.is_file() else None}
+
+    def _tar(self) -> TableTar:
+        return TableTar(str(self.place), str(self.place), Options(), self.tables)
+
+    def _folder(self) -> list[Row]:
+        fs, root = pafs.LocalFileSystem(), str(self.place.absolute())
+        chosen = [file for file in list_files(fs, root).found if Path(file.path).name in self.tables]
+        return Tables(fs, root, "").rows(chosen, Options())[0] if chosen else []
+
+    def _tables(self) -> list[str]:
+        found = list_files(pafs.LocalFileSystem(), str(self.place.absolute())).found if self.place.is_dir() else []
+        return [Path(file.path).name for file in found if is_table(file.path) and Path(file.path).name in self.tables]
 
 
-def tables(place: Path) -> dict[str, list[list[str]]]:
-    """Return the cells of every `.tsv` by its file name; quotes are letters like any other, as in both corpora."""
-    return {
-        Path(name).name: list(csv.reader(io.StringIO(content.decode("utf-8"), newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
-        for name, content in members(place, (".tsv",))
-    }
-
-
-def named(cells: list[list[str]]) -> list[dict[str, str]]:
-    """Return the rows of a table whose first line names its columns."""
-    return [dict(zip(cells[0], row, strict=False)) for row in cells[1:]]
+def count_faults(rows: Iterable[Row]) -> Counter[str]:
+    """Count the failed rows by reason, and print the first of each reason."""
+    counts: Counter[str] = Counter()
+    for row in rows:
+        if row.get("status"):
+            slug = str(row["reason"]).partition(":")[0]
+            if not counts[slug]:
+                print(f"left out: {row['reason']}", flush=True)
+            counts[slug] += 1
+    return counts
 
 
 def write_shards(rows: Iterable[Row], out: Path) -> dict[str, int]:
-    """Write UTTERANCE rows as `<split>-<lang>-NNNNN.parquet` below `out/<split>`; returns how many rows each split and language has.
+    """Write UTTERANCE rows as `<split>-<lang>-NNNNN.parquet` below `out/<split>`; return how many rows each split and language has.
 
-    Rows may come in any order; a thousand of one split and language are in memory at a time.
+    Rows may come in any order; a thousand of one split and language are in memory at a time. Raises CorpusError where there is no row.
     """
     waiting: dict[str, list[Row]] = {}
     counts: dict[str, int] = {}
@@ -67,6 +91,8 @@ def write_shards(rows: Iterable[Row], out: Path) -> dict[str, int]:
             _write(key, waiting.pop(key), counts, out)
     for key, rest in waiting.items():
         _write(key, rest, counts, out)
+    if not counts:
+        raise CorpusError("nothing was written: no line of the tables has its clip, or all are left out")
     return counts
 
 

@@ -12,18 +12,21 @@ and round 0 leaves it out.
 from __future__ import annotations
 
 import argparse
+import re
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from factory.corpora.archive import members, tables, write_shards
-from factory.corpora.common_voice import AUDIO, sentences
-from factory.corpus import CorpusError
+from factory.command import mended
+from factory.corpora.archive import Clips, count_faults, write_shards
+from factory.corpora.base import CorpusError, Row
+from factory.corpora.common_voice import of_language
 
-Row = dict[str, Any]
-SPLITS = ("train", "dev", "test")
+TABLES = ("train.tsv", "dev.tsv", "test.tsv")
 TARGET = "en"
+_CLIP = re.compile(r"common_voice_([\w-]+)_\d+")
 
 
 class Pair(NamedTuple):
@@ -35,55 +38,78 @@ class Pair(NamedTuple):
     speaker: str | None
 
 
-def pairs(cvss: Path, common_voice: Path) -> tuple[dict[str, Pair], Counter[str]]:
-    """Return the pairs by the name of their clip, and how many rows of each split of CVSS have no sentence in Common Voice.
+def pairs(cvss: Clips, common_voice: Clips, src: str) -> tuple[dict[str, Pair], Counter[str]]:
+    """Return the pairs by the name of their clip, and how many lines of each split of CVSS have no sentence in Common Voice.
 
-    Raises CorpusError when CVSS has no tables, or when nothing fits together.
+    Raises CorpusError when CVSS has no tables, when either is of another source language, or when nothing fits together.
     """
-    spoken, found = sentences(common_voice), tables(cvss)
-    if not any(f"{split}.tsv" in found for split in SPLITS):
-        raise CorpusError(f"{cvss} has none of train.tsv, dev.tsv, test.tsv: expected cvss_c_<lang>_en_v1.0.tar.gz or its folder")
+    translated, lines = cvss.lines(), common_voice.lines()
+    _check_source(translated, src, cvss.place)
+    named = of_language(lines, src, common_voice.place)
+    sentences = {row["utt_id"]: row for row in lines if row["utt_id"] in named and not row.get("status")}
+    count_faults([*translated, *lines])
     joined, lost = {}, Counter[str]()
-    for split in SPLITS:
-        for name, translation in (row[:2] for row in found.get(f"{split}.tsv", []) if len(row) >= 2):
-            if source := spoken.get(Path(name).stem):
-                joined[Path(name).stem] = Pair(split, translation, source["sentence"], source.get("client_id"))
-            else:
-                lost[split] += 1
+    for row in translated:
+        source = sentences.get(row["utt_id"])
+        if source and source["text"] and row["text"]:
+            joined[row["utt_id"]] = Pair(row["split"], row["text"], source["text"], source["speaker"])
+        else:
+            lost[row["split"]] += 1
     if not joined:
-        raise CorpusError(f"no file name of {cvss} occurs in {common_voice}: CVSS belongs to Common Voice version 4 of the same language")
+        told = f"no file name of {cvss.place} occurs in {common_voice.place}"
+        raise CorpusError(f"{told}: CVSS belongs to Common Voice version 4 of the same language")
     return joined, lost
 
 
-def utterances(cvss: Path, common_voice: Path, src: str) -> Iterator[Row]:
+def _check_source(rows: list[Row], src: str, place: Path) -> None:
+    """Raise CorpusError where the clips' names tell another source language than `src`."""
+    langs = Counter(found[1] for row in rows if (found := _CLIP.fullmatch(row["utt_id"])))
+    if langs and not langs[src]:
+        raise CorpusError(
+            f"the clips of {place} are in {langs.most_common(1)[0][0]}, and --src is {src}; give their own language"
+        )
+
+
+def utterances(cvss: Clips, common_voice: Clips, src: str) -> Iterator[Row]:
     """Yield the two rows of every pair, as the archives give them: first the source clips, then the translations."""
-    joined, lost = pairs(cvss, common_voice)
+    joined, lost = pairs(cvss, common_voice, src)
     if lost:
-        print(f"left out for want of a sentence in {common_voice}: {dict(lost)}", flush=True)
-    for name, content in members(common_voice, AUDIO):
-        if pair := joined.get(Path(name).stem):
-            yield _row(Path(name), src, content, pair, pair.sentence, pair.translation) | {"speaker": pair.speaker}
-    for name, content in members(cvss, (".wav",)):
-        clip = Path(Path(name).stem)  # common_voice_fr_1.mp3 of common_voice_fr_1.mp3.wav
-        if pair := joined.get(clip.stem):
-            yield _row(clip, TARGET, content, pair, pair.translation, pair.sentence)
+        print(f"left out for want of a sentence in {common_voice.place}: {dict(lost)}", flush=True)
+    for row in common_voice.rows():
+        if (pair := joined.get(row["utt_id"])) and row["audio"] and not row.get("status"):
+            yield _row(row, src, pair, pair.sentence, pair.translation) | {"speaker": pair.speaker}
+    for row in cvss.rows():
+        if (pair := joined.get(row["utt_id"])) and row["audio"] and not row.get("status"):
+            yield _row(row, TARGET, pair, pair.translation, pair.sentence)
 
 
-def _row(clip: Path, lang: str, content: bytes, pair: Pair, text: str, reference: str) -> Row:
-    audio = {"bytes": content, "path": clip.name}
-    return {"utt_id": f"{clip.stem}/{lang}", "lang": lang, "audio": audio, "text": text, "reference": reference, "split": pair.split}
+def _row(row: Row, lang: str, pair: Pair, text: str, reference: str) -> Row:
+    head = {"utt_id": f"{row['utt_id']}/{lang}", "lang": lang, "audio": row["audio"]}
+    return head | {"text": text, "reference": reference, "split": pair.split}
 
 
-def main(argv: list[str] | None = None) -> None:
-    """Write both archives as Parquet: `train`, `dev` and `test` below --out."""
+def main(argv: list[str] | None = None) -> int:
+    """Write both archives as Parquet, `train`, `dev` and `test` below --out; returns 0, or 2 with one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m factory.corpora.cvss", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--cvss", type=Path, required=True, help="cvss_c_fr_en_v1.0.tar.gz (or cvss_t_…), or its folder")
-    parser.add_argument("--common-voice", type=Path, required=True, help="Common Voice 4 of the source language: fr.tar.gz, or its folder")
+    parser.add_argument(
+        "--cvss", type=Path, required=True, help="cvss_c_fr_en_v1.0.tar.gz (or cvss_t_…), or its folder"
+    )
+    parser.add_argument(
+        "--common-voice",
+        type=Path,
+        required=True,
+        help="Common Voice 4 of the source language: fr.tar.gz, or its folder",
+    )
     parser.add_argument("--src", default="fr", help="ISO 639 code of the source language (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
-    asked = parser.parse_args(argv)
-    print(write_shards(utterances(asked.cvss, asked.common_voice, asked.src), asked.out))
+    return mended("cvss", lambda: _convert(parser.parse_args(argv)))
+
+
+def _convert(asked: argparse.Namespace) -> int:
+    cvss, common_voice = Clips(asked.cvss, TABLES), Clips(asked.common_voice, ("validated.tsv",))
+    print(write_shards(utterances(cvss, common_voice, asked.src), asked.out))
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
-from factory.corpus import holds_units, read_corpus
+from factory.corpora.opening import open_corpus
 from factory.passes.plan import act, digests, finish, handed
 from factory.passes.produce import limited, recognizer_arguments, translator_arguments, voices
 from factory.passes.tokenize import encoder_arguments
@@ -45,8 +45,9 @@ def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -
 
     if not out.start(recipe.content("toplines", digests(recipe.judges()) | {"units": units.manifest().fingerprint})):
         return
-    ids, silent = pa.array(heard_ids(test_rows(units, recipe))), holds_units(locate(recipe.corpus.test))
-    every = units.dataset() if silent else read_corpus(locate(recipe.corpus.test)).rows
+    ids, corpus = pa.array(heard_ids(test_rows(units, recipe)), pa.string()), open_corpus(locate(recipe.corpus.test))
+    silent = corpus.holds_units
+    every = units.dataset() if silent else corpus.speech().rows
     rows = out.unfinished(limited(every, ids), recipe.resources.recognizer.batch_size)
     arguments = judge_arguments(recipe) | {"encoder": None if silent else encoder_arguments(recipe)}
     rows = act(rows, ToplineJudge, arguments, recipe.resources.recognizer)

@@ -7,7 +7,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.corpus import holds_units
+from factory.corpora.opening import open_corpus
 from factory.passes.tokenize import tokenize
 from factory.progress import Clock
 from factory.recipe import Recipe, digest, locate
@@ -17,12 +17,12 @@ from schemas.datasets import OK, PAIRED, UNITS
 Row = dict[str, Any]
 
 
-def pair_units(corpus: str, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
+def pair_units(corpus: str, key: str, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
     """Turn paired speech into rows of PAIRED, one for each direction; its units are kept in `units`.
 
     The two sides of a pair are utterances `NAME/LANG`. A pair of which a side is missing or has no units is left out and counted.
     """
-    tokenize(corpus, recipe, units, clock)
+    tokenize(corpus, key, recipe, units, clock)
     if not out.start({"stage": "pair_units", "inputs": {"units": units.manifest().fingerprint}}):
         return
     table = units.rows(status=OK)
@@ -56,10 +56,10 @@ def _by_name(table: pa.Table, lang: str) -> dict[str, int]:
 
 def as_units(corpus: str, split: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
     """Write a corpus as rows of UNITS: speech is tokenized, and of what is units already (PAIRED rows) every row becomes an utterance."""
-    if holds_units(locate(corpus)):
+    if open_corpus(locate(corpus)).holds_units:
         write_utterances(corpus, split, out)
     else:
-        tokenize(corpus, recipe, out, clock)
+        tokenize(corpus, split, recipe, out, clock)
 
 
 def write_utterances(corpus: str, split: str, out: DatasetDir) -> None:

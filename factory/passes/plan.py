@@ -105,5 +105,5 @@ def _cause(error: Exception) -> Exception:
     """Return what one of our own parts raised in a worker: Ray hands it on as the last line of a traceback, as text alone."""
     if "ray::" not in str(error):
         return error
-    named = re.findall(r"factory\.(?:\w+\.)+(?:ActorError|StoreError): (.+)$", str(error), re.MULTILINE)
+    named = re.findall(r"factory\.(?:\w+\.)+(?:ActorError|StoreError|CorpusError): (.+)$", str(error), re.MULTILINE)
     return ActorError(named[-1]) if named else error

@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from factory.corpus import read_corpus
+from factory.corpora.files import summarise_left_out
+from factory.corpora.opening import open_corpus
 from factory.passes.plan import act, digests, finish, handed
+from factory.passes.usable import check_entries, check_units
 from factory.progress import Clock
 from factory.recipe import Recipe, locate
 from factory.redact import redact
 from factory.store import DatasetDir
 
 
-def tokenize(corpus: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Turn every utterance of `corpus` into a row of UNITS in `out`; a row that cannot be read is kept with its reason."""
+def tokenize(corpus: str, key: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+    """Turn every utterance of `corpus` into a row of UNITS in `out`; a row that cannot be read is kept with its reason.
+
+    `key` is the recipe's name of the corpus: mono, test, paired or dev. Raises CorpusError where it lacks what the recipe needs of it.
+    """
     from factory.actors.encoder import Encoder
 
-    speech = read_corpus(locate(corpus))
+    speech = open_corpus(locate(corpus)).speech()
+    if speech.left_out:
+        print(f"  left out of {redact(corpus)}: {summarise_left_out(speech.left_out)}", flush=True)
+    check_entries(speech.entries, corpus, key, recipe)
     named = digests({"encoder": recipe.encoder.model, "codebook": recipe.encoder.codebook})
-    if not out.start(recipe.content("tokenize", named | {"corpus": speech.digest})):
-        return
-    rows = out.unfinished(speech.rows)
-    rows = act(rows, Encoder, encoder_arguments(recipe), recipe.resources.encoder)
-    finish(out, rows, speech.ids, clock, f"tokenize {redact(corpus)}", recipe.resources, "encoder")
+    if out.start(recipe.content("tokenize", named | {"corpus": speech.digest})):
+        rows = act(out.unfinished(speech.rows), Encoder, encoder_arguments(recipe), recipe.resources.encoder)
+        finish(out, rows, speech.ids, clock, f"tokenize {redact(corpus)}", recipe.resources, "encoder")
+    check_units(out, corpus, key, recipe)
 
 
 def encoder_arguments(recipe: Recipe) -> dict[str, object]:

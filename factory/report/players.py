@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from factory.audio import encode
+from factory.corpora.opening import open_corpus
 from factory.passes.produce import voices
 from factory.recipe import Recipe
-from factory.recordings import recordings
 
 if TYPE_CHECKING:
     from factory.actors.vocoder import Voice
@@ -25,7 +25,7 @@ def waves_of(rows: Sequence[Row], corpus: str, voices: dict[str, Voice], back: b
     The source is its recording in `corpus`, or its units spoken again where that is gone. `back` adds the ways back. A language without
     a voice stays silent.
     """
-    recorded = recordings(corpus, [row["utt_id"] for row in rows]) if rows else {}
+    recorded = open_corpus(corpus).recordings([row["utt_id"] for row in rows]) if rows else {}
     waves = {f"{row['pair_id']}.source": recorded[row["utt_id"]] for row in rows if row["utt_id"] in recorded}
     wanted: dict[str, list[tuple[str, list[int]]]] = {}
     for row in rows:

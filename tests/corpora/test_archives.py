@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import tarfile
 from pathlib import Path
 
@@ -13,9 +14,12 @@ import pytest
 
 from factory.audio import encode, read
 from factory.corpora import common_voice, cvss
-from factory.corpus import CorpusError, holds_units
+from factory.corpora.archive import Clips
+from factory.corpora.base import CorpusError
+from factory.corpora.opening import open_corpus
 from factory.passes.paired import joined
 from schemas.datasets import UNITS
+from tests.corpora.speech import put
 
 HEADER = "client_id\tpath\tsentence\tup_votes\tdown_votes\tage\tgender\taccent"
 SENTENCES = {
@@ -24,7 +28,10 @@ SENTENCES = {
     "common_voice_fr_3": "Merci.",
     "common_voice_fr_9": "Seul.",
 }
-ENGLISH = {"train": [("common_voice_fr_1", 'he said "yes'), ("common_voice_fr_7", "lost")], "dev": [("common_voice_fr_2", "where")]}
+ENGLISH = {
+    "train": [("common_voice_fr_1", 'he said "yes'), ("common_voice_fr_7", "lost")],
+    "dev": [("common_voice_fr_2", "where")],
+}
 ENGLISH["test"] = [("common_voice_fr_3", "thanks")]
 
 
@@ -67,11 +74,17 @@ def sources(request: pytest.FixtureRequest, folders: tuple[Path, Path], tmp_path
     """Both, as folders and as archives."""
     if request.param == "folders":
         return folders
-    return packed(folders[0], tmp_path / "cvss.tar.gz", "./"), packed(folders[1], tmp_path / "fr.tar.gz", "cv-corpus-4/fr/")
+    return packed(folders[0], tmp_path / "cvss.tar.gz", "./"), packed(
+        folders[1], tmp_path / "fr.tar.gz", "cv-corpus-4/fr/"
+    )
 
 
-def test_both_sides_are_joined_by_file_name(sources: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    cvss.main(["--cvss", str(sources[0]), "--common-voice", str(sources[1]), "--src", "fr", "--out", str(tmp_path / "out")])
+def test_both_sides_are_joined_by_file_name(
+    sources: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cvss.main(
+        ["--cvss", str(sources[0]), "--common-voice", str(sources[1]), "--src", "fr", "--out", str(tmp_path / "out")]
+    )
     told = capsys.readouterr().out
     assert "left out for want of a sentence" in told and "{'train': 1}" in told
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["dev", "test", "train"]
@@ -81,7 +94,10 @@ def test_both_sides_are_joined_by_file_name(sources: tuple[Path, Path], tmp_path
     assert (french["text"], french["reference"], french["speaker"]) == ('Il a dit "oui.', 'he said "yes', "s1")
     assert (english["text"], english["reference"]) == ('he said "yes', 'Il a dit "oui.')
     assert len(read(french["audio"])) == 8_000 and len(read(english["audio"])) == 6_400
-    assert holds_units("assets/phrasebook/paired.parquet") and not holds_units(str(tmp_path / "out/train"))
+    assert (
+        open_corpus("assets/phrasebook/paired.parquet").holds_units
+        and not open_corpus(str(tmp_path / "out/train")).holds_units
+    )
 
 
 def test_common_voice_alone_is_untranslated_speech(sources: tuple[Path, Path], tmp_path: Path) -> None:
@@ -96,42 +112,129 @@ def test_what_another_corpus_holds_is_left_out_by_clip_and_by_sentence(
 ) -> None:
     rows = [{"utt_id": "common_voice_fr_1/fr", "lang": "fr", "text": "another sentence"}]
     rows.append({"utt_id": "x/fr", "lang": "fr", "text": "Merci."})
-    rows.append({"utt_id": "common_voice_fr_2/en", "lang": "en", "text": "Seul."})  # the other side's language does not count
+    rows.append(
+        {"utt_id": "common_voice_fr_2/en", "lang": "en", "text": "Seul."}
+    )  # the other side's language does not count
     (tmp_path / "cvss/train").mkdir(parents=True)
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "cvss/train/a.parquet")
-    common_voice.main(["--archive", str(folders[1]), "--lang", "fr", "--exclude", str(tmp_path / "cvss"), "--out", str(tmp_path)])
+    common_voice.main(
+        ["--archive", str(folders[1]), "--lang", "fr", "--exclude", str(tmp_path / "cvss"), "--out", str(tmp_path)]
+    )
     left = pq.read_table(tmp_path / "mono")["utt_id"].to_pylist()
-    assert left == ["common_voice_fr_2", "common_voice_fr_9"] and "'left out': 2" in capsys.readouterr().out
+    assert left == ["common_voice_fr_2", "common_voice_fr_9"] and "'left out, excluded': 2" in capsys.readouterr().out
 
 
-def test_a_line_ends_where_the_file_says_and_not_at_every_character_that_may_end_one(tmp_path: Path) -> None:
-    (tmp_path / "validated.tsv").write_text(f"{HEADER}\nx\tcommon_voice_fr_1.mp3\tbon\u2028jour\t2\t0\t\t\t\n", "utf-8")
-    assert common_voice.sentences(tmp_path)["common_voice_fr_1"]["sentence"] == "bon\u2028jour"
+def convert(*arguments: str) -> int:
+    return common_voice.main(list(arguments))
+
+
+def test_a_folder_of_several_languages_gives_the_one_that_is_asked_for(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for lang, text in (("en", "Yes."), ("fr", "Oui.")):
+        put(tmp_path / f"cv/{lang}/clips/common_voice_{lang}_1.mp3", sound(0.5, "WAV"))
+        put(
+            tmp_path / f"cv/{lang}/validated.tsv",
+            f"client_id\tpath\tsentence\tlocale\ns\tcommon_voice_{lang}_1.mp3\t{text}\t{lang}\n",
+        )
+    assert convert("--archive", str(tmp_path / "cv"), "--lang", "en", "--out", str(tmp_path / "out")) == 0
+    assert [(row["lang"], row["text"]) for row in pq.read_table(tmp_path / "out/mono").to_pylist()] == [("en", "Yes.")]
+    assert convert("--archive", str(tmp_path / "cv/fr"), "--lang", "en", "--out", str(tmp_path / "none")) == 2
+    told = capsys.readouterr().err
+    assert (
+        "cv/fr are not in en (clips by locale: fr 1); give their own language" in told
+        and not (tmp_path / "none").exists()
+    )
+
+
+LOCALE = "client_id\tpath\tsentence\tlocale\n"
+WHOLE = "s1\tcommon_voice_fr_1.mp3\tOui.\tfr\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        (f"{LOCALE}{WHOLE}s2\tcommon_voice_fr_2.mp3", "left out: broken_line: line 3 of "),
+        (f"{LOCALE}{WHOLE}\n\n", ""),
+        (f"\ufeff{LOCALE}{WHOLE}", ""),
+        (f"{LOCALE}{WHOLE}s3\tcommon_voice_fr_3.mp3\tbon\u2028jour\tfr\n", "'left out, clip not there': 1"),
+    ],
+    ids=["cut", "blank", "bom", "clip not there"],
+)
+def test_usual_faults_of_a_table_lose_their_line_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], table: str, told: str
+) -> None:
+    put(tmp_path / "fr/clips/common_voice_fr_1.mp3", sound(0.5, "WAV"))
+    put(tmp_path / "fr/validated.tsv", table)
+    put(tmp_path / "fr/._validated.tsv", b"\xb0\x00")
+    assert convert("--archive", str(tmp_path / "fr"), "--lang", "fr", "--out", str(tmp_path / "out")) == 0
+    assert told in capsys.readouterr().out
+    [row] = pq.read_table(tmp_path / "out/mono").to_pylist()
+    assert (row["utt_id"], row["text"], row["speaker"]) == ("common_voice_fr_1", "Oui.", "s1")
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({}, "has none of validated.tsv"),
+        (
+            {"validated.tsv": f"{LOCALE}{WHOLE}"},
+            "no recording that .*validated.tsv names is there; the first is .*clips/common_voice_fr_1.mp3",
+        ),
+        ({"validated.tsv": f"{LOCALE}s\ta.mp3\té\tfr\n".encode("latin-1")}, "validated.tsv is no text in UTF-8"),
+    ],
+)
+def test_an_archive_that_gives_nothing_ends_in_a_sentence_and_exit_code_2(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], files: dict[str, str | bytes], sentence: str
+) -> None:
+    put(tmp_path / "fr/clips/.keep", "")
+    for name, content in files.items():
+        put(tmp_path / "fr" / name, content)
+    assert convert("--archive", str(tmp_path / "fr"), "--lang", "fr", "--out", str(tmp_path / "out")) == 2
+    told = capsys.readouterr().err
+    assert re.search(sentence, told) and told.startswith("common_voice: ") and not (tmp_path / "out").exists()
+
+
+def test_another_source_language_than_the_clips_is_refused(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    put(tmp_path / "es/train.tsv", "common_voice_es_1.mp3\tyes\n")
+    put(tmp_path / "es/train/common_voice_es_1.mp3.wav", sound(0.4, "WAV"))
+    arguments = ["--cvss", str(tmp_path / "es"), "--common-voice", str(folders[1]), "--out", str(tmp_path / "out")]
+    assert cvss.main(arguments) == 2
+    assert "es are in es, and --src is fr; give their own language" in capsys.readouterr().err
 
 
 def test_what_does_not_fit_is_said(folders: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(CorpusError, match="there is no .*nowhere: expected an archive"):
-        list(cvss.utterances(tmp_path / "nowhere", folders[1], "fr"))
-    with pytest.raises(CorpusError, match=r"has no validated.tsv; it has dev.tsv, test.tsv, train.tsv: is it Common Voice\?"):
-        list(cvss.utterances(folders[0], folders[0], "fr"))
+        Clips(tmp_path / "nowhere", cvss.TABLES)
+    clips = Clips(folders[1], ("validated.tsv",))
+    with pytest.raises(CorpusError, match=r"has none of validated.tsv; is it the archive that it should be\?"):
+        list(cvss.utterances(Clips(folders[0], cvss.TABLES), Clips(folders[0], ("validated.tsv",)), "fr"))
     with pytest.raises(CorpusError, match=r"has none of train.tsv, dev.tsv, test.tsv"):
-        list(cvss.utterances(folders[1], folders[1], "fr"))
-    (tmp_path / "validated.tsv").write_text(f"{HEADER}\nx\tcommon_voice_de_1.mp3\tJa.\t2\t0\t\t\t")
+        list(cvss.utterances(Clips(folders[1], cvss.TABLES), clips, "fr"))
+    put(tmp_path / "other/validated.tsv", f"{HEADER}\nx\tcommon_voice_fr_77.mp3\tJa.\t2\t0\t\t\t")
+    put(tmp_path / "other/clips/common_voice_fr_77.mp3", sound(0.4, "WAV"))
     with pytest.raises(CorpusError, match="no file name of .* occurs in .*: CVSS belongs to Common Voice version 4"):
-        list(cvss.utterances(folders[0], tmp_path, "fr"))
+        list(cvss.utterances(Clips(folders[0], cvss.TABLES), Clips(tmp_path / "other", ("validated.tsv",)), "fr"))
     whole = packed(folders[1], tmp_path / "whole.tar.gz", "")
     (tmp_path / "torn.tar.gz").write_bytes(whole.read_bytes()[:1_000])
-    with pytest.raises(CorpusError, match=r"torn.tar.gz is no complete archive"):
-        common_voice.sentences(tmp_path / "torn.tar.gz")
+    with pytest.raises(CorpusError, match=r"torn.tar.gz is no complete tar archive"):
+        Clips(tmp_path / "torn.tar.gz", ("validated.tsv",)).lines()
 
 
 def test_units_of_two_sides_become_a_pair_in_each_direction() -> None:
-    told = [{"utt_id": f"{name}/{lang}", "lang": lang, "text": f"{name} in {lang}", "units": [place, 1], "status": "ok"}
-            for place, (name, lang) in enumerate([("b", "fr"), ("a", "en"), ("a", "fr"), ("b", "en"), ("c", "fr")])]
+    told = [
+        {"utt_id": f"{name}/{lang}", "lang": lang, "text": f"{name} in {lang}", "units": [place, 1], "status": "ok"}
+        for place, (name, lang) in enumerate([("b", "fr"), ("a", "en"), ("a", "fr"), ("b", "en"), ("c", "fr")])
+    ]
     table = pa.Table.from_pylist(told, schema=UNITS)
     [first, second] = joined(table, "fr", "en").to_pylist()
     assert (first["pair_id"], first["src_text"], first["tgt_text"]) == ("a/fr-en", "a in fr", "a in en")
     assert (second["src_units"], second["tgt_units"]) == ([0, 1], [3, 1])
     assert [row["src_lang"] for row in joined(table, "en", "fr").to_pylist()] == ["en", "en"]
-    with pytest.raises(ValueError, match="no utterance has a partner: the two sides of a pair are called NAME/fr and NAME/de; one is b/fr"):
+    with pytest.raises(
+        ValueError,
+        match="no utterance has a partner: the two sides of a pair are called NAME/fr and NAME/de; one is b/fr",
+    ):
         joined(table, "fr", "de")

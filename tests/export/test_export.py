@@ -92,13 +92,13 @@ def test_load_dataset_reads_what_the_round_holds(run: Run, exported: Path, tmp_p
 
 
 def test_the_sounds_are_the_recording_and_both_sides(exported: Path, tmp_path: Path) -> None:
-    from factory.recordings import recordings
+    from factory.corpora.opening import open_corpus
 
     row = load(str(exported), tmp_path)["train"][0]
     waves = {name: soundfile.read(io.BytesIO(row[f"{name}_audio"]["bytes"])) for name in ("source", "chosen", "rejected")}
     assert all(rate == 16_000 and np.abs(wave).max() > 0.01 for wave, rate in waves.values())
     assert row["chosen_audio"]["bytes"][:4] == b"fLaC"
-    recorded = recordings(str(ROOT / "assets/phrasebook/mono"), [row["utt_id"]])[row["utt_id"]]
+    recorded = open_corpus(str(ROOT / "assets/phrasebook/mono")).recordings([row["utt_id"]])[row["utt_id"]]
     assert np.allclose(waves["source"][0], recorded, atol=1e-4)
 
 

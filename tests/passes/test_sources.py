@@ -8,11 +8,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.corpus import holds_units
+from factory.corpora.opening import open_corpus
 from factory.passes.paired import write_utterances
 from factory.passes.produce import utterances_of
 from factory.recipe import Recipe, load
-from factory.recordings import recordings
 from factory.store import DatasetDir
 from schemas.datasets import PAIRED, UNITS
 
@@ -63,6 +62,6 @@ def test_paired_rows_become_utterances_whose_reference_is_their_translation(tmp_
     out = DatasetDir(str(tmp_path / "units"), UNITS)
     write_utterances(str(tmp_path / "p.parquet"), "paired", out)
     [row] = out.rows().to_pylist()
-    assert holds_units(str(tmp_path / "p.parquet")) and recordings(str(tmp_path / "p.parquet"), ["a"]) == {}
+    assert open_corpus(str(tmp_path / "p.parquet")).holds_units and open_corpus(str(tmp_path / "p.parquet")).recordings(["a"]) == {}
     expected = {"utt_id": "a", "lang": "fr", "text": "bonjour", "reference": "hello", "units": [1, 2], "split": "paired", "status": "ok"}
     assert {key: row[key] for key in expected} == expected

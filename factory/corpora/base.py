@@ -1,0 +1,78 @@
+"""What every reader of speech shares: rows, the parts that a corpus comes in, and the error of a corpus that cannot be read."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Collection, Iterator
+from itertools import chain, islice
+from typing import Any, ClassVar, NamedTuple, Protocol
+
+import pyarrow as pa
+
+from schemas.datasets import UTTERANCE
+
+Row = dict[str, Any]
+"""A row with columns of UTTERANCE; a reader that knows of a fault adds `status` and `reason`."""
+
+STATED = pa.schema([*UTTERANCE, pa.field("status", pa.string()), pa.field("reason", pa.string())])
+"""The columns of a corpus as it is read."""
+AT_ONCE = 64
+"""Rows of a shard that are in memory together."""
+
+
+class CorpusError(ValueError):
+    """A corpus that cannot be read at all; a bad row is no error, it is kept with its reason."""
+
+
+class MissingCorpus(CorpusError):
+    """A corpus that is not where the recipe says."""
+
+
+class Entry(NamedTuple):
+    """What is known of a row before its audio is read."""
+
+    utt_id: str | None
+    lang: str
+    has_text: bool
+    has_reference: bool
+
+
+class Shard(Protocol):
+    """A part of a corpus that one worker reads from its beginning to its end."""
+
+    reads_audio: ClassVar[bool]
+    """Whether listing its rows reads past their audio, which the driver leaves to workers."""
+
+    def entries(self) -> tuple[list[Entry], Counter[str]]:
+        """Return its rows in their order, and what it holds besides by the reason why it is left out.
+
+        Raises CorpusError where it cannot be read.
+        """
+        ...
+
+    def rows(self) -> Iterator[list[Row]]:
+        """Yield its rows in the order of `entries`, at most `AT_ONCE` at a time."""
+        ...
+
+
+def entry(row: Row) -> Entry:
+    """Return what is known of a row before its audio is read."""
+    return Entry(row["utt_id"], row["lang"], bool(row.get("text")), bool(row.get("reference")))
+
+
+def in_batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
+    """Yield the rows in lists of at most `AT_ONCE`."""
+    for first in rows:
+        yield list(chain([first], islice(rows, AT_ONCE - 1)))
+
+
+def audio_of(shard: Shard, ids: Collection[str]) -> dict[str, Any]:
+    """Return the audio of the rows of a shard with these ids; the shard is read until all are found."""
+    wanted, found = set(ids), dict[str, Any]()
+    for rows in shard.rows():
+        for row in rows:
+            if row["utt_id"] in wanted:
+                found.setdefault(row["utt_id"], row["audio"])
+        if len(found) == len(wanted):
+            break
+    return found

@@ -1,0 +1,113 @@
+"""The files of a corpus: which there are, which are passed over and why, and a digest that tells a changed corpus from the old one."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+import pyarrow.fs as pafs
+
+from factory.files import files_below
+
+READ_WHOLE = 2**30
+"""Bytes: a corpus on a disk that is no larger counts by what its files hold; a larger one by sizes and modification times."""
+IN_PARALLEL = 16
+"""Files that are read at the same time: an object store answers slowly, but many requests at once."""
+
+
+class File(NamedTuple):
+    """A file of a corpus: its path in its file system, size in bytes and time of the last change in ns."""
+
+    path: str
+    size: int
+    mtime_ns: int
+
+
+class Files(NamedTuple):
+    """The files of a corpus, sorted by path, and by reason how many are passed over."""
+
+    found: list[File]
+    left_out: Counter[str]
+
+
+def list_files(fs: pafs.FileSystem, root: str) -> Files:
+    """List the files of a folder, or the one file; hidden ones, `__MACOSX`, broken links and names that are no UTF-8 are passed over."""
+    left_out: Counter[str] = Counter()
+    found = []
+    for file in _walk(Path(root), left_out) if isinstance(fs, pafs.LocalFileSystem) else _listed(fs, root):
+        inside = PurePosixPath(file.path.removeprefix(root)).parts if file.path != root else ()
+        if "__MACOSX" in inside:
+            left_out["in __MACOSX"] += 1
+        elif any(part.startswith(".") for part in inside):
+            left_out["hidden"] += 1
+        else:
+            found.append(file)
+    return Files(sorted(found), left_out)
+
+
+def _listed(fs: pafs.FileSystem, root: str) -> Iterator[File]:
+    for info in files_below(fs, root):
+        yield File(info.path, info.size or 0, info.mtime_ns or 0)
+
+
+def _walk(root: Path, left_out: Counter[str]) -> Iterator[File]:
+    """Walk a folder on a disk, linked folders too; a folder that links to one above it is entered once."""
+    if root.is_file():
+        yield _file(root)
+    seen = set()
+    for folder, folders, names in os.walk(root, followlinks=True):
+        here = os.stat(folder)
+        if (here.st_dev, here.st_ino) in seen:
+            folders.clear()
+            continue
+        seen.add((here.st_dev, here.st_ino))
+        for name in names:
+            path = Path(folder, name)
+            if _is_undecodable(str(path)):
+                left_out["name that is no UTF-8"] += 1
+            elif not path.exists():
+                left_out["broken link"] += 1
+            elif path.is_file():
+                yield _file(path)
+
+
+def _file(path: Path) -> File:
+    told = path.stat()
+    return File(str(path), told.st_size, told.st_mtime_ns)
+
+
+def _is_undecodable(path: str) -> bool:
+    """Whether a path holds bytes that are no UTF-8: neither Arrow nor JSON can name such a file."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def stamps(fs: pafs.FileSystem, files: Sequence[File]) -> list[list[str | int]]:
+    """Return for each file what tells it from a changed one: its digest, or size and time of the last change (see READ_WHOLE)."""
+    if isinstance(fs, pafs.LocalFileSystem) and sum(file.size for file in files) <= READ_WHOLE:
+        with ThreadPoolExecutor(IN_PARALLEL) as threads:
+            return [[digest] for digest in threads.map(_digest, files)]
+    return [[file.size, file.mtime_ns] for file in files]
+
+
+def _digest(file: File) -> str:
+    try:
+        with open(file.path, "rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()[:16]
+    except OSError as error:  # a recording that cannot be read becomes a row with that reason
+        return type(error).__name__
+
+
+def summarise_left_out(left_out: Counter[str]) -> str:
+    """Return what is left out as text, the most frequent reason first: `.txt without a recording 3, hidden 1`."""
+    return ", ".join(
+        f"{reason} {count:,}" for reason, count in sorted(left_out.items(), key=lambda item: (-item[1], item[0]))
+    )

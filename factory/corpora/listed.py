@@ -1,0 +1,134 @@
+"""Corpora that name their recordings: a folder of audio files, and tables (TSV, CSV, JSON lines) beside them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import ClassVar
+
+import pyarrow as pa
+import pyarrow.fs as pafs
+
+from factory.corpora.audio import AUDIO_SUFFIXES
+from factory.corpora.base import AT_ONCE, STATED, CorpusError, Entry, Row, entry, in_batches
+from factory.corpora.columns import Options
+from factory.corpora.files import IN_PARALLEL, File
+from factory.corpora.layouts import Named, failed_row, named_rows
+from factory.corpora.text import language, stem, transcript
+from factory.files import get
+
+
+@dataclass(frozen=True)
+class ListedShard:
+    """Rows that are in memory, their audio named by paths; a table of STATED, which travels to workers without being copied."""
+
+    table: pa.Table
+
+    reads_audio: ClassVar[bool] = False
+
+    def entries(self) -> tuple[list[Entry], Counter[str]]:
+        """Return the rows' entries; what is left out was counted when they were listed."""
+        few = self.table.select(["utt_id", "lang", "text", "reference"])
+        return [entry(row) for row in few.to_pylist()], Counter()
+
+    def rows(self) -> Iterator[list[Row]]:
+        """Yield the rows; what no reader has said is left to the defaults."""
+        for batch in self.table.to_batches(AT_ONCE):
+            yield [
+                {key: value for key, value in row.items() if value is not None or key in UNSTATED}
+                for row in batch.to_pylist()
+            ]
+
+
+UNSTATED = ("utt_id", "lang", "audio", "text")
+"""Columns that a row has though nothing is in them."""
+
+
+def listed_shards(rows: Sequence[Row]) -> list[ListedShard]:
+    """Return shards of `AT_ONCE` rows."""
+    return [ListedShard(pa.Table.from_pylist(some, schema=STATED)) for some in in_batches(iter(rows))]
+
+
+class Folder:
+    """A folder of audio files: `LANG/NAME.wav`, the transcript beside it in `LANG/NAME.txt` where there is one."""
+
+    def __init__(self, fs: pafs.FileSystem, root: str, prefix: str) -> None:
+        """`prefix` stands before a path of this file system in a URI (`s3://`), empty on a disk."""
+        self.fs, self.root, self.prefix = fs, PurePosixPath(root), prefix
+
+    def rows(self, files: Sequence[File], options: Options) -> tuple[list[Row], Counter[str]]:
+        """Return a row for each recording, and what else there is by reason."""
+        texts = {stem(file.path): file.path for file in files if _suffix(file.path) == ".txt"}
+        sounds = [file.path for file in files if _suffix(file.path) in AUDIO_SUFFIXES]
+        with ThreadPoolExecutor(IN_PARALLEL) as threads:
+            rows = list(threads.map(lambda sound: self._row(sound, texts.get(stem(sound)), options), sounds))
+        alone = set(texts) - {stem(sound) for sound in sounds}
+        left_out = Counter({"transcript without a recording": len(alone)} if alone else {})
+        others = [file.path for file in files if _suffix(file.path) not in (".txt", *AUDIO_SUFFIXES)]
+        return rows, left_out + Counter(suffix_reason(path) for path in others)
+
+    def _row(self, sound: str, text: str | None, options: Options) -> Row:
+        inside = PurePosixPath(sound).relative_to(self.root)
+        lang = options.lang or (inside.parts[0] if len(inside.parts) > 1 else "")
+        row: Row = {"utt_id": stem(str(inside)), "lang": language(lang), "text": None}
+        told = transcript(get(self.fs, text), str(PurePosixPath(text).relative_to(self.root))) if text else {}
+        return row | {"audio": {"path": f"{self.prefix}{sound}", "bytes": None}} | told
+
+
+class Tables:
+    """Tables that name recordings on the same file system, by paths from the table's folder, or anywhere, by URIs."""
+
+    def __init__(self, fs: pafs.FileSystem, root: str, prefix: str) -> None:
+        """`prefix` stands before a path of this file system in a URI (`s3://`), empty on a disk."""
+        self.fs, self.root, self.prefix = fs, root, prefix
+
+    def rows(self, tables: Sequence[File], options: Options) -> tuple[list[Row], list[File]]:
+        """Return the rows of the tables, and the recordings that they name and that are there. Raises CorpusError where none
+        is there, and as `named_rows` does.
+        """
+        named = [one for table in tables for one in named_rows(table.path, get(self.fs, table.path), options)]
+        there = self._there(named)
+        paths = [one.paths[0] for one in named if one.paths and "status" not in one.row]
+        if paths and not there and not any("://" in path for path in paths):
+            raise CorpusError(f"no recording that {tables[0].path} names is there; the first is {paths[0]}")
+        rows = [self._row(one, there) for one in named]
+        return rows, list(there.values())
+
+    def _there(self, named: list[Named]) -> dict[str, File]:
+        """Look up which of the paths that tables name are files."""
+        asked = list(dict.fromkeys(path for one in named for path in one.paths if "://" not in path))
+        infos = self.fs.get_file_info(asked)
+        return {
+            path: File(path, info.size, info.mtime_ns or 0)
+            for path, info in zip(asked, infos, strict=True)
+            if info.is_file
+        }
+
+    def _row(self, named: Named, there: dict[str, File]) -> Row:
+        if not named.paths or "status" in named.row:
+            return named.row | {"audio": None}
+        path = next((path for path in named.paths if path in there), named.paths[0])
+        if "\\" in path and path not in there:
+            written = path.rpartition("/")[2]
+            return failed_row(
+                named.row, f"missing_file: {named.where} names {written}, and no such file is there; write paths with /"
+            )
+        return named.row | {"audio": {"path": path if "://" in path else f"{self.prefix}{path}", "bytes": None}}
+
+
+def count_recordings(files: Sequence[File]) -> int:
+    """Return how many files are recordings by their suffix."""
+    return sum(_suffix(file.path) in AUDIO_SUFFIXES for file in files)
+
+
+def _suffix(path: str) -> str:
+    return PurePosixPath(path).suffix.lower()
+
+
+def suffix_reason(path: str) -> str:
+    """Return why a file that is neither recording nor transcript is left out."""
+    suffix = _suffix(path)
+    return f"{suffix} files" if suffix else "files without a suffix"
