@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from factory.audio import AudioError, read
+from factory.corpora.audio import AudioError, read
 from factory.corpus import holds_units, read_corpus
 from factory.files import filesystem, parquet_files
 

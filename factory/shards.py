@@ -18,12 +18,12 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
+from factory.corpora.audio import AUDIO_SUFFIXES
 from factory.files import filesystem, trying
 from schemas.datasets import UTTERANCE
 
 Row = dict[str, Any]
 
-AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3"}
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz")
 AT_ONCE = 64
 """Rows of a shard that are in memory together."""

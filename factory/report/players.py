@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from factory.audio import encode
+from factory.corpora.audio import encode
 from factory.passes.produce import voices
 from factory.recipe import Recipe
 from factory.recordings import recordings

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.audio import encode, read
 from factory.corpora import common_voice, cvss
+from factory.corpora.audio import encode, read
 from factory.corpus import CorpusError, holds_units
 from factory.passes.paired import joined
 from schemas.datasets import UNITS
