@@ -16,10 +16,10 @@ import atheris
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-with atheris.instrument_imports(include=["factory.audio", "schemas.sequences", "soundfile"]):
+with atheris.instrument_imports(include=["factory.corpora.audio", "schemas.sequences", "soundfile"]):
     import test_fuzz
 
-    from factory.audio import RATE  # noqa: F401
+    from factory.corpora.audio import RATE  # noqa: F401
     from schemas.sequences import Variant, parse
 
 

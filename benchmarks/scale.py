@@ -34,7 +34,7 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
 from factory.actors.base import Row, RowActor  # noqa: E402
-from factory.audio import encode  # noqa: E402
+from factory.corpora.audio import encode  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
 from factory.local_ray import start_ray  # noqa: E402
 from factory.passes.plan import act, finish  # noqa: E402

@@ -10,7 +10,7 @@ import soundfile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from factory.audio import RATE, AudioError, read
+from factory.corpora.audio import RATE, AudioError, read
 from schemas.sequences import EOS, EOSP, SEP, SOSP, Variant, completion, parse, unit_token
 
 MANY = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from factory.audio import read
+from factory.corpora.audio import read
 from factory.models.hifigan_layers import REFERENCE_HZ
 from trainers.pitch import track
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from assets.build.corpus import SEED, SIZES
 from assets.build.grammar import split
 from assets.build.units import rows_of
-from factory.audio import encode, read
+from factory.corpora.audio import encode, read
 from schemas.datasets import PAIRED, UTTERANCE
 
 Row = dict[str, Any]

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.actors.encoder import Encoder
-from factory.audio import read
+from factory.corpora.audio import read
 from factory.models.speech_encoders import Codebook, WhisperEncoder, assign, deduplicate
 from schemas.datasets import UNITS, UTTERANCE
 from trainers.codebook import fit, nearest_sentence_accuracy, unit_distances

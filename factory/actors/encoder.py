@@ -47,7 +47,7 @@ class Encoder(RowActor):
         return [self._encode(row) for row in rows]
 
     def _encode(self, row: Row) -> Row:
-        from factory.audio import AudioError, read
+        from factory.corpora.audio import AudioError, read
         from factory.models.speech_encoders import assign, deduplicate
 
         if row["lang"] not in self.langs:

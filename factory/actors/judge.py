@@ -126,6 +126,6 @@ class ToplineJudge(RowActor):
         return sorted(told, key=lambda row: order[row["utt_id"]])
 
     def _recordings(self, rows: list[Row], lang: str) -> list[tuple[str, float]] | list[tuple[None, None]]:
-        from factory.audio import read
+        from factory.corpora.audio import read
 
         return self.ears.hear([read(row["audio"]) for row in rows], lang) if self.encoder else [(None, None)] * len(rows)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from factory.audio import RATE
+from factory.corpora.audio import RATE
 from factory.models.weights import resolve
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.audio import RATE
+from factory.corpora.audio import RATE
 from factory.store import DatasetDir
 from schemas.datasets import OK, SCORES
 

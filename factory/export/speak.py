@@ -8,7 +8,7 @@ import pyarrow as pa
 import ray.data
 
 from factory.actors.base import RowActor
-from factory.audio import encode
+from factory.corpora.audio import encode
 from factory.passes.plan import act, digests, finish
 from factory.passes.produce import voices
 from factory.progress import Clock

@@ -9,7 +9,7 @@ from importlib.resources import files
 from threading import Lock
 from typing import Any
 
-from factory.audio import encode
+from factory.corpora.audio import encode
 from factory.listen.choose import questions
 from factory.listen.judgements import VERDICTS, judgements_of, keep
 from factory.recipe import Recipe, locate

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from factory.audio import encode
+from factory.corpora.audio import encode
 from factory.corpora.opening import open_corpus
 from factory.passes.produce import voices
 from factory.recipe import Recipe

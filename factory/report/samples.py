@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 
-from factory.audio import encode
+from factory.corpora.audio import encode
 from factory.files import exists, filesystem, put
 from factory.recipe import Recipe, locate
 from factory.report.pairs import by_margin, joined

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 
 from factory.actors.encoder import Encoder
-from factory.audio import encode
+from factory.corpora.audio import encode
 from factory.models.speech_encoders import Codebook, WhisperEncoder, expand
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS
 from trainers.codebook import fit

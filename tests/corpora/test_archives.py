@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.audio import encode, read
 from factory.corpora import common_voice, cvss
 from factory.corpora.archive import Clips
+from factory.corpora.audio import encode, read
 from factory.corpora.base import CorpusError
 from factory.corpora.opening import open_corpus
 from factory.passes.paired import joined

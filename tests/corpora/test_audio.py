@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from factory.audio import AudioError, encode, read
+from factory.corpora.audio import AudioError, encode, read
 
 
 def sweep(seconds: float = 1.0, rate: int = 16_000) -> np.ndarray:
