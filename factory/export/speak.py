@@ -13,6 +13,7 @@ from factory.passes.plan import act, digests, finish
 from factory.passes.produce import voices
 from factory.progress import Clock
 from factory.recipe import Recipe, digest, locate
+from factory.recordings import recordings
 from factory.report.players import waves_of
 from factory.runs import Run
 from factory.store import DatasetDir
@@ -46,7 +47,8 @@ class PairSpeaker(RowActor):
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return a row of SPOKEN for each pair."""
-        waves = waves_of(rows, self.corpus, self.voices, back=False)
+        recorded = recordings(self.corpus, [row["utt_id"] for row in rows])
+        waves = waves_of(rows, recorded, self.voices, back=False)
         sounds = {key: encode(wave, "FLAC") for key, wave in waves.items()}
         return [row | {f"{name}_audio": sounds.get(f"{row['pair_id']}.{name}") for name in SOUNDS} for row in rows]
 
