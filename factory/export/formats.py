@@ -1,7 +1,7 @@
 """Pairs as other toolkits read them. Each writer fills a folder and returns how many rows each split has.
 
-Files, and the ids in files whose cells a tab or a bar ends, are called by `factory.names.file_name` of the pair's id; every format with
-columns of its own holds the true `pair_id` and `utt_id` as well.
+Files, and the ids in files whose cells end at a tab or a bar, have the name that `factory.names.file_name` makes of the pair's id.
+Every format but TRL's, which has no columns for ids, holds the true `pair_id` and `utt_id` as well.
 """
 
 from __future__ import annotations
@@ -75,8 +75,8 @@ def slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
 def fairseq(rows: Sequence[Row], folder: Path) -> dict[str, int]:
     """fairseq's S2UT: `<split>.tsv` with source audio and target units, of the chosen and, as `<split>_rejected`, of the rejected side.
 
-    Beside each, `.unit` holds `id|units` lines for the vocoder. Frames are samples of the source at 16 kHz, and units of the target. Such an
-    id is the pair's file name; `ids.jsonl` says which pair and utterance it is.
+    Beside each, `.unit` holds `id|units` lines for the vocoder. Frames are samples of the source at 16 kHz, and units of the target.
+    Such an id is the pair's file name; `ids.jsonl` says which pair and utterance it is.
     """
     for split, some in _splits(rows).items():
         for side, stem in (("chosen", split), ("rejected", f"{split}_rejected")):

@@ -45,7 +45,7 @@ def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -
 
     if not out.start(recipe.content("toplines", digests(recipe.judges()) | {"units": units.manifest().fingerprint})):
         return
-    ids, silent = pa.array(heard_ids(test_rows(units, recipe))), holds_units(locate(recipe.corpus.test))
+    ids, silent = pa.array(heard_ids(test_rows(units, recipe)), pa.string()), holds_units(locate(recipe.corpus.test))
     every = units.dataset() if silent else read_corpus(locate(recipe.corpus.test)).rows
     rows = out.unfinished(limited(every, ids), recipe.resources.recognizer.batch_size)
     arguments = judge_arguments(recipe) | {"encoder": None if silent else encoder_arguments(recipe)}

@@ -37,10 +37,10 @@ def joined(table: pa.Table, src: str, tgt: str) -> pa.Table:
     """Return rows of PAIRED for the utterances of `src` that have a partner in `tgt`, in the order of their names."""
     ours, theirs = (_by_name(table, lang) for lang in (src, tgt))
     names = sorted(set(ours) & set(theirs))
-    if not names and table.num_rows:
-        example = table["utt_id"][0].as_py()
-        raise ValueError(f"no utterance has a partner: the two sides of a pair are called NAME/{src} and NAME/{tgt}; one is {example}")
-    sides = [table.take([where[name] for name in names]) for where in (ours, theirs)]
+    if not names:
+        example = f"one is {table['utt_id'][0].as_py()}" if table.num_rows else "none of the utterances could be tokenized"
+        raise ValueError(f"no utterance has a partner: the two sides of a pair are called NAME/{src} and NAME/{tgt}; {example}")
+    sides = [table.take(pa.array([where[name] for name in names], pa.int64())) for where in (ours, theirs)]
     columns: list[Any] = [pa.array([f"{name}/{src}-{tgt}" for name in names], pa.string())]
     columns += [pa.array([lang] * len(names), pa.string()) for lang in (src, tgt)]
     columns += [side[column] for side in sides for column in ("text", "units")]

@@ -9,8 +9,8 @@ from typing import Any
 from factory.files import filesystem, get_json, put
 from factory.recipe import Recipe, locate
 from factory.report import collect, plots, sections
-from factory.report.audit_table import audit_round, unmeasured
-from factory.report.kept import as_yaml, keep_recipe
+from factory.report.audit_table import audit_round, why_unmeasured
+from factory.report.kept import as_yaml
 from factory.report.pairs import SPOKEN, shown_pairs, table_row, to_speak
 from factory.report.players import embedded, recordings_or_none, voices_of, waves_of
 from factory.report.table import LABELS
@@ -20,12 +20,16 @@ Row = dict[str, Any]
 
 
 def write_report(run: Run, number: int, recipe: Recipe) -> str:
-    """Write `report/index.html` of a round that has its summary, keep its recipe and audit beside it, and return where it is."""
-    keep_recipe(run, number, recipe)
-    place = f"{run.place(number)}/report/index.html"
+    """Write `report/index.html` of a round that has its summary, keep its audit beside it, and return where it is."""
+    place = report_place(run, number)
     fs, path = filesystem(place)
     put(fs, path, render(run, number, recipe).encode())
     return place
+
+
+def report_place(run: Run, number: int) -> str:
+    """Return where the report of a round is, or would be."""
+    return f"{run.place(number)}/report/index.html"
 
 
 def render(run: Run, number: int, recipe: Recipe) -> str:
@@ -84,7 +88,7 @@ def _made(run: Run, number: int, recipe: Recipe) -> Row:
 
 
 def _audit(found: Row) -> Row:
-    if reason := unmeasured(found):
+    if reason := why_unmeasured(found):
         return {"audit": None, "unmeasured": reason}
     return {"audit": found, "audit_plots": sections.audit(found), "audit_rows": sections.audit_rows(found)}
 

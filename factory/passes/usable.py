@@ -1,0 +1,121 @@
+"""usable: what a corpus's units lack for a round, known once they are there and hours before it would show."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from factory.manifest import slug
+from factory.metrics import METRICS
+from factory.passes.evaluate import test_rows
+from factory.recipe import Recipe
+from factory.store import DatasetDir
+from schemas.datasets import OK
+
+BY_EAR = "--set translator.way_back=speech --set translator.unit_temperature=null --set scorer.score_text=asr"
+"""What lets a round judge speech without transcripts: the recognizer hears the source and its back-translations."""
+ADD_REFERENCES = "add a column reference with the translation of each utterance"
+
+
+class Unusable(ValueError):
+    """A corpus of which a round could use no utterance; the message says why, and what to do."""
+
+
+def compares_texts(recipe: Recipe) -> bool:
+    """Whether candidates are ranked by comparing texts with an utterance's own, so that it needs one."""
+    return recipe.scorer.score_text == "policy" and not METRICS[recipe.select.metric].audio
+
+
+def check_sources(sources: Sequence[DatasetDir], recipe: Recipe) -> list[str]:
+    """Return a sentence for each direction that can have no pair, for want of utterances or of their texts.
+
+    `sources` are finished datasets of UNITS. Raises Unusable where neither direction can have one.
+    """
+    corpora = " and ".join(f"corpus.{name}" for name in ("mono", "paired") if recipe.corpus.source in (name, "both"))
+    table = pa.concat_tables([units.rows(["utt_id", "lang", "text", "status", "reason"]) for units in sources])
+    usable = _usable(table, recipe)
+    if not usable.num_rows:
+        raise Unusable(f"no utterance of {corpora} can be used: {_why(table)}; {_hint(table, recipe)}")
+    texts = _by_language(_with_text(usable, "text"), recipe)
+    if compares_texts(recipe) and not any(texts.values()):
+        raise Unusable(
+            f"no utterance of {corpora} has a text, and the recipe compares texts: give their transcripts, or let the recognizer hear "
+            f"them with {BY_EAR}"
+        )
+    needed, what = (texts, " with a text") if compares_texts(recipe) else (_by_language(usable, recipe), "")
+    silent = [lang for lang, count in needed.items() if not count]
+    return [f"{_direction(lang, recipe)} can have no pair: {corpora} has no usable utterance in {lang}{what}" for lang in silent]
+
+
+def check_dev(dev: DatasetDir, recipe: Recipe, fewest: int) -> None:
+    """Raise Unusable where `select.delta: auto` could not weigh `fewest` labels: too few utterances of `dev` (UNITS) have a reference."""
+    table = _usable(dev.rows(["utt_id", "lang", "reference", "status"]), recipe)
+    known = _with_text(table, "reference").num_rows
+    if known < fewest:
+        raise Unusable(
+            f"select.delta is auto, and {known} of the {table.num_rows} usable utterances of corpus.dev have a reference, where {fewest} "
+            f"labels at least are weighed against one: {ADD_REFERENCES} to corpus.dev, or give select.delta a number"
+        )
+
+
+def untested(units: DatasetDir, recipe: Recipe) -> list[str]:
+    """Return what the test set (UNITS) leaves unmeasured, a sentence for each direction or one for both; empty where nothing is lost."""
+    chosen = test_rows(units, recipe)
+    every = units.rows(["utt_id", "lang", "text", "reference", "status", "reason"])
+    usable = _usable(every, recipe)
+    if not usable.num_rows:
+        return [f"no score is measured: no utterance of corpus.test can be used: {_why(every)}; {_hint(every, recipe)}"]
+    if not chosen.num_rows:
+        return [f"no score is measured: no utterance of corpus.test has a reference; {ADD_REFERENCES}, or name another corpus.test"]
+    there, tested, read = (_by_language(rows, recipe) for rows in (usable, chosen, _with_text(chosen, "text")))
+    return [note for lang in recipe.languages for note in _untested(lang, there[lang], tested[lang], read[lang], recipe)]
+
+
+def _untested(lang: str, there: int, tested: int, read: int, recipe: Recipe) -> Iterator[str]:
+    """Yield what is unmeasured of the utterances in `lang`: `there` are usable, `tested` have a reference too, `read` of them a text."""
+    direction = _direction(lang, recipe)
+    if not tested:
+        yield f"{direction} has no score: none of the {there} usable utterances of corpus.test in {lang} has a reference"
+    elif tested < recipe.tested:
+        yield f"{direction} is measured on {tested} utterances of the {recipe.tested} asked for: corpus.test has no more with a reference"
+    if tested and not read:
+        yield f"the toplines in {lang} have no ASR-BLEU and no WER: no tested utterance of corpus.test in {lang} has a text"
+
+
+def _usable(table: pa.Table, recipe: Recipe) -> pa.Table:
+    spoken = pc.is_in(table["lang"], value_set=pa.array(recipe.languages, pa.string()))
+    return table.filter(pc.and_(spoken, pc.equal(table["status"], OK)))
+
+
+def _with_text(table: pa.Table, column: str) -> pa.Table:
+    return table.filter(pc.fill_null(pc.greater(pc.utf8_length(pc.utf8_trim_whitespace(table[column])), 0), False))
+
+
+def _by_language(table: pa.Table, recipe: Recipe) -> dict[str, int]:
+    counts = Counter(table["lang"].to_pylist())
+    return {lang: counts[lang] for lang in recipe.languages}
+
+
+def _direction(lang: str, recipe: Recipe) -> str:
+    first, second = recipe.languages
+    return f"{lang}-{second if lang == first else first}"
+
+
+def _why(table: pa.Table) -> str:
+    """Return how many rows were lost for which reason, and the first reason in full."""
+    reasons = table["reason"].drop_null().to_pylist()
+    if not reasons:
+        langs = ", ".join(sorted(set(table["lang"].to_pylist())))
+        return f"its {table.num_rows} utterances are in {langs}" if langs else "it holds no utterance"
+    counts = ", ".join(f"{reason} {count}" for reason, count in Counter(map(slug, reasons)).most_common())
+    return f"{counts} (the first: {reasons[0]})"
+
+
+def _hint(table: pa.Table, recipe: Recipe) -> str:
+    langs = " or ".join(recipe.languages)
+    if any(slug(reason) == "unknown_lang" for reason in table["reason"].drop_null().to_pylist()):
+        return f"an utterance's language is {langs}: the first folder of a folder of audio, the column lang of a table"
+    return f"expected utterances in {langs}"
