@@ -17,7 +17,23 @@ ECRYPTFS = 143
 """Bytes of the longest name that an eCryptfs folder takes."""
 RESERVED = ["con", "PRN", "aux", "nul", "NUL.txt", "com1", "LPT9", "Com3.source", "conin$"]
 PIECES = st.sampled_from(
-    [*RESERVED, *"/\\.:|*?<>\"' \t\n\r\0\x1f\x7f#%&-_~", "..", "../", "a", "A", "é", "e\u0301", "É", "ﬁ", "ß", "İ", "😀", "\u2028", "\ud800"]
+    [
+        *RESERVED,
+        *"/\\.:|*?<>\"' \t\n\r\0\x1f\x7f#%&-_~",
+        "..",
+        "../",
+        "a",
+        "A",
+        "é",
+        "e\u0301",
+        "É",
+        "ﬁ",
+        "ß",
+        "İ",
+        "😀",
+        "\u2028",
+        "\ud800",
+    ]
 )
 PARTS = st.one_of(PIECES, st.text(max_size=20), st.characters(categories=["Cs", "Cc", "Cf", "Zs"]))
 IDS = st.lists(PARTS, min_size=1, max_size=40).map("".join).filter(bool) | st.text(min_size=1, max_size=1_000)
@@ -62,7 +78,27 @@ def test_different_ids_have_different_names_on_every_file_system(one: str, other
 
 
 def test_many_ids_are_written_and_found_again(tmp_path: Path) -> None:
-    near = ["a", "A", "a.", "a ", "./a", "a/", "a\\", "é", "e\u0301", "É", "con", "con.txt", "..", ".", "", "a" * 236, "a" * 237, "a|b", "a\tb"]
+    near = [
+        "a",
+        "A",
+        "a.",
+        "a ",
+        "./a",
+        "a/",
+        "a\\",
+        "é",
+        "e\u0301",
+        "É",
+        "con",
+        "con.txt",
+        "..",
+        ".",
+        "",
+        "a" * 236,
+        "a" * 237,
+        "a|b",
+        "a\tb",
+    ]
     every = [*near, *map(file_name, near), *(file_name(one).upper() for one in near)]
     for identifier in set(every):
         (tmp_path / f"{file_name(identifier)}.source.wav").write_text(identifier)
@@ -77,7 +113,14 @@ def test_a_plain_id_is_its_own_name(identifier: str) -> None:
 
 @pytest.mark.parametrize(
     ("identifier", "slug"),
-    [("fr/a-en", "fr_a-en"), ("../../escaped-en", "escaped-en"), ("Élan vital", "Elan_vital"), ("😀", "id"), ("con", "con"), ("x" * 81, "x" * 48)],
+    [
+        ("fr/a-en", "fr_a-en"),
+        ("../../escaped-en", "escaped-en"),
+        ("Élan vital", "Elan_vital"),
+        ("😀", "id"),
+        ("con", "con"),
+        ("x" * 81, "x" * 48),
+    ],
 )
 def test_any_other_id_stays_readable_and_ends_in_a_digest(identifier: str, slug: str) -> None:
     assert re.fullmatch(re.escape(slug) + "-[0-9a-f]{24}", file_name(identifier))

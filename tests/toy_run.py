@@ -71,11 +71,13 @@ def toy_run(
     guards = recipe.select.guards
     pairs = [select(row, metric="bleu", delta=0.1, guards=guards, variant=recipe.policy.variant) for row in rows]
     units = [{**u, **lost, "units": r["units"], "durations": r["durations"], "status": "ok"} for u, r in zip(spoken, rows, strict=True)]
-    heard = [_evaluated(row) for row in rows]
-    tops = [{"utt_id": u["utt_id"], "lang": u["lang"], "status": "ok"} for u in spoken]
+    heard = [_evaluated(row) for row in rows if row["reference"]]
+    tops = [_topline(row) for row in rows if row["reference"]]
     _write(run.units("mono"), units, UNITS)
+    _write(run.units("test"), units, UNITS)
     _write(run.dataset(1, "scored"), rows, SCORED)
     _write(run.dataset(1, "pairs"), pairs, PAIR)
+    _write(run.dataset(0, "evaluation"), heard, EVALUATED)
     _write(run.dataset(1, "evaluation"), heard, EVALUATED)
     _write(run.toplines, tops, TOPLINE)
     _write_rest(run, pairs)
@@ -84,7 +86,13 @@ def toy_run(
 
 def _evaluated(row: dict[str, Any]) -> dict[str, Any]:
     told = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang", "reference", "status")}
-    return told | {"text": row["reference"], "units": row["units"], "finish": "ok", "asr_text": row["reference"], "mos": 2.0}
+    told |= {"text": row["reference"], "units": row["units"], "finish": "ok", "asr_text": row["reference"], "mos": 2.0}
+    return told | {"source_text": row["text"], "back_text": row["text"] or ""}
+
+
+def _topline(row: dict[str, Any]) -> dict[str, Any]:
+    heard = {f"{name}_{key}": value for name in ("audio", "resynthesised") for key, value in (("asr", row["text"] or "oui"), ("mos", 3.0))}
+    return {"utt_id": row["utt_id"], "lang": row["src_lang"], "reference": row["text"], "status": "ok"} | heard
 
 
 def _write(dataset: Any, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
