@@ -38,12 +38,13 @@ def _round_command(commands: Any, name: str, told: str) -> argparse.ArgumentPars
 
 def carry_out(asked: argparse.Namespace) -> int:
     """Do what was asked of a round, and print what came of it; returns 0."""
+    from factory.recipe import load
     from factory.report.kept import asked_round, kept_recipe
     from factory.runs import Run
 
     run = Run(asked.run)
     number = asked_round(run, asked.round)
-    print(_DO[asked.command](run, number, kept_recipe(run, number, asked.recipe), asked))
+    print(_DO[asked.command](run, number, kept_recipe(run, number) or load(asked.recipe), asked))
     return 0
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from factory.files import filesystem, get_json, put, put_json
+from factory.files import filesystem, get_json, look, put, put_json
 from factory.recipe import Recipe
 from factory.report.kept import finished_rounds
 from factory.report.table import LABELS, OTHERS
@@ -15,13 +15,24 @@ TOLD = ("before", "after", "ci", "difference", "difference_ci")
 SCORES = {name: label for name, label in (LABELS | OTHERS).items() if name not in ("s2t_chrf", "cascade_bleu")}
 
 
-def write_history(run: Run) -> list[Row]:
-    """Write `history.json` and `history.svg` into the run and return the rows: a line for each finished round and direction."""
+def history_rows(run: Run) -> list[Row]:
+    """Return a line for each finished round and direction."""
     fs, path = filesystem(run.uri)
-    rows = [row for number in finished_rounds(run) for row in _lines(get_json(fs, f"{path}/round-{number}/summary.json"))]
+    return [row for number in finished_rounds(run) for row in _lines(get_json(fs, f"{path}/round-{number}/summary.json"))]
+
+
+def has_history(run: Run) -> bool:
+    """Whether the run's history is there and holds every finished round as it is."""
+    fs, path = filesystem(run.uri)
+    return get_json(fs, f"{path}/history.json") == {"rounds": history_rows(run)} and look(fs, f"{path}/history.svg").is_file
+
+
+def write_history(run: Run) -> None:
+    """Write `history.json`, which holds the rows, and `history.svg` into the run."""
+    fs, path = filesystem(run.uri)
+    rows = history_rows(run)
     put_json(fs, f"{path}/history.json", {"rounds": rows})
     put(fs, f"{path}/history.svg", _plot(rows).encode())
-    return rows
 
 
 def _lines(summary: Row) -> list[Row]:
@@ -60,7 +71,7 @@ def _plot(rows: list[Row]) -> str:
 
     name = _followed(rows)
     groups: dict[str, list[Row]] = {}
-    for row in rows:
+    for row in (row for row in rows if row[name]):
         low, high = row[name]["ci"]
         groups.setdefault(row["direction"], []).append({"x": f"round {row['round']}", "y": row[name]["after"], "low": low, "high": high})
     return plots.draw("history", plots.estimates(groups, LABELS[name]))
@@ -68,7 +79,7 @@ def _plot(rows: list[Row]) -> str:
 
 def _followed(rows: list[Row]) -> str:
     """Return which score tells a run's course: that of the text, or of the speech where the policy writes none."""
-    return "s2t_bleu" if all(row["s2t_bleu"] for row in rows) else "asr_bleu"
+    return "s2t_bleu" if any(row["s2t_bleu"] for row in rows) else "asr_bleu"
 
 
 def falls(rows: list[Row], number: int, recipe: Recipe) -> str | None:
@@ -77,8 +88,9 @@ def falls(rows: list[Row], number: int, recipe: Recipe) -> str | None:
     The score is measured on `corpus.test`: it decides how many rounds are run, and every round that was is told.
     """
     name, limit = _followed(rows), recipe.rounds.stop
-    means = {of: _mean([row[name]["after"] for row in rows if row["round"] == of]) for of in (number - 1, number)}
-    compared = [row[name]["before"] for row in rows if row["round"] == number and row[name].get("before") is not None]
+    known = [row for row in rows if row[name]]  # a test set may lack the references of a direction, or of both
+    means = {of: _mean([row[name]["after"] for row in known if row["round"] == of]) for of in (number - 1, number)}
+    compared = [row[name]["before"] for row in known if row["round"] == number and row[name].get("before") is not None]
     before, after = means[number - 1] or _mean(compared), means[number]  # a ready-made start has no row of its own
     if limit is None or before is None or after is None or after >= before - limit:
         return None

@@ -27,21 +27,22 @@ class Stage(NamedTuple):
 def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     """Return the stages of a round in their order."""
     test, judges = size(recipe.corpus.test), ("translator", "recognizer")
+    tested = Stage("tokenize test", run.units("test"), reader(recipe.corpus.test), test)
     measured = [
-        Stage("tokenize test", run.units("test"), reader(recipe.corpus.test), test),
         Stage("toplines", run.toplines, ("recognizer",), 2 * recipe.evaluate.asr_utterances),
         *(Stage(f"evaluate round {judged}", run.dataset(judged, "evaluation"), judges, 2 * recipe.tested) for judged in compared(number)),
     ]
     paired = _paired_speech(run, number, recipe)
     if number == 0:
         sequences = Stage("sequences", run.dataset(0, "sequences"), (), paired_rows(recipe))
-        return [*paired, sequences, Stage("train", None, ("trainer",)), *measured]
+        return [*paired, tested, sequences, Stage("train", None, ("trainer",)), *measured]
     asked = produced_rows(recipe)
     mono = Stage("tokenize mono", run.units("mono"), reader(recipe.corpus.mono), mono_rows(recipe))
     return [
         *paired,
         *([mono] if recipe.corpus.source != "paired" else []),
         *([Stage("utterances of paired", run.units("paired"), (), paired_rows(recipe))] if recipe.corpus.source != "mono" else []),
+        tested,
         Stage("produce", run.dataset(number, "scored"), ("translator", *(["vocoder"] if recipe.listens else []), "scorer"), asked),
         Stage("select", run.dataset(number, "pairs"), (), asked),
         Stage("train", None, ("trainer",)),

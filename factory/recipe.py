@@ -84,11 +84,6 @@ class Recipe:
         return self.scorer.score_text == "asr" or "mcd" in self.scorer.metrics
 
     @property
-    def compares_texts(self) -> bool:
-        """Whether candidates are judged by the transcripts that the corpus has, and not by ear."""
-        return self.scorer.score_text == "policy" and self.select.metric != "mcd"
-
-    @property
     def writes_text(self) -> bool:
         """Whether the policy can be asked for a text, so that there is an S2T score."""
         return self.policy.variant.has_text or self.policy.text_variant is not None

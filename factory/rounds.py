@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from factory.local_ray import start_ray
@@ -14,58 +16,113 @@ from factory.runs import Run
 from factory.store import DatasetDir
 from schemas.datasets import SCORED
 
+Row = dict[str, Any]
 
-def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> None:
+
+def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> bool:
     """Run several rounds in turn, or one; after one that lowers the test score (`rounds.stop`) no further one is begun.
 
-    Raises Shortfall before the first of them where one reads a file that is not there, and what `run_round` raises.
+    Returns whether every round that was run has all its parts (samples, report, history). Raises Shortfall before the first of them where
+    one reads a file that is not there, and what `run_round` raises.
     """
     from cluster.preflight import all_there
-    from factory.history import falls, render_history, write_history
+    from factory.history import falls, history_rows, render_history
     from factory.report.summary import is_summarised
 
     all_there(run, [number for number in numbers if not is_summarised(run, number)], recipe)
+    whole = True
     for number in numbers:
-        run_round(run, number, recipe)
-        rows = write_history(run)
-        if number != numbers[-1] and (reason := falls(rows, number, recipe)):
+        whole &= run_round(run, number, recipe)
+        if number != numbers[-1] and (reason := falls(history_rows(run), number, recipe)):
             print(f"\nno round after {number}: {reason}")
             break
     if len(numbers) > 1:
-        print(render_history(rows))
+        print(render_history(history_rows(run)))
+    return whole
 
 
-def run_round(run: Run, number: int, recipe: Recipe) -> None:
-    """Run round `number`, or what is left of it, and print and keep its summary.
+def run_round(run: Run, number: int, recipe: Recipe) -> bool:
+    """Run round `number`, or what is left of it, and print and keep its summary, with which it is finished.
 
-    Raises MissingRound where the round before has left no policy, ValueError where that policy does not fit the recipe, and Shortfall
-    where the cluster lacks what the round asks for.
+    Samples, report and history come after that: what cannot be made is said on stderr, with the command that makes it. Of a round that is
+    finished only what it lacks of them is made, by the recipe that it was run with. Returns whether all of them are there.
+
+    Raises MissingRound where the round before has left no policy, ValueError where that policy does not fit the recipe or the speech gives
+    no pair, StoreError where the round's folder cannot be written, and Shortfall where the cluster lacks what the round asks for.
     """
-    from cluster.preflight import preflight
-    from factory.passes.ready import check_policy
-    from factory.report.report import write_report
-    from factory.report.samples import speak_samples
-    from factory.report.summary import is_summarised, summarise
+    from factory.report.kept import kept_recipe
+    from factory.report.summary import is_summarised
 
     if is_summarised(run, number):
         print(f"round {number} of {run.uri} is finished; its summary is {run.place(number)}/summary.json")
-        return
+        return _end(run, number, kept_recipe(run, number) or recipe)
+    recipe, summary = _work(run, number, recipe)
+    return _end(run, number, recipe, summary)
+
+
+def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
+    """Run the stages of a round to its summary; return that, and the recipe that the round was run with."""
+    from cluster.preflight import preflight
+    from factory.passes.ready import check_folder, check_policy
+    from factory.report.kept import keep_recipe
+    from factory.report.summary import summarise
+
     previous = None if number == 0 else run.policy(number - 1, recipe)
     if previous is not None:
         check_policy(previous, recipe)
+    check_folder(run.place(number))
     start_ray()
     preflight(run, number, recipe)
     clock = Clock(run.place(number))
     recipe = with_paired_units(run, number, recipe, clock)
+    with clock.stage("tokenize"):
+        tokenize_all(run, number, recipe, clock)
     if previous is None:
         supervise(run, recipe, clock)
     else:
         prefer(run, number, previous, recipe, clock)
     measure(run, number, recipe, clock)
-    if previous is not None:
-        speak_samples(run, number, recipe)
-    summarise(run, number, recipe, clock)
-    print(f"  report       {write_report(run, number, recipe)}")
+    keep_recipe(run, number, recipe)
+    return recipe, summarise(run, number, recipe, clock)
+
+
+def _end(run: Run, number: int, recipe: Recipe, summary: Row | None = None) -> bool:
+    """Make what a finished round lacks, print its new summary, and say what could not be made; returns whether all is there."""
+    from factory.endings import make_parts
+    from factory.report.report import report_place
+    from factory.report.table import render
+
+    unmade = make_parts(run, number, recipe)
+    if summary is not None:
+        print(f"{render(summary, run.place(number))}\n  report       {report_place(run, number)}")
+    for sentence in unmade:
+        print(sentence, file=sys.stderr, flush=True)
+    return not unmade
+
+
+def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
+    """Turn what a round reads into units, the test set too, and say before the hours that follow what they cannot give.
+
+    Raises Unusable where no pair could come of the speech, and where `select.delta: auto` has too few references to go by.
+    """
+    from factory.passes.audit_delta import FEWEST
+    from factory.passes.paired import as_units, write_utterances
+    from factory.passes.usable import check_dev, check_entries, check_sources, untested
+
+    notes: list[str] = []
+    if number:
+        if recipe.corpus.source != "paired":
+            check = partial(check_entries, corpus=recipe.corpus.mono, recipe=recipe)
+            as_units(recipe.corpus.mono, "mono", recipe, run.units("mono"), clock, check)
+        if recipe.corpus.source != "mono":
+            write_utterances(recipe.corpus.paired, "paired", run.units("paired"))
+        notes += check_sources(run.sources(recipe), recipe)
+    if number and recipe.select.delta == "auto":
+        write_utterances(recipe.corpus.dev, "dev", run.units("dev"))
+        check_dev(run.units("dev"), recipe, FEWEST)
+    as_units(recipe.corpus.test, "test", recipe, run.units("test"), clock)
+    notes += untested(run.units("test"), recipe)
+    print("".join(f"  note: {note}\n" for note in notes), end="", flush=True)
 
 
 def with_paired_units(run: Run, number: int, recipe: Recipe, clock: Clock) -> Recipe:
@@ -79,7 +136,7 @@ def with_paired_units(run: Run, number: int, recipe: Recipe, clock: Clock) -> Re
         if not open_corpus(locate(corpus)).holds_units:
             out = run.paired(name)
             with clock.stage("tokenize"):
-                pair_units(corpus, name, recipe, run.units(f"{name}-speech"), out, clock)
+                pair_units(corpus, recipe, run.units(f"{name}-speech"), out, clock)
             made[name] = out.uri
     return replace(recipe, corpus=replace(recipe.corpus, **made))
 
@@ -96,19 +153,13 @@ def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
 
 
 def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -> None:
-    """Round N: candidates and their ways back, pairs, and the policy that learns from them."""
+    """Round N: candidates and their back-translations, pairs, and the policy that learns from them."""
     from factory.passes.audit_auto import settle_delta
-    from factory.passes.paired import as_units, write_utterances
     from factory.passes.produce import produce
     from factory.passes.select import select_pairs
     from factory.passes.train import train_next
 
     scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
-    with clock.stage("tokenize"):
-        if recipe.corpus.source != "paired":
-            as_units(recipe.corpus.mono, "mono", recipe, run.units("mono"), clock)
-        if recipe.corpus.source != "mono":
-            write_utterances(recipe.corpus.paired, "paired", run.units("paired"))
     with clock.stage("produce"):
         produce(run.sources(recipe), previous, number, recipe, scored, clock)
     with clock.stage("select"):
@@ -122,10 +173,7 @@ def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -
 def measure(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     """Evaluate the new policy and, where that is not done yet, the one before it and the toplines."""
     from factory.passes.evaluate import evaluate, toplines
-    from factory.passes.paired import as_units
 
-    with clock.stage("tokenize"):
-        as_units(recipe.corpus.test, "test", recipe, run.units("test"), clock)
     with clock.stage("toplines"):
         toplines(run.units("test"), recipe, run.toplines, clock)
     for judged in compared(number):

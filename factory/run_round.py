@@ -26,13 +26,17 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run the round; returns 0, or 2 with one sentence on stderr when something the user can mend is wrong."""
+    """Run the round; returns 0, or 2 with one sentence on stderr when something the user can fix is wrong.
+
+    3 (UNMADE) says that the rounds are finished and that samples, a report or the history could not be made of them.
+    """
     asked = arguments(argv)
     stay_local()
     return mended("run_round", lambda: _run(asked))
 
 
 def _run(asked: argparse.Namespace) -> int:
+    from factory.endings import UNMADE
     from factory.plan import describe
     from factory.recipe import load
     from factory.rounds import run_rounds
@@ -42,9 +46,8 @@ def _run(asked: argparse.Namespace) -> int:
     run = Run(asked.run or f"runs/{recipe.name}")
     if asked.dry_run:
         print(describe(run, asked.round, recipe))
-    else:
-        run_rounds(run, asked.round, recipe)
-    return 0
+        return 0
+    return 0 if run_rounds(run, asked.round, recipe) else UNMADE
 
 
 if __name__ == "__main__":

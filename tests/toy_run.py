@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,19 +55,35 @@ def scored_row(utterance: dict[str, Any], place: int) -> dict[str, Any]:
     return head | {"units": units, "durations": [2] * 20, "candidates": sides, "status": "ok", "reason": None}
 
 
-def toy_run(place: Path, count: int = 6) -> Run:
-    """Write a run with round 1 finished, of `count` utterances of each language."""
+def toy_run(
+    place: Path,
+    count: int = 6,
+    *,
+    ids: Sequence[str] = (),
+    references: bool = True,
+    texts: bool = True,
+    langs: Sequence[str] = ("fr", "en"),
+) -> Run:
+    """Write a run with round 1 finished, of `count` utterances of each of `langs`.
+
+    `ids` are those of the first utterances, in place of the corpus's own. Without `references` no label can be measured; without
+    `texts` the sources have no transcript (their back-translations are scored all the same, as the recognizer would let them be).
+    """
     run, recipe = Run(str(place)), toy_recipe()
-    spoken = utterances(count)
-    rows = [scored_row(utterance, number) for number, utterance in enumerate(spoken)]
+    lost = dict.fromkeys([*([] if references else ["reference"]), *([] if texts else ["text"])])
+    spoken = [utterance for utterance in utterances(count) if utterance["lang"] in langs]
+    spoken = [utterance | ({"utt_id": ids[at]} if at < len(ids) else {}) for at, utterance in enumerate(spoken)]
+    rows = [scored_row(utterance, number) | lost for number, utterance in enumerate(spoken)]
     guards = recipe.select.guards
     pairs = [select(row, metric="bleu", delta=0.1, guards=guards, variant=recipe.policy.variant) for row in rows]
-    units = [{**u, "units": r["units"], "durations": r["durations"], "status": "ok"} for u, r in zip(spoken, rows, strict=True)]
-    heard = [_evaluated(row) for row in rows]
-    tops = [{"utt_id": u["utt_id"], "lang": u["lang"], "status": "ok"} for u in spoken]
+    units = [{**u, **lost, "units": r["units"], "durations": r["durations"], "status": "ok"} for u, r in zip(spoken, rows, strict=True)]
+    heard = [_evaluated(row) for row in rows if row["reference"]]
+    tops = [_topline(row) for row in rows if row["reference"]]
     _write(run.units("mono"), units, UNITS)
+    _write(run.units("test"), units, UNITS)
     _write(run.dataset(1, "scored"), rows, SCORED)
     _write(run.dataset(1, "pairs"), pairs, PAIR)
+    _write(run.dataset(0, "evaluation"), heard, EVALUATED)
     _write(run.dataset(1, "evaluation"), heard, EVALUATED)
     _write(run.toplines, tops, TOPLINE)
     _write_rest(run, pairs)
@@ -75,7 +92,13 @@ def toy_run(place: Path, count: int = 6) -> Run:
 
 def _evaluated(row: dict[str, Any]) -> dict[str, Any]:
     told = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang", "reference", "status")}
-    return told | {"text": row["reference"], "units": row["units"], "finish": "ok", "asr_text": row["reference"], "mos": 2.0}
+    told |= {"text": row["reference"], "units": row["units"], "finish": "ok", "asr_text": row["reference"], "mos": 2.0}
+    return told | {"source_text": row["text"], "back_text": row["text"] or ""}
+
+
+def _topline(row: dict[str, Any]) -> dict[str, Any]:
+    heard = {f"{name}_{key}": value for name in ("audio", "resynthesised") for key, value in (("asr", row["text"] or "oui"), ("mos", 3.0))}
+    return {"utt_id": row["utt_id"], "lang": row["src_lang"], "reference": row["text"], "status": "ok"} | heard
 
 
 def _write(dataset: Any, rows: list[dict[str, Any]], schema: pa.Schema) -> None:

@@ -10,7 +10,7 @@ from factory.export.layout import HELD_OUT, features
 from factory.files import filesystem, get_json
 from factory.recipe import Recipe
 from factory.report import collect
-from factory.report.audit_table import kept_audit, table, unmeasured
+from factory.report.audit_table import kept_audit, table, why_unmeasured
 from factory.report.kept import as_yaml
 from factory.report.table import LABELS, scores_of
 from factory.runs import Run
@@ -48,7 +48,7 @@ def round_section(run: Run, number: int, recipe: Recipe, judgements: int) -> str
         "recommended": _recommended(audit, metric),
         "judgements": judgements,
     }
-    told |= {"audit": audit, "unmeasured": audit and unmeasured(audit)}
+    told |= {"audit": audit, "unmeasured": audit and why_unmeasured(audit)}
     return _render("round_section.md.j2", told | _origin(run, number, recipe)).strip()
 
 

@@ -1,4 +1,8 @@
-"""Pairs as other toolkits read them. Each writer fills a folder and returns how many rows each split has."""
+"""Pairs as other toolkits read them. Each writer fills a folder and returns how many rows each split has.
+
+Files, and the ids in files whose cells end at a tab or a bar, have the name that `factory.names.file_name` makes of the pair's id.
+Every format but TRL's, which has no columns for ids, holds the true `pair_id` and `utt_id` as well.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from typing import Any
 import soundfile
 
 from factory.export.layout import split_of
+from factory.names import file_name
 
 Row = dict[str, Any]
 
@@ -20,8 +25,16 @@ def _splits(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return {split: some for split, some in told.items() if some}
 
 
+_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
+"""What some readers take for the end of a line and JSON leaves as it is, as JSON's own escapes."""
+
+
 def _jsonl(path: Path, rows: Sequence[Row]) -> None:
-    path.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), "utf-8")
+    path.write_text("".join(json.dumps(row, ensure_ascii=False).translate(_LINE_ENDS) + "\n" for row in rows), "utf-8")
+
+
+def _ids(row: Row) -> Row:
+    return {key: row[key] for key in ("pair_id", "utt_id")}
 
 
 def _audio(row: Row, name: str, folder: Path) -> Path | None:
@@ -30,7 +43,7 @@ def _audio(row: Row, name: str, folder: Path) -> Path | None:
     if sound is None:
         return None
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{row['pair_id']}.{name}.flac"
+    path = folder / f"{file_name(row['pair_id'])}.{name}.flac"
     path.write_bytes(sound["bytes"])
     return path
 
@@ -43,7 +56,7 @@ def trl(rows: Sequence[Row], folder: Path) -> dict[str, int]:
 
 
 def slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
-    """SlamKit's preference features: `{prompt,chosen,rejected}_path`, and units with durations of each.
+    """SlamKit's preference features: `{prompt,chosen,rejected}_path`, units with durations of each, and beside them ids and texts.
 
     Units are deduplicated; how long each was is known for recordings only, so every duration is written as 1.
     """
@@ -52,7 +65,7 @@ def slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
         lines = []
         for row in some:
             paths = {key: _audio(row, name, folder / "audio") for key, name in names.items()}
-            line: Row = {f"{key}_path": str(path.relative_to(folder)) for key, path in paths.items() if path}
+            line: Row = _ids(row) | {f"{key}_path": str(path.relative_to(folder)) for key, path in paths.items() if path}
             line |= {key: {"units": row[f"{name}_units"], "duration": [1] * len(row[f"{name}_units"])} for key, name in names.items()}
             lines.append(line | {f"{key}_text": row[f"{name}_text"] for key, name in names.items()})
         _jsonl(folder / f"{split}.jsonl", lines)
@@ -63,6 +76,7 @@ def fairseq(rows: Sequence[Row], folder: Path) -> dict[str, int]:
     """fairseq's S2UT: `<split>.tsv` with source audio and target units, of the chosen and, as `<split>_rejected`, of the rejected side.
 
     Beside each, `.unit` holds `id|units` lines for the vocoder. Frames are samples of the source at 16 kHz, and units of the target.
+    Such an id is the pair's file name; `ids.jsonl` says which pair and utterance it is.
     """
     for split, some in _splits(rows).items():
         for side, stem in (("chosen", split), ("rejected", f"{split}_rejected")):
@@ -72,11 +86,12 @@ def fairseq(rows: Sequence[Row], folder: Path) -> dict[str, int]:
                 if source is None:
                     continue
                 frames = soundfile.info(io.BytesIO(row["source_audio"]["bytes"])).frames
-                cells = [row["pair_id"], source.relative_to(folder), frames, spoken, len(row[f"{side}_units"])]
+                cells = [file_name(row["pair_id"]), source.relative_to(folder), frames, spoken, len(row[f"{side}_units"])]
                 table.append("\t".join(map(str, cells)))
-                units.append(f"{row['pair_id']}|{spoken}")
+                units.append(f"{file_name(row['pair_id'])}|{spoken}")
             (folder / f"{stem}.tsv").write_text("\n".join(table) + "\n", "utf-8")
             (folder / f"{stem}.unit").write_text("\n".join(units) + "\n", "utf-8")
+    _jsonl(folder / "ids.jsonl", [{"id": file_name(row["pair_id"]), **_ids(row)} for row in rows])
     return _counts(rows)
 
 
@@ -86,9 +101,9 @@ def audiofolder(rows: Sequence[Row], folder: Path) -> dict[str, int]:
         lines = []
         for row in some:
             paths = {name: _audio(row, name, folder / split) for name in ("source", "chosen", "rejected")}
-            line: Row = {f"{name}_file_name": path.name for name, path in paths.items() if path}
-            keys = ("pair_id", "utt_id", "src_lang", "tgt_lang", "source_text", "chosen_text", "rejected_text", "metric", "margin")
-            lines.append(line | {key: row[key] for key in keys})
+            line: Row = {f"{name}_file_name": str(path.relative_to(folder / split)) for name, path in paths.items() if path}
+            keys = ("src_lang", "tgt_lang", "source_text", "chosen_text", "rejected_text", "metric", "margin")
+            lines.append(line | _ids(row) | {key: row[key] for key in keys})
         _jsonl(folder / split / "metadata.jsonl", lines)
     return _counts(rows)
 

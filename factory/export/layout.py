@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.corpora.audio import RATE
+from factory.names import file_name
 from factory.store import DatasetDir
 from schemas.datasets import OK, SCORES
 
@@ -73,7 +74,8 @@ def _sounds(pair_id: str, places: dict[str, tuple[pa.Table, int]]) -> Row:
         return {}
     table, place = places[pair_id]
     blobs = {name: table[name][place].as_py() for name in table.column_names if name.endswith("_audio")}
-    return {name: {"bytes": blob, "path": f"{pair_id}.{name}.flac"} if blob else None for name, blob in blobs.items()}
+    paths = {name: f"{file_name(pair_id)}.{name.removesuffix('_audio')}.flac" for name in blobs}
+    return {name: {"bytes": blob, "path": paths[name]} if blob else None for name, blob in blobs.items()}
 
 
 def write_parquet(rows: Sequence[Row], folder: Path, audio: bool) -> dict[str, Row]:

@@ -9,6 +9,7 @@ import ray.data
 
 from factory.actors.base import RowActor
 from factory.corpora.audio import encode
+from factory.corpora.opening import open_corpus
 from factory.passes.plan import act, digests, finish
 from factory.passes.produce import voices
 from factory.progress import Clock
@@ -42,11 +43,12 @@ class PairSpeaker(RowActor):
         from factory.actors.vocoder import Voice
 
         self.voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in checkpoints.items()}
-        self.corpus = corpus
+        self.corpus = open_corpus(corpus)
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return a row of SPOKEN for each pair."""
-        waves = waves_of(rows, self.corpus, self.voices, back=False)
+        recorded = self.corpus.recordings([row["utt_id"] for row in rows])
+        waves = waves_of(rows, recorded, self.voices, back=False)
         sounds = {key: encode(wave, "FLAC") for key, wave in waves.items()}
         return [row | {f"{name}_audio": sounds.get(f"{row['pair_id']}.{name}") for name in SOUNDS} for row in rows]
 

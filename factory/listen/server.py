@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
 from threading import Lock
 from typing import Any
 
+import numpy as np
+
 from factory.corpora.audio import encode
 from factory.listen.choose import questions
 from factory.listen.judgements import VERDICTS, judgements_of, keep
 from factory.recipe import Recipe, locate
-from factory.recordings import recordings
-from factory.report.players import voices_of
+from factory.redact import redact
+from factory.report.players import recordings_or_none, voices_of
 from factory.runs import Run
 
 Row = dict[str, Any]
 
 LOOPBACK = "127.0.0.1"
 _LARGEST = 4_096
+
+
+class SilentError(RuntimeError):
+    """A sound that cannot be made."""
 
 
 class Session:
@@ -33,6 +40,7 @@ class Session:
         self.corpus, self.voices = locate(recipe.corpus.mono), voices_of(recipe)
         self.sounds: dict[tuple[int, str], bytes] = {}
         self.lock = Lock()
+        self.speaker = ThreadPoolExecutor(1, "speaker")  # makes every sound: what a reader starts must not end with a request's thread
 
     def state(self) -> Row:
         """Return what the page may know: no scores, no texts of candidates, nothing that tells which is which."""
@@ -43,19 +51,32 @@ class Session:
         return {"rater": self.rater, "rows": asked}
 
     def sound(self, place: int, name: str) -> bytes:
-        """Return the source, `a` or `b` of a row as Opus; it is spoken the first time that somebody asks."""
-        with self.lock:
-            if (place, name) not in self.sounds:
-                self.sounds[place, name] = self._speak(self.rows[place], name)
-            return self.sounds[place, name]
+        """Return the source, `a` or `b` of a row as Opus; it is made the first time that somebody asks.
 
-    def _speak(self, row: Row, name: str) -> bytes:
-        if name == "source":
-            recorded = recordings(self.corpus, [row["utt_id"]])
-            wave = recorded.get(row["utt_id"])
-            return encode(self.voices[row["src_lang"]].speak([row["units"]])[0] if wave is None else wave)
-        candidate = row["candidates"][row["places"][("a", "b").index(name)]]
-        return encode(self.voices[row["tgt_lang"]].speak([candidate["units"]])[0])
+        Raises SilentError with a sentence where it cannot be made.
+        """
+        return self.speaker.submit(self._sound, place, name).result()
+
+    def _sound(self, place: int, name: str) -> bytes:
+        if (place, name) not in self.sounds:
+            try:
+                self.sounds[place, name] = encode(self._wave(self.rows[place], name))
+            except Exception as error:  # whatever it is: one sound that fails must not end the others
+                raise SilentError(f"this sound cannot be made ({type(error).__name__}: {error})") from error
+        return self.sounds[place, name]
+
+    def _wave(self, row: Row, name: str) -> np.ndarray:
+        """Return a side's wave at 16 kHz; a source without a recording that can be read is resynthesised from its units."""
+        if name != "source":
+            candidate = row["candidates"][row["places"][("a", "b").index(name)]]
+            return self._spoken(candidate["units"], row["tgt_lang"])
+        wave = recordings_or_none(self.corpus, [row["utt_id"]]).get(row["utt_id"])
+        return self._spoken(row["units"], row["src_lang"]) if wave is None else wave
+
+    def _spoken(self, units: list[int] | None, lang: str) -> np.ndarray:
+        if not units or lang not in self.voices:
+            raise ValueError(f"the recipe has no vocoder for {lang}" if units else "there are no units to speak")
+        return self.voices[lang].speak([units])[0]
 
     def judge(self, place: int, verdict: str, seconds: float) -> None:
         """Keep a judgement in Parquet before anything else happens."""
@@ -85,9 +106,15 @@ class _Handler(BaseHTTPRequestHandler):
         elif self.path == "/state":
             self._answer(200, json.dumps(self.session.state()).encode(), "application/json")
         elif len(parts) == 3 and parts[0] == "sound" and self._is_row(parts[1]) and parts[2] in ("source", "a", "b"):
-            self._answer(200, self.session.sound(int(parts[1]), parts[2]), "audio/ogg")
+            self._answer_sound(int(parts[1]), parts[2])
         else:
             self._answer(404, b"there is no such address", "text/plain")
+
+    def _answer_sound(self, place: int, name: str) -> None:
+        try:
+            self._answer(200, self.session.sound(place, name), "audio/ogg")
+        except SilentError as error:
+            self._answer(500, redact(str(error)).encode(), "text/plain; charset=utf-8")
 
     def do_POST(self) -> None:
         """Take a judgement: `{row, verdict, seconds}` as JSON."""
@@ -108,7 +135,7 @@ class _Handler(BaseHTTPRequestHandler):
         return (self.headers.get("Host") or "").rsplit(":", 1)[0] in (LOOPBACK, "localhost")
 
     def _is_row(self, text: str) -> bool:
-        return text.isdigit() and int(text) < len(self.session.rows)
+        return text.isascii() and text.isdigit() and int(text) < len(self.session.rows)
 
     def _answer(self, status: int, body: bytes, kind: str) -> None:
         self.send_response(status)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from factory.passes.audit import judged, referenced
 from factory.passes.audit_delta import recommended_delta
-from factory.passes.paired import write_utterances
 from factory.passes.produce import produce
 from factory.progress import Clock
 from factory.recipe import Recipe
@@ -16,11 +15,10 @@ from factory.store import DatasetDir
 def settle_delta(units: DatasetDir, scored: DatasetDir, policy: str, number: int, recipe: Recipe, clock: Clock) -> Recipe:
     """Return the recipe with a number for `select.delta`, unchanged where it has one.
 
-    `units` and `scored` are where the dev set's units and its candidates go. Raises NoDelta where the audit recommends none.
+    `units` are the dev set's, `scored` is where its candidates go. Raises NoDelta where the audit recommends none.
     """
     if recipe.select.delta != "auto":
         return recipe
-    write_utterances(recipe.corpus.dev, "dev", units)
     everything = replace(recipe, corpus=replace(recipe.corpus, limit=None))
     produce([units], policy, number, everything, scored, clock)
     rows = judged(referenced(scored), recipe.select.guards)

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.corpora.opening import open_corpus
-from factory.passes.tokenize import tokenize
+from factory.passes.tokenize import Check, tokenize
 from factory.progress import Clock
 from factory.recipe import Recipe, digest, locate
 from factory.store import DatasetDir
@@ -17,12 +17,12 @@ from schemas.datasets import OK, PAIRED, UNITS
 Row = dict[str, Any]
 
 
-def pair_units(corpus: str, key: str, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
+def pair_units(corpus: str, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
     """Turn paired speech into rows of PAIRED, one for each direction; its units are kept in `units`.
 
     The two sides of a pair are utterances `NAME/LANG`. A pair of which a side is missing or has no units is left out and counted.
     """
-    tokenize(corpus, key, recipe, units, clock)
+    tokenize(corpus, recipe, units, clock)
     if not out.start({"stage": "pair_units", "inputs": {"units": units.manifest().fingerprint}}):
         return
     table = units.rows(status=OK)
@@ -37,10 +37,10 @@ def joined(table: pa.Table, src: str, tgt: str) -> pa.Table:
     """Return rows of PAIRED for the utterances of `src` that have a partner in `tgt`, in the order of their names."""
     ours, theirs = (_by_name(table, lang) for lang in (src, tgt))
     names = sorted(set(ours) & set(theirs))
-    if not names and table.num_rows:
-        example = table["utt_id"][0].as_py()
-        raise ValueError(f"no utterance has a partner: the two sides of a pair are called NAME/{src} and NAME/{tgt}; one is {example}")
-    sides = [table.take([where[name] for name in names]) for where in (ours, theirs)]
+    if not names:
+        example = f"one is {table['utt_id'][0].as_py()}" if table.num_rows else "none of the utterances could be tokenized"
+        raise ValueError(f"no utterance has a partner: the two sides of a pair are called NAME/{src} and NAME/{tgt}; {example}")
+    sides = [table.take(pa.array([where[name] for name in names], pa.int64())) for where in (ours, theirs)]
     columns: list[Any] = [pa.array([f"{name}/{src}-{tgt}" for name in names], pa.string())]
     columns += [pa.array([lang] * len(names), pa.string()) for lang in (src, tgt)]
     columns += [side[column] for side in sides for column in ("text", "units")]
@@ -54,12 +54,17 @@ def _by_name(table: pa.Table, lang: str) -> dict[str, int]:
     return {ids[place].removesuffix(f"/{lang}"): place for place in range(len(ids)) if mine[place] and ids[place].endswith(f"/{lang}")}
 
 
-def as_units(corpus: str, split: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a corpus as rows of UNITS: speech is tokenized, and of what is units already (PAIRED rows) every row becomes an utterance."""
+def as_units(
+    corpus: str, split: str, recipe: Recipe, out: DatasetDir, clock: Clock, check: Check | None = None
+) -> None:
+    """Write a corpus as rows of UNITS: speech is tokenized, and of what is units already (PAIRED rows) every row becomes an utterance.
+
+    `check` is asked of speech before a model is loaded (`tokenize`).
+    """
     if open_corpus(locate(corpus)).holds_units:
         write_utterances(corpus, split, out)
     else:
-        tokenize(corpus, split, recipe, out, clock)
+        tokenize(corpus, recipe, out, clock, check)
 
 
 def write_utterances(corpus: str, split: str, out: DatasetDir) -> None:

@@ -59,25 +59,16 @@ def _digest(name: str) -> str:
 def finish(
     out: DatasetDir, rows: ray.data.Dataset, asked: Collection[str], clock: Clock, name: str, resources: Resources, *actors: str
 ) -> None:
-    """Run the plan, show its progress over the `asked` ids, and publish the dataset once all are there.
+    """Run the plan, show its progress over the `asked` ids, and publish the dataset once all are there; without ids nothing is run.
 
     `actors` names the pools of `resources` that the plan has. Raises Stalled when they cannot be placed or nothing moves any more, and
     ActorError or StoreError where a worker ended with one.
     """
     wanted = demands(resources, actors)
     try:
-        await_places(name, wanted)
-        with clock.bar(name, len(asked), out.already) as bar:
-
-            def work(moved: Callable[[], None]) -> None:
-                """Write the rows; every part file that comes is a move."""
-                for report in out.write(rows):
-                    moved()
-                    bar.update(report.rows)
-                    _count(name.split()[0], report)
-                    clock.note_memory()
-
-            watched(work, name, resources.stall_s, wanted)
+        if asked:
+            await_places(name, wanted)
+            _run(out, rows, len(asked), clock, name, resources.stall_s, wanted)
         out.publish(asked)
     except Exception as error:
         if (cause := _cause(error)) is error:
@@ -85,6 +76,20 @@ def finish(
         raise cause from None
     finally:
         out.release()
+
+
+def _run(out: DatasetDir, rows: ray.data.Dataset, total: int, clock: Clock, name: str, stall_s: float, wanted: Wanted) -> None:
+    with clock.bar(name, total, out.already) as bar:
+
+        def work(moved: Callable[[], None]) -> None:
+            """Write the rows; every part file that comes is a move."""
+            for report in out.write(rows):
+                moved()
+                bar.update(report.rows)
+                _count(name.split()[0], report)
+                clock.note_memory()
+
+        watched(work, name, stall_s, wanted)
 
 
 def _count(stage: str, report: WriteReport) -> None:

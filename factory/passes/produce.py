@@ -72,7 +72,7 @@ def utterances_of(sources: Sequence[DatasetDir], number: int, recipe: Recipe) ->
     ids = sorted(utt_id for table in tables for lang in recipe.languages for utt_id in _turn(table, lang, turn, each))
     if shared := {one for one, other in zip(ids, ids[1:], strict=False) if one == other}:
         raise ValueError(f"{len(shared)} ids occur in two sources of pairs ({min(shared)}): give the corpora different utt_ids")
-    return pa.array(ids)
+    return pa.array(ids, pa.string())
 
 
 def _turn(table: pa.Table, lang: str, number: int, limit: int | None) -> list[str]:

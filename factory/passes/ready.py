@@ -1,4 +1,4 @@
-"""ready: what can be known to be wrong with a policy before a round begins, in place of hours later."""
+"""ready: what can be known to be wrong with a policy, and with a round's folder, before the round begins, in place of hours later."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ import json
 from itertools import chain
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+from factory.files import filesystem, put
+from factory.manifest import StoreError
 from factory.passes.plan import weights
 from factory.recipe import Recipe
 from schemas.sequences import EOS, EOSP, PAD, SOSP, tag, unit_token
@@ -21,6 +24,17 @@ def check_policy(policy: str, recipe: Recipe) -> None:
     check_tokens(chain([EOS, PAD, SOSP, EOSP], asked, units), _vocabulary(folder), policy)
     if targets := recipe.preference.get("targets"):
         check_targets(targets, _layers(folder), policy)
+
+
+def check_folder(place: str) -> None:
+    """Raise StoreError where the folder at the URI `place` takes no file: there is a file in its place, or no right to write there."""
+    fs, path = filesystem(place)
+    mark = f"{path}/.writable-{uuid4().hex[:8]}"
+    try:
+        put(fs, mark, b"")
+        fs.delete_file(mark)
+    except (StoreError, OSError) as error:
+        raise StoreError(f"{place} cannot be written ({error.__cause__ or error}): give another --run, or free that folder") from error
 
 
 def num_units(recipe: Recipe) -> int:

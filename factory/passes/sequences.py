@@ -24,6 +24,9 @@ def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
     if not out.start(recipe.content("sequences", {"units": digest(rows)})):
         return
     written = [sequence for row in rows for sequence in sequences(row, recipe.policy.tasks)]
+    if not written:
+        held = f"corpus.paired ({recipe.corpus.paired}) and corpus.text hold {len(rows)} rows"
+        raise ValueError(f"round 0 has nothing to learn from: {held}, and none gives a sequence for policy.tasks; give it paired speech")
     out.append(pa.Table.from_pylist(written, schema=SEQUENCE))
     out.publish()
 

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+
+from factory.corpora.base import Entry
 from factory.corpora.files import summarise_left_out
 from factory.corpora.opening import open_corpus
 from factory.passes.plan import act, digests, finish, handed
-from factory.passes.usable import check_entries, check_units
 from factory.progress import Clock
 from factory.recipe import Recipe, locate
 from factory.redact import redact
 from factory.store import DatasetDir
 
+Check = Callable[[Sequence[Entry]], None]
+"""Raises where a corpus' entries lack what a round needs of it."""
 
-def tokenize(corpus: str, key: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+
+def tokenize(corpus: str, recipe: Recipe, out: DatasetDir, clock: Clock, check: Check | None = None) -> None:
     """Turn every utterance of `corpus` into a row of UNITS in `out`; a row that cannot be read is kept with its reason.
 
-    `key` is the recipe's name of the corpus: mono, test, paired or dev. Raises CorpusError where it lacks what the recipe needs of it.
+    `check` is asked before a model is loaded, and may raise; CorpusError is raised where the corpus cannot be read.
     """
     from factory.actors.encoder import Encoder
 
     speech = open_corpus(locate(corpus)).speech()
     if speech.left_out:
         print(f"  left out of {redact(corpus)}: {summarise_left_out(speech.left_out)}", flush=True)
-    check_entries(speech.entries, corpus, key, recipe)
+    if check is not None:
+        check(speech.entries)
     named = digests({"encoder": recipe.encoder.model, "codebook": recipe.encoder.codebook})
     if out.start(recipe.content("tokenize", named | {"corpus": speech.digest})):
         rows = act(out.unfinished(speech.rows), Encoder, encoder_arguments(recipe), recipe.resources.encoder)
         finish(out, rows, speech.ids, clock, f"tokenize {redact(corpus)}", recipe.resources, "encoder")
-    check_units(out, corpus, key, recipe)
 
 
 def encoder_arguments(recipe: Recipe) -> dict[str, object]:

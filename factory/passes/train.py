@@ -18,6 +18,7 @@ from factory.files import filesystem, trying
 from factory.passes.plan import handed, weights
 from factory.passes.ready import num_units
 from factory.passes.sequences import paired, sequences
+from factory.passes.usable import BY_EAR, compares_texts
 from factory.recipe import Recipe, locate
 from factory.store import DatasetDir
 from factory.transfer import remove, upload
@@ -102,8 +103,21 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
 def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
     lost = pairs.manifest().by_reason
     counts = ", ".join(f"{reason} {count}" for reason, count in lost.items())
-    lower = f"lower select.delta (now {recipe.select.delta}), or " if "below_delta" in lost else ""
-    return f"{pairs.uri} holds no pair to train on, by reason: {counts}; {lower}give more utterances, or a policy that has learned more"
+    advice = dict.fromkeys(_advice(reason, recipe) for reason in lost)  # the most frequent reason's first
+    return f"{pairs.uri} holds no pair to train on, by reason: {counts}; {', or '.join(list(advice)[:2])}"
+
+
+def _advice(reason: str, recipe: Recipe) -> str:
+    """Return what helps where utterances gave no pair for this reason (a slug of `select`)."""
+    if reason == "unscored" and compares_texts(recipe):
+        return f"their utterances have no text to compare with: give transcripts, or let the recognizer hear them with {BY_EAR}"
+    asked = recipe.translator
+    return {
+        "below_delta": f"lower select.delta (now {recipe.select.delta})",
+        "tie": "give more utterances, or another select.metric",
+        "duplicate": f"raise translator.temperature (now {asked.temperature:g}) or translator.n (now {asked.n})",
+        "one_candidate": f"raise translator.n (now {asked.n})",
+    }.get(reason, "give more utterances, or a policy that has learned more")
 
 
 def _threads(recipe: Recipe) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from factory.files import filesystem, get_json, put_json
-from factory.passes.audit import ALL, LIMIT, judged, referenced
+from factory.passes.audit import ALL, LIMIT, judged, referenced, unmeasured
 from factory.passes.audit_delta import audit
 from factory.passes.audit_heard import hear, kept
 from factory.recipe import Recipe
@@ -42,18 +42,15 @@ def table(audit: Row, metric: str, judge: str, direction: str = ALL, policy: str
     return next((found for found in audit["tables"] if tuple(found[key] for key in keys) == (metric, judge, direction, policy)), None)
 
 
-def unmeasured(audit: Row) -> str | None:
-    """Say why an audit could measure nothing; None where it could."""
-    if not audit["utterances"]:
-        return "no utterance of this round has a reference"
-    hint = "its candidates have no text that could be held against a reference; `roundtrip audit --asr 100` hears what they say"
-    return None if audit["judges"] else hint
+def why_unmeasured(audit: Row) -> str | None:
+    """Say why an audit could measure nothing, and what would let it; None where it could."""
+    return unmeasured(audit["utterances"], bool(audit["judges"]))
 
 
 def render_audit(audit: Row) -> str:
     """Return the audit as text: accuracy by gap, what each δ is worth, the recommendation, and where metrics disagree."""
-    if reason := unmeasured(audit):
-        return f"nothing can be audited: {reason}"
+    if reason := why_unmeasured(audit):
+        return reason
     metric = audit["chosen"]["metric"]
     some = f" (the {LIMIT:,} that are looked at)" if audit["utterances"] == LIMIT else ""
     lines = [f"{audit['utterances']:,} utterances with references{some}; labels by {metric}, 95 % intervals in brackets"]

@@ -9,7 +9,7 @@ import pyarrow.fs as pafs
 import yaml
 
 from factory.files import filesystem, get_json, look, put_json, trying
-from factory.recipe import Recipe, load
+from factory.recipe import Recipe
 from factory.redact import redact
 from factory.runs import Run
 from factory.typed import build
@@ -21,11 +21,11 @@ def keep_recipe(run: Run, number: int, recipe: Recipe) -> None:
     put_json(fs, path, asdict(recipe))
 
 
-def kept_recipe(run: Run, number: int, otherwise: str) -> Recipe:
-    """Return the round's recipe; where none was kept the one in the file `otherwise`."""
+def kept_recipe(run: Run, number: int) -> Recipe | None:
+    """Return the round's recipe, None where none was kept."""
     fs, path = filesystem(f"{run.place(number)}/recipe.json")
     values = get_json(fs, path)
-    return load(otherwise) if values is None else build(Recipe, values)
+    return None if values is None else build(Recipe, values)
 
 
 def as_yaml(recipe: Recipe) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import sys
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from factory.corpora.audio import encode
 from factory.corpora.opening import open_corpus
 from factory.passes.produce import voices
 from factory.recipe import Recipe
+from factory.redact import redact
 
 if TYPE_CHECKING:
     from factory.actors.vocoder import Voice
@@ -19,13 +21,25 @@ if TYPE_CHECKING:
 Row = dict[str, Any]
 
 
-def waves_of(rows: Sequence[Row], corpus: str, voices: dict[str, Voice], back: bool = True) -> dict[str, np.ndarray]:
+def recordings_or_none(corpus: str, ids: Collection[str]) -> dict[str, np.ndarray]:
+    """Return the recordings (16 kHz) of these utterances; none, with a sentence on stderr, where the corpus cannot be read any more."""
+    try:
+        return open_corpus(corpus).recordings(ids) if ids else {}
+    except (OSError, ValueError, RuntimeError) as error:  # what a user can fix: the corpus was moved, its store gives nothing
+        note = f"the recordings in {corpus} cannot be read, so their sources are resynthesised from units: {error}"
+        print(redact(note), file=sys.stderr, flush=True)
+        return {}
+
+
+def waves_of(rows: Sequence[Row], recorded: dict[str, np.ndarray], voices: dict[str, Voice], back: bool = True) -> dict[str, np.ndarray]:
     """Return the waves of pairs (`shown_pairs`) by `<pair_id>.<source|chosen|rejected|chosen_back|rejected_back>`.
 
-    The source is its recording in `corpus`, or its units spoken again where that is gone. `back` adds the ways back. A language without
-    a voice stays silent.
+    Args:
+        rows: the pairs.
+        recorded: recordings (16 kHz) by utt_id; a source without one is resynthesised from its units.
+        voices: the vocoder of each language; a language without one stays silent.
+        back: whether the back-translations are spoken too.
     """
-    recorded = open_corpus(corpus).recordings([row["utt_id"] for row in rows]) if rows else {}
     waves = {f"{row['pair_id']}.source": recorded[row["utt_id"]] for row in rows if row["utt_id"] in recorded}
     wanted: dict[str, list[tuple[str, list[int]]]] = {}
     for row in rows:

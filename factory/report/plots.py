@@ -131,7 +131,8 @@ def estimates(groups: dict[str, list[Row]], label: str, lines: dict[str, float] 
             axes.axhline(level, color=COLOURS[colour], ls=":", lw=1.2, label=f"{name} ({level:.1f})")
         axes.set(ylabel=label, xticks=range(len(names)), xticklabels=names)
         axes.margins(y=0.15)
-        axes.legend(fontsize=8)
+        if names or lines:
+            axes.legend(fontsize=8)
 
     return paint
 
@@ -143,6 +144,7 @@ def curve(lines: Mapping[str, Sequence[Sequence[float]]], x: str, y: str) -> Cal
         for colour, (name, (at, values)) in zip(SERIES, lines.items(), strict=False):
             axes.plot(at, values, color=COLOURS[colour], lw=1.4, marker="o" if len(at) < 40 else None, ms=3, label=name)
         axes.set(xlabel=x, ylabel=y)
-        axes.legend(fontsize=8)
+        if lines:
+            axes.legend(fontsize=8)
 
     return paint

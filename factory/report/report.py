@@ -9,10 +9,10 @@ from typing import Any
 from factory.files import filesystem, get_json, put
 from factory.recipe import Recipe, locate
 from factory.report import collect, plots, sections
-from factory.report.audit_table import audit_round, unmeasured
-from factory.report.kept import as_yaml, keep_recipe
+from factory.report.audit_table import audit_round, why_unmeasured
+from factory.report.kept import as_yaml
 from factory.report.pairs import SPOKEN, shown_pairs, table_row, to_speak
-from factory.report.players import embedded, voices_of, waves_of
+from factory.report.players import embedded, recordings_or_none, voices_of, waves_of
 from factory.report.table import LABELS
 from factory.runs import Run
 
@@ -20,12 +20,16 @@ Row = dict[str, Any]
 
 
 def write_report(run: Run, number: int, recipe: Recipe) -> str:
-    """Write `report/index.html` of a round that has its summary, keep its recipe and audit beside it, and return where it is."""
-    keep_recipe(run, number, recipe)
-    place = f"{run.place(number)}/report/index.html"
+    """Write `report/index.html` of a round that has its summary, keep its audit beside it, and return where it is."""
+    place = report_place(run, number)
     fs, path = filesystem(place)
     put(fs, path, render(run, number, recipe).encode())
     return place
+
+
+def report_place(run: Run, number: int) -> str:
+    """Return where the report of a round is, or would be."""
+    return f"{run.place(number)}/report/index.html"
 
 
 def render(run: Run, number: int, recipe: Recipe) -> str:
@@ -84,7 +88,7 @@ def _made(run: Run, number: int, recipe: Recipe) -> Row:
 
 
 def _audit(found: Row) -> Row:
-    if reason := unmeasured(found):
+    if reason := why_unmeasured(found):
         return {"audit": None, "unmeasured": reason}
     return {"audit": found, "audit_plots": sections.audit(found), "audit_rows": sections.audit_rows(found)}
 
@@ -93,12 +97,13 @@ def _table(pairs: list[Row], total: int, recipe: Recipe) -> Row:
     """The data of the page's table, with the sounds of some pairs, and what it says of being a sample."""
     some = spread(pairs)
     spoken = to_speak(some)
-    sounds = embedded(waves_of(spoken, locate(recipe.corpus.mono), voices_of(recipe)))
+    recorded = recordings_or_none(locate(recipe.corpus.mono), [row["utt_id"] for row in spoken])
+    sounds = embedded(waves_of(spoken, recorded, voices_of(recipe)))
     rows = [table_row(row, recipe, sounds) for row in some]
     data = json.dumps({"pairs": rows, "sounds": sounds, "metrics": recipe.scorer.metrics}, ensure_ascii=False, separators=(",", ":"))
     shown = "All" if len(rows) == total else f"A sample of {len(rows):,}"
     players = "all with players" if len(spoken) == len(rows) else f"{len(spoken)} of them with players (at most {SPOKEN})"
-    return {"data": data.replace("</", "<\\/"), "sample_note": f"{shown} of {total:,} pairs, {players}."}
+    return {"data": data.replace("<", "\\u003c"), "sample_note": f"{shown} of {total:,} pairs, {players}."}
 
 
 def spread(pairs: list[Row], limit: int = 500) -> list[Row]:

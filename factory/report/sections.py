@@ -58,7 +58,8 @@ def scores(summaries: list[Row], recipe: Recipe) -> list[Figure]:
             continue
         spoken = score == "asr_bleu"
         tops = {d: summaries[-1]["toplines"].get(d.split("-")[1]) for d in groups}
-        toplines = {d: top["resynthesised"]["asr_bleu"]["score"] for d, top in tops.items() if top}
+        known = {d: ((top or {}).get("resynthesised") or {}).get("asr_bleu") for d, top in tops.items()}
+        toplines = {d: found["score"] for d, found in known.items() if found}
         lines = {f"topline {direction}": level for direction, level in toplines.items()}
         drawn = plots.draw(score, plots.estimates(groups, label, lines if spoken else None))
         caption = f"{label} of the test set by round, 95 % intervals" + ("; dotted: units of recordings spoken again." if spoken else ".")

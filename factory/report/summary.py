@@ -8,8 +8,9 @@ from typing import Any, Literal
 from factory.actors.recognizer import protocol
 from factory.files import exists, filesystem, put_json
 from factory.metrics import bootstrap, normalise
-from factory.passes.audit import Judged, by_gap, compare, judged, referenced
+from factory.passes.audit import Judged, by_gap, compare, judged, referenced, unmeasured
 from factory.passes.evaluate import test_rows
+from factory.passes.usable import untested
 from factory.progress import Clock
 from factory.recipe import Recipe
 from factory.runs import Run
@@ -30,14 +31,12 @@ SCORES: dict[str, tuple[Literal["bleu", "chrf"], str]] = {
 
 
 def is_summarised(run: Run, number: int) -> bool:
-    """Whether the round has its summary, which is written last."""
+    """Whether the round has its summary, with which it is finished."""
     return exists(f"{run.place(number)}/summary.json")
 
 
-def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
-    """Compute the summary, print it, and write it as the round's last file."""
-    from factory.report.table import render
-
+def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> Row:
+    """Compute the summary, write it, with which the round is finished, and return it."""
     fs, place = filesystem(run.place(number))
     asked = {row["utt_id"]: row for row in test_rows(run.units("test"), recipe).select(["utt_id", "text", "spoken"]).to_pylist()}
     after = evaluated(run.dataset(number, "evaluation"), asked, recipe)
@@ -48,12 +47,13 @@ def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
         **(_production(run, number, recipe) if number else {}),
         **_scores(after, before, recipe),
         "toplines": toplines(run.toplines, recipe),
+        "untested": untested(run.units("test"), recipe),
         "failures": {name: dataset.failures().to_pylist() for name, dataset in _datasets(run, number, recipe).items()},
         "wall_s": clock.wall_s,
         "peak_rss_mb": round(clock.peak_rss_mb),
     }
-    print(render(summary, run.place(number)))
     put_json(fs, f"{place}/summary.json", summary)
+    return summary
 
 
 def evaluated(evaluation: DatasetDir, asked: dict[str, Row], recipe: Recipe) -> list[Row]:
@@ -85,6 +85,7 @@ def _production(run: Run, number: int, recipe: Recipe) -> Row:
         "rows": {name: status.get(name, 0) for name in ("ok", "skipped", "failed")},
         "pairs": {direction: kept.get(direction, 0) for direction in recipe.directions},
         "label_accuracy": {judge: _labels(rows, metric, judge) for judge in ("bleu", "chrf")},
+        "unmeasured": unmeasured(len(rows), any(truth for row in rows for truth in row.truth)),
     }
 
 
@@ -100,16 +101,20 @@ def _scores(after: list[Row], before: list[Row] | None, recipe: Recipe) -> Row:
         ours = _side(after, direction)
         theirs = _side(before, direction) if before is not None else None
         for name, (metric, key) in SCORES.items():
-            able = bool(ours) and _has(key, ours, recipe) and (theirs is None or _has(key, theirs, recipe))
+            able = all(side is None or _scored(key, side, recipe) for side in (ours, theirs))
             table.setdefault(name, {})[direction] = _compared(metric, key, ours, theirs, recipe) if able else None
         table.setdefault("mos", {})[direction] = {"before": _mos(theirs), "after": _mos(ours)}
         table.setdefault("well_formed", {})[direction] = {"before": _well_formed(theirs), "after": _well_formed(ours)}
     return table | {"tripwire": tripped(table)}
 
 
-def _has(key: str, rows: list[Row], recipe: Recipe) -> bool:
-    """Whether there is something to score: a policy without text has no S2T score, and older evaluations have no way back."""
-    return recipe.writes_text if key == "text" else any(row.get(key) is not None for row in rows)
+def _scored(key: str, rows: list[Row], recipe: Recipe) -> list[Row]:
+    """Return the rows that have something to score: a policy without text has no S2T score, older evaluations no back-translation, and
+    that of a source without a text has nothing to be compared with.
+    """
+    if key == "text":
+        return rows if recipe.writes_text else []
+    return [row for row in rows if row.get(key) is not None and (key != "back_text" or row["source_text"])]
 
 
 def _side(rows: list[Row], direction: str) -> list[Row]:
@@ -117,14 +122,14 @@ def _side(rows: list[Row], direction: str) -> list[Row]:
 
 
 def _compared(metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs: list[Row] | None, recipe: Recipe) -> Row:
-    sample, lang = _sample(metric, key, ours), ours[0]["src_lang" if key == "back_text" else "tgt_lang"]
+    sample, lang = _sample(metric, key, _scored(key, ours, recipe)), ours[0]["src_lang" if key == "back_text" else "tgt_lang"]
     heard = key in ("asr_text", "cascade_text") or (key == "back_text" and not recipe.writes_text)
     signature = sample.signature + f"|{protocol(recipe.recognizer, lang)}" * heard
     told: Row = {"signature": signature, "utterances": len(sample.statistics)}
     if theirs is None:
         estimate = bootstrap.estimate(sample, recipe.evaluate.resamples)
         return told | {"before": None, "after": _rounded(estimate.point), "ci": [_rounded(estimate.low), _rounded(estimate.high)]}
-    found = bootstrap.compare(sample, _sample(metric, key, theirs), recipe.evaluate.resamples)
+    found = bootstrap.compare(sample, _sample(metric, key, _scored(key, theirs, recipe)), recipe.evaluate.resamples)
     return told | {
         "before": _rounded(found.baseline.point),
         "after": _rounded(found.system.point),
@@ -136,11 +141,10 @@ def _compared(metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs
 
 
 def _sample(metric: Literal["bleu", "chrf"], key: str, rows: list[Row]) -> bootstrap.Sample:
-    """Score what was written (all rows) or heard (the rows that were spoken); output that does not parse counts as an empty text."""
-    some = [row for row in rows if row[key] is not None or key == "text"]
+    """Score what was written or heard; output that does not parse counts as an empty text."""
     home = key == "back_text"
-    lang = some[0]["src_lang" if home else "tgt_lang"]
-    texts, references = [row[key] or "" for row in some], [row["source_text" if home else "reference"] or "" for row in some]
+    lang = rows[0]["src_lang" if home else "tgt_lang"]
+    texts, references = [row[key] or "" for row in rows], [row["source_text" if home else "reference"] or "" for row in rows]
     if key != "text":
         texts, references = ([normalise.text(text, lang) for text in side] for side in (texts, references))
     return bootstrap.corpus(metric, texts, references, lang)
@@ -165,21 +169,27 @@ def toplines(dataset: DatasetDir, recipe: Recipe) -> Row:
         some = [row | {"tgt_lang": lang, "reference": row["reference"] or ""} for row in rows if row["lang"] == lang]
         if not some:
             continue
-        known = [name for name in ("audio", "resynthesised") if some[0][f"{name}_asr"] is not None]
-        told[lang] = {"utterances": len(some)} | {name: _heard(name, some, recipe) for name in known}
+        heard = {name: [row for row in some if row[f"{name}_asr"] is not None] for name in ("audio", "resynthesised")}
+        told[lang] = {"utterances": len(some)} | {name: _heard(name, those, recipe) for name, those in heard.items() if those}
     return told
 
 
 def _heard(name: str, rows: list[Row], recipe: Recipe) -> Row:
-    heard = [row | {"asr_text": row[f"{name}_asr"]} for row in rows]
-    bleu = bootstrap.estimate(_sample("bleu", "asr_text", heard), recipe.evaluate.resamples)
-    lang = rows[0]["lang"]
-    wer = bootstrap.estimate(bootstrap.corpus("wer", [r["asr_text"] for r in heard], [r["reference"] for r in heard], lang))
-    mos = bootstrap.estimate(bootstrap.mean([row[f"{name}_mos"] for row in rows]))
-    return {
-        key: {"score": _rounded(found.point, 3), "ci": [_rounded(found.low, 3), _rounded(found.high, 3)]}
-        for key, found in {"asr_bleu": bleu, "wer": wer, "mos": mos}.items()
-    }
+    """Return ASR-BLEU and WER of the rows that have a transcript (None where none has), and MOS of those that were rated."""
+    read = [row | {"asr_text": row[f"{name}_asr"]} for row in rows if row["reference"]]
+    rated = [row[f"{name}_mos"] for row in rows if row[f"{name}_mos"] is not None]
+    bleu = _interval(_sample("bleu", "asr_text", read), recipe.evaluate.resamples) if read else None
+    wer = _interval(_word_errors(read), bootstrap.RESAMPLES) if read else None
+    return {"asr_bleu": bleu, "wer": wer, "mos": _interval(bootstrap.mean(rated), bootstrap.RESAMPLES) if rated else None}
+
+
+def _word_errors(rows: list[Row]) -> bootstrap.Sample:
+    return bootstrap.corpus("wer", [row["asr_text"] for row in rows], [row["reference"] for row in rows], rows[0]["lang"])
+
+
+def _interval(sample: bootstrap.Sample, resamples: int) -> Row:
+    found = bootstrap.estimate(sample, resamples)
+    return {"score": _rounded(found.point, 3), "ci": [_rounded(found.low, 3), _rounded(found.high, 3)]}
 
 
 def _rounded(value: float, digits: int = 2) -> float:

@@ -16,14 +16,19 @@ def render(summary: Row, place: str) -> str:
     lines = [f"\nRound {summary['round']} of {summary['recipe']}"]
     if "rows" in summary:
         lines += [f"  utterances   {_counts(summary['rows'])}", f"  pairs        {_counts(summary['pairs'])}"]
-        lines += _labels(summary["label_accuracy"])
+        lines += [*_labels(summary["label_accuracy"]), *_note(summary.get("unmeasured"))]
     lines += ["", f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *_scores(summary)]
+    lines += [line for sentence in summary.get("untested", ()) for line in _note(sentence)]
     lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *_toplines(summary["toplines"])]
     lines += [*_failures(summary["failures"], place)]
     lines += [f"\n  !!! TRIPWIRE !!! {sentence}" for sentence in summary.get("tripwire", ())]
     lines += ["", f"  seconds      {_counts(summary['wall_s'])}; peak memory {summary['peak_rss_mb']:,} MB"]
     lines += [f"  look at      {place}/summary.json", f"  listen to    {place}/samples/*.wav (texts.tsv says which is which)"]
     return "\n".join(lines)
+
+
+def _note(sentence: str | None) -> list[str]:
+    return [f"  note         {sentence}"] if sentence else []
 
 
 def _counts(counts: Row) -> str:
@@ -68,8 +73,12 @@ def _toplines(toplines: Row) -> Iterator[str]:
         for name, found in told.items():
             if name == "utterances":
                 continue
-            cells = f"{found['asr_bleu']['score']:8.2f} {found['wer']['score']:8.3f} {found['mos']['score']:8.2f}"
-            yield f"  {name:14}{lang:4}{cells}   n={told['utterances']}"
+            cells = [_cell(found[key], digits) for key, digits in (("asr_bleu", 2), ("wer", 3), ("mos", 2))]
+            yield f"  {name:14}{lang:4}{' '.join(cells)}   n={told['utterances']}"
+
+
+def _cell(found: Row | None, digits: int) -> str:
+    return f"{found['score']:8.{digits}f}" if found else f"{'-':>8}"
 
 
 def _failures(failures: Row, place: str) -> Iterator[str]:

@@ -1,0 +1,57 @@
+"""What a finished round has besides its numbers: samples to hear, a report, its line in the run's history. None of them can lose it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from factory.recipe import Recipe
+from factory.redact import redact
+from factory.runs import Run
+
+UNMADE = 3
+"""Exit code of a run whose rounds are finished and whose samples, report or history are not all made: neither 0, or a script would never
+know, nor 2, which says that a round is not finished."""
+
+
+class Part(NamedTuple):
+    """Something that is made of a finished round: whether it is there, how it is made, and the command that makes it alone."""
+
+    name: str
+    is_made: Callable[[], bool]
+    make: Callable[[], object]
+    command: str
+
+
+def parts(run: Run, number: int, recipe: Recipe) -> Iterator[Part]:
+    """Yield the parts of a round, by the recipe that it was run with."""
+    from factory.files import exists
+    from factory.history import has_history, write_history
+    from factory.report.report import report_place, write_report
+    from factory.report.samples import has_samples, speak_samples
+
+    again = f"python factory/run_round.py --round {number} --run {run.uri}"
+    report = f"roundtrip report --round {number} --run {run.uri}"
+    if number:
+        yield Part("samples", lambda: has_samples(run, number), lambda: speak_samples(run, number, recipe), again)
+    yield Part("report", lambda: exists(report_place(run, number)), lambda: write_report(run, number, recipe), report)
+    yield Part("history", lambda: has_history(run), lambda: write_history(run), again)
+
+
+def make_parts(run: Run, number: int, recipe: Recipe) -> list[str]:
+    """Make what a finished round lacks, and nothing else; return a sentence for each part that could not be made.
+
+    With ROUNDTRIP_TRACEBACK set the first error is raised instead.
+    """
+    sentences = []
+    for part in parts(run, number, recipe):
+        try:
+            if not part.is_made():
+                part.make()
+        except Exception as error:  # whatever it is: what was trained and measured is there, and counts
+            if os.environ.get("ROUNDTRIP_TRACEBACK"):
+                raise
+            what = f"round {number} of {run.uri} is finished, and its {part.name} could not be made"
+            sentences.append(redact(f"{what} ({type(error).__name__}: {error}); once that is fixed, this makes it: {part.command}"))
+    return sentences
