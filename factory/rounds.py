@@ -42,7 +42,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
     where the cluster lacks what the round asks for.
     """
     from cluster.preflight import preflight
-    from factory.passes.ready import check_policy
+    from factory.passes.ready import arithmetic, check_policy
     from factory.report.report import write_report
     from factory.report.samples import speak_samples
     from factory.report.summary import is_summarised, summarise
@@ -55,6 +55,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> None:
         check_policy(previous, recipe)
     start_ray()
     preflight(run, number, recipe)
+    print(arithmetic(recipe), flush=True)
     clock = Clock(run.place(number))
     recipe = with_paired_units(run, number, recipe, clock)
     if previous is None:

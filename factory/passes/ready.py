@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from factory.models.device import cpu_has_bf16, describe_dtype
 from factory.passes.plan import weights
 from factory.recipe import Recipe
 from schemas.sequences import EOS, EOSP, PAD, SOSP, tag, unit_token
@@ -21,6 +22,16 @@ def check_policy(policy: str, recipe: Recipe) -> None:
     check_tokens(chain([EOS, PAD, SOSP, EOSP], asked, units), _vocabulary(folder), policy)
     if targets := recipe.preference.get("targets"):
         check_targets(targets, _layers(folder), policy)
+
+
+def arithmetic(recipe: Recipe) -> str:
+    """Say in a line what a round will compute in, why, and which keys change that."""
+    wanted = recipe.resources.dtype
+    dtype = describe_dtype(wanted, on_gpu=recipe.resources.translator.num_gpus > 0)
+    if dtype == wanted:
+        return f"arithmetic: {dtype} (forced by resources.dtype)"
+    why = "each machine decides" if dtype.startswith("auto") else f"this CPU has {'' if cpu_has_bf16() else 'no '}bf16 units"
+    return f"arithmetic: {dtype} ({why}; force it with resources.dtype, sft.precision and preference.precision)"
 
 
 def num_units(recipe: Recipe) -> int:
