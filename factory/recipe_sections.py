@@ -188,6 +188,6 @@ class Resources:
     scorer: Pool = Pool()
     trainer: Pool = Pool(num_cpus=2, threads=2)
     stall_s: float = 1800.0  # seconds without a new row, or a step of training, after which a stage ends with an error
-    dtype: WantedDtype = "auto"  # what translators compute in; auto: bfloat16 where the CPU or GPU has units for it, else float32. Speed, not
-    # content: as with another batch, other candidates are sampled from the same distribution, up to rounding
+    dtype: WantedDtype = "auto"  # what translators compute in; auto: bfloat16 where the CPU or GPU has units for it, else
+    # float32. Speed, not content: as with another batch, other candidates are sampled, of the same distribution up to rounding
     kv_cache_gib: int = 1  # memory (GiB) that a translator on a CPU keeps for the sequences it is writing

@@ -28,7 +28,7 @@ _SHOWN = ("CPU", "GPU")
 _ROUNDING = 1e-9
 CHILD = "factory.actors.child"
 """The module that a guarded actor's process runs."""
-COMPUTED_S = 1.0
+COMPUTED_S = 0.1
 """Seconds on a core that guarded actors have to compute to have moved."""
 MARK = "accelerator_type:"
 """What the name of the resource begins with by which Ray tells nodes with one type of GPU."""
@@ -92,7 +92,8 @@ def watched(work: Callable[[Callable[[], None]], T], stage: str, stall_s: float,
         wait([outcome], min(5.0, stall_s / 4))
         del moves[:-1]
         if abs((now := computed_s()) - computed) >= COMPUTED_S:  # less where a child has ended, and a new one begun
-            moves, computed = [time.monotonic()], now
+            moves.append(time.monotonic())
+            computed = now
         if not outcome.done() and time.monotonic() - moves[-1] > stall_s:
             hint = "run the same command again, it goes on from here; Ray's logs (/tmp/ray/session_latest/logs) hold the actors' last words"
             raise Stalled(f"{stage} has not moved for {stall_s:g} s (resources.stall_s): {told(wanted)}; {there()}; {hint}")

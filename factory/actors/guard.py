@@ -1,8 +1,9 @@
 """Runs an actor in a process of its own, so that a row that crashes or hangs it costs that process and not the pass.
 
 Ray Data tries a batch whose worker died again and again, without end. Here the worker only watches: the model lives in a child process
-(`factory.actors.child`). When the child dies, hangs or computes for too long, a new one is started and the batch's rows are tried one by one; the row
-with which it dies again is `failed` (`killed: …` or `timeout: …`) after these two tries, and its batch mates are kept.
+(`factory.actors.child`). When the child dies, hangs or computes for too long, a new one is started and the batch's rows are
+tried one by one; the row with which it dies again is `failed` (`killed: …` or `timeout: …`) after these two tries, and its batch
+mates are kept.
 """
 
 from __future__ import annotations
