@@ -33,7 +33,8 @@ ROW_BYTES = {"tokenize": 500, "utterances": 500, "sequences": 1_500, "produce": 
 """Bytes that a row of each stage takes on the disk, for utterances of 3 s (twice what the embedded world's few units take)."""
 PARAMETER_BYTES = {"sft": 16, "preference": 5}
 """Bytes that a parameter takes on the disk: the policy, and a checkpoint beside it (weights and Adam's moments, or LoRA's)."""
-SEEN_S = 60.0
+SEEN_S = 300.0
+"""Seconds that the nodes have to answer, each in a new process."""
 
 
 class Shortfall(RuntimeError):

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from factory.models.device import WantedDtype
 from factory.watch import MARK
 from schemas.sequences import Variant
 
@@ -167,7 +168,7 @@ class Pool:
     accelerator: str | None = None  # only on GPUs of this type, as Ray names it (H100, A100, L4 ...); null: on any
     batch_size: int = 32  # rows a call
     threads: int = 1  # threads of the math libraries in each
-    row_timeout_s: float = 120.0  # seconds that a row may take alone; a batch of n rows has 1 + (n - 1) / 32 times as long
+    row_timeout_s: float = 120.0  # seconds (of a core, where it computes) that a row may take alone; n of a batch: 1 + (n - 1) / 32 times
 
     @property
     def needs(self) -> dict[str, float]:
@@ -178,7 +179,7 @@ class Pool:
 
 @dataclass(frozen=True)
 class Resources:
-    """The pools of all stages."""
+    """The pools of all stages, and what else changes how fast they are."""
 
     encoder: Pool = Pool()
     translator: Pool = Pool(batch_size=256)
@@ -187,4 +188,6 @@ class Resources:
     scorer: Pool = Pool()
     trainer: Pool = Pool(num_cpus=2, threads=2)
     stall_s: float = 1800.0  # seconds without a new row, or a step of training, after which a stage ends with an error
+    dtype: WantedDtype = "auto"  # what translators compute in; auto: bfloat16 where the CPU or GPU has units for it, else
+    # float32. Speed, not content: as with another batch, other candidates are sampled, of the same distribution up to rounding
     kv_cache_gib: int = 1  # memory (GiB) that a translator on a CPU keeps for the sequences it is writing

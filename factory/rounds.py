@@ -63,7 +63,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> bool:
 def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
     """Run the stages of a round to its summary; return that, and the recipe that the round was run with."""
     from cluster.preflight import preflight
-    from factory.passes.ready import check_folder, check_policy
+    from factory.passes.ready import arithmetic, check_folder, check_policy
     from factory.report.kept import keep_recipe
     from factory.report.summary import summarise
 
@@ -73,6 +73,7 @@ def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
     check_folder(run.place(number))
     start_ray()
     preflight(run, number, recipe)
+    print(arithmetic(recipe), flush=True)
     clock = Clock(run.place(number))
     recipe = with_paired_units(run, number, recipe, clock)
     with clock.stage("tokenize"):

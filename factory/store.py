@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
@@ -172,11 +172,14 @@ class DatasetDir:
         origin = {"roundtrip.fingerprint": progress["fingerprint"], "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {}))}
         return PartWriter(self.uri, self.schema, self.key, origin, mine.token)
 
-    def publish(self, asked: DatasetDir | ray.data.Dataset | Iterable[str] | None = None) -> Manifest:
+    def publish(
+        self, asked: DatasetDir | ray.data.Dataset | Iterable[str] | None = None, made_with: Mapping[str, str] | None = None
+    ) -> Manifest:
         """Check that every asked id is written exactly once, then write the manifest, last of all.
 
         An id that is there twice keeps its first row (parts in the order of their names). Raises StoreError when ids are missing, or
         when there are ids that nobody asked for. None asks for no check. A finished dataset returns its manifest.
+        `made_with` joins the manifest's `versions`.
         """
         if self.is_finished():
             return self.manifest()
@@ -187,7 +190,7 @@ class DatasetDir:
             self._drop_repeats(parts, writer)
         if asked is not None:
             self._compare(written, _ids_of(asked, self.key))
-        manifest = self._summary()
+        manifest = self._summary(made_with or {})
         lease.check(self.fs, self.path, writer.token)
         put_json(self.fs, f"{self.path}/{MANIFEST}", asdict(manifest))
         self.fs.delete_file(f"{self.path}/{PROGRESS}")
@@ -231,7 +234,7 @@ class DatasetDir:
         if extra:
             raise StoreError(f"{self.uri} holds {len(extra)} rows that its source does not have: {_few(extra)}")
 
-    def _summary(self) -> Manifest:
+    def _summary(self, made_with: Mapping[str, str]) -> Manifest:
         progress = get_json(self.fs, f"{self.path}/{PROGRESS}")
         names = set(self._parquet().schema.names)
         table = self.rows([name for name in ("status", "reason") if name in names] or [self.key])
@@ -248,7 +251,7 @@ class DatasetDir:
             rows=table.num_rows,
             by_status=dict(by_status),
             by_reason=dict(by_reason.most_common()),
-            versions=versions(),
+            versions=versions() | dict(made_with),
             started=progress["attempts"][0],
             finished=now(),
             attempts=len(progress["attempts"]),

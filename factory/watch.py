@@ -12,7 +12,10 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
+from contextlib import suppress
 from typing import TypeVar
+
+import psutil
 
 T = TypeVar("T")
 Resources = dict[str, float]
@@ -23,6 +26,10 @@ GROWTH_S = 300.0
 """Seconds that a cluster gets to bring nodes before its lack of room is an error, where ROUNDTRIP_GROWTH_S does not say otherwise."""
 _SHOWN = ("CPU", "GPU")
 _ROUNDING = 1e-9
+CHILD = "factory.actors.child"
+"""The module that a guarded actor's process runs."""
+COMPUTED_S = 0.1
+"""Seconds on a core that guarded actors have to compute to have moved."""
 MARK = "accelerator_type:"
 """What the name of the resource begins with by which Ray tells nodes with one type of GPU."""
 
@@ -73,19 +80,35 @@ def _known(need: Resources) -> Resources:
 def watched(work: Callable[[Callable[[], None]], T], stage: str, stall_s: float, wanted: Wanted) -> T:
     """Call `work(moved)` in a thread and return its value or raise what it raises; it calls `moved()` whenever something has come of it.
 
-    Raises Stalled when that was not called for `stall_s` seconds. The thread is then left behind: the caller is expected to end.
+    Raises Stalled when that was not called for `stall_s` seconds, in which no guarded actor of this machine computed either: those that
+    other work keeps from the cores are slow, and those that hang are their guards'. The thread is then left behind: the caller is
+    expected to end.
     """
-    moves = [time.monotonic()]
+    moves, computed = [time.monotonic()], computed_s()
     outcome: Future[T] = Future()
     thread = threading.Thread(target=_run, args=(work, lambda: moves.append(time.monotonic()), outcome), name=stage, daemon=True)
     thread.start()
     while not outcome.done():
         wait([outcome], min(5.0, stall_s / 4))
         del moves[:-1]
+        if abs((now := computed_s()) - computed) >= COMPUTED_S:  # less where a child has ended, and a new one begun
+            moves.append(time.monotonic())
+            computed = now
         if not outcome.done() and time.monotonic() - moves[-1] > stall_s:
             hint = "run the same command again, it goes on from here; Ray's logs (/tmp/ray/session_latest/logs) hold the actors' last words"
             raise Stalled(f"{stage} has not moved for {stall_s:g} s (resources.stall_s): {told(wanted)}; {there()}; {hint}")
     return outcome.result()
+
+
+def computed_s() -> float:
+    """Return the seconds that the guarded actors of this process' Ray have spent on this machine's cores."""
+    total = 0.0
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            if CHILD in process.cmdline():
+                times = process.cpu_times()
+                total += times.user + times.system
+    return total
 
 
 def _run(work: Callable[[Callable[[], None]], T], moved: Callable[[], None], outcome: Future[T]) -> None:

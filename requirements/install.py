@@ -2,13 +2,17 @@
 
     python3.11 requirements/install.py .venv requirements/cpu.txt [requirements/assets.txt]
 
-Locks are complete, so pip resolves nothing (`--no-deps`). What pip says goes to VENV/install.log. Needs Python 3.11 and a package index.
+Locks are complete, so nothing is resolved (`--no-deps`). uv installs where it can be had, from where pip's configuration says; what it
+cannot install pip does. What both say goes to VENV/install.log. Needs Python 3.11 and a package index.
 """
 
 from __future__ import annotations
 
+import ast
 import hashlib
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +20,18 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+UV = "uv==0.13.9"
+PIP_TO_UV = {
+    "index-url": "UV_DEFAULT_INDEX",
+    "extra-index-url": "UV_INDEX",
+    "find-links": "UV_FIND_LINKS",
+    "no-index": "UV_NO_INDEX",
+    "constraint": "UV_CONSTRAINT",
+    "trusted-host": "UV_INSECURE_HOST",
+    "cert": "SSL_CERT_FILE",
+    "proxy": "ALL_PROXY",
+}
+"""What pip is configured with, and the variable by which uv, which does not read that, is told the same."""
 
 
 class Environment:
@@ -25,15 +41,46 @@ class Environment:
         self.folder, self.python, self.log = folder, folder / "bin" / "python", folder / "install.log"
         if not self.python.exists():
             venv.create(folder, with_pip=True)
+        self.pip = [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
 
-    def pip(self, *arguments: str) -> None:
-        """Run pip quietly; ends the program with the tail of the log when it fails."""
+    def install(self, *arguments: str) -> None:
+        """Install with uv, or else with pip; ends the program with the tail of the log when both fail."""
+        if self._with_uv(*arguments) or self._runs([*self.pip, "install", "--no-compile", *arguments]):
+            return
+        told = [line for line in self.log.read_text(errors="replace").splitlines() if not line.startswith("WARNING")]
+        sys.exit("\n".join([*told[-15:], f"pip failed; all it said is in {self.log}"]))
+
+    def _with_uv(self, *arguments: str) -> bool:
+        """Install with the uv on PATH, or one that is put into the environment; whether that went well."""
+        own = self.folder / "bin" / "uv"
+        if not (uv := shutil.which("uv")) and not own.exists():
+            self._runs([*self.pip, "install", "--no-deps", UV])
+        if not (uv or own.exists()):
+            return False
+        cache = self.folder / "uv-cache"  # on the environment's own disk, so that files are linked and take no room twice
+        every = "unsafe-best-match"  # pip looks in all indexes
+        settings = {"UV_CACHE_DIR": str(cache), "UV_INDEX_STRATEGY": every, **self._pip_settings()}
+        went = self._runs([uv or str(own), "pip", "install", "--python", str(self.python), *arguments], settings)
+        shutil.rmtree(cache, ignore_errors=True)
+        return went
+
+    def _pip_settings(self) -> dict[str, str]:
+        """Return what pip is configured with as uv's variables; those of pip's own environment count most, then those of `install`."""
+        lines = subprocess.run([*self.pip, "config", "list"], capture_output=True, text=True).stdout.splitlines()
+        told = dict(line.split("=", 1) for line in lines if "=" in line)
+        found = {}
+        for option, variable in PIP_TO_UV.items():
+            values = [told[key] for section in (":env:", "install", "global") if (key := f"{section}.{option}") in told]
+            if values:
+                separator = "," if option == "find-links" else " "
+                found[variable] = separator.join(str(ast.literal_eval(values[0])).split())
+        return found
+
+    def _runs(self, command: list[str], settings: dict[str, str] | None = None) -> bool:
+        """Run a command quietly; whether it ended well."""
         with self.log.open("a") as log:
-            command = [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments]
-            failed = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, stdin=subprocess.DEVNULL).returncode
-        if failed:
-            told = [line for line in self.log.read_text(errors="replace").splitlines() if not line.startswith("WARNING")]
-            sys.exit("\n".join([*told[-15:], f"pip failed; all it said is in {self.log}"]))
+            environment = {**os.environ, **(settings or {})}
+            return not subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL).returncode
 
     def compile(self) -> None:
         """Keep the bytecode of all packages; files for other Pythons, which some packages ship, do not compile and nobody imports them.
@@ -55,11 +102,11 @@ def install(environment: Environment, lock: Path) -> None:
     if stamp.exists() and stamp.read_text() == wanted:
         return
     start = time.monotonic()
-    print(f"Installing {lock.relative_to(ROOT)} into {environment.folder} (about three minutes the first time) ...", flush=True)
-    environment.pip("install", "--no-deps", "--no-compile", "--requirement", str(lock))
+    print(f"Installing {lock.relative_to(ROOT)} into {environment.folder} (one to three minutes the first time) ...", flush=True)
+    environment.install("--no-deps", "--requirement", str(lock))
     _mend_torch(environment, lock)
     _mend_torchaudio(environment)
-    environment.pip("install", "--no-deps", "--no-build-isolation", "--editable", ".")
+    environment.install("--no-deps", "--no-build-isolation", "--editable", ".")
     environment.compile()
     stamp.write_text(wanted)
     print(f"Installed in {time.monotonic() - start:.0f} s.", flush=True)
@@ -70,7 +117,7 @@ def _mend_torch(environment: Environment, lock: Path) -> None:
     if not environment.loads("torch"):
         print("The index has torch as a CUDA build: adding its libraries (an index with torch's CPU build saves 3 GB).", flush=True)
         pinned = re.search(r"^torch==\S+", lock.read_text(), re.MULTILINE)
-        environment.pip("install", "--no-compile", pinned[0] if pinned else "torch")
+        environment.install(pinned[0] if pinned else "torch")
 
 
 def _mend_torchaudio(environment: Environment) -> None:

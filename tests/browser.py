@@ -15,11 +15,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tests.limits import HANG_S
+
 _PROGRAM = """
 import sys
 from PySide6.QtCore import QUrl
 from PySide6.QtWebEngineWidgets import QWebEngineView
 from PySide6.QtWidgets import QApplication
+
 app = QApplication(sys.argv[:1])
 view = QWebEngineView()
 view.resize(1200, 900)
@@ -47,7 +50,7 @@ class Page:
         self._number += 1
         self._socket.send(json.dumps({"id": self._number, "method": method, "params": parameters}))
         while True:
-            message = json.loads(self._socket.recv(timeout=60))
+            message = json.loads(self._socket.recv(timeout=HANG_S))
             if message.get("id") == self._number:
                 assert "error" not in message, message
                 return message["result"]
@@ -75,7 +78,7 @@ class Page:
         assert "exceptionDetails" not in told, told["exceptionDetails"]
         return told["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 120) -> None:
+    def wait(self, condition: str, seconds: float = HANG_S) -> None:
         """Wait until an expression is true."""
         deadline = time.monotonic() + seconds
         while not self.run(condition):
@@ -134,7 +137,7 @@ def free_port() -> int:
 
 def _tab(port: int, process: subprocess.Popen[bytes], log: Path) -> str:
     """Wait for the browser's only tab and return where its protocol is spoken."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + HANG_S
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the browser ended: {log.read_text()[-2000:]}"
         try:

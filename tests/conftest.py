@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -20,6 +21,10 @@ os.environ.update(
     RAY_DEDUP_LOGS="0",
     RAY_USAGE_STATS_ENABLED="0",
 )
+
+
+settings.register_profile("any machine", deadline=None)  # an example takes as long as the machine lets it
+settings.load_profile("any machine")
 
 
 FIRST = ("test_translator.py", "test_run_round.py", "test_launch.py", "test_nodes.py", "test_store.py", "test_export.py")

@@ -13,6 +13,7 @@ from factory.estimate import TEXT_SHARE, costs, parameters, render
 from factory.plan import reckoned
 from factory.recipe import load
 from schemas.sequences import Variant
+from tests.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parent.parent
 RECIPE = ROOT / "recipes/prost_llm_3b.yaml"
@@ -22,7 +23,7 @@ RECIPE = ROOT / "recipes/prost_llm_3b.yaml"
 def test_a_dry_run_prints_plan_sizes_memory_and_hours(name: str, tmp_path: Path) -> None:
     recipe = f"recipes/{name}.yaml"
     command = [sys.executable, "factory/run_round.py", "--round", "0-1", "--recipe", recipe, "--run", str(tmp_path), "--dry-run"]
-    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert told.returncode == 0, told.stderr
     for words in ("414,748 rows", "corpus.mono is data/mono, and nothing is there", "8 translator", "GPU h", "3.21 G parameters"):
         assert words in told.stdout

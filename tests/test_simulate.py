@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.limits import HANG_S
+
 ROOT = Path(__file__).resolve().parent.parent
 PROFILE = "{translator: 0.05, vocoder: 0.05, scorer: 0.03}"
 
@@ -18,7 +20,7 @@ def test_crews_of_waiting_actors_keep_the_rate_of_a_gpu(tmp_path: Path) -> None:
     (tmp_path / "profile.yaml").write_text(PROFILE)
     command = [sys.executable, "benchmarks/simulate.py", "--gpus", "1", "3", "--rows", "384", "--crew", "2"]
     command += ["--profile", str(tmp_path / "profile.yaml"), "--set", "resources.translator.batch_size=64"]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr[-3000:]
     told = json.loads(done.stdout.splitlines()[-1])
     one, three = told["runs"]

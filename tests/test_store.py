@@ -17,6 +17,7 @@ import pytest
 
 from factory.store import DatasetDir, FingerprintMismatch, StoreError, differences
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS
+from tests.limits import HANG_S
 from tests.s3 import s3_server
 
 CONTENT = {"stage": "tokenize", "encoder": {"layer": 4, "kind": "whisper"}, "languages": ("fr", "en"), "inputs": {"corpus": "c0"}}
@@ -208,14 +209,14 @@ def test_a_killed_pass_loses_nothing_and_repeats_nothing(tmp_path: Path):
     out = DatasetDir(str(tmp_path / "out"), UNITS)
     command = [sys.executable, "-c", SLOW_PASS, source.uri, out.uri]
     first = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 300
+    deadline = time.monotonic() + HANG_S
     while len(out.parts()) < 3 and time.monotonic() < deadline:
         time.sleep(0.05)
     os.killpg(first.pid, signal.SIGKILL)  # the driver and all that Ray started for it
     first.wait()
     kept = out.done_ids()
     assert 12 <= len(kept) < 60 and not out.is_finished()
-    second = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    second = subprocess.run(command, capture_output=True, text=True, timeout=HANG_S)
     assert second.returncode == 0, second.stderr[-2000:]
     assert f"written {60 - len(kept)}\n" in second.stdout
     assert sorted(out.rows(["utt_id"]).column(0).to_pylist()) == ids(range(60))
@@ -250,6 +251,6 @@ def test_ray_streams_from_and_to_an_object_store(bucket: str):
     source.append(table(range(12)))
     source.publish()
     out = DatasetDir(f"{bucket}/out")
-    told = subprocess.run([sys.executable, "-c", SLOW_PASS, source.uri, out.uri], capture_output=True, text=True, timeout=300)
+    told = subprocess.run([sys.executable, "-c", SLOW_PASS, source.uri, out.uri], capture_output=True, text=True, timeout=HANG_S)
     assert told.returncode == 0, told.stderr[-2000:]
     assert out.manifest().rows == 12 and len(out.parts()) == 3

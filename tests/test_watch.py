@@ -9,6 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from factory.watch import Stalled, fits, watched
+from tests.actors.test_guard import guard, table
 
 WANTED = {"translator": (2, {"CPU": 1.0, "GPU": 1.0})}
 
@@ -18,7 +19,7 @@ def test_work_that_stands_still_is_ended_and_work_that_moves_is_not(local_ray: N
 
     def stuck(moved: Callable[[], None]) -> None:
         moved()
-        never.wait(60)
+        never.wait()
 
     sentence = r"^produce has not moved for 0.4 s .*: asked for were 2 translator \(1 CPU, 1 GPU each\); there are 1 nodes with 4 CPU"
     with pytest.raises(Stalled, match=sentence):
@@ -26,12 +27,19 @@ def test_work_that_stands_still_is_ended_and_work_that_moves_is_not(local_ray: N
     never.set()
 
     def slow(moved: Callable[[], None]) -> str:
-        for _ in range(8):
+        for _ in range(60):
             time.sleep(0.1)
             moved()
         return "done"
 
-    assert watched(slow, "produce", 0.4, WANTED) == "done"
+    assert watched(slow, "produce", 4, WANTED) == "done"
+
+
+def test_an_actor_that_computes_is_no_work_that_stands_still() -> None:
+    def one_row(moved: Callable[[], None]) -> str:
+        return str(guard(row_timeout_s=6.0)(table("spin"))["reason"][0])
+
+    assert watched(one_row, "produce", 4, WANTED) == "timeout: Fragile was cut off after 6 s of computing with this row"
 
 
 def test_what_the_work_raises_is_raised() -> None:

@@ -33,7 +33,7 @@ from trainers.launch import (
     world_size,
 )
 from trainers.remote import Place, last_checkpoint, place_of
-from trainers.settings import PreferenceSettings
+from trainers.settings import PreferenceSettings, resolve_precision
 from trainers.speech_held import UnitWeights, last_states, reference_states
 
 _CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
@@ -67,7 +67,7 @@ def train_preference(
 
 def _loop(config: dict[str, Any]) -> None:
     """Train in one worker; the first of them publishes."""
-    work, chosen = config["work"], config["settings"]
+    work, chosen = config["work"], resolve_precision(config["settings"], on_gpu=device().type == "cuda")
     torch.set_num_threads(chosen.threads)
     tokenizer = AutoTokenizer.from_pretrained(config["policy"])
     model = AutoModelForCausalLM.from_pretrained(config["policy"], dtype=torch.float32)

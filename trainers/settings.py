@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
+from factory.models.device import resolve_dtype
 from factory.typed import RecipeError, chosen
+
+Precision = Literal["auto", "bf16", "fp32"]
+S = TypeVar("S", bound=Any)
 
 SCHEDULES = (
     *("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"),
@@ -38,7 +42,7 @@ class SftSettings:
     weights: dict[str, float] = field(default_factory=dict)  # task: how often an epoch has each of its sequences; 1 where not named
     max_length: int = 0  # tokens; a longer sequence is left out and counted; 0: the policy's context
     rank: int | None = None  # of LoRA on every linear layer, embeddings and head are trained whole; null: all weights are
-    precision: Literal["bf16", "fp32"] = "bf16"  # of the network's products; the weights are fp32 in both
+    precision: Precision = "auto"  # of the network's products, the weights are fp32 in all; auto: bf16 where the machine has units for it
     compile: bool = True  # fuse the network's kernels: a minute once, then an eighth less time a step
     checkpointing: bool = False  # compute activations twice instead of keeping them: less memory, a third more time
     save_every: int = 200  # steps between checkpoints
@@ -97,7 +101,7 @@ class PreferenceSettings:
     targets: tuple[str, ...] | None = None  # names of the layers with LoRA, such as q_proj; null: every linear layer but the head
     held_out: float = 0.1  # share of the pairs (0..1) that is only watched
     max_length: int = 0  # tokens of prompt and completion; a longer pair is left out and counted; 0: the policy's context
-    precision: Literal["bf16", "fp32"] = "bf16"  # of the network's products; the weights are fp32 in both
+    precision: Precision = "auto"  # of the network's products, the weights are fp32 in all; auto: bf16 where the machine has units for it
     save_every: int = 20  # steps between checkpoints
     threads: int = 1
 
@@ -128,6 +132,14 @@ class PreferenceSettings:
             raise RecipeError(f"preference.piece must be 1 or more, or null; got {self.piece}")
         if not 0 <= self.held_out < 1:
             raise RecipeError(f"preference.held_out must lie in [0, 1); got {self.held_out}")
+
+
+def resolve_precision(settings: S, *, on_gpu: bool) -> S:
+    """Return the settings with the `precision` that a training in this process has: `auto` depends on the machine, and may on a resume."""
+    if settings.precision != "auto":
+        return settings
+    dtype = resolve_dtype("auto", on_gpu=on_gpu)
+    return replace(settings, precision="bf16" if dtype == "bfloat16" else "fp32")
 
 
 def _check_counts(section: str, settings: SftSettings | PreferenceSettings, names: Iterable[str]) -> None:

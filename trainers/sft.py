@@ -32,7 +32,7 @@ from trainers.launch import (
     world_size,
 )
 from trainers.remote import Place, place_of
-from trainers.settings import UNEVEN, SftSettings
+from trainers.settings import UNEVEN, SftSettings, resolve_precision
 from trainers.together import load_whole, mean, quiet, spread, whole_state
 
 _SPEED = ("compile", "sharded", "checkpointing", "save_every", "log_every", "threads")  # settings that do not change what comes out
@@ -229,7 +229,7 @@ def train_sft(
 
 def _loop(config: dict[str, Any]) -> None:
     """Train in one worker; the first of them publishes."""
-    chosen: SftSettings = config["settings"]
+    chosen: SftSettings = resolve_precision(config["settings"], on_gpu=device().type == "cuda")
     training = Sft(config["data"], config["dev"], config["start"], config["work"], chosen, config["seed"])
     last = training.run()
     data = {"sequences": len(training.data.sequences), "too_long": training.data.too_long}

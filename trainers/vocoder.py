@@ -25,6 +25,7 @@ from torch import Tensor, nn
 
 from factory.models.hifigan_layers import harmonic_source
 from trainers.discriminators import SpectralLoss, discriminator_loss, feature_loss, generator_loss
+from trainers.settings import resolve_precision
 from trainers.vocoder_data import Corpus, Crops, Lines
 from trainers.vocoder_state import PHASES, Budget, Settings, State, small_config
 
@@ -37,7 +38,8 @@ class Trainer:
     """Runs the two phases over a corpus that fits in memory."""
 
     def __init__(self, corpus: Corpus, out: Path, config: dict[str, Any], settings: Settings) -> None:
-        self.settings, self.out, self.corpus = settings, out, corpus
+        self.settings = resolve_precision(settings, on_gpu=settings.device.startswith("cuda"))
+        self.out, self.corpus = out, corpus
         self.state = State.fresh(config, settings)
         if (out / "checkpoint.pt").is_file():
             self.state.load(out / "checkpoint.pt")
@@ -140,7 +142,7 @@ class Trainer:
                 old.lerp_(new, 1 - keep)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.settings.device.split(":")[0], torch.bfloat16)
+        return torch.autocast(self.settings.device.split(":")[0], torch.bfloat16, enabled=self.settings.precision == "bf16")
 
     def _note(self, name: str, loss: Tensor) -> None:
         self.recent.setdefault(name, []).append(float(loss.detach()))

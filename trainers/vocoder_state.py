@@ -12,6 +12,7 @@ import torch
 
 from factory.models.unit_hifigan import CodeHiFiGAN
 from trainers.discriminators import Discriminators
+from trainers.settings import Precision
 
 PHASES = ("spectral", "adversarial")
 BETAS = (0.8, 0.99)
@@ -63,6 +64,7 @@ class Settings:
     judges_lr: float = 1e-3
     seed: int = 1
     device: str = "cpu"
+    precision: Precision = "auto"  # of the networks' products; auto: bf16 where the machine has units for it, else fp32
     checkpoint_minutes: float = 2.0
 
 

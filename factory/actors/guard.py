@@ -1,8 +1,9 @@
 """Runs an actor in a process of its own, so that a row that crashes or hangs it costs that process and not the pass.
 
 Ray Data tries a batch whose worker died again and again, without end. Here the worker only watches: the model lives in a child process
-(`factory.actors.child`). When the child dies or is too slow, a new one is started and the batch's rows are tried one by one; the row
-with which it dies again is `failed` (`killed: …` or `timeout: …`) after these two tries, and its batch mates are kept.
+(`factory.actors.child`). When the child dies, hangs or computes for too long, a new one is started and the batch's rows are
+tried one by one; the row with which it dies again is `failed` (`killed: …` or `timeout: …`) after these two tries, and its batch
+mates are kept.
 """
 
 from __future__ import annotations
@@ -14,8 +15,10 @@ import sys
 import time
 from contextlib import suppress
 from multiprocessing import Pipe
+from pathlib import Path
 from typing import Any, ClassVar
 
+import psutil
 import pyarrow as pa
 
 from factory.actors.base import RowActor, failed, written
@@ -28,6 +31,12 @@ MATES = 32
 """So many rows of a batch have together the time of one that stands alone."""
 
 
+LOOK_S = 0.5
+"""Seconds between two looks at the child."""
+IDLE_S = 10.0
+"""A child none of whose threads wanted a core for so many seconds hangs: one that only waits for its turn is seen to want one."""
+
+
 class ActorError(RuntimeError):
     """An actor that cannot work at all, on any row."""
 
@@ -36,13 +45,60 @@ class _Died(Exception):
     """The child died or was cut off; its text is the reason."""
 
 
-def guarded(actor: type[RowActor], arguments: dict[str, Any], row_timeout_s: float) -> tuple[type[Guard], dict[str, Any]]:
-    """Return a class with the actor's name that runs it guarded, and that class's arguments, for `map_batches`."""
+def guarded(
+    actor: type[RowActor], arguments: dict[str, Any], row_timeout_s: float, threads: int = 1
+) -> tuple[type[Guard], dict[str, Any]]:
+    """Return a class with the actor's name that runs it guarded, and that class's arguments, for `map_batches`.
+
+    `threads` is how many the actor computes with at once.
+    """
     import cloudpickle
 
     recipe = cloudpickle.dumps((actor, arguments))
     kind: type[Guard] = type(actor.__name__, (Guard,), {"name": actor.__name__})
-    return kind, {"recipe": recipe, "schema": actor.schema, "row_timeout_s": row_timeout_s}
+    return kind, {"recipe": recipe, "schema": actor.schema, "row_timeout_s": row_timeout_s, "threads": threads}
+
+
+class _Work:
+    """What a child does with its time, by which one that hangs is told from one that is slow, or that other processes keep from the cores.
+
+    Beyond `limit` seconds of the clock it may go on as long as it wants a core and has used less than `limit` seconds of one with each
+    of its threads.
+    """
+
+    def __init__(self, child: int, limit: float, threads: int) -> None:
+        self.child, self.limit, self.most = child, limit, limit * threads
+        self.end, self.used, self.wanted = time.monotonic() + limit, _cpu_s(child), time.monotonic()
+
+    def excess(self) -> str:
+        """Say how the child exceeds its limit; an empty text while it does not."""
+        now = time.monotonic()
+        if now < self.end - IDLE_S:
+            return ""
+        if _wants_core(self.child):
+            self.wanted = now
+        if now < self.end:
+            return ""
+        if now - self.wanted >= IDLE_S:
+            return f"was cut off after {self.limit:g} s"
+        return f"was cut off after {self.most:g} s of computing" if _cpu_s(self.child) - self.used > self.most else ""
+
+
+def _wants_core(child: int) -> bool:
+    """Whether a thread of the process runs or waits for a core (state R)."""
+    for state in Path(f"/proc/{child}/task").glob("*/stat"):
+        with suppress(OSError):  # the thread has ended
+            if state.read_text().rpartition(")")[2].split()[0] == "R":
+                return True
+    return False
+
+
+def _cpu_s(child: int) -> float:
+    """Return the seconds that the process has spent on cores, all its threads together."""
+    with suppress(psutil.Error):
+        times = psutil.Process(child).cpu_times()
+        return float(times.user + times.system)
+    return 0.0
 
 
 class Guard:
@@ -50,12 +106,13 @@ class Guard:
 
     name: ClassVar[str]
 
-    def __init__(self, recipe: bytes, schema: pa.Schema, row_timeout_s: float) -> None:
-        """`recipe`: the pickled actor class and its arguments; `row_timeout_s`: seconds that a row may take when it stands alone.
+    def __init__(self, recipe: bytes, schema: pa.Schema, row_timeout_s: float, threads: int = 1) -> None:
+        """`recipe`: the pickled actor class and its arguments; `row_timeout_s`: seconds that a row may take when it stands alone, of the
+        clock for a child that hangs, of each of its `threads` on a core for one that computes.
 
         Raises ActorError when the actor cannot be made.
         """
-        self.recipe, self.schema, self.row_timeout_s = recipe, schema, row_timeout_s
+        self.recipe, self.schema, self.row_timeout_s, self.threads = recipe, schema, row_timeout_s, threads
         self._start()
 
     def __call__(self, table: pa.Table) -> pa.Table:
@@ -89,15 +146,15 @@ class Guard:
         return answer
 
     def _answer(self, limit: float | None = None) -> tuple[str, Any]:
-        """Wait for what the child says; raises _Died when it dies first, or has taken `limit` seconds."""
-        end = None if limit is None else time.monotonic() + limit
+        """Wait for what the child says; raises _Died when it dies first, or exceeds a limit in seconds (`_Work`)."""
+        work = None if limit is None else _Work(self.child.pid, limit, self.threads)
         try:
-            while not self.channel.poll(1.0 if end is None else max(0.0, min(1.0, end - time.monotonic()))):
+            while not self.channel.poll(LOOK_S):
                 if self.child.poll() is not None and not self.channel.poll():  # a grandchild may hold the channel open
                     raise EOFError
-                if end is not None and time.monotonic() > end:
+                if work is not None and (excess := work.excess()):
                     self._end()
-                    raise _Died(f"timeout: {self.name} was cut off after {limit:.0f} s with this row")
+                    raise _Died(f"timeout: {self.name} {excess} with this row")
             return self.channel.recv()
         except (EOFError, OSError):
             raise _Died(self._cause()) from None

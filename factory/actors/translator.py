@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from factory.actors.base import Row, RowActor
 from factory.actors.texts import Texts, extremes
+from factory.models.device import WantedDtype
 from factory.models.engine import Ask, Engine, Output, Sampling
 from schemas.datasets import OK, SCORED, SKIPPED, UNSPOKEN
 from schemas.sequences import EOSP, SEP, SOSP, Parsed, Variant, is_unit, parse, prompt, tag, text_prompt, unit_token
@@ -61,7 +62,7 @@ class Translator(RowActor):
         seed: int = 0,
         threads: int = 1,
         kv_cache_gib: int = 2,
-        dtype: str = "bfloat16",
+        dtype: WantedDtype = "auto",
         gpu_memory_utilization: float = 0.9,
         max_model_len: int | None = None,
     ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from factory.models.device import WantedDtype, resolve_dtype
 from factory.models.weights import resolve
 from schemas.sequences import EOS
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Key = TypeVar("Key", bound=Hashable)
 
 _BAN = -100.0  # the strongest bias that vLLM's interface promises; no policy's logits span so much
+KV_BLOCK = 32
+"""Tokens in a block of keys and values on a CPU, the fewest its attention takes: candidates share their prompt in whole blocks alone."""
 _LOOP = {"min_pattern_size": 1, "max_pattern_size": 16, "min_count": 8}
 
 
@@ -69,7 +72,7 @@ class Engine:
         policy: str,
         *,
         usable: Callable[[str], bool],
-        dtype: str = "bfloat16",
+        dtype: WantedDtype = "auto",
         seed: int = 0,
         threads: int = 1,
         kv_cache_gib: int = 2,
@@ -80,6 +83,7 @@ class Engine:
 
         Of the tokenizer's added tokens only the end token and those that are `usable` can be generated; `max_model_len` is the longest
         sequence in tokens (default: the policy's context). `threads` and `kv_cache_gib` matter on a CPU, `gpu_memory_utilization` on a GPU.
+        `dtype` is what the network computes in (`factory.models.device.resolve_dtype`).
         Raises ValueError when the tokenizer has no end token.
         """
         _environment(threads, kv_cache_gib)
@@ -232,7 +236,7 @@ def _environment(threads: int, kv_cache_gib: int) -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 
-def _load(policy: str, threads: int, dtype: str, seed: int, gpu_memory_utilization: float, max_model_len: int | None) -> LLM:
+def _load(policy: str, threads: int, dtype: WantedDtype, seed: int, gpu_memory_utilization: float, max_model_len: int | None) -> LLM:
     import torch
     from vllm import LLM
 
@@ -244,7 +248,8 @@ def _load(policy: str, threads: int, dtype: str, seed: int, gpu_memory_utilizati
             model=policy,
             skip_tokenizer_init=True,
             enforce_eager=not on_gpu,
-            dtype=dtype,  # type: ignore[arg-type]  # vLLM names the allowed strings, and checks them
+            dtype=resolve_dtype(dtype, on_gpu=on_gpu),
+            block_size=None if on_gpu else KV_BLOCK,
             seed=seed,
             max_model_len=max_model_len,
             gpu_memory_utilization=gpu_memory_utilization,

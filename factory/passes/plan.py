@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from factory.actors.base import RowActor
 from factory.actors.guard import ActorError, guarded
 from factory.light import LIGHT
+from factory.models.device import describe_dtype
 from factory.models.weights import digest, resolve
 from factory.progress import Clock
 from factory.ray_metrics import count
@@ -26,7 +27,7 @@ def act(rows: ray.data.Dataset, actor: type[RowActor], arguments: dict[str, Any]
     """Map an actor over the rows, in a guarded pool with the resources that the recipe gives to its stage."""
     import ray.data
 
-    kind, given = guarded(actor, arguments, stage.row_timeout_s)
+    kind, given = guarded(actor, arguments, stage.row_timeout_s, stage.threads)
     compute = ray.data.ActorPoolStrategy(min_size=stage.actors, max_size=stage.max_actors or stage.actors)
     amounts: dict[str, Any] = {"num_cpus": stage.num_cpus, "num_gpus": stage.num_gpus, "accelerator_type": stage.accelerator}
     amounts |= {"memory": stage.needs["memory"] or None}
@@ -69,7 +70,7 @@ def finish(
         if asked:
             await_places(name, wanted)
             _run(out, rows, len(asked), clock, name, resources.stall_s, wanted)
-        out.publish(asked)
+        out.publish(asked, _made_with(resources, actors))
     except Exception as error:
         if (cause := _cause(error)) is error:
             raise
@@ -90,6 +91,11 @@ def _run(out: DatasetDir, rows: ray.data.Dataset, total: int, clock: Clock, name
                 clock.note_memory()
 
         watched(work, name, stall_s, wanted)
+
+
+def _made_with(resources: Resources, actors: Collection[str]) -> dict[str, str]:
+    """Return what a manifest notes beside the versions: what the translators computed in."""
+    return {"dtype": describe_dtype(resources.dtype, on_gpu=resources.translator.num_gpus > 0)} if "translator" in actors else {}
 
 
 def _count(stage: str, report: WriteReport) -> None:

@@ -98,6 +98,7 @@ def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
         "seed": recipe.seed,
         "threads": recipe.resources.translator.threads,
         "kv_cache_gib": recipe.resources.kv_cache_gib,
+        "dtype": recipe.resources.dtype,
         "gpu_memory_utilization": 0.9 * min(1.0, recipe.resources.translator.num_gpus or 1.0),  # the rest of a GPU is other actors'
         "back_variant": recipe.back_variants,
         "max_model_len": recipe.policy.max_length if recipe.policy.base else None,  # a language model's own context may be endless

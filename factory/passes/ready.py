@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from factory.files import filesystem, put
 from factory.manifest import StoreError
+from factory.models.device import cpu_has_bf16, describe_dtype
 from factory.passes.plan import weights
 from factory.recipe import Recipe
 from schemas.sequences import EOS, EOSP, PAD, SOSP, tag, unit_token
@@ -35,6 +36,16 @@ def check_folder(place: str) -> None:
         fs.delete_file(mark)
     except (StoreError, OSError) as error:
         raise StoreError(f"{place} cannot be written ({error.__cause__ or error}): give another --run, or free that folder") from error
+
+
+def arithmetic(recipe: Recipe) -> str:
+    """Say in a line what a round will compute in, why, and which keys change that."""
+    wanted = recipe.resources.dtype
+    dtype = describe_dtype(wanted, on_gpu=recipe.resources.translator.num_gpus > 0)
+    if dtype == wanted:
+        return f"arithmetic: {dtype} (forced by resources.dtype)"
+    why = "each machine decides" if dtype.startswith("auto") else f"this CPU has {'' if cpu_has_bf16() else 'no '}bf16 units"
+    return f"arithmetic: {dtype} ({why}; force it with resources.dtype, sft.precision and preference.precision)"
 
 
 def num_units(recipe: Recipe) -> int:

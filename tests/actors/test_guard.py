@@ -19,6 +19,7 @@ import pytest
 from factory.actors.base import Row, RowActor
 from factory.actors.guard import ActorError, Guard, guarded
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS
+from tests.limits import HANG_S
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the actors' processes do not find tests
 
@@ -60,12 +61,21 @@ class Fragile(RowActor):
     def on_hang(self) -> None:
         time.sleep(3600)
 
+    def on_spin(self) -> None:
+        while True:
+            pass
+
+    def on_compute(self) -> None:
+        end = time.process_time() + 0.1
+        while time.process_time() < end:
+            pass
+
     def on_gil(self) -> None:
         ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock, so that no thread of the process could end it
 
 
-def guard(row_timeout_s: float = 60.0, **arguments: Any) -> Guard:
-    kind, given = guarded(Fragile, arguments, row_timeout_s)
+def guard(row_timeout_s: float = HANG_S, threads: int = 1, **arguments: Any) -> Guard:
+    kind, given = guarded(Fragile, arguments, row_timeout_s, threads)
     return kind(**given)
 
 
@@ -90,15 +100,31 @@ def test_rows_that_kill_are_quarantined_after_two_tries_and_their_mates_are_kept
     assert all(tries.count(f"u{n}") <= 2 for n in range(8))
 
 
-@pytest.mark.parametrize("how", ["hang", "gil"])
-def test_a_row_that_hangs_is_cut_off(how: str) -> None:
-    actor = guard(row_timeout_s=4.0)
-    began = time.monotonic()
+@pytest.mark.parametrize(
+    ("how", "threads", "limit"), [("hang", 1, "2 s"), ("gil", 8, "2 s"), ("spin", 1, "2 s of computing"), ("spin", 2, "4 s of computing")]
+)
+def test_a_row_that_hangs_or_computes_without_end_is_cut_off(how: str, threads: int, limit: str) -> None:
+    actor = guard(row_timeout_s=2.0, threads=threads)
     made = actor(table("ok", how, "ok"))
     assert made["status"].to_pylist() == [OK, FAILED, OK]
-    assert made["reason"][1].as_py() == "timeout: Fragile was cut off after 4 s with this row"
-    assert time.monotonic() - began < 60
+    assert made["reason"][1].as_py() == f"timeout: Fragile was cut off after {limit} with this row"
     assert actor(table("ok"))["status"].to_pylist() == [OK]
+
+
+def test_an_actor_that_other_work_keeps_from_the_cores_finishes_its_rows() -> None:
+    actor, core = guard(row_timeout_s=1.0), min(os.sched_getaffinity(0))
+    busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
+    try:
+        for pid in (actor.child.pid, *(process.pid for process in busy)):
+            os.sched_setaffinity(pid, {core})
+        psutil.Process(actor.child.pid).nice(19)
+        child, began = actor.child.pid, time.monotonic()
+        assert actor(table("compute"))["status"].to_pylist() == [OK]
+        assert time.monotonic() - began > 1.0 and actor.child.pid == child, "it took longer than its limit, at the first try"
+    finally:
+        for process in busy:
+            process.kill()
+            process.wait()
 
 
 def test_a_child_that_is_killed_from_outside_costs_no_row() -> None:
@@ -130,13 +156,13 @@ def test_a_child_dies_with_its_parent_even_in_a_hang() -> None:
         child = psutil.Process(int(parent.stdout.readline()))
         time.sleep(0.5)
         parent.kill()
-    child.wait(timeout=10)
+    child.wait(timeout=HANG_S)
 
 
 def test_ray_runs_it_and_keeps_every_row(local_ray: None) -> None:
     import ray
 
-    kind, given = guarded(Fragile, {}, 60.0)
+    kind, given = guarded(Fragile, {}, HANG_S)
     rows = ray.data.from_arrow(table(*["ok"] * 20, "segfault", *["ok"] * 11))
     made = rows.map_batches(
         kind, fn_constructor_kwargs=given, compute=ray.data.ActorPoolStrategy(size=2), num_cpus=1, batch_size=16, batch_format="pyarrow"

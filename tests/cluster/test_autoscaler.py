@@ -21,6 +21,7 @@ import pytest
 
 from tests.browser import free_port
 from tests.cluster.nodes import BESIDE
+from tests.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TYPES = {
@@ -63,7 +64,7 @@ def growing(tmp_path: Path) -> Iterator[str]:
 def test_what_is_missing_is_asked_for_and_comes(growing: str, tmp_path: Path) -> None:
     told = _preflight(growing, tmp_path, *ASKED)
     assert told.returncode == 0, told.stdout + told.stderr
-    assert "waiting for nodes, at most 120 s" in told.stdout and "the cluster can carry it" in told.stdout
+    assert "waiting for nodes, at most 1200 s" in told.stdout and "the cluster can carry it" in told.stdout
     large = _preflight(growing, tmp_path, *ASKED, "--set", "resources.translator.num_cpus=5", seconds=10)
     assert large.returncode == 2
     assert "no node has room for one translator (5 CPU, 0 GPU)" in large.stderr
@@ -73,15 +74,15 @@ def test_what_is_missing_is_asked_for_and_comes(growing: str, tmp_path: Path) ->
 
 
 def _preflight(
-    address: str, folder: Path, *asked: str, seconds: int = 120, token: dict[str, str] = TOKEN
+    address: str, folder: Path, *asked: str, seconds: int = 1200, token: dict[str, str] = TOKEN
 ) -> subprocess.CompletedProcess[str]:
     environment = os.environ | BESIDE | token | {"RAY_ADDRESS": address, "ROUNDTRIP_GROWTH_S": str(seconds)}
     command = [sys.executable, "-m", "cluster.preflight", "--run", str(folder / "run"), *asked]
-    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=400)
+    return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 
 def _await_port(port: int, log: Path) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + HANG_S
     while time.monotonic() < end:
         with socket.socket() as probe:
             if probe.connect_ex(("127.0.0.1", port)) == 0:

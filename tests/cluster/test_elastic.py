@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.nodes import BESIDE, NODE, add, lose, nodes
+from tests.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -26,7 +27,7 @@ def test_a_training_shrinks_and_grows_with_the_cluster(tmp_path: Path) -> None:
         _await(tmp_path, [2, 1], driver)
         add(cluster, shape)
         (tmp_path / "end").touch()
-        assert driver.wait(timeout=240) == 0, (tmp_path / "log").read_text()[-3000:]
+        assert driver.wait(timeout=HANG_S) == 0, (tmp_path / "log").read_text()[-3000:]
     assert _sizes(tmp_path) == [2, 1, 2]
 
 
@@ -37,7 +38,7 @@ def _sizes(folder: Path) -> list[int]:
 
 def _await(folder: Path, sizes: list[int], driver: subprocess.Popen[bytes]) -> None:
     """Wait until the workers have started so often, and with these numbers."""
-    end = time.monotonic() + 240
+    end = time.monotonic() + HANG_S
     while _sizes(folder) != sizes and time.monotonic() < end and driver.poll() is None:
         time.sleep(0.2)
     assert _sizes(folder) == sizes, (folder / "log").read_text()[-3000:]

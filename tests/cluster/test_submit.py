@@ -19,6 +19,7 @@ import pytest
 
 from cluster.submit import ROOT, SubmitError, base_name, connect, follow, free_name, main, package, shared
 from tests.cluster.nodes import NODE, nodes
+from tests.limits import HANG_S
 from tests.toy_run import toy_run
 
 Captured = pytest.CaptureFixture[str]
@@ -78,7 +79,8 @@ def test_an_address_without_a_cluster_is_said(capsys: Captured, monkeypatch: pyt
 
 def test_a_driver_without_its_cluster_is_told_at_once(tmp_path: Path) -> None:
     command = [sys.executable, "factory/run_round.py", "--round", "1", "--run", str(tmp_path)]
-    told = subprocess.run(command, env=os.environ | {"RAY_ADDRESS": "127.0.0.1:9"}, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    environment = os.environ | {"RAY_ADDRESS": "127.0.0.1:9"}
+    told = subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert told.returncode == 2
     assert "no Ray cluster answers at RAY_ADDRESS=127.0.0.1:9" in told.stderr
 
@@ -173,6 +175,6 @@ def test_a_head_that_is_lost_is_told(capsys: Captured, monkeypatch: pytest.Monke
 
 def test_ray_job_submit_by_itself_runs_a_round(address: str, tmp_path: Path) -> None:
     command = ["job", "submit", "--", "python", "factory/run_round.py", "--round", "3", "--run", str(tmp_path)]
-    told = subprocess.run([sys.executable, "-m", "ray.scripts.scripts", *command], capture_output=True, text=True, timeout=120)
+    told = subprocess.run([sys.executable, "-m", "ray.scripts.scripts", *command], capture_output=True, text=True, timeout=HANG_S)
     assert told.returncode == 1  # Ray's own command knows no other
     assert f"make it first: python factory/run_round.py --round 2 --run {tmp_path}" in told.stdout

@@ -28,6 +28,7 @@ from factory.listen.judgements import keep
 from factory.manifest import StoreError
 from factory.runs import Run
 from schemas.sequences import Variant, parse
+from tests.limits import HANG_S
 from tests.s3 import s3_server
 
 
@@ -65,7 +66,7 @@ def away(hub: Hub, tmp: Path, **changes: str) -> dict[str, str]:
 
 def export(run: Run, to: str, hub: Hub, tmp: Path, *more: str, **changes: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "factory.cli", "export", "--run", run.uri, "--to", to, *more]
-    return subprocess.run(command, cwd=ROOT, env=away(hub, tmp, **changes), capture_output=True, text=True, timeout=200)
+    return subprocess.run(command, cwd=ROOT, env=away(hub, tmp, **changes), capture_output=True, text=True, timeout=HANG_S)
 
 
 def load(place: str, tmp: Path, config: str = "round-1") -> Any:
@@ -180,7 +181,7 @@ def test_push_interrupt_push_again_load_back_equal(run: Run, exported: Path, hub
     hub.hang_after = 1  # of two: the pairs and the judgements
     command = [sys.executable, "-m", "factory.cli", "export", "--run", run.uri, "--to", "hf://datasets/someone/set"]
     with subprocess.Popen(command, cwd=ROOT, env=away(hub, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
-        assert hub.hanging.wait(120)
+        assert hub.hanging.wait(HANG_S)
         first.kill()
     assert hub.files("someone/set") == {}
     assert len(hub.uploaded) == 1  # half pushed, nothing published
@@ -191,7 +192,7 @@ def test_push_interrupt_push_again_load_back_equal(run: Run, exported: Path, hub
     assert len(hub.uploaded) == len(set(hub.uploaded)) == 2 and hub.busy == 0  # what was there was not sent again; 429 was waited for
     code = "import sys; sys.path[:0] = ['tests', 'tests/export']; from test_export import load; from pathlib import Path; "
     code += f"print([row['pair_id'] + row['chosen'] for row in load('someone/set', Path({str(tmp_path)!r}))['train']])"
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=away(hub, tmp_path), capture_output=True, text=True, timeout=200)
+    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=away(hub, tmp_path), capture_output=True, text=True, timeout=HANG_S)
     assert told.returncode == 0, told.stderr[-3000:]
     assert told.stdout.strip() == str([row["pair_id"] + row["chosen"] for row in load(str(exported), tmp_path / "local")["train"]])
 

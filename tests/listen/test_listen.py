@@ -27,6 +27,7 @@ from factory.listen.agreement import agreement, human_audit
 from factory.listen.choose import questions
 from factory.listen.judgements import judgements_of, keep
 from factory.runs import Run
+from tests.limits import HANG_S
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +84,7 @@ def test_a_rater_judges_by_keyboard_and_a_kill_loses_nothing(run: Run, page: Pag
     page.press("ArrowLeft")
     answer(page, "2")  # a second thought replaces the first
     second.send_signal(signal.SIGINT)
-    told = second.communicate(timeout=60)[0]
+    told = second.communicate(timeout=HANG_S)[0]
     assert "3 of 4 rows judged by script" in told
     assert page.problems == []
     rows = judgements_of(run, 1).to_pylist()

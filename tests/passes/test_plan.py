@@ -20,8 +20,9 @@ from factory.passes.plan import act, finish
 from factory.progress import Clock
 from factory.recipe import Pool, Resources
 from factory.store import DatasetDir
-from factory.watch import Stalled
+from factory.watch import GROWTH_S, Stalled
 from schemas.datasets import FAILED, UNITS
+from tests.limits import HANG_S
 
 LIGHT_POOL = Pool(num_cpus=0.5, batch_size=4)
 RESOURCES = Resources(encoder=LIGHT_POOL)
@@ -47,12 +48,17 @@ class Toy(RowActor):
 
 
 class Signed(RowActor):
-    """Writes as a row's text which process took it, half a second a batch."""
+    """Writes as a row's text which process took it, once `mates` processes have rows to take."""
 
     schema = UNITS
 
+    def __init__(self, folder: Path, mates: int) -> None:
+        self.folder, self.mates = folder, mates
+
     def process(self, rows: list[Row]) -> list[Row]:
-        time.sleep(0.5)
+        (self.folder / str(os.getpid())).touch()
+        while len(list(self.folder.iterdir())) < self.mates:
+            time.sleep(0.1)
         return [row | {"text": str(os.getpid()), "units": [1]} for row in rows]
 
 
@@ -80,15 +86,17 @@ def test_rows_that_kill_their_process_do_not_end_the_pass(local_ray: None, tmp_p
 def test_a_pool_grows_while_work_waits_as_far_as_it_may(local_ray: None, tmp_path: Path) -> None:
     import ray
 
-    def took(pool: Pool, number: int) -> int:
-        """How many processes took the rows, four of them at a time."""
+    def took(pool: Pool, number: int, mates: int) -> int:
+        """How many processes took the rows, four of them at a time, when each waits for so many."""
+        folder = tmp_path / str(mates)
+        folder.mkdir()
         asked = ray.data.from_arrow(source(number)).repartition(number // 4)
-        rows = act(asked, Signed, {}, pool).to_pandas()
+        rows = act(asked, Signed, {"folder": folder, "mates": mates}, pool).to_pandas()
         assert sorted(rows["utt_id"]) == source(number)["utt_id"].to_pylist()
         return int(rows["text"].nunique())
 
-    assert took(LIGHT_POOL, 32) == 1
-    assert 1 < took(replace(LIGHT_POOL, max_actors=3), 120) <= 3
+    assert took(LIGHT_POOL, 32, mates=1) == 1
+    assert 2 <= took(replace(LIGHT_POOL, max_actors=3, row_timeout_s=HANG_S), 120, mates=2) <= 3
 
 
 def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: Path) -> None:
@@ -96,7 +104,7 @@ def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: P
     began = time.monotonic()
     with pytest.raises(Stalled, match=r"^toy cannot be placed: asked for were 2 encoder \(0.5 CPU, 1 GPU each\), 1 reader .*4 CPU, 0 GPU"):
         run(tmp_path / "out", source(4), large)
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < GROWTH_S / 2, "a Ray of this machine does not grow, and is not waited for"
     assert run(tmp_path / "out", source(4)).manifest().attempts == 2  # the lease was released
 
 

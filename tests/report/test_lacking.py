@@ -19,7 +19,7 @@ from factory.history import falls, history_rows, render_history, write_history
 from factory.listen.choose import questions
 from factory.passes.audit import sampled
 from factory.passes.evaluate import heard_ids
-from factory.passes.evaluate import test_rows as tested_rows
+from factory.passes.evaluate import test_rows as evaluated_rows
 from factory.passes.produce import utterances_of
 from factory.passes.train import _no_pair
 from factory.passes.usable import Unusable, check_dev, check_entries, check_sources, untested
@@ -122,7 +122,7 @@ LOST = {"status": "skipped", "reason": "unknown_lang: 'clips' is not among the l
         ([], "no utterance of corpus.mono can be used: it holds no utterance; expected utterances in fr or en"),
         (
             [{"lang": "clips", **LOST}],
-            r"unknown_lang 1 \(the first: unknown_lang: 'clips' is .*; expected utterances in fr or en; an utterance's language is the first folder",
+            r"unknown_lang 1 \(the first: .*; expected utterances in fr or en; an utterance's language is the first folder",
         ),
         ([{"lang": "fr", "status": "failed", "reason": "not_audio: no"}], "can be used: not_audio 1"),
         ([{"lang": "de", "text": "ja"}], "its 1 utterances are in de"),
@@ -144,7 +144,7 @@ def test_speech_of_which_some_pairs_can_come_is_taken(tmp_path: Path) -> None:
 
 def test_one_language_alone_is_refused_before_a_model_is_loaded_and_after(tmp_path: Path) -> None:
     french = [Entry("a", "fr", True, False), Entry("b", "clips", True, False)]
-    with pytest.raises(Unusable, match=r"no utterance of corpus.mono \(x\) is in en \(languages there: 'fr' 1, 'clips' 1\); an utterance's"):
+    with pytest.raises(Unusable, match=r"corpus.mono \(x\) is in en \(languages there: 'fr' 1, 'clips' 1\); an utterance's"):
         check_entries(french, "x", by_ear())
     rows = [{"lang": "fr"}, {"lang": "en", "status": "failed", "reason": "not_audio: no"}]
     with pytest.raises(Unusable, match=r"no utterance of corpus.mono in en can be used: not_audio 1 \(the first: not_audio: no\)"):
@@ -173,7 +173,7 @@ def test_an_unmeasurable_test_set_is_told(tmp_path: Path) -> None:
     assert untested(empty, recipe) == [
         "no score is measured: no utterance of corpus.test can be used: it holds no utterance; expected utterances in fr or en"
     ]
-    assert heard_ids(tested_rows(empty, recipe)) == [] and utterances_of([empty], 1, recipe).type == pa.string()
+    assert heard_ids(evaluated_rows(empty, recipe)) == [] and utterances_of([empty], 1, recipe).type == pa.string()
     whole = [{"lang": lang, "text": "a", "reference": "b"} for lang in ("fr", "en")]
     assert untested(units(tmp_path / "whole", *whole), recipe) == []
 

@@ -28,6 +28,7 @@ from transformers import AutoTokenizer
 
 from factory.recipe import Pool
 from factory.watch import Stalled
+from tests.limits import HANG_S
 from trainers.batches import Batch, Batches
 from trainers.launch import Loop, _free_places, _outlive, launch, pulse, rank, work_folder, world_size
 from trainers.preference import train_preference
@@ -71,11 +72,13 @@ def test_what_a_worker_raises_is_raised_here_and_the_next_try_is_free(local_ray:
 def test_a_training_that_stands_still_is_ended(local_ray: None, tmp_path: Path) -> None:
     def freeze(config: dict[str, Any]) -> None:
         pulse(config["folder"])
-        time.sleep(60)
+        while not (config["folder"] / "end").exists():
+            time.sleep(0.2)
 
     (tmp_path / "work").mkdir()
     with pytest.raises(Stalled, match=r"^training has not moved for 25 s \(resources.stall_s\): asked for were 1 trainer"):
         launch(freeze, {"folder": tmp_path / "work"}, work=tmp_path / "work", pool=Pool(), stall_s=25)
+    (tmp_path / "work/end").touch()
 
 
 def test_a_training_that_lost_a_helper_of_rays_starts_once_more_where_the_broken_one_left_room(local_ray: None) -> None:
@@ -84,11 +87,11 @@ def test_a_training_that_lost_a_helper_of_rays_starts_once_more_where_the_broken
 
     def train(moved: Callable[[], None]) -> None:
         everything = placement_group([{"CPU": 4}], name=f"training-{job}")
-        tries.append(everything.wait(60))
+        tries.append(everything.wait(HANG_S))
         if len(tries) == 1:
             raise ControllerError(RayActorError())
 
-    _outlive(train, 120, {})
+    _outlive(train, HANG_S, {})
     assert tries == [True, True]
     _free_places()
 
@@ -101,7 +104,7 @@ def test_a_training_that_loses_a_helper_every_time_ends(local_ray: None) -> None
         raise ControllerError(RayActorError())
 
     with pytest.raises(Stalled, match=r"^training could not go on: .*actor experienced an error.*; asked for were no actors; there are"):
-        _outlive(train, 120, {})
+        _outlive(train, HANG_S, {})
     assert len(tries) == 2
 
 
@@ -232,7 +235,7 @@ def _kill_worker_after(checkpoint: Path, steps: int) -> int:
 
 def _wait_for(checkpoint: Path, steps: int) -> int:
     """Wait until a checkpoint holds so many steps; return how many."""
-    end = time.monotonic() + 300
+    end = time.monotonic() + HANG_S
     while time.monotonic() < end:
         if checkpoint.exists():
             reached = int(torch.load(checkpoint, weights_only=True)["step"])
