@@ -1,4 +1,4 @@
-"""Clips that a table names, in an archive or in the folder it was unpacked into; and speech written as Parquet in shards."""
+"""Clips that tables name, in an archive or its folder; and speech written as Parquet in shards."""
 
 from __future__ import annotations
 
@@ -35,7 +35,10 @@ class Clips:
             raise CorpusError(f"{place} is neither an archive ({', '.join(TAR_SUFFIXES)}) nor a folder")
 
     def lines(self) -> list[Row]:
-        """Return the rows of the tables, without audio; broken lines are failed rows. Raises CorpusError where there is no such table."""
+        """Return the rows of the tables, without audio; broken lines are failed rows.
+
+        Raises CorpusError where there is no such table.
+        """
         rows = self._folder() if self.place.is_dir() else self._tar().lines()
         if not rows and not self._tables():
             raise CorpusError(
@@ -78,9 +81,10 @@ def count_faults(rows: Iterable[Row]) -> Counter[str]:
 
 
 def write_shards(rows: Iterable[Row], out: Path) -> dict[str, int]:
-    """Write UTTERANCE rows as `<split>-<lang>-NNNNN.parquet` below `out/<split>`; return how many rows each split and language has.
+    """Write UTTERANCE rows as `out/<split>/<split>-<lang>-NNNNN.parquet`; return the rows of each split and language.
 
-    Rows may come in any order; a thousand of one split and language are in memory at a time. Raises CorpusError where there is no row.
+    Rows may come in any order; a thousand of one split and language are in memory at a time. Raises CorpusError where
+    there is no row.
     """
     waiting: dict[str, list[Row]] = {}
     counts: dict[str, int] = {}

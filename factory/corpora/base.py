@@ -1,4 +1,4 @@
-"""What every reader of speech shares: rows, the parts that a corpus comes in, and the error of a corpus that cannot be read."""
+"""What every reader of speech shares: rows, the parts that a corpus comes in, and its errors."""
 
 from __future__ import annotations
 

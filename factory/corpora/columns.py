@@ -25,7 +25,7 @@ NAMES: dict[str, tuple[str, ...]] = {
 
 @dataclass(frozen=True)
 class Options:
-    """What stands behind the `?` of a corpus: `lang` of rows that name none, and the column of the transcripts (`text`).
+    """What stands behind the `?` of a corpus: `lang` of rows that name none, `text`, the column of transcripts.
 
     `config` and `split` are those of a Hugging Face dataset.
     """
@@ -37,13 +37,16 @@ class Options:
 
 
 def find(row: Mapping[str, object], column: str) -> object:
-    """Return the value of one of our columns in a row of somebody else's; None where it has none, or only empty ones."""
+    """Return the value of one of our columns in somebody else's row; None where it has none, or empty ones alone."""
     values = (row.get(name) for name in NAMES[column])
     return next((value for value in values if value is not None and value != ""), None)
 
 
 def utterance(row: Mapping[str, object], options: Options, lang: str = "") -> Row:
-    """Return the columns of UTTERANCE that a row has, but its audio, as texts; `lang` is the language where nothing else names one."""
+    """Return the columns of UTTERANCE that a row has, but its audio, as texts.
+
+    `lang` is the language where nothing else names one.
+    """
     text = row.get(options.text) if options.text else find(row, "text")
     named = find(row, "lang") if not isinstance(find(row, "lang"), (int, float)) else None
     told: Row = {"utt_id": _name(find(row, "utt_id")), "lang": language(named or options.lang or lang)}

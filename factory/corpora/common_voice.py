@@ -1,10 +1,10 @@
-"""Common Voice as it is downloaded (an archive or its folder, with `clips/` and TSVs), written as untranslated speech in Parquet.
+"""Common Voice as it is downloaded (an archive or its folder), written as untranslated speech in Parquet.
 
     python -m factory.corpora.common_voice --archive cv-corpus-19/fr.tar.gz --lang fr --exclude data/cvss_c --out data
 
-A recipe can name the archive itself (`corpus.mono`); as Parquet it is read much faster, and clips can be left out: paired corpora are made
-of Common Voice's clips, and `--exclude` leaves out what another corpus holds, so that no round translates what round 0 has learned or the
-test asks.
+A recipe can name the archive itself (`corpus.mono`); as Parquet it is read much faster, and clips can be left out:
+paired corpora are made of Common Voice's clips, and `--exclude` leaves out what another corpus holds, so that no round
+translates what round 0 has learned or the test asks.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from factory.corpora.base import CorpusError, Row
 
 
 def of_language(rows: Sequence[Row], lang: str, place: Path) -> set[str]:
-    """Return the ids of the rows in a language: by the table's own locale, or by the folder where tables of several languages are.
+    """Return the ids of the rows in a language, by the table's own locale or the name of its folder.
 
-    A single table without a locale is taken to be in `lang`. Raises CorpusError where the tables are in other languages.
+    A single table without a locale is taken to be in `lang`. Raises CorpusError where the tables are in other
+    languages.
     """
     langs = Counter(row["lang"] for row in rows)
     if set(langs) <= {""}:
@@ -38,13 +39,17 @@ def of_language(rows: Sequence[Row], lang: str, place: Path) -> set[str]:
 
 
 def held_by(corpus: Path, lang: str) -> tuple[set[str], set[str | None]]:
-    """Return the names and the texts of the utterances in this language that a corpus has (Parquet files of UTTERANCE)."""
+    """Return the names and the texts of the utterances in this language that a corpus has (Parquet files of UTTERANCE).
+    """
     found = pads.dataset(corpus, format="parquet").to_table(["utt_id", "text"], filter=pc.field("lang") == lang)
     return {utt_id.partition("/")[0] for utt_id in found["utt_id"].to_pylist()}, set(found["text"].to_pylist())
 
 
 def utterances(clips: Clips, lang: str, exclude: Path | None, lost: Counter[str]) -> Iterator[Row]:
-    """Yield a row of UTTERANCE for each clip in `lang` that `exclude` does not hold; count the others in `lost`, by reason."""
+    """Yield a row of UTTERANCE for each clip in `lang` that `exclude` does not hold.
+
+    Count the others in `lost`, by reason.
+    """
     lines = clips.lines()
     named = of_language(lines, lang, clips.place)
     names, texts = held_by(exclude, lang) if exclude else (set(), set())

@@ -1,4 +1,4 @@
-"""A corpus: speech as people have it, opened once and read through one object, whatever it is named by and whatever reads it."""
+"""A corpus: speech as people have it, read through one object, whatever names it and whatever reads it."""
 
 from __future__ import annotations
 
@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 
 class Speech(NamedTuple):
-    """What a corpus holds: its rows as a streaming dataset (columns of STATED), their ids and entries, a digest that changes with what is
-    in it, and by reason what is left out.
+    """What a corpus holds: its rows as a streaming dataset (columns of STATED), their ids and entries.
+
+    `digest` changes with what is in it; `left_out` counts by reason what is passed over.
     """
 
     rows: ray.data.Dataset
@@ -46,7 +47,8 @@ class Corpus(ABC):
     """Speech at `uri`. Opening lists files (of tables and folders nothing more); `speech` and `recordings` read."""
 
     def __init__(self, uri: str, options: Options, fs: pafs.FileSystem, root: str, files: Files) -> None:
-        """`root` is the corpus' folder or file in its file system, `files` what it is made of and what is passed over."""
+        """`root` is the corpus' folder or file in its file system, `files` what it is made of and what is passed over.
+        """
         self.uri, self.options, self.fs, self.root = uri, options, fs, root
         self.files, self.left_out = files.found, files.left_out
 
@@ -72,12 +74,12 @@ class Corpus(ABC):
 
     @property
     def prefix(self) -> str:
-        """What stands before a path of its file system in a URI, so that a worker finds it again: `s3://`, or nothing on a disk."""
+        """What a path of its file system begins with in a URI: `s3://`, or nothing on a disk."""
         scheme, found, _ = self.uri.partition("://")
         return f"{scheme}://" if found and scheme != "file" else ""
 
     def speech(self) -> Speech:
-        """List the rows and return them as a dataset. Two rows with one utt_id are told apart (`factory.corpora.marking`).
+        """List the rows and return them as a dataset; rows with one utt_id are told apart (`factory.corpora.marking`).
 
         Raises CorpusError where the corpus cannot be read, or has no rows.
         """
@@ -88,7 +90,10 @@ class Corpus(ABC):
         return Speech(marked.dataset(), marked.ids, marked.entries, stated, self.left_out + marked.left_out)
 
     def recordings(self, ids: Collection[str]) -> dict[str, np.ndarray]:
-        """Return the waves (float32, 16 kHz) of the utterances with these ids; what cannot be read is left out. Takes no Ray."""
+        """Return the waves (float32, 16 kHz) of the utterances with these ids; what cannot be read is left out.
+
+        Takes no Ray.
+        """
         waves = {}
         for utt_id, audio in self._audio(set(ids)).items():
             try:

@@ -1,12 +1,13 @@
-"""CVSS (Jia et al., 2022) joined with Common Voice 4 by file name: paired speech, and test sets with references in both directions.
+"""CVSS (Jia et al., 2022) joined with Common Voice 4 by file name: paired speech, and test sets in both directions.
 
-    python -m factory.corpora.cvss --cvss cvss_c_fr_en_v1.0.tar.gz --common-voice cv-corpus-4/fr.tar.gz --src fr --out data/cvss_c
+    python -m factory.corpora.cvss --cvss cvss_c_fr_en_v1.0.tar.gz --common-voice cv-corpus-4/fr.tar.gz --out data/cvss_c
 
-CVSS holds the English side alone: `train/common_voice_fr_1.mp3.wav` and `train.tsv` with `common_voice_fr_1.mp3<TAB>translation`, no
-header (the same for `dev` and `test`, and for CVSS-C and CVSS-T). The source clip `clips/common_voice_fr_1.mp3` and its sentence
-(`validated.tsv`) come from Common Voice, version 4. A pair becomes two rows of UTTERANCE, `common_voice_fr_1/fr` and `…/en`, each with
-the other's text as its reference. A pair without a sentence is left out and counted; where a clip is missing the other side stands alone,
-and round 0 leaves it out.
+CVSS holds the English side alone: `train/common_voice_fr_1.mp3.wav` and `train.tsv` with
+`common_voice_fr_1.mp3<TAB>translation`, no header (the same for `dev` and `test`, and for CVSS-C and CVSS-T). The
+source clip `clips/common_voice_fr_1.mp3` and its sentence (`validated.tsv`) come from Common Voice, version 4. A pair
+becomes two rows of UTTERANCE, `common_voice_fr_1/fr` and `…/en`, each with the other's text as its reference. A pair
+without a sentence is left out and counted; where a clip is missing the other side stands alone, and round 0 leaves it
+out.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ class Pair(NamedTuple):
 
 
 def pairs(cvss: Clips, common_voice: Clips, src: str) -> tuple[dict[str, Pair], Counter[str]]:
-    """Return the pairs by the name of their clip, and how many lines of each split of CVSS have no sentence in Common Voice.
+    """Return the pairs by the name of their clip, and by split how many lines of CVSS have no sentence.
 
-    Raises CorpusError when CVSS has no tables, when either is of another source language, or when nothing fits together.
+    Raises CorpusError when CVSS has no tables, when either is of another source language, or when nothing fits
+    together.
     """
     translated, lines = cvss.lines(), common_voice.lines()
     _check_source(translated, src, cvss.place)
@@ -89,7 +91,10 @@ def _row(row: Row, lang: str, pair: Pair, text: str, reference: str) -> Row:
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write both archives as Parquet, `train`, `dev` and `test` below --out; returns 0, or 2 with one sentence on stderr."""
+    """Write both archives as Parquet, `train`, `dev` and `test` below --out.
+
+    Returns 0, or 2 with one sentence on stderr.
+    """
     parser = argparse.ArgumentParser(prog="python -m factory.corpora.cvss", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "--cvss", type=Path, required=True, help="cvss_c_fr_en_v1.0.tar.gz (or cvss_t_…), or its folder"

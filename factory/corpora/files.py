@@ -1,4 +1,4 @@
-"""The files of a corpus: which there are, which are passed over and why, and a digest that tells a changed corpus from the old one."""
+"""The files of a corpus: which there are, which are passed over, and what tells a changed one from the old."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pyarrow.fs as pafs
 from factory.files import files_below
 
 READ_WHOLE = 2**30
-"""Bytes: a corpus on a disk that is no larger counts by what its files hold; a larger one by sizes and modification times."""
+"""Bytes up to which a corpus on a disk counts by what its files hold; a larger one by their sizes and times."""
 IN_PARALLEL = 16
 """Files that are read at the same time: an object store answers slowly, but many requests at once."""
 
@@ -36,7 +36,10 @@ class Files(NamedTuple):
 
 
 def list_files(fs: pafs.FileSystem, root: str) -> Files:
-    """List the files of a folder, or the one file; hidden ones, `__MACOSX`, broken links and names that are no UTF-8 are passed over."""
+    """List the files of a folder, or the one file.
+
+    Hidden ones, `__MACOSX`, broken links and names that are no UTF-8 are passed over.
+    """
     left_out: Counter[str] = Counter()
     found = []
     for file in _walk(Path(root), left_out) if isinstance(fs, pafs.LocalFileSystem) else _listed(fs, root):
@@ -91,7 +94,7 @@ def _is_undecodable(path: str) -> bool:
 
 
 def stamps(fs: pafs.FileSystem, files: Sequence[File]) -> list[list[str | int]]:
-    """Return for each file what tells it from a changed one: its digest, or size and time of the last change (see READ_WHOLE)."""
+    """Return for each file what tells it from a changed one: its digest, or its size and time (see READ_WHOLE)."""
     if isinstance(fs, pafs.LocalFileSystem) and sum(file.size for file in files) <= READ_WHOLE:
         with ThreadPoolExecutor(IN_PARALLEL) as threads:
             return [[digest] for digest in threads.map(_digest, files)]

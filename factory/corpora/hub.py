@@ -25,7 +25,8 @@ SAVED = ("state.json", "dataset_dict.json")
 class HubShard:
     """One of `of` parts of a Hugging Face dataset: `name` is its name on the Hub, or its folder on this disk.
 
-    Rows without an id are called after their place in the shard. A row of a dataset from the Hub never leads to a file of this disk.
+    Rows without an id are called after their place in the shard. A row of a dataset from the Hub never leads to a file
+    of this disk.
     """
 
     name: str
@@ -52,7 +53,10 @@ class HubShard:
         )
 
     def shards(self) -> list[HubShard]:
-        """Return the parts that this dataset comes in; raises CorpusError where it has no audio, or not the column that is asked for."""
+        """Return the parts that this dataset comes in.
+
+        Raises CorpusError where it has no audio, or not the column that is asked for.
+        """
         if not self._columns:
             raise CorpusError(f"the dataset {self.name} (split {self._split}) holds no rows")
         if "audio" not in self._columns:
@@ -65,7 +69,10 @@ class HubShard:
 
     @property
     def digest(self) -> str | None:
-        """What tells this version of the dataset from another: the commit on the Hub; None for a folder, whose files do."""
+        """What tells this version of the dataset from another: the commit on the Hub.
+
+        None for a folder, whose files do.
+        """
         if self.is_local:
             return None
         from huggingface_hub import HfApi

@@ -1,4 +1,4 @@
-"""How tables name recordings: ours, NeMo's manifests, Hugging Face's audio folders, Common Voice, CVSS, FLEURS and VoxPopuli."""
+"""How tables name recordings: ours, NeMo's, Hugging Face's audio folders, Common Voice, CVSS, FLEURS, VoxPopuli."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from schemas.datasets import FAILED
 
 @dataclass(frozen=True)
 class Named:
-    """A row of a table: its columns of UTTERANCE but the audio, where its recording may lie (the first that is there), and its line."""
+    """A row of a table without its audio, the paths that its recording may have (the first that is there), its line."""
 
     row: Row
     paths: tuple[str, ...]
@@ -24,7 +24,7 @@ class Named:
 
 @dataclass(frozen=True)
 class Layout:
-    """Where a kind of table has its recordings, from its own folder: a function of a line's cells and the table's name without suffix."""
+    """Where a kind of table has its recordings, from its own folder: by a line's cells and the table's stem."""
 
     paths: Callable[[Cells, str], tuple[str, ...]]
     lang: str | None = None

@@ -23,7 +23,7 @@ from factory.files import get
 
 @dataclass(frozen=True)
 class ListedShard:
-    """Rows that are in memory, their audio named by paths; a table of STATED, which travels to workers without being copied."""
+    """Rows that are in memory, as a table of STATED; their audio is named by paths."""
 
     table: pa.Table
 
@@ -86,8 +86,9 @@ class Tables:
         self.fs, self.root, self.prefix = fs, root, prefix
 
     def rows(self, tables: Sequence[File], options: Options) -> tuple[list[Row], list[File]]:
-        """Return the rows of the tables, and the recordings that they name and that are there. Raises CorpusError where none
-        is there, and as `named_rows` does.
+        """Return the rows of the tables, and the recordings that they name and that are there.
+
+        Raises CorpusError where none is there, and as `named_rows` does.
         """
         named = [one for table in tables for one in named_rows(table.path, get(self.fs, table.path), options)]
         there = self._there(named)

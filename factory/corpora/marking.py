@@ -52,7 +52,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Marked:
-    """The parts of a corpus, the ids and entries of all rows in their order, and what the shards leave out by reason."""
+    """The parts of a corpus, the ids and entries of all rows in their order, and what the shards leave out by reason.
+    """
 
     parts: list[Part]
     ids: list[str]
@@ -74,7 +75,10 @@ def _read_parts(batch: dict[str, Any]) -> Iterator[pa.Table]:
 
 
 def mark(shards: Sequence[Shard]) -> Marked:
-    """List the rows of all shards and give every row an id of its own. Raises CorpusError where a shard cannot be read."""
+    """List the rows of all shards and give every row an id of its own.
+
+    Raises CorpusError where a shard cannot be read.
+    """
     listed = _list_entries(shards)
     entries = [entry for found, _ in listed for entry in found]
     renamed = rename([entry.utt_id for entry in entries])
@@ -88,7 +92,10 @@ def mark(shards: Sequence[Shard]) -> Marked:
 
 
 def rename(ids: Sequence[str | None]) -> dict[int, Renamed]:
-    """Return a new id for each row (by place) whose id is empty or occurred before: `a#2`, or the next number that no row has."""
+    """Return a new id for each row (by place) whose id is empty or occurred before.
+
+    `a#2`, or the next number that no row has.
+    """
     taken = {utt_id for utt_id in ids if utt_id}
     seen: set[str] = set()
     counts: Counter[str] = Counter()

@@ -30,11 +30,11 @@ _HEAD = 1 << 16
 def open_corpus(uri: str) -> Corpus:
     """Open the corpus at `uri`: a path, a URI of an object store or `hf://…`, with options behind a `?`.
 
-    It is a folder of audio files (`LANG/name.wav`, the transcript in `LANG/name.txt`), a table (TSV, CSV or JSON lines), Parquet with the
-    columns of UTTERANCE or PAIRED, tar shards in WebDataset's layout, an archive or a folder of Common Voice, CVSS or FLEURS, or a
-    Hugging Face dataset (`hf://datasets/NAME?split=train&lang=fr`, or `hf:///FOLDER?…` for one on this disk). `?lang=` names the language
-    where nothing else does, `?text=` the column of transcripts. Raises MissingCorpus where nothing is there, and CorpusError where it is
-    nothing that can be read.
+    It is a folder of audio files (`LANG/name.wav`, the transcript in `LANG/name.txt`), a table (TSV, CSV or JSON
+    lines), Parquet with the columns of UTTERANCE or PAIRED, tar shards in WebDataset's layout, an archive or a folder
+    of Common Voice, CVSS or FLEURS, or a Hugging Face dataset (`hf://datasets/NAME?split=train&lang=fr`, or
+    `hf:///FOLDER?…` for one on this disk). `?lang=` names the language where nothing else does, `?text=` the column of
+    transcripts. Raises MissingCorpus where nothing is there, and CorpusError where it is nothing that can be read.
     """
     place, options = split_options(uri)
     if place.startswith("hf://"):
@@ -149,7 +149,7 @@ def _hugging_face(uri: str, place: str, options: Options) -> Corpus:
         name = parts.path.strip("/")
         if parts.netloc != "datasets" or not name:
             raise CorpusError(
-                f"{uri} names no dataset; expected hf://datasets/OWNER/NAME?split=train&lang=fr, or hf:///FOLDER?lang=fr"
+                f"{uri} names no dataset; expected hf://datasets/OWNER/NAME?split=train, or hf:///FOLDER?lang=fr"
             )
         return HubCorpus(uri, options, fs, name, Files([], Counter()))
     folder = parts.path.rstrip("/")

@@ -23,7 +23,10 @@ from factory.files import filesystem
 
 @dataclass(frozen=True)
 class ParquetShard:
-    """A Parquet file below the corpus `root`; paths in it count from the file, and lead to nowhere outside of the corpus."""
+    """A Parquet file below the corpus `root`.
+
+    Paths in it count from the file, and lead to nowhere outside of the corpus.
+    """
 
     uri: str
     path: str
@@ -65,7 +68,8 @@ class ParquetShard:
         return {row["utt_id"]: row["audio"] for row in map(told.row, table.to_pylist())}
 
     def _check(self, schema: pa.Schema) -> None:
-        """Raise CorpusError unless the columns that every utterance needs are there, with types whose meaning is clear."""
+        """Raise CorpusError unless the columns that every utterance needs are there, with types whose meaning is clear.
+        """
         check_option(schema.names, self.options, self.path)
         has = {column: [name for name in NAMES[column] if name in schema.names] for column in ("utt_id", "lang")}
         has |= {"audio": ["audio"] if "audio" in schema.names else []}
@@ -111,7 +115,7 @@ class _Reader:
             return told | {"audio": audio}
         whole = os.path.normpath(PurePosixPath(self.shard.path).parent / path)
         if not PurePosixPath(whole).is_relative_to(self.shard.root):
-            reason = f"outside: {path} in {self.shard.path} leads out of the corpus; put the recordings below it, or name them in a table"
+            reason = f"outside: {path} in {self.shard.path} leads out of the corpus; put recordings below it, or name them in a table"
             return failed_row(told, reason)
         return told | {"audio": {"bytes": None, "path": f"{self.prefix}{whole}"}}
 

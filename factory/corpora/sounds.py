@@ -20,8 +20,8 @@ _RATES = ("sampling_rate", "sample_rate")
 def audio_reader(schema: pa.Schema, where: str) -> Callable[[Row], Audio | None]:
     """Return how a row's recording is read from its column `audio`.
 
-    Known are a struct of bytes and path, encoded bytes, a path, a struct of `array` and `sampling_rate`, and an array beside a column
-    `sampling_rate` (Hz). Raises CorpusError naming the type that is there where it is another.
+    Known are a struct of bytes and path, encoded bytes, a path, a struct of `array` and `sampling_rate`, and an array
+    beside a column `sampling_rate` (Hz). Raises CorpusError naming the type that is there where it is another.
     """
     kind = schema.field("audio").type
     names = [field.name for field in kind] if pa.types.is_struct(kind) else []

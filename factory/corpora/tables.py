@@ -35,8 +35,9 @@ class Table:
 def read_table(content: bytes, name: str, columns: tuple[str, ...] | None = None) -> Table:
     """Read a table by the suffix of its name: `.tsv`, `.csv` or `.jsonl`; empty lines are passed over.
 
-    `columns` names those of a table without a header. A line with too few or too many cells, or with broken JSON, is kept with its fault.
-    Raises CorpusError where the file is no text in UTF-8, has no header, or holds a quoted cell that goes over several lines of a TSV.
+    `columns` names those of a table without a header. A line with too few or too many cells, or with broken JSON, is
+    kept with its fault. Raises CorpusError where the file is no text in UTF-8, has no header, or holds a quoted cell
+    that goes over several lines of a TSV.
     """
     try:
         text = decode_text(content)

@@ -20,12 +20,12 @@ from factory.files import filesystem, trying
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
 TABLES = ("validated.tsv", "train.tsv", "dev.tsv", "test.tsv", "metadata.csv", "metadata.jsonl")
-"""The tables of public corpora, by the layouts that have them: Common Voice; CVSS and FLEURS; audio folders of Hugging Face."""
+"""The tables of public corpora: Common Voice's, those of CVSS and FLEURS, and those of audio folders."""
 _READ_AHEAD = 4 << 20
 
 
 def members(uri: str, path: str, left_out: Counter[str], heard: bool = True) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the files of an archive, which is read once, as it comes; recordings are empty unless they are `heard`.
+    """Yield name and content of the files of an archive, as they come; recordings are empty unless they are `heard`.
 
     Hidden files, `__MACOSX` and links are counted in `left_out`. Raises CorpusError where the archive is broken.
     """
@@ -59,12 +59,12 @@ def _suffix(name: str) -> str:
 
 @dataclass(frozen=True)
 class TarShard:
-    """A tar in WebDataset's layout: files that follow each other and have one name up to the first dot are one utterance.
+    """A tar in WebDataset's layout: files that follow each other with one name up to the first dot are an utterance.
 
-    `KEY.wav` (or another audio format) is its recording, `KEY.txt` its transcript, `KEY.json` may hold any other column of UTTERANCE.
-    Where several recordings share a key (dots in their names), each is an utterance that is called by its name without the suffix.
-    Its id is `utt_id` of the JSON, else KEY; its language `lang` of the JSON, else `?lang=`, else KEY's first folder, else `lang` (the
-    shard's own folder).
+    `KEY.wav` (or another audio format) is its recording, `KEY.txt` its transcript, `KEY.json` may hold any other column
+    of UTTERANCE. Where several recordings share a key (dots in their names), each is an utterance that is called by its
+    name without the suffix. Its id is `utt_id` of the JSON, else KEY; its language `lang` of the JSON, else `?lang=`,
+    else KEY's first folder, else `lang` (the shard's own folder).
     """
 
     uri: str
@@ -121,7 +121,10 @@ class TarShard:
 
 
 def _groups(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yield the files that follow each other with one name up to the first dot; a name that comes again begins another group."""
+    """Yield the files that follow each other with one name up to the first dot.
+
+    A name that comes again begins another group.
+    """
     key, parts = "", dict[str, bytes]()
     for name, content in files:
         place = PurePosixPath(name)
@@ -176,7 +179,10 @@ class TableTar:
         return [entry(listed[name]) for name in here] + [entry(row) for row in _lost(listed, here)], left_out
 
     def lines(self) -> list[Row]:
-        """Return the rows of the tables, without their audio. Raises CorpusError where the archive has none of the tables."""
+        """Return the rows of the tables, without their audio.
+
+        Raises CorpusError where the archive has none of the tables.
+        """
         _, listed = self._listed(Counter())
         return list(listed.values())
 
@@ -220,7 +226,10 @@ def _lost(listed: dict[str, Row], here: Collection[str]) -> list[Row]:
 
 
 def chosen_tables(paths: list[str]) -> list[str]:
-    """Return the tables that name the recordings of their folder: Common Voice's `validated.tsv` stands for all of its others."""
+    """Return the tables that name the recordings of their folder.
+
+    Common Voice's `validated.tsv` stands for all of its others.
+    """
     whole = {str(PurePosixPath(path).parent) for path in paths if PurePosixPath(path).name == "validated.tsv"}
     return [
         path
@@ -230,7 +239,10 @@ def chosen_tables(paths: list[str]) -> list[str]:
 
 
 def has_table(uri: str, path: str) -> bool:
-    """Whether an archive's recordings are named by tables: its first recording lies in a folder that only such layouts have."""
+    """Whether an archive's recordings are named by tables.
+
+    Its first recording lies in a folder that only such layouts have.
+    """
     for name, _ in members(uri, path, Counter(), heard=False):
         place = PurePosixPath(name)
         if place.name in TABLES:

@@ -10,7 +10,10 @@ from factory.corpora.base import Row
 from schemas.datasets import FAILED
 
 _REGION = re.compile(r"([a-z]{2,3})[_-](?:[a-z]{2}|[a-z]{4}|\d{3})(?:[_-](?:[a-z]{2}|\d{3}))?")
-"""A language code with a script or a region behind it (BCP 47, also with `_`): fr_fr, pt-BR, cmn_hans_cn, zh-Hant-TW."""
+"""A language code with a script or a region behind it (BCP 47, also with `_`).
+
+Fr_fr, pt-BR, cmn_hans_cn, zh-Hant-TW.
+"""
 
 
 class NotText(ValueError):
@@ -18,7 +21,9 @@ class NotText(ValueError):
 
 
 def clean_text(text: object) -> str | None:
-    """Return a transcript in Unicode's composed form (NFC), without a byte order mark and outer white space; None where nothing is left.
+    """Return a transcript in Unicode's composed form (NFC), without a byte order mark and white space around it.
+
+    None where nothing is left.
 
     Composed and decomposed letters look alike and differ in every metric that compares characters.
     """
@@ -29,12 +34,18 @@ def clean_text(text: object) -> str | None:
 
 
 def storable(text: str) -> str:
-    """Return a text as Arrow can hold it: lone surrogates, which stand for bytes that are no UTF-8, are written as escapes."""
+    """Return a text as Arrow can hold it.
+
+    Lone surrogates, which stand for bytes that are no UTF-8, are written as escapes.
+    """
     return text if text.isascii() else text.encode("utf-8", "surrogatepass").decode("utf-8", "backslashreplace")
 
 
 def decode_text(content: bytes) -> str:
-    """Decode UTF-8, with or without a byte order mark; raises NotText for anything else, UTF-16 and binary files among them."""
+    """Decode UTF-8, with or without a byte order mark.
+
+    Raises NotText for anything else, UTF-16 and binary files among them.
+    """
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise NotText("it is UTF-16")
     try:
@@ -47,7 +58,10 @@ def decode_text(content: bytes) -> str:
 
 
 def language(code: object) -> str:
-    """Return a language code in lower case without its region: `fr` for `FR`, `fr_fr`, ` fr-CA `; anything else as it is, stripped."""
+    """Return a language code in lower case without its region: `fr` for `FR`, `fr_fr`, ` fr-CA `.
+
+    Anything else as it is, stripped.
+    """
     text = str(code or "").strip()
     found = _REGION.fullmatch(text.lower())
     if found:

@@ -1,4 +1,7 @@
-"""CVSS and Common Voice in the layout of their archives, at toy size: what is joined, what is left out, and that a round can read it."""
+"""CVSS and Common Voice in the layout of their archives, at toy size.
+
+What is joined, what is left out, and that a round can read it.
+"""
 
 from __future__ import annotations
 
