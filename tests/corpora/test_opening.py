@@ -41,7 +41,7 @@ def test_a_folder_names_languages_and_transcripts_and_counts_what_it_leaves_out(
     ):
         put(tmp_path / name, tone())
     put(tmp_path / "fr/a.TXT", "\ufeffil pleut\n")
-    for name in ("fr/lone.txt", "fr/x.wv", "README", "notes.md"):
+    for name in ("fr/lone.txt", "fr/x.xyz", "README", "notes.md"):
         put(tmp_path / name, "x")
     os.symlink("nowhere.wav", tmp_path / "fr/link.wav")
     corpus = open_corpus(str(tmp_path))
@@ -54,7 +54,7 @@ def test_a_folder_names_languages_and_transcripts_and_counts_what_it_leaves_out(
         "fr/e": "fr",
     }
     assert (found["fr/a"]["text"], found["fr/e"]["text"]) == ("il pleut", None)
-    told = ".md files 1, .wv files 1, broken link 1, files without a suffix 1, in __MACOSX 1, transcript without a recording 1"
+    told = ".md files 1, .xyz files 1, broken link 1, files without a suffix 1, in __MACOSX 1, transcript without a recording 1"
     assert left_out(str(tmp_path)) == f"hidden 2, {told}"
 
 

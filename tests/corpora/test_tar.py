@@ -52,7 +52,7 @@ def test_what_stands_beside_recordings_is_passed_over(tmp_path: Path) -> None:
         "LICENSE": "x",
         "fr/a.wav": tone(),
         "fr/metadata.json": "{}",
-        "fr/x.wv": "x",
+        "fr/x.xyz": "x",
         "fr/b.wav@": "a.wav",
     }
     corpus = open_corpus(str(shard(tmp_path / "a.tar", files)))
@@ -61,7 +61,7 @@ def test_what_stands_beside_recordings_is_passed_over(tmp_path: Path) -> None:
         ".md files": 1,
         "files without a suffix": 1,
         "transcript without a recording": 1,
-        ".wv files": 1,
+        ".xyz files": 1,
         "link": 1,
     }
 
