@@ -106,6 +106,10 @@ def _open(path: str) -> BinaryIO:
         return io.BytesIO(get(fs, inner))
     except FileNotFoundError as error:
         raise AudioError("missing_file", f"there is no file {path}") from error
+    except StoreError:
+        raise
+    except Exception as error:  # each store's client has errors of its own
+        raise StoreError(f"{path} could not be read ({error}): mend the store or the path, then run the same command again") from error
 
 
 def _open_local(path: str) -> BinaryIO:

@@ -17,15 +17,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from factory.corpora.containers import has_end, says_frames, share_present
+from factory.corpora.containers import has_end, is_chained, share_present, told_samples
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-SLACK_S = 0.1
-"""Seconds that may lack at the end of a recording: less than a word, more than a codec's last frame."""
+SLACK_S = 0.02
+"""Seconds of what a file says it holds that may lack."""
 _BEYOND_S = 1.0
 """Seconds that are decoded beyond the longest that is taken: padding at the end is cut off before the length is judged."""
 _RATES = range(1_000, 1_000_001)
@@ -35,7 +35,7 @@ _DEMUXERS = (
 """What libav may take a file for: containers that hold sound. No playlist, image or device, which would name other files."""
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
 _SAYS_LENGTH = {"flac", "mp3", "nistsphere", "ogg", "tta", "wv"}
-"""Containers that say how many samples they hold (MP3 only where `says_frames`); those that say bytes are in `containers`."""
+"""Containers that say how many samples they hold (MP3 only as far as `told_samples`); those that say bytes are in `containers`."""
 _HOLDS_PACKETS = {"asf", "flac", "matroska,webm", _MP4}
 """Containers where a packet that cannot be decoded is damage; raw streams may have tags and the like between packets."""
 _TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
@@ -57,6 +57,7 @@ class _Decoded:
     rate: int  # samples a second
     said_s: float = 0.0  # seconds that the container says it holds; 0 where it does not
     refused: int = 0  # packets that could not be decoded
+    slack_s: float = SLACK_S  # seconds that may lack of `said_s`
 
     @property
     def seconds(self) -> float:
@@ -79,11 +80,12 @@ def decode(file: BinaryIO, max_s: float) -> tuple[np.ndarray, int]:
     size = file.seek(0, os.SEEK_END)
     share = share_present(file, size)
     head = file.read(36)
-    is_ogg, is_opus = head.startswith(b"OggS"), head[28:] == b"OpusHead"
-    ends = not is_ogg or has_end(file, size)
     file.seek(0)
+    is_ogg = head.startswith(b"OggS")
+    ends = not is_ogg or has_end(file, size)
+    is_opus = is_ogg and head.endswith(b"OpusHead") and not is_chained(file)  # libsndfile stops where another stream begins
     try:
-        decoded = _with_libsndfile(file, max_s) if is_ogg and is_opus else _with_libav(file, max_s)
+        decoded = _with_libsndfile(file, max_s) if is_opus else _with_libav(file, max_s)
     except AudioError as error:
         if share == 1 and ends:
             raise
@@ -97,19 +99,19 @@ def _check_length(decoded: _Decoded, max_s: float, share: float, ends: bool) -> 
     if seconds > max_s:
         raise AudioError("too_long", f"more than {max_s:.2f} s of audio, at most {max_s:.2f} s are taken")
     said = max(decoded.said_s, seconds / share if share else 0)
-    if said - seconds > SLACK_S or (share < 1 and not seconds):
+    if said - seconds > decoded.slack_s:
         raise AudioError("truncated", f"{seconds:.2f} s could be decoded of the {said:.2f} s that the file says it holds")
-    if not ends:
-        raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and the stream's last page is missing")
+    if not ends or not share or (share < 1 and not seconds):
+        raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and the file ends before its end")
     if decoded.refused:
-        raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and {decoded.refused} packets could not")
+        raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and {decoded.refused} of the file's packets could not")
 
 
 def _with_libsndfile(file: BinaryIO, max_s: float) -> _Decoded:
     try:
         with soundfile.SoundFile(file) as sound:
             wave = sound.read(int((max_s + _BEYOND_S) * sound.samplerate), dtype="float32", always_2d=True)
-            return _Decoded(wave.mean(axis=1), sound.samplerate)
+            return _Decoded(wave.mean(axis=1), sound.samplerate, sound.frames / sound.samplerate)
     except soundfile.LibsndfileError as error:
         raise AudioError("not_audio", f"the bytes are in no format that can be decoded ({error.error_string})") from error
 
@@ -151,8 +153,9 @@ def _with_libav(file: BinaryIO, max_s: float) -> _Decoded:
         raise AudioError("not_audio", f"the bytes are in no format that can be decoded ({told})") from error
     if source.error:
         raise AudioError("missing_file", f"the file could not be read to its end ({source.error})")
-    if container.format.name == "mp3" and not says_frames(file):
-        decoded.said_s = 0.0  # libav's guess, made from the first frame's bit rate
+    if container.format.name == "mp3":  # libav guesses from a bit rate where the file says nothing, or is two put together
+        decoded.said_s = min(decoded.said_s, told_samples(file) / decoded.rate)
+        decoded.slack_s += (576 if decoded.rate < 32_000 else 1_152) / decoded.rate  # some encoders count the header as a frame
     return decoded
 
 
@@ -211,7 +214,8 @@ def _decode_stream(container: InputContainer, stream: AudioStream, max_s: float)
     said = float((stream.duration or 0) * (stream.time_base or 0))
     wave = _without_padding(wave, round(said * rate), stream) if name == _MP4 and stream.frames else wave
     said = said if name in _SAYS_LENGTH else 0.0
-    return _Decoded(wave, rate, said, frames.refused if name in _HOLDS_PACKETS and not said else 0)
+    is_whole = 0 < round(said * rate) <= len(wave)  # what was refused are tags behind the sound
+    return _Decoded(wave, rate, said, frames.refused if name in _HOLDS_PACKETS and not is_whole else 0)
 
 
 def _collect(frames: Iterable[AudioFrame], max_s: float) -> list[tuple[int, np.ndarray]]:
