@@ -81,7 +81,7 @@ def check_same_as_ffmpeg(wave: np.ndarray, content: bytes) -> None:
     reference = decoded(content)
     assert abs(len(wave) - len(reference)) <= 16, "1 ms, which the two resamplers may differ by"
     length = min(len(wave), len(reference))
-    assert np.corrcoef(wave[:length], reference[:length])[0, 1] > 0.999
+    assert np.corrcoef(wave[:length], reference[:length])[0, 1] > 0.99
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
