@@ -16,7 +16,7 @@ import atheris
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-with atheris.instrument_imports(include=["factory.corpora.audio", "schemas.sequences", "soundfile"]):
+with atheris.instrument_imports(include=["factory.corpora", "schemas.sequences", "soundfile"]):
     import test_fuzz
 
     from factory.corpora.audio import RATE  # noqa: F401
@@ -29,7 +29,7 @@ def audio(content: bytes) -> None:
     if feed.ConsumeBool():
         test_fuzz.heard(feed.ConsumeBytes(sys.maxsize))
         return
-    whole = bytearray(test_fuzz.FILES[sorted(test_fuzz.FILES)[feed.ConsumeIntInRange(0, 2)]])
+    whole = bytearray(test_fuzz.FILES[sorted(test_fuzz.FILES)[feed.ConsumeIntInRange(0, len(test_fuzz.FILES) - 1)]])
     while feed.remaining_bytes() > 3:
         whole[feed.ConsumeIntInRange(0, len(whole) - 1)] = feed.ConsumeIntInRange(0, 255)
     test_fuzz.heard(bytes(whole))

@@ -87,10 +87,13 @@ def _decode(audio: dict[str, Any], max_s: float) -> tuple[np.ndarray, int]:
     content, path = audio.get("bytes"), str(audio.get("path") or "")
     if content is None and not path:
         raise AudioError("missing_file", "the row holds neither audio bytes nor a path")
-    with io.BytesIO(content) if content is not None else _open(path) as file:
-        if not file.seek(0, os.SEEK_END):
-            raise AudioError("empty", "the file holds no bytes")
-        return decode(file, max_s)
+    try:
+        with io.BytesIO(content) if content is not None else _open(path) as file:
+            if not file.seek(0, os.SEEK_END):
+                raise AudioError("empty", "the file holds no bytes")
+            return decode(file, max_s)
+    except OSError as error:  # of a disk or a network drive
+        raise AudioError("missing_file", f"{path} cannot be read to its end ({error})") from error
 
 
 def _open(path: str) -> BinaryIO:
@@ -106,6 +109,10 @@ def _open(path: str) -> BinaryIO:
         return io.BytesIO(get(fs, inner))
     except FileNotFoundError as error:
         raise AudioError("missing_file", f"there is no file {path}") from error
+    except StoreError:
+        raise
+    except Exception as error:  # each store's client has errors of its own
+        raise StoreError(f"{path} could not be read ({error}): mend the store or the path, then run the same command again") from error
 
 
 def _open_local(path: str) -> BinaryIO:

@@ -7,6 +7,7 @@ from typing import BinaryIO, Literal
 
 _MOST_CHUNKS = 1_000
 _LARGEST_OGG_PAGE = 65_307
+_LONGEST_OPUS = 1 << 26  # bytes; hours
 _EBML, _SEGMENT = b"\x1aE\xdf\xa3", b"\x18S\x80g"
 _ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
 _ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
@@ -47,13 +48,15 @@ def share_present(file: BinaryIO, size: int) -> float:
     """Return which share of the bytes that a container says it holds is there, in a file of `size` bytes.
 
     It is 1.0 where all of them are, and where the container does not say: no format has to, and recorders that were killed left 0 or the
-    largest number. WAV, RF64, W64, AIFF, CAF, AU, MP4, Matroska and ASF are known here. The file is left at its beginning.
+    largest number. It is 0.0 where an MP4 file ends inside one of its boxes, which does not say how much sound is missing. WAV, RF64, W64,
+    AIFF, CAF, AU, MP4, Matroska and ASF are known here. The file is left at its beginning.
     """
     file.seek(0)
     head = file.read(8_192)
     present, said = _sizes(file, head, size)
     file.seek(0)
-    return max(present, 0) / said if said > present else 1.0
+    present = max(present, 0)
+    return present / said if said > present else 1.0
 
 
 def has_end(file: BinaryIO, size: int) -> bool:
@@ -65,17 +68,25 @@ def has_end(file: BinaryIO, size: int) -> bool:
     return len(page) > 27 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
 
 
-def says_frames(file: BinaryIO) -> bool:
-    """Whether the first frame of an MP3 file says how many follow (Xing's, LAME's or Fraunhofer's header)."""
+def is_chained(file: BinaryIO) -> bool:
+    """Whether an Ogg file holds one Opus stream behind another, as when two files were put together. It is left at its beginning."""
+    content = file.read(_LONGEST_OPUS)
+    file.seek(0)
+    return content.count(b"OpusHead") > 1
+
+
+def told_samples(file: BinaryIO) -> int:
+    """Return how many samples an MP3 file says it holds in its first frame (Xing's and LAME's header), 0 where it does not."""
     file.seek(0)
     head = file.read(10)
-    if head.startswith(b"ID3"):
-        file.seek(10 + sum((byte & 127) << 7 * (3 - index) for index, byte in enumerate(head[6:10])))
-    else:
-        file.seek(0)
+    tags = 10 + sum((byte & 127) << 7 * (3 - index) for index, byte in enumerate(head[6:10])) if head.startswith(b"ID3") else 0
+    file.seek(tags)
     frame = file.read(1 << 16).lstrip(b"\0")[:64]
     at = max(frame.find(b"Xing"), frame.find(b"Info"))
-    return b"VBRI" in frame or (at >= 0 and bool(frame[at + 4 : at + 8] and frame[at + 7 : at + 8] > b"\0" and frame[at + 7] & 1))
+    if at < 4 or not int.from_bytes(frame[at + 4 : at + 8], "big") & 1:
+        return 0
+    is_mpeg1 = frame[1] & 0b11000 == 0b11000
+    return int.from_bytes(frame[at + 8 : at + 12], "big") * (1152 if is_mpeg1 else 576)
 
 
 def _sizes(file: BinaryIO, head: bytes, size: int) -> tuple[int, int]:
@@ -101,10 +112,10 @@ def _riff64_size(head: bytes) -> int:
 def _chunk_sizes(file: BinaryIO, layout: _Layout, size: int, long_size: int) -> tuple[int, int]:
     at, header = layout.first, layout.id_bytes + layout.size_bytes
     for _ in range(_MOST_CHUNKS):
+        if at + header > size:
+            break
         file.seek(at)
         chunk = file.read(header)
-        if len(chunk) < header:
-            break
         length = int.from_bytes(chunk[layout.id_bytes :], layout.order)
         if chunk[:4] in _SOUND:
             length = long_size or length
@@ -126,7 +137,7 @@ def _box_sizes(file: BinaryIO, size: int) -> tuple[int, int]:
         if len(box) < 8 or length < 8 or not box[4:8].isalnum():
             break
         if at + length > size:
-            return size - at, length
+            return 0, length
         at += length
     return 0, 0
 

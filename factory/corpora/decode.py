@@ -17,15 +17,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from factory.corpora.containers import has_end, says_frames, share_present
+from factory.corpora.containers import has_end, is_chained, share_present, told_samples
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
     from av.audio.stream import AudioStream
     from av.container import InputContainer
 
-SLACK_S = 0.1
-"""Seconds that may lack at the end of a recording: less than a word, more than a codec's last frame."""
+SLACK_S = 0.02
+"""Seconds of what a file says it holds that may lack."""
 _BEYOND_S = 1.0
 """Seconds that are decoded beyond the longest that is taken: padding at the end is cut off before the length is judged."""
 _RATES = range(1_000, 1_000_001)
@@ -34,8 +34,8 @@ _DEMUXERS = (
 )
 """What libav may take a file for: containers that hold sound. No playlist, image or device, which would name other files."""
 _MP4 = "mov,mp4,m4a,3gp,3g2,mj2"
-_SAYS_LENGTH = {"flac", "mp3", "nistsphere", "ogg", "tta", "wv"}
-"""Containers that say how many samples they hold (MP3 only where `says_frames`); those that say bytes are in `containers`."""
+_SAYS_LENGTH = {"flac", "nistsphere", "ogg", "tta", "wv"}
+"""Containers that always say how many samples they hold; MP3 may (`told_samples`), and those that say bytes are in `containers`."""
 _HOLDS_PACKETS = {"asf", "flac", "matroska,webm", _MP4}
 """Containers where a packet that cannot be decoded is damage; raw streams may have tags and the like between packets."""
 _TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
@@ -57,10 +57,35 @@ class _Decoded:
     rate: int  # samples a second
     said_s: float = 0.0  # seconds that the container says it holds; 0 where it does not
     refused: int = 0  # packets that could not be decoded
+    slack_s: float = SLACK_S  # seconds that may lack of `said_s`
 
     @property
     def seconds(self) -> float:
         return len(self.wave) / self.rate
+
+
+class _Readable:
+    """A file as decoders read it: without a name, so that bytes and files are recognised alike; no error leaves their callbacks."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def read(self, size: int) -> bytes:
+        try:
+            return self.file.read(size)
+        except OSError as error:
+            self.error = error  # raised when the decoder is done
+            return b""
+
+    def seek(self, offset: int, whence: int) -> int:
+        try:
+            return self.file.seek(offset, whence)
+        except (OSError, ValueError):  # before the beginning
+            return -1
+
+    def tell(self) -> int:
+        return self.file.tell()
 
 
 def decode(file: BinaryIO, max_s: float) -> tuple[np.ndarray, int]:
@@ -75,19 +100,26 @@ def decode(file: BinaryIO, max_s: float) -> tuple[np.ndarray, int]:
 
     Raises:
         AudioError: not_audio, truncated, too_long.
+        OSError: where the file cannot be read to its end.
     """
     size = file.seek(0, os.SEEK_END)
     share = share_present(file, size)
     head = file.read(36)
-    is_ogg, is_opus = head.startswith(b"OggS"), head[28:] == b"OpusHead"
-    ends = not is_ogg or has_end(file, size)
     file.seek(0)
+    is_ogg = head.startswith(b"OggS")
+    ends = not is_ogg or has_end(file, size)
+    is_opus = is_ogg and head.endswith(b"OpusHead") and not is_chained(file)  # libsndfile stops where another stream begins
+    source = _Readable(file)
     try:
-        decoded = _with_libsndfile(file, max_s) if is_ogg and is_opus else _with_libav(file, max_s)
+        decoded = _with_libsndfile(source, max_s) if is_opus else _with_libav(source, max_s)
     except AudioError as error:
+        if source.error:
+            raise source.error from error
         if share == 1 and ends:
             raise
         raise AudioError("truncated", f"the file ends early, so that nothing of it can be decoded ({error})") from error
+    if source.error:
+        raise source.error
     _check_length(decoded, max_s, share, ends)
     return decoded.wave, decoded.rate
 
@@ -97,62 +129,38 @@ def _check_length(decoded: _Decoded, max_s: float, share: float, ends: bool) -> 
     if seconds > max_s:
         raise AudioError("too_long", f"more than {max_s:.2f} s of audio, at most {max_s:.2f} s are taken")
     said = max(decoded.said_s, seconds / share if share else 0)
-    if said - seconds > SLACK_S or (share < 1 and not seconds):
+    if said - seconds > decoded.slack_s:
         raise AudioError("truncated", f"{seconds:.2f} s could be decoded of the {said:.2f} s that the file says it holds")
-    if not ends:
-        raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and the stream's last page is missing")
+    if not ends or not share or (share < 1 and not seconds):
+        raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and the file ends before its end")
     if decoded.refused:
-        raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and {decoded.refused} packets could not")
+        raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and {decoded.refused} of the file's packets could not")
 
 
-def _with_libsndfile(file: BinaryIO, max_s: float) -> _Decoded:
+def _with_libsndfile(source: _Readable, max_s: float) -> _Decoded:
     try:
-        with soundfile.SoundFile(file) as sound:
+        with soundfile.SoundFile(source) as sound:
             wave = sound.read(int((max_s + _BEYOND_S) * sound.samplerate), dtype="float32", always_2d=True)
-            return _Decoded(wave.mean(axis=1), sound.samplerate)
+            return _Decoded(wave.mean(axis=1), sound.samplerate, sound.frames / sound.samplerate)
     except soundfile.LibsndfileError as error:
         raise AudioError("not_audio", f"the bytes are in no format that can be decoded ({error.error_string})") from error
 
 
-class _Readable:
-    """A file as libav reads it. It has no name, so that bytes and files are recognised alike, and no error leaves a callback of libav."""
-
-    def __init__(self, file: BinaryIO) -> None:
-        self.file = file
-        self.error: OSError | None = None
-
-    def read(self, size: int) -> bytes:
-        try:
-            return self.file.read(size)
-        except OSError as error:
-            self.error = error
-            return b""
-
-    def seek(self, offset: int, whence: int) -> int:
-        try:
-            return self.file.seek(offset, whence)
-        except (OSError, ValueError):  # before the beginning
-            return -1
-
-    def tell(self) -> int:
-        return self.file.tell()
-
-
-def _with_libav(file: BinaryIO, max_s: float) -> _Decoded:
+def _with_libav(source: _Readable, max_s: float) -> _Decoded:
     import av
 
-    source = _Readable(file)
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": "none", "max_size": str(1 << 16)}
     try:
         with av.open(source, mode="r", container_options=options, metadata_errors="replace") as container:
             decoded = _decode_stream(container, _choose_stream(container), max_s)
+    except av.error.EOFError as error:
+        raise AudioError("truncated", "the file ends before its first sample") from error
     except (av.FFmpegError, MemoryError) as error:
         told = getattr(error, "strerror", None) or type(error).__name__
         raise AudioError("not_audio", f"the bytes are in no format that can be decoded ({told})") from error
-    if source.error:
-        raise AudioError("missing_file", f"the file could not be read to its end ({source.error})")
-    if container.format.name == "mp3" and not says_frames(file):
-        decoded.said_s = 0.0  # libav's guess, made from the first frame's bit rate
+    if container.format.name == "mp3":  # libav guesses from a bit rate where the file says nothing, or is two put together
+        decoded.said_s = min(decoded.said_s, told_samples(source.file) / decoded.rate)
+        decoded.slack_s += (576 if decoded.rate < 32_000 else 1_152) / decoded.rate  # some encoders count the header as a frame
     return decoded
 
 
@@ -205,13 +213,14 @@ class _Frames:
 def _decode_stream(container: InputContainer, stream: AudioStream, max_s: float) -> _Decoded:
     frames = _Frames(container, stream)
     wave, rate = _join(_collect(frames, max_s))
-    if frames.refused > frames.decoded:
-        raise AudioError("not_audio", f"the decoder refused {frames.refused} packets and took {frames.decoded} ({frames.last_error})")
     name = container.format.name
     said = float((stream.duration or 0) * (stream.time_base or 0))
+    if frames.refused > frames.decoded and not (name in _SAYS_LENGTH and said):
+        raise AudioError("not_audio", f"the decoder refused {frames.refused} packets and took {frames.decoded} ({frames.last_error})")
     wave = _without_padding(wave, round(said * rate), stream) if name == _MP4 and stream.frames else wave
-    said = said if name in _SAYS_LENGTH else 0.0
-    return _Decoded(wave, rate, said, frames.refused if name in _HOLDS_PACKETS and not said else 0)
+    said = said if name in _SAYS_LENGTH or name == "mp3" else 0.0
+    is_whole = 0 < round(said * rate) <= len(wave)  # what was refused are tags behind the sound
+    return _Decoded(wave, rate, said, frames.refused if name in _HOLDS_PACKETS and not is_whole else 0)
 
 
 def _collect(frames: Iterable[AudioFrame], max_s: float) -> list[tuple[int, np.ndarray]]:
@@ -230,7 +239,7 @@ def _collect(frames: Iterable[AudioFrame], max_s: float) -> list[tuple[int, np.n
 def _join(blocks: list[tuple[int, np.ndarray]]) -> tuple[np.ndarray, int]:
     """Return the blocks as one wave at the first one's rate: MP3 files that were put together may change theirs."""
     if not blocks:
-        return np.zeros(0, np.float32), 1
+        return np.zeros(0, np.float32), _RATES[0]
     rate = blocks[0][0]
     runs = [(of, np.concatenate([block for _, block in run])) for of, run in groupby(blocks, key=itemgetter(0))]
     return np.concatenate([wave if of == rate else soxr.resample(wave, of, rate) for of, wave in runs]), rate
