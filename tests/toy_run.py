@@ -56,7 +56,13 @@ def scored_row(utterance: dict[str, Any], place: int) -> dict[str, Any]:
 
 
 def toy_run(
-    place: Path, count: int = 6, *, ids: Sequence[str] = (), references: bool = True, texts: bool = True, langs: Sequence[str] = ("fr", "en")
+    place: Path,
+    count: int = 6,
+    *,
+    ids: Sequence[str] = (),
+    references: bool = True,
+    texts: bool = True,
+    langs: Sequence[str] = ("fr", "en"),
 ) -> Run:
     """Write a run with round 1 finished, of `count` utterances of each of `langs`.
 

@@ -47,7 +47,10 @@ def check_sources(sources: Sequence[DatasetDir], recipe: Recipe) -> list[str]:
         )
     needed, what = (texts, " with a text") if compares_texts(recipe) else (_by_language(usable, recipe), "")
     silent = [lang for lang, count in needed.items() if not count]
-    return [f"{_direction(lang, recipe)} can have no pair: {corpora} has no usable utterance in {lang}{what}" for lang in silent]
+    return [
+        f"{_direction(lang, recipe)} can have no pair: {corpora} has no usable utterance in {lang}{what}"
+        for lang in silent
+    ]
 
 
 def check_dev(dev: DatasetDir, recipe: Recipe, fewest: int) -> None:
@@ -69,9 +72,13 @@ def untested(units: DatasetDir, recipe: Recipe) -> list[str]:
     if not usable.num_rows:
         return [f"no score is measured: no utterance of corpus.test can be used: {_why(every)}; {_hint(every, recipe)}"]
     if not chosen.num_rows:
-        return [f"no score is measured: no utterance of corpus.test has a reference; {ADD_REFERENCES}, or name another corpus.test"]
+        return [
+            f"no score is measured: no utterance of corpus.test has a reference; {ADD_REFERENCES}, or name another corpus.test"
+        ]
     there, tested, read = (_by_language(rows, recipe) for rows in (usable, chosen, _with_text(chosen, "text")))
-    return [note for lang in recipe.languages for note in _untested(lang, there[lang], tested[lang], read[lang], recipe)]
+    return [
+        note for lang in recipe.languages for note in _untested(lang, there[lang], tested[lang], read[lang], recipe)
+    ]
 
 
 def _untested(lang: str, there: int, tested: int, read: int, recipe: Recipe) -> Iterator[str]:
