@@ -1,4 +1,5 @@
-"""What a finished round has besides its numbers: samples to hear, a report, its line in the run's history. None of them can lose it."""
+"""What a finished round has besides its numbers: samples to hear, a report, the run's history. None of them can lose
+it."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from factory.runs import Run
 
 
 class Part(NamedTuple):
-    """Something that is made of a finished round: whether it is there, how it is made, and the command that makes it alone."""
+    """A thing made of a finished round: whether it is there, how it is made, and the command that makes it alone."""
 
     name: str
     is_made: Callable[[], bool]

@@ -1,4 +1,5 @@
-"""A round whose numbers are there is finished, whatever becomes of its samples, report and history; run again, it gets what it lacks."""
+"""A round whose numbers are there is finished, whatever becomes of its samples, report and history; run again, it gets
+them."""
 
 from __future__ import annotations
 

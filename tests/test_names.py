@@ -1,4 +1,5 @@
-"""The one rule from an id to a file name: whatever an id holds, it is one name of its own, inside its folder, that can be written."""
+"""The one rule from an id to a file name: whatever an id holds, its name is its own, lies in its folder and can be
+written."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
-"""Ids as corpora give them, through samples, report and every export format: each file parses, each id comes back, and nothing
-leaves its folder.
+"""Ids as corpora give them, through samples, report and every export format: each file parses, each id comes back, and
+nothing leaves its folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The sounds of the listening page: recordings of a folder one after another, and what a sound that cannot be made does to the others."""
+"""The sounds of the listening page: recordings of a folder one after another, and what a sound that cannot be made does
+to the others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""Rounds over speech that lacks references, transcripts or a language: summary, audit, report, card, export and listening page all end."""
+"""Rounds over speech that lacks references, transcripts or a language end: summary, audit, report, card, export,
+listening."""
 
 from __future__ import annotations
 
