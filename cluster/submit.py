@@ -2,8 +2,9 @@
 
     roundtrip submit --round 2 --run s3://bucket/runs/phrasebook --address http://HEAD:8265
 
-The exit code is 0 when the round is finished; 2 when there is something to mend, said in a sentence; 3 when the job was stopped; 4 when
-the cluster lost it, or cannot be reached any more; 1 for any other end, with the traceback in the log.
+The exit code is 0 when the round is finished; 2 when there is something to mend, said in a sentence; 3 when the job was
+stopped; 4 when the cluster lost it, or cannot be reached any more; 5 when the round is finished and a part of it
+(samples, report, history) could not be made; 1 for any other end, with the traceback in the log.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory.command import mended, running_parser
+from factory.command import UNMADE, mended, running_parser
 from factory.local_ray import TOKEN_HINT
 from factory.redact import redact
 from factory.run_round import ROOT
@@ -182,9 +183,10 @@ def _ended(name: str, job: Any) -> int:
     if job.driver_exit_code is None or job.driver_exit_code < 0:
         print(f"roundtrip submit: the cluster lost {name} ({job.message}); {again}", file=sys.stderr)
         return LOST
-    mend = "its log ends with what to mend" if job.driver_exit_code == 2 else f"its log ends with the error; {again}"
-    print(f"roundtrip submit: {name} ended with exit code {job.driver_exit_code}: {mend}", file=sys.stderr)
-    return 2 if job.driver_exit_code == 2 else 1
+    ends = {2: "its log ends with what to mend", UNMADE: "its rounds are finished; its log says what could not be made of them"}
+    end = ends.get(job.driver_exit_code, f"its log ends with the error; {again}")
+    print(f"roundtrip submit: {name} ended with exit code {job.driver_exit_code}: {end}", file=sys.stderr)
+    return int(job.driver_exit_code) if job.driver_exit_code in ends else 1
 
 
 def _arguments(asked: argparse.Namespace, run: str) -> list[str]:

@@ -9,6 +9,11 @@ from collections.abc import Callable
 
 from factory.redact import redact
 
+UNMADE = 5
+"""Exit code of a run whose rounds are finished, and whose samples, report or history are not all made: not 0, or a
+script would never know; not 2, which says that a round is not finished; and none of `roundtrip submit`'s own (1, 3,
+4)."""
+
 
 def round_parser(prog: str, told_of: str | None) -> argparse.ArgumentParser:
     """Return the parser of a command that names a round."""

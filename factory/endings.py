@@ -1,4 +1,5 @@
-"""What a finished round has besides its numbers: samples to hear, a report, its line in the run's history. None of them can lose it."""
+"""What a finished round has besides its numbers: samples to hear, a report, the run's history. None of them can lose
+it."""
 
 from __future__ import annotations
 
@@ -10,13 +11,9 @@ from factory.recipe import Recipe
 from factory.redact import redact
 from factory.runs import Run
 
-UNMADE = 3
-"""Exit code of a run whose rounds are finished and whose samples, report or history are not all made: neither 0, or a script would never
-know, nor 2, which says that a round is not finished."""
-
 
 class Part(NamedTuple):
-    """Something that is made of a finished round: whether it is there, how it is made, and the command that makes it alone."""
+    """A thing made of a finished round: whether it is there, how it is made, and the command that makes it alone."""
 
     name: str
     is_made: Callable[[], bool]
@@ -53,5 +50,7 @@ def make_parts(run: Run, number: int, recipe: Recipe) -> list[str]:
             if os.environ.get("ROUNDTRIP_TRACEBACK"):
                 raise
             what = f"round {number} of {run.uri} is finished, and its {part.name} could not be made"
-            sentences.append(redact(f"{what} ({type(error).__name__}: {error}); once that is fixed, this makes it: {part.command}"))
+            sentences.append(
+                redact(f"{what} ({type(error).__name__}: {error}); once that is fixed, this makes it: {part.command}")
+            )
     return sentences

@@ -18,13 +18,15 @@ SCORES = {name: label for name, label in (LABELS | OTHERS).items() if name not i
 def history_rows(run: Run) -> list[Row]:
     """Return a line for each finished round and direction."""
     fs, path = filesystem(run.uri)
-    return [row for number in finished_rounds(run) for row in _lines(get_json(fs, f"{path}/round-{number}/summary.json"))]
+    summaries = [get_json(fs, f"{path}/round-{number}/summary.json") for number in finished_rounds(run)]
+    return [row for summary in summaries for row in _lines(summary)]
 
 
 def has_history(run: Run) -> bool:
     """Whether the run's history is there and holds every finished round as it is."""
     fs, path = filesystem(run.uri)
-    return get_json(fs, f"{path}/history.json") == {"rounds": history_rows(run)} and look(fs, f"{path}/history.svg").is_file
+    kept = get_json(fs, f"{path}/history.json")
+    return kept == {"rounds": history_rows(run)} and look(fs, f"{path}/history.svg").is_file
 
 
 def write_history(run: Run) -> None:

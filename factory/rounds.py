@@ -22,8 +22,8 @@ Row = dict[str, Any]
 def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> bool:
     """Run several rounds in turn, or one; after one that lowers the test score (`rounds.stop`) no further one is begun.
 
-    Returns whether every round that was run has all its parts (samples, report, history). Raises Shortfall before the first of them where
-    one reads a file that is not there, and what `run_round` raises.
+    Returns whether every round that was run has all its parts (samples, report, history). Raises Shortfall before the
+    first of them where one reads a file that is not there, and what `run_round` raises.
     """
     from cluster.preflight import all_there
     from factory.history import falls, history_rows, render_history
@@ -44,11 +44,13 @@ def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> bool:
 def run_round(run: Run, number: int, recipe: Recipe) -> bool:
     """Run round `number`, or what is left of it, and print and keep its summary, with which it is finished.
 
-    Samples, report and history come after that: what cannot be made is said on stderr, with the command that makes it. Of a round that is
-    finished only what it lacks of them is made, by the recipe that it was run with. Returns whether all of them are there.
+    Samples, report and history come after that: what cannot be made is said on stderr, with the command that makes it.
+    Of a round that is finished only what it lacks of them is made, by the recipe that it was run with. Returns whether
+    all of them are there.
 
-    Raises MissingRound where the round before has left no policy, ValueError where that policy does not fit the recipe or the speech gives
-    no pair, StoreError where the round's folder cannot be written, and Shortfall where the cluster lacks what the round asks for.
+    Raises MissingRound where the round before has left no policy, ValueError where that policy does not fit the recipe
+    or the speech gives no pair, StoreError where the round's folder cannot be written, and Shortfall where the cluster
+    lacks what the round asks for.
     """
     from factory.report.kept import kept_recipe
     from factory.report.summary import is_summarised
@@ -88,7 +90,8 @@ def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
 
 
 def _end(run: Run, number: int, recipe: Recipe, summary: Row | None = None) -> bool:
-    """Make what a finished round lacks, print its new summary, and say what could not be made; returns whether all is there."""
+    """Make what a finished round lacks, print its new summary, and say what could not be made; return whether all is
+    there."""
     from factory.endings import make_parts
     from factory.report.report import report_place
     from factory.report.table import render
@@ -104,7 +107,8 @@ def _end(run: Run, number: int, recipe: Recipe, summary: Row | None = None) -> b
 def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     """Turn what a round reads into units, the test set too, and say before the hours that follow what they cannot give.
 
-    Raises Unusable where no pair could come of the speech, and where `select.delta: auto` has too few references to go by.
+    Raises Unusable where no pair could come of the speech, and where `select.delta: auto` has too few references to go
+    by.
     """
     from factory.passes.audit_delta import FEWEST
     from factory.passes.paired import as_units, write_utterances

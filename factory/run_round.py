@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if sys.path and Path(sys.path[0] or ".").resolve() == ROOT / "factory":
     sys.path[0] = str(ROOT)  # a script's own folder comes first: `factory/` there would shadow libraries
 
-from factory.command import mended, running_parser, stay_local  # noqa: E402
+from factory.command import UNMADE, mended, running_parser, stay_local  # noqa: E402
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -28,7 +28,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> int:
     """Run the round; returns 0, or 2 with one sentence on stderr when something the user can fix is wrong.
 
-    3 (UNMADE) says that the rounds are finished and that samples, a report or the history could not be made of them.
+    5 (UNMADE) says that the rounds are finished and that samples, a report or the history could not be made of them.
     """
     asked = arguments(argv)
     stay_local()
@@ -36,7 +36,6 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    from factory.endings import UNMADE
     from factory.plan import describe
     from factory.recipe import load
     from factory.rounds import run_rounds

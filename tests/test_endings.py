@@ -1,4 +1,5 @@
-"""A round whose numbers are there is finished, whatever becomes of its samples, report and history; run again, it gets what it lacks."""
+"""A round whose numbers are there is finished, whatever becomes of its samples, report and history; run again, it gets
+them."""
 
 from __future__ import annotations
 
@@ -10,7 +11,8 @@ import pytest
 from toy_run import ROOT, toy_recipe, toy_run
 
 from factory.cli import main
-from factory.endings import UNMADE, make_parts
+from factory.command import UNMADE
+from factory.endings import make_parts
 from factory.manifest import StoreError
 from factory.passes.ready import check_folder
 from factory.report.kept import keep_recipe
@@ -41,8 +43,12 @@ def test_what_cannot_be_made_is_named_and_made_alone_when_the_command_is_run_aga
     assert first.returncode == UNMADE and "round 1 of" in first.stdout and "is finished" in first.stdout
     [sentence] = first.stderr.splitlines()
     assert f"round 1 of {run.uri} is finished, and its samples could not be made (StoreError: {samples}" in sentence
-    assert sentence.endswith(f"once that is fixed, this makes it: python factory/run_round.py --round 1 --run {run.uri}")
-    assert Path(run.place(1), "report/index.html").exists() and Path(run.uri, "history.svg").exists()  # the others are made all the same
+    assert sentence.endswith(
+        f"once that is fixed, this makes it: python factory/run_round.py --round 1 --run {run.uri}"
+    )
+    assert (
+        Path(run.place(1), "report/index.html").exists() and Path(run.uri, "history.svg").exists()
+    )  # the others are made all the same
     assert main(["report", "--run", run.uri]) == 0  # the round counts as finished for every command
     samples.unlink()
     before = states(run)
@@ -78,7 +84,9 @@ def test_an_error_that_nobody_thought_of_does_not_lose_the_round_either(run: Run
 
 
 def test_the_recipe_that_the_round_was_run_with_makes_its_parts(run: Run) -> None:
-    assert again(run).returncode == 0  # the command names the recipe of another experiment: bleu and chrf are its only metrics
+    assert (
+        again(run).returncode == 0
+    )  # the command names the recipe of another experiment: bleu and chrf are its only metrics
     assert "mcd" in Path(run.place(1), "report/index.html").read_text().split('"metrics":')[1]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from toy_run import toy_recipe, toy_run
 
-from factory.history import falls, render_history, write_history
+from factory.history import falls, history_rows, render_history, write_history
 from factory.recipe import Recipe
 from factory.rounds import run_rounds
 from factory.runs import Run
@@ -38,7 +38,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 
 def test_the_history_holds_every_finished_round_and_direction(run: Run) -> None:
-    rows = write_history(run)
+    write_history(run)
+    rows = history_rows(run)
     assert [(row["round"], row["direction"]) for row in rows] == [(1, "fr-en"), (1, "en-fr"), (2, "fr-en"), (2, "en-fr")]
     assert json.loads(Path(run.uri, "history.json").read_text())["rounds"] == rows
     assert Path(run.uri, "history.svg").read_text().startswith("<svg")
@@ -47,7 +48,7 @@ def test_the_history_holds_every_finished_round_and_direction(run: Run) -> None:
 
 @pytest.mark.parametrize(("stop", "ends"), [(0.0, True), (1.9, True), (2.1, False), (None, False)])
 def test_a_round_that_falls_by_more_than_the_recipe_allows_is_the_last(run: Run, stop: float | None, ends: bool) -> None:
-    reason = falls(write_history(run), 2, stopping(stop))
+    reason = falls(history_rows(run), 2, stopping(stop))
     assert (reason is not None) == ends
     if reason:
         assert "S2T BLEU fell from 12.50 to 10.50" in reason and "rounds.stop" in reason
@@ -61,7 +62,8 @@ def test_no_round_is_begun_after_one_that_falls(run: Run, capsys: pytest.Capture
 
 
 def test_the_first_round_is_held_against_the_ready_made_start(run: Run) -> None:
-    rows = write_history(run)
+    write_history(run)
+    rows = history_rows(run)
     assert falls(rows, 1, stopping(0.0)) is None
     better = [row | {"s2t_bleu": row["s2t_bleu"] | {"before": 14.0}} for row in rows]
     assert "S2T BLEU fell from 14.00 to 12.50" in str(falls(better, 1, stopping(0.0)))

@@ -1,4 +1,5 @@
-"""The one rule from an id to a file name: whatever an id holds, it is one name of its own, inside its folder, that can be written."""
+"""The one rule from an id to a file name: whatever an id holds, its name is its own, lies in its folder and can be
+written."""
 
 from __future__ import annotations
 
@@ -65,8 +66,12 @@ def test_a_name_is_short_plain_and_inside_its_folder(identifier: str) -> None:
     name = file_name(identifier)
     assert re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(?<!\.)", name)
     assert not re.match(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)", name)
-    assert all(len(f".{name}{suffix}.01234567.tmp".encode()) < ECRYPTFS for suffix in SUFFIXES)  # as it is while it is written
-    assert all((Path("/run/samples") / f"{name}{suffix}").resolve().parent == Path("/run/samples") for suffix in SUFFIXES)
+    assert all(
+        len(f".{name}{suffix}.01234567.tmp".encode()) < ECRYPTFS for suffix in SUFFIXES
+    )  # as it is while it is written
+    assert all(
+        (Path("/run/samples") / f"{name}{suffix}").resolve().parent == Path("/run/samples") for suffix in SUFFIXES
+    )
 
 
 @settings(derandomize=True, max_examples=600, deadline=None)
@@ -106,7 +111,9 @@ def test_many_ids_are_written_and_found_again(tmp_path: Path) -> None:
     assert all((tmp_path / f"{file_name(identifier)}.source.wav").read_text() == identifier for identifier in every)
 
 
-@pytest.mark.parametrize("identifier", ["common_voice_fr_1-en", "84-121123-0000", "u7", "a.b_c-d", "_private", "x" * 80])
+@pytest.mark.parametrize(
+    "identifier", ["common_voice_fr_1-en", "84-121123-0000", "u7", "a.b_c-d", "_private", "x" * 80]
+)
 def test_a_plain_id_is_its_own_name(identifier: str) -> None:
     assert file_name(identifier) == identifier
 

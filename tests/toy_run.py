@@ -66,8 +66,9 @@ def toy_run(
 ) -> Run:
     """Write a run with round 1 finished, of `count` utterances of each of `langs`.
 
-    `ids` are those of the first utterances, in place of the corpus's own. Without `references` no label can be measured; without
-    `texts` the sources have no transcript (their back-translations are scored all the same, as the recognizer would let them be).
+    `ids` are those of the first utterances, in place of the corpus's own. Without `references` no label can be
+    measured; without `texts` the sources have no transcript (their back-translations are scored all the same, as the
+    recognizer would let them be).
     """
     run, recipe = Run(str(place)), toy_recipe()
     lost = dict.fromkeys([*([] if references else ["reference"]), *([] if texts else ["text"])])

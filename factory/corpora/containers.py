@@ -75,7 +75,7 @@ def is_chained(file: BinaryIO) -> bool:
     return content.count(b"OpusHead") > 1
 
 
-def told_samples(file: BinaryIO) -> int:
+def stated_samples(file: BinaryIO) -> int:
     """Return how many samples an MP3 file says it holds in its first frame (Xing's and LAME's header), 0 where it does not."""
     file.seek(0)
     head = file.read(10)

@@ -1,7 +1,7 @@
 """Pairs as other toolkits read them. Each writer fills a folder and returns how many rows each split has.
 
-Files, and the ids in files whose cells end at a tab or a bar, have the name that `factory.names.file_name` makes of the pair's id.
-Every format but TRL's, which has no columns for ids, holds the true `pair_id` and `utt_id` as well.
+Files, and the ids in files whose cells end at a tab or a bar, have the name that `factory.names.file_name` makes of the
+pair's id. Every format but TRL's, which has no columns for ids, holds the true `pair_id` and `utt_id` as well.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def trl(rows: Sequence[Row], folder: Path) -> dict[str, int]:
 
 
 def slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
-    """SlamKit's preference features: `{prompt,chosen,rejected}_path`, units with durations of each, and beside them ids and texts.
+    """SlamKit's preference features: `{prompt,chosen,rejected}_path`, units with durations of each, and beside them ids
+    and texts.
 
     Units are deduplicated; how long each was is known for recordings only, so every duration is written as 1.
     """
@@ -65,7 +66,8 @@ def slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
         lines = []
         for row in some:
             paths = {key: _audio(row, name, folder / "audio") for key, name in names.items()}
-            line: Row = _ids(row) | {f"{key}_path": str(path.relative_to(folder)) for key, path in paths.items() if path}
+            line: Row = _ids(row)
+            line |= {f"{key}_path": str(path.relative_to(folder)) for key, path in paths.items() if path}
             line |= {key: {"units": row[f"{name}_units"], "duration": [1] * len(row[f"{name}_units"])} for key, name in names.items()}
             lines.append(line | {f"{key}_text": row[f"{name}_text"] for key, name in names.items()})
         _jsonl(folder / f"{split}.jsonl", lines)
@@ -101,9 +103,9 @@ def audiofolder(rows: Sequence[Row], folder: Path) -> dict[str, int]:
         lines = []
         for row in some:
             paths = {name: _audio(row, name, folder / split) for name in ("source", "chosen", "rejected")}
-            line: Row = {f"{name}_file_name": str(path.relative_to(folder / split)) for name, path in paths.items() if path}
+            named = {f"{name}_file_name": str(path.relative_to(folder / split)) for name, path in paths.items() if path}
             keys = ("src_lang", "tgt_lang", "source_text", "chosen_text", "rejected_text", "metric", "margin")
-            lines.append(line | _ids(row) | {key: row[key] for key in keys})
+            lines.append(named | _ids(row) | {key: row[key] for key in keys})
         _jsonl(folder / split / "metadata.jsonl", lines)
     return _counts(rows)
 

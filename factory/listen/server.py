@@ -40,7 +40,7 @@ class Session:
         self.corpus, self.voices = locate(recipe.corpus.mono), voices_of(recipe)
         self.sounds: dict[tuple[int, str], bytes] = {}
         self.lock = Lock()
-        self.speaker = ThreadPoolExecutor(1, "speaker")  # makes every sound: what a reader starts must not end with a request's thread
+        self.speaker = ThreadPoolExecutor(1)  # makes every sound: what a reader starts must not end with a request's thread
 
     def state(self) -> Row:
         """Return what the page may know: no scores, no texts of candidates, nothing that tells which is which."""
@@ -66,7 +66,7 @@ class Session:
         return self.sounds[place, name]
 
     def _wave(self, row: Row, name: str) -> np.ndarray:
-        """Return a side's wave at 16 kHz; a source without a recording that can be read is resynthesised from its units."""
+        """Return a side's wave at 16 kHz; a source whose recording cannot be read is resynthesised from its units."""
         if name != "source":
             candidate = row["candidates"][row["places"][("a", "b").index(name)]]
             return self._spoken(candidate["units"], row["tgt_lang"])

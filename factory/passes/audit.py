@@ -68,18 +68,20 @@ def referenced(scored: DatasetDir, limit: int = LIMIT) -> list[Row]:
 
 
 def unmeasured(utterances: int, compared: bool) -> str | None:
-    """Say why labels could not be measured and what would let it, of an audit of so many utterances with references; None where they could.
+    """Return why an audit could not measure labels, and what would let it; None where it could.
 
-    `compared` says whether any of their candidates had a text, written or heard, to hold against its reference.
+    Args:
+        utterances: how many utterances have a reference.
+        compared: whether any of their candidates had a text, written or heard, to compare with its reference.
     """
     if not utterances:
         return (
-            "labels could not be measured: no utterance of this round has a reference; add a column reference to the speech, with the "
-            "translation of each utterance, or judge by ear with `roundtrip listen`"
+            "labels could not be measured: no utterance of this round has a reference; add a column reference to the speech, "
+            "with the translation of each utterance, or judge by ear with `roundtrip listen`"
         )
     if not compared:
         return (
-            "labels could not be measured: the candidates have no text that could be held against a reference; let the recognizer hear "
+            "labels could not be measured: the candidates have no text to compare with a reference; let the recognizer hear "
             "them with `roundtrip audit --asr 100`"
         )
     return None
@@ -89,7 +91,7 @@ def sampled(table: pa.Table, limit: int) -> list[Row]:
     """Return at most `limit` rows of a table with utt_ids, chosen by a hash of the ids; only these leave Arrow's memory."""
     ids = table["utt_id"].to_pylist()
     chosen = sorted(range(len(ids)), key=lambda place: zlib.crc32(ids[place].encode()))[:limit]
-    return table.take(pa.array(chosen, pa.int64())).to_pylist()  # typed: Arrow cannot take the places of an empty Python list
+    return table.take(pa.array(chosen, pa.int64())).to_pylist()  # typed: Arrow cannot take an empty Python list
 
 
 def _judge_row(row: Row, guards: Guards, heard: dict[tuple[str, int], str]) -> Judged:

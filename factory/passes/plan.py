@@ -60,10 +60,10 @@ def _digest(name: str) -> str:
 def finish(
     out: DatasetDir, rows: ray.data.Dataset, asked: Collection[str], clock: Clock, name: str, resources: Resources, *actors: str
 ) -> None:
-    """Run the plan, show its progress over the `asked` ids, and publish the dataset once all are there; without ids nothing is run.
+    """Run the plan, show its progress over the `asked` ids, and publish the dataset once all are there.
 
-    `actors` names the pools of `resources` that the plan has. Raises Stalled when they cannot be placed or nothing moves any more, and
-    ActorError or StoreError where a worker ended with one.
+    Without ids nothing is run. `actors` names the pools of `resources` that the plan has. Raises Stalled when they
+    cannot be placed or nothing moves any more, and ActorError or StoreError where a worker ended with one.
     """
     wanted = demands(resources, actors)
     try:
@@ -79,7 +79,9 @@ def finish(
         out.release()
 
 
-def _run(out: DatasetDir, rows: ray.data.Dataset, total: int, clock: Clock, name: str, stall_s: float, wanted: Wanted) -> None:
+def _run(
+    out: DatasetDir, rows: ray.data.Dataset, total: int, clock: Clock, name: str, stall_s: float, wanted: Wanted
+) -> None:
     with clock.bar(name, total, out.already) as bar:
 
         def work(moved: Callable[[], None]) -> None:

@@ -1,4 +1,5 @@
-"""ready: what can be known to be wrong with a policy, and with a round's folder, before the round begins, in place of hours later."""
+"""ready: what is wrong with a policy, or with a round's folder, known before the round begins in place of hours
+later."""
 
 from __future__ import annotations
 
@@ -28,14 +29,16 @@ def check_policy(policy: str, recipe: Recipe) -> None:
 
 
 def check_folder(place: str) -> None:
-    """Raise StoreError where the folder at the URI `place` takes no file: there is a file in its place, or no right to write there."""
+    """Raise StoreError where the folder at the URI `place` takes no file: a file is in its place, or the right is
+    missing."""
     fs, path = filesystem(place)
     mark = f"{path}/.writable-{uuid4().hex[:8]}"
     try:
         put(fs, mark, b"")
         fs.delete_file(mark)
     except (StoreError, OSError) as error:
-        raise StoreError(f"{place} cannot be written ({error.__cause__ or error}): give another --run, or free that folder") from error
+        reason = error.__cause__ or error
+        raise StoreError(f"{place} cannot be written ({reason}): give another --run, or free that folder") from error
 
 
 def arithmetic(recipe: Recipe) -> str:

@@ -26,7 +26,7 @@ def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
     written = [sequence for row in rows for sequence in sequences(row, recipe.policy.tasks)]
     if not written:
         held = f"corpus.paired ({recipe.corpus.paired}) and corpus.text hold {len(rows)} rows"
-        raise ValueError(f"round 0 has nothing to learn from: {held}, and none gives a sequence for policy.tasks; give it paired speech")
+        raise ValueError(f"round 0 has nothing to learn from: {held}, and none gives a sequence for policy.tasks")
     out.append(pa.Table.from_pylist(written, schema=SEQUENCE))
     out.publish()
 

@@ -110,7 +110,7 @@ def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
 def _advice(reason: str, recipe: Recipe) -> str:
     """Return what helps where utterances gave no pair for this reason (a slug of `select`)."""
     if reason == "unscored" and compares_texts(recipe):
-        return f"their utterances have no text to compare with: give transcripts, or let the recognizer hear them with {BY_EAR}"
+        return f"the utterances have no text to compare with: give transcripts, or let the recognizer hear them: {BY_EAR}"
     asked = recipe.translator
     return {
         "below_delta": f"lower select.delta (now {recipe.select.delta})",

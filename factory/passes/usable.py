@@ -72,46 +72,55 @@ def check_sources(sources: Sequence[DatasetDir], recipe: Recipe) -> list[str]:
     texts = _by_language(_with_text(usable, "text"), recipe)
     if compares_texts(recipe) and not any(texts.values()):
         raise Unusable(
-            f"no utterance of {corpora} has a text, and the recipe compares texts: give their transcripts, or let the recognizer hear "
-            f"them with {BY_EAR}"
+            f"no utterance of {corpora} has a text, and the recipe compares texts: give their transcripts, or let the "
+            f"recognizer hear them with {BY_EAR}"
         )
     silent = [lang for lang, count in texts.items() if not count] if compares_texts(recipe) else []
-    return [f"{_direction(lang, recipe)} can have no pair: {corpora} has no usable utterance in {lang} with a text" for lang in silent]
+    return [
+        f"{_direction(lang, recipe)} can have no pair: {corpora} has no usable utterance in {lang} with a text"
+        for lang in silent
+    ]
 
 
 def check_dev(dev: DatasetDir, recipe: Recipe, fewest: int) -> None:
-    """Raise Unusable where `select.delta: auto` could not weigh `fewest` labels: too few utterances of `dev` (UNITS) have a reference."""
+    """Raise Unusable where fewer utterances of `dev` (UNITS) have a reference than `select.delta: auto` needs:
+    `fewest`."""
     table = _usable(dev.rows(["utt_id", "lang", "reference", "status"]), recipe)
     known = _with_text(table, "reference").num_rows
     if known < fewest:
         raise Unusable(
-            f"select.delta is auto, and {known} of the {table.num_rows} usable utterances of corpus.dev have a reference, where {fewest} "
-            f"labels at least are weighed against one: {ADD_REFERENCES} to corpus.dev, or give select.delta a number"
+            f"select.delta is auto, and {known} of the {table.num_rows} usable utterances of corpus.dev have a reference, "
+            f"where {fewest} labels at least are weighed against one: {ADD_REFERENCES} to corpus.dev, or give select.delta "
+            "a number"
         )
 
 
 def untested(units: DatasetDir, recipe: Recipe) -> list[str]:
-    """Return what the test set (UNITS) leaves unmeasured, a sentence for each direction or one for both; empty where nothing is lost."""
+    """Return what the test set (UNITS) leaves unmeasured: a sentence for each direction, or one for both."""
     chosen = test_rows(units, recipe)
     every = units.rows(["utt_id", "lang", "text", "reference", "status", "reason"])
     usable = _usable(every, recipe)
     if not usable.num_rows:
         return [f"no score is measured: no utterance of corpus.test can be used: {_why(every)}; {_hint(every, recipe)}"]
     if not chosen.num_rows:
-        return [f"no score is measured: no utterance of corpus.test has a reference; {ADD_REFERENCES}, or name another corpus.test"]
+        nothing = "no score is measured: no utterance of corpus.test has a reference"
+        return [f"{nothing}; {ADD_REFERENCES}, or name another corpus.test"]
     there, tested, read = (_by_language(rows, recipe) for rows in (usable, chosen, _with_text(chosen, "text")))
-    return [note for lang in recipe.languages for note in _untested(lang, there[lang], tested[lang], read[lang], recipe)]
+    return [
+        note for lang in recipe.languages for note in _untested(lang, there[lang], tested[lang], read[lang], recipe)
+    ]
 
 
 def _untested(lang: str, there: int, tested: int, read: int, recipe: Recipe) -> Iterator[str]:
-    """Yield what is unmeasured of the utterances in `lang`: `there` are usable, `tested` have a reference too, `read` of them a text."""
-    direction = _direction(lang, recipe)
+    """Yield what is unmeasured in `lang`: `there` utterances are usable, `tested` have a reference too, `read` a text
+    as well."""
+    direction, ours = _direction(lang, recipe), f"of corpus.test in {lang}"
     if not tested:
-        yield f"{direction} has no score: none of the {there} usable utterances of corpus.test in {lang} has a reference"
+        yield f"{direction} has no score: none of the {there} usable utterances {ours} has a reference"
     elif tested < recipe.tested:
-        yield f"{direction} is measured on {tested} utterances of the {recipe.tested} asked for: corpus.test has no more with a reference"
+        yield f"{direction} is measured on {tested} utterances of the {recipe.tested} asked for: no more {ours} have a reference"
     if tested and not read:
-        yield f"the toplines in {lang} have no ASR-BLEU and no WER: no tested utterance of corpus.test in {lang} has a text"
+        yield f"the toplines in {lang} have no ASR-BLEU and no WER: no tested utterance {ours} has a text"
 
 
 def _usable(table: pa.Table, recipe: Recipe) -> pa.Table:

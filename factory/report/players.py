@@ -22,16 +22,19 @@ Row = dict[str, Any]
 
 
 def recordings_or_none(corpus: str, ids: Collection[str]) -> dict[str, np.ndarray]:
-    """Return the recordings (16 kHz) of these utterances; none, with a sentence on stderr, where the corpus cannot be read any more."""
+    """Return the recordings (16 kHz) of these utterances; none, with a sentence on stderr, where the corpus cannot be
+    read."""
     try:
         return open_corpus(corpus).recordings(ids) if ids else {}
-    except (OSError, ValueError, RuntimeError) as error:  # what a user can fix: the corpus was moved, its store gives nothing
+    except (OSError, ValueError, RuntimeError) as error:  # what a user can fix: the corpus was moved, its store fails
         note = f"the recordings in {corpus} cannot be read, so their sources are resynthesised from units: {error}"
         print(redact(note), file=sys.stderr, flush=True)
         return {}
 
 
-def waves_of(rows: Sequence[Row], recorded: dict[str, np.ndarray], voices: dict[str, Voice], back: bool = True) -> dict[str, np.ndarray]:
+def waves_of(
+    rows: Sequence[Row], recorded: dict[str, np.ndarray], voices: dict[str, Voice], back: bool = True
+) -> dict[str, np.ndarray]:
     """Return the waves of pairs (`shown_pairs`) by `<pair_id>.<source|chosen|rejected|chosen_back|rejected_back>`.
 
     Args:

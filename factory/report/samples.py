@@ -29,10 +29,11 @@ def has_samples(run: Run, number: int) -> bool:
 
 
 def speak_samples(run: Run, number: int, recipe: Recipe) -> None:
-    """Write source, chosen and rejected of the pairs with the widest margins as `NAME.<side>.wav` into the round's `samples`.
+    """Write source, chosen and rejected of the pairs with the widest margins into the round's `samples`, as
+    `NAME.<side>.wav`.
 
-    What they say stands in `texts.tsv` (a table with quotes, as `csv.excel_tab` reads it) beside NAME, which `file_name` makes of the
-    pair's id, and the id itself.
+    NAME is the `file_name` of the pair's id. `texts.tsv` (a table with quotes, as `csv.excel_tab` reads it) has it
+    beside the id itself and what both sides say.
     """
     fs, folder = filesystem(f"{run.place(number)}/samples")
     kept = sorted(run.dataset(number, "pairs").rows(status=OK).to_pylist(), key=by_margin)

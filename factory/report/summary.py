@@ -109,8 +109,10 @@ def _scores(after: list[Row], before: list[Row] | None, recipe: Recipe) -> Row:
 
 
 def _scored(key: str, rows: list[Row], recipe: Recipe) -> list[Row]:
-    """Return the rows that have something to score: a policy without text has no S2T score, older evaluations no back-translation, and
-    that of a source without a text has nothing to be compared with.
+    """Return the rows that have something to score.
+
+    A policy without text has no S2T score, an older evaluation no back-translation; that of a source without a text has
+    nothing to be compared with.
     """
     if key == "text":
         return rows if recipe.writes_text else []
@@ -122,7 +124,8 @@ def _side(rows: list[Row], direction: str) -> list[Row]:
 
 
 def _compared(metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs: list[Row] | None, recipe: Recipe) -> Row:
-    sample, lang = _sample(metric, key, _scored(key, ours, recipe)), ours[0]["src_lang" if key == "back_text" else "tgt_lang"]
+    sample = _sample(metric, key, _scored(key, ours, recipe))
+    lang = ours[0]["src_lang" if key == "back_text" else "tgt_lang"]
     heard = key in ("asr_text", "cascade_text") or (key == "back_text" and not recipe.writes_text)
     signature = sample.signature + f"|{protocol(recipe.recognizer, lang)}" * heard
     told: Row = {"signature": signature, "utterances": len(sample.statistics)}
@@ -144,7 +147,8 @@ def _sample(metric: Literal["bleu", "chrf"], key: str, rows: list[Row]) -> boots
     """Score what was written or heard; output that does not parse counts as an empty text."""
     home = key == "back_text"
     lang = rows[0]["src_lang" if home else "tgt_lang"]
-    texts, references = [row[key] or "" for row in rows], [row["source_text" if home else "reference"] or "" for row in rows]
+    texts = [row[key] or "" for row in rows]
+    references = [row["source_text" if home else "reference"] or "" for row in rows]
     if key != "text":
         texts, references = ([normalise.text(text, lang) for text in side] for side in (texts, references))
     return bootstrap.corpus(metric, texts, references, lang)
@@ -170,21 +174,25 @@ def toplines(dataset: DatasetDir, recipe: Recipe) -> Row:
         if not some:
             continue
         heard = {name: [row for row in some if row[f"{name}_asr"] is not None] for name in ("audio", "resynthesised")}
-        told[lang] = {"utterances": len(some)} | {name: _heard(name, those, recipe) for name, those in heard.items() if those}
+        known = {name: _heard(name, those, recipe) for name, those in heard.items() if those}
+        told[lang] = {"utterances": len(some), **known}
     return told
 
 
 def _heard(name: str, rows: list[Row], recipe: Recipe) -> Row:
-    """Return ASR-BLEU and WER of the rows that have a transcript (None where none has), and MOS of those that were rated."""
+    """Return ASR-BLEU and WER of the rows that have a transcript (None where none has), and MOS of those that were
+    rated."""
     read = [row | {"asr_text": row[f"{name}_asr"]} for row in rows if row["reference"]]
     rated = [row[f"{name}_mos"] for row in rows if row[f"{name}_mos"] is not None]
     bleu = _interval(_sample("bleu", "asr_text", read), recipe.evaluate.resamples) if read else None
     wer = _interval(_word_errors(read), bootstrap.RESAMPLES) if read else None
-    return {"asr_bleu": bleu, "wer": wer, "mos": _interval(bootstrap.mean(rated), bootstrap.RESAMPLES) if rated else None}
+    mos = _interval(bootstrap.mean(rated), bootstrap.RESAMPLES) if rated else None
+    return {"asr_bleu": bleu, "wer": wer, "mos": mos}
 
 
 def _word_errors(rows: list[Row]) -> bootstrap.Sample:
-    return bootstrap.corpus("wer", [row["asr_text"] for row in rows], [row["reference"] for row in rows], rows[0]["lang"])
+    heard, said = ([row[key] for row in rows] for key in ("asr_text", "reference"))
+    return bootstrap.corpus("wer", heard, said, rows[0]["lang"])
 
 
 def _interval(sample: bootstrap.Sample, resamples: int) -> Row:

@@ -17,9 +17,11 @@ def render(summary: Row, place: str) -> str:
     if "rows" in summary:
         lines += [f"  utterances   {_counts(summary['rows'])}", f"  pairs        {_counts(summary['pairs'])}"]
         lines += [*_labels(summary["label_accuracy"]), *_note(summary.get("unmeasured"))]
-    lines += ["", f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *_scores(summary)]
+    if scores := [*_scores(summary)]:
+        lines += ["", f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *scores]
     lines += [line for sentence in summary.get("untested", ()) for line in _note(sentence)]
-    lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *_toplines(summary["toplines"])]
+    if toplines := [*_toplines(summary["toplines"])]:
+        lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *toplines]
     lines += [*_failures(summary["failures"], place)]
     lines += [f"\n  !!! TRIPWIRE !!! {sentence}" for sentence in summary.get("tripwire", ())]
     lines += ["", f"  seconds      {_counts(summary['wall_s'])}; peak memory {summary['peak_rss_mb']:,} MB"]
@@ -64,8 +66,10 @@ def _scores(summary: Row) -> Iterator[str]:
             yield f"  {label:12}{direction:7}{before}{score['after']:8.2f}   {interval:17} {change}  n={score['utterances']}"
     for key, label in {"mos": "MOS", "well_formed": "well-formed"}.items():
         for direction, score in summary[key].items():
-            cells = [f"{value:8.2f}" if value is not None else f"{'-':>8}" for value in (score["before"], score["after"])]
-            yield f"  {label:12}{direction:7}{''.join(cells)}"
+            values = score["before"], score["after"]
+            if values != (None, None):
+                cells = [f"{value:8.2f}" if value is not None else f"{'-':>8}" for value in values]
+                yield f"  {label:12}{direction:7}{''.join(cells)}"
 
 
 def _toplines(toplines: Row) -> Iterator[str]:

@@ -67,14 +67,18 @@ def exported(run: Run, place: Path, format: str) -> Path:
 
 
 def splits(pairs: dict[str, dict[str, Any]]) -> dict[str, set[str]]:
-    told = {split: {name for name, row in pairs.items() if split_of(row["utt_id"]) == split} for split in ("train", "test")}
+    told = {
+        split: {name for name, row in pairs.items() if split_of(row["utt_id"]) == split} for split in ("train", "test")
+    }
     return {split: some for split, some in told.items() if some}
 
 
 def test_samples_lie_in_their_folder_and_their_table_parses(run: Run, pairs: dict[str, dict[str, Any]]) -> None:
     speak_samples(run, 1, toy_recipe())
     folder = Path(run.place(1), "samples")
-    rows = list(csv.DictReader(io.StringIO((folder / "texts.tsv").read_bytes().decode(), newline=""), dialect=csv.excel_tab))
+    rows = list(
+        csv.DictReader(io.StringIO((folder / "texts.tsv").read_bytes().decode(), newline=""), dialect=csv.excel_tab)
+    )
     assert len(rows) == 6 and {row["pair_id"] for row in rows} <= pairs.keys()
     assert all(row["name"] == file_name(row["pair_id"]) and row["chosen_text"] for row in rows)
     names = {f"{row['name']}.{side}.wav" for row in rows for side in SIDES}
@@ -92,7 +96,9 @@ def test_slamkit(run: Run, pairs: dict[str, dict[str, Any]], tmp_path: Path) -> 
     place = exported(run, tmp_path, "slamkit")
     for split, ids in splits(pairs).items():
         rows = json_lines(place / f"{split}.jsonl")
-        assert {row["pair_id"] for row in rows} == ids and all(row["utt_id"] == pairs[row["pair_id"]]["utt_id"] for row in rows)
+        assert {row["pair_id"] for row in rows} == ids and all(
+            row["utt_id"] == pairs[row["pair_id"]]["utt_id"] for row in rows
+        )
         sounds = [place / row[f"{side}_path"] for row in rows for side in ("prompt", "chosen", "rejected")]
         assert len(set(sounds)) == 3 * len(ids) and all(soundfile.info(sound).samplerate == 16_000 for sound in sounds)
     assert {path.parent for path in place.rglob("*.flac")} == {place / "audio"}
@@ -101,11 +107,15 @@ def test_slamkit(run: Run, pairs: dict[str, dict[str, Any]], tmp_path: Path) -> 
 def test_fairseq(run: Run, pairs: dict[str, dict[str, Any]], tmp_path: Path) -> None:
     place = exported(run, tmp_path, "fairseq")
     known = {row["id"]: row for row in json_lines(place / "ids.jsonl")}
-    assert {row["pair_id"] for row in known.values()} == set(pairs) and all(row["utt_id"] in ODD for row in known.values())
+    assert {row["pair_id"] for row in known.values()} == set(pairs) and all(
+        row["utt_id"] in ODD for row in known.values()
+    )
     for split, ids in splits(pairs).items():
         for stem in (split, f"{split}_rejected"):
             text = (place / f"{stem}.tsv").read_text("utf-8")
-            rows = list(csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))  # as fairseq reads it
+            rows = list(
+                csv.DictReader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE)
+            )  # as fairseq reads it
             assert {known[row["id"]]["pair_id"] for row in rows} == ids
             assert all(soundfile.info(place / row["src_audio"]).frames == int(row["src_n_frames"]) for row in rows)
             units = dict(line.split("|") for line in (place / f"{stem}.unit").read_text("utf-8").splitlines())
@@ -119,9 +129,13 @@ def test_audiofolder(run: Run, pairs: dict[str, dict[str, Any]], tmp_path: Path)
     assert {name for name, kind in builder.info.features.items() if isinstance(kind, datasets.Audio)} == set(SIDES)
     for split, ids in splits(pairs).items():  # what it reads before torchcodec, which is not here, would encode it
         rows = [row for _, row in builder._generate_examples(**read[split])]
-        assert {row["pair_id"] for row in rows} == ids and all(row["utt_id"] == pairs[row["pair_id"]]["utt_id"] for row in rows)
+        assert {row["pair_id"] for row in rows} == ids and all(
+            row["utt_id"] == pairs[row["pair_id"]]["utt_id"] for row in rows
+        )
         for row in rows:
-            assert [Path(row[side]) for side in SIDES] == [place / split / f"{file_name(row['pair_id'])}.{side}.flac" for side in SIDES]
+            assert [Path(row[side]) for side in SIDES] == [
+                place / split / f"{file_name(row['pair_id'])}.{side}.flac" for side in SIDES
+            ]
             assert all(soundfile.info(row[side]).frames > 0 for side in SIDES)
 
 
@@ -138,5 +152,7 @@ def test_parquet_and_trl(run: Run, pairs: dict[str, dict[str, Any]], tmp_path: P
 
 def test_nothing_was_written_outside_of_the_run(run: Run) -> None:
     above = Path(run.uri).parents[1]
-    assert [path.name for path in above.iterdir()] == ["deep"] and [path.name for path in (above / "deep").iterdir()] == ["run"]
+    assert [path.name for path in above.iterdir()] == ["deep"] and [
+        path.name for path in (above / "deep").iterdir()
+    ] == ["run"]
     assert not list(above.rglob("*escaped.*")) and not (above.parent / "escaped-en.source.wav").exists()

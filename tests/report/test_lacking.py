@@ -1,4 +1,5 @@
-"""Rounds over speech that lacks references, transcripts or a language: summary, audit, report, card, export and listening page all end."""
+"""Rounds over speech that lacks references, transcripts or a language end: summary, audit, report, card, export,
+listening."""
 
 from __future__ import annotations
 
@@ -17,9 +18,8 @@ from factory.corpora.base import Entry
 from factory.export.export import export_pairs
 from factory.history import falls, history_rows, render_history, write_history
 from factory.listen.choose import questions
+from factory.passes import evaluate as evaluation
 from factory.passes.audit import sampled
-from factory.passes.evaluate import heard_ids
-from factory.passes.evaluate import test_rows as evaluated_rows
 from factory.passes.produce import utterances_of
 from factory.passes.train import _no_pair
 from factory.passes.usable import Unusable, check_dev, check_entries, check_sources, untested
@@ -68,7 +68,9 @@ def ended(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return made
 
 
-def test_a_round_ends_and_says_whether_its_labels_were_measured(ended: Ended, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_round_ends_and_says_whether_its_labels_were_measured(
+    ended: Ended, capsys: pytest.CaptureFixture[str]
+) -> None:
     kind, run, summary = ended
     assert main(["audit", "--run", run.uri]) == 0
     audited, shown = capsys.readouterr().out, render(summary, run.place(1))
@@ -86,7 +88,10 @@ def test_what_was_not_measured_is_said_in_the_summary(tmp_path: Path) -> None:
     shown = {kind: render(end(kind, tmp_path / kind).summary, "here") for kind in KINDS}
     assert "no score is measured: no utterance of corpus.test has a reference" in shown["no references"]
     assert "the toplines in fr have no ASR-BLEU and no WER" in shown["no transcripts"]
-    assert "en-fr has no score: none of the 0 usable utterances of corpus.test in en has a reference" in shown["one language"]
+    assert (
+        "en-fr has no score: none of the 0 usable utterances of corpus.test in en has a reference"
+        in shown["one language"]
+    )
     assert "en-fr is measured on 1 utterances of the 100 asked for" in shown["one utterance"]
 
 
@@ -95,7 +100,9 @@ def test_every_kind_is_listened_to_and_exported(ended: Ended, tmp_path: Path) ->
     assert questions(run, 1, toy_recipe(), "disagree", 4)
     place = Path(export_pairs(run, 1, toy_recipe(), str(tmp_path / "set"), format="trl"))
     card = (place / "README.md").read_text()
-    assert ("Labels could not be measured: no utterance of this round has a reference" in card) == (not KINDS[kind].get("references", True))
+    assert ("Labels could not be measured: no utterance of this round has a reference" in card) == (
+        not KINDS[kind].get("references", True)
+    )
 
 
 def units(place: Path, *rows: dict[str, Any]) -> DatasetDir:
@@ -103,14 +110,19 @@ def units(place: Path, *rows: dict[str, Any]) -> DatasetDir:
     dataset = DatasetDir(str(place), UNITS)
     dataset.start({"stage": "toy"})
     dataset.append(
-        pa.Table.from_pylist([{"utt_id": str(at), "status": "ok", "units": [1], **row} for at, row in enumerate(rows)], schema=UNITS)
+        pa.Table.from_pylist(
+            [{"utt_id": str(at), "status": "ok", "units": [1], **row} for at, row in enumerate(rows)], schema=UNITS
+        )
     )
     dataset.publish()
     return dataset
 
 
 def by_ear() -> Recipe:
-    return load("recipes/phrasebook.yaml", ["translator.way_back=speech", "translator.unit_temperature=null", "scorer.score_text=asr"])
+    return load(
+        "recipes/phrasebook.yaml",
+        ["translator.way_back=speech", "translator.unit_temperature=null", "scorer.score_text=asr"],
+    )
 
 
 LOST = {"status": "skipped", "reason": "unknown_lang: 'clips' is not among the languages asked for (fr, en)"}
@@ -126,10 +138,15 @@ LOST = {"status": "skipped", "reason": "unknown_lang: 'clips' is not among the l
         ),
         ([{"lang": "fr", "status": "failed", "reason": "not_audio: no"}], "can be used: not_audio 1"),
         ([{"lang": "de", "text": "ja"}], "its 1 utterances are in de"),
-        ([{"lang": "fr"}, {"lang": "en", "text": " "}], "no utterance of corpus.mono has a text, and .* --set scorer.score_text=asr"),
+        (
+            [{"lang": "fr"}, {"lang": "en", "text": " "}],
+            "no utterance of corpus.mono has a text, and .* --set scorer.score_text=asr",
+        ),
     ],
 )
-def test_speech_of_which_no_pair_can_come_is_refused_before_produce(rows: list[dict[str, Any]], words: str, tmp_path: Path) -> None:
+def test_speech_of_which_no_pair_can_come_is_refused_before_produce(
+    rows: list[dict[str, Any]], words: str, tmp_path: Path
+) -> None:
     with pytest.raises(Unusable, match=words):
         check_sources([units(tmp_path / "units", *rows)], load("recipes/phrasebook.yaml"))
 
@@ -137,7 +154,9 @@ def test_speech_of_which_no_pair_can_come_is_refused_before_produce(rows: list[d
 def test_speech_of_which_some_pairs_can_come_is_taken(tmp_path: Path) -> None:
     recipe = load("recipes/phrasebook.yaml")
     spoken = units(tmp_path / "units", {"lang": "fr", "text": "oui"}, {"lang": "en"})
-    assert check_sources([spoken], recipe) == ["en-fr can have no pair: corpus.mono has no usable utterance in en with a text"]
+    assert check_sources([spoken], recipe) == [
+        "en-fr can have no pair: corpus.mono has no usable utterance in en with a text"
+    ]
     assert check_sources([spoken], by_ear()) == []
     assert utterances_of([units(tmp_path / "alone", {"lang": "fr"})], 1, recipe).to_pylist() == ["0"]
 
@@ -162,7 +181,10 @@ def test_speech_without_texts_is_refused_before_a_model_is_loaded_unless_it_is_j
 def test_a_dev_set_without_references_is_refused_before_produce(tmp_path: Path) -> None:
     recipe = load("recipes/phrasebook.yaml", ["select.delta=auto"])
     dev = units(tmp_path / "dev", *[{"lang": "fr", "reference": "yes" if at < 3 else None} for at in range(30)])
-    with pytest.raises(Unusable, match="select.delta is auto, and 3 of the 30 usable utterances of corpus.dev have a reference, where 20"):
+    with pytest.raises(
+        Unusable,
+        match="select.delta is auto, and 3 of the 30 usable utterances of corpus.dev have a reference, where 20",
+    ):
         check_dev(dev, recipe, 20)
     check_dev(dev, recipe, 3)
 
@@ -173,7 +195,10 @@ def test_an_unmeasurable_test_set_is_told(tmp_path: Path) -> None:
     assert untested(empty, recipe) == [
         "no score is measured: no utterance of corpus.test can be used: it holds no utterance; expected utterances in fr or en"
     ]
-    assert heard_ids(evaluated_rows(empty, recipe)) == [] and utterances_of([empty], 1, recipe).type == pa.string()
+    assert (
+        evaluation.heard_ids(evaluation.test_rows(empty, recipe)) == []
+        and utterances_of([empty], 1, recipe).type == pa.string()
+    )
     whole = [{"lang": lang, "text": "a", "reference": "b"} for lang in ("fr", "en")]
     assert untested(units(tmp_path / "whole", *whole), recipe) == []
 
@@ -185,7 +210,11 @@ def test_no_row_can_be_sampled_of_none() -> None:
 @pytest.mark.parametrize(
     ("reasons", "recipe", "words"),
     [
-        (["unscored", "unscored", "duplicate"], load, "reason: unscored 2, duplicate 1; their utterances have no text to compare with"),
+        (
+            ["unscored", "unscored", "duplicate"],
+            load,
+            "reason: unscored 2, duplicate 1; the utterances have no text to compare with",
+        ),
         (["below_delta"], load, r"lower select.delta \(now 0.1\)$"),
         (
             ["duplicate", "one_candidate"],
@@ -196,11 +225,15 @@ def test_no_row_can_be_sampled_of_none() -> None:
         (["copy", "wrong_language"], load, "; give more utterances, or a policy that has learned more$"),
     ],
 )
-def test_the_advice_fits_the_reasons(reasons: list[str], recipe: Callable[..., Recipe], words: str, tmp_path: Path) -> None:
+def test_the_advice_fits_the_reasons(
+    reasons: list[str], recipe: Callable[..., Recipe], words: str, tmp_path: Path
+) -> None:
     pairs = DatasetDir(str(tmp_path / "pairs"), PAIR)
     pairs.start({"stage": "toy"})
     head = {"src_lang": "fr", "tgt_lang": "en", "status": "skipped"}
-    rows = [head | {"utt_id": str(at), "pair_id": str(at), "reason": f"{reason}: so"} for at, reason in enumerate(reasons)]
+    rows = [
+        head | {"utt_id": str(at), "pair_id": str(at), "reason": f"{reason}: so"} for at, reason in enumerate(reasons)
+    ]
     pairs.append(pa.Table.from_pylist(rows, schema=PAIR))
     pairs.publish()
     asked = recipe("recipes/phrasebook.yaml") if recipe is load else recipe()

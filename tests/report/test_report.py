@@ -15,13 +15,14 @@ from browser import Page, browser
 from toy_run import ROOT, WRONG, toy_recipe, toy_run
 
 from factory.cli import main
+from factory.names import file_name
 from factory.passes.audit import judged
 from factory.passes.audit_delta import audit
 from factory.recipe import Guards, load
 from factory.report import sections
 from factory.report.audit_table import render_audit
 from factory.report.collect import signatures
-from factory.report.kept import kept_recipe
+from factory.report.kept import keep_recipe, kept_recipe
 from factory.report.pairs import marked, shown_pairs, to_speak
 from factory.report.plots import draw, estimates, heatmap, histograms
 from factory.report.report import spread
@@ -35,6 +36,7 @@ from schemas.datasets import EVALUATED
 @pytest.fixture(scope="module")
 def reported(tmp_path_factory: pytest.TempPathFactory) -> Run:
     run = toy_run(tmp_path_factory.mktemp("run"))
+    keep_recipe(run, 1, load(ROOT / "recipes/phrasebook.yaml"))
     assert main(["report", "--run", run.uri]) == 0
     return run
 
@@ -113,14 +115,14 @@ def test_samples_are_the_pairs_with_the_widest_margins_of_each_direction(tmp_pat
     run = toy_run(tmp_path, count=12)
     speak_samples(run, 1, toy_recipe())
     folder = Path(run.place(1), "samples")
-    told = [line.split("\t") for line in (folder / "texts.tsv").read_text().splitlines()[1:]]
+    told = [line.split("\t")[1:] for line in (folder / "texts.tsv").read_text().splitlines()[1:]]
     rows = run.dataset(1, "pairs").rows(status="ok").to_pylist()
     for lang in ("fr", "en"):
         margins = sorted((row["margin"] for row in rows if row["src_lang"] == lang), reverse=True)[:3]
         ours = [row for row in rows if row["src_lang"] == lang and row["pair_id"] in {line[0] for line in told}]
         assert sorted((row["margin"] for row in ours), reverse=True) == margins
     sounds = ("source", "chosen", "rejected")
-    assert {wave.name for wave in folder.glob("*.wav")} == {f"{line[0]}.{name}.wav" for line in told for name in sounds}
+    assert {wave.name for wave in folder.glob("*.wav")} == {f"{file_name(line[0])}.{name}.wav" for line in told for name in sounds}
 
 
 def test_the_summary_judges_the_labels_that_the_recipes_guards_let_pass(tmp_path: Path) -> None:
@@ -161,7 +163,10 @@ def test_a_translation_that_was_lost_counts_as_nothing_said(tmp_path: Path) -> N
 
 
 def test_a_round_without_references_says_so() -> None:
-    assert render_audit(audit([], ["bleu"])) == "nothing can be audited: no utterance of this round has a reference"
+    assert render_audit(audit([], ["bleu"])) == (
+        "labels could not be measured: no utterance of this round has a reference; add a column reference to the speech, with the "
+        "translation of each utterance, or judge by ear with `roundtrip listen`"
+    )
 
 
 def test_a_policy_without_text_is_audited_by_what_is_heard() -> None:
@@ -215,8 +220,9 @@ def test_an_unfinished_round_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert "round 4" in capsys.readouterr().err
 
 
-def test_the_recipe_is_kept_with_the_round(reported: Run) -> None:
-    assert kept_recipe(reported, 1, otherwise="no/such/file.yaml") == load(ROOT / "recipes/phrasebook.yaml")
+def test_the_recipe_is_kept_with_the_round(reported: Run, tmp_path: Path) -> None:
+    assert kept_recipe(reported, 1) == load(ROOT / "recipes/phrasebook.yaml")
+    assert kept_recipe(Run(str(tmp_path)), 1) is None
 
 
 def test_the_audit_is_printed(reported: Run, capsys: pytest.CaptureFixture[str]) -> None:
