@@ -112,12 +112,12 @@ def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     """
     from factory.passes.audit_delta import FEWEST
     from factory.passes.paired import as_units, write_utterances
-    from factory.passes.usable import check_dev, check_entries, check_sources, untested
+    from factory.passes.usable import check_dev, check_kinds, check_sources, untested
 
     notes: list[str] = []
     if number:
         if recipe.corpus.source != "paired":
-            check = partial(check_entries, corpus=recipe.corpus.mono, recipe=recipe)
+            check = partial(check_kinds, corpus=recipe.corpus.mono, recipe=recipe)
             as_units(recipe.corpus.mono, "mono", recipe, run.units("mono"), clock, check)
         if recipe.corpus.source != "mono":
             write_utterances(recipe.corpus.paired, "paired", run.units("paired"))

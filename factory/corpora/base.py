@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterator
+from functools import cache
 from itertools import chain, islice
 from typing import Any, ClassVar, NamedTuple, Protocol
 
@@ -28,13 +29,19 @@ class MissingCorpus(CorpusError):
     """A corpus that is not where the recipe says."""
 
 
-class Entry(NamedTuple):
-    """What is known of a row before its audio is read."""
+class Kind(NamedTuple):
+    """What a row has, as far as it is known before its audio is read."""
 
-    utt_id: str | None
     lang: str
     has_text: bool
     has_reference: bool
+
+
+class Entry(NamedTuple):
+    """A row as it is listed."""
+
+    utt_id: str | None
+    kind: Kind
 
 
 class Shard(Protocol):
@@ -56,8 +63,12 @@ class Shard(Protocol):
 
 
 def entry(row: Row) -> Entry:
-    """Return what is known of a row before its audio is read."""
-    return Entry(row["utt_id"], row["lang"], bool(row.get("text")), bool(row.get("reference")))
+    """Return a row as it is listed."""
+    return Entry(row["utt_id"], _kind(row["lang"], bool(row.get("text")), bool(row.get("reference"))))
+
+
+_kind = cache(Kind)
+"""Kinds are few, and rows may be millions."""
 
 
 def in_batches(rows: Iterator[Row]) -> Iterator[list[Row]]:

@@ -15,7 +15,7 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from factory.corpora.audio import AudioError, read
-from factory.corpora.base import CorpusError, Entry, Shard, audio_of
+from factory.corpora.base import CorpusError, Kind, Shard, audio_of
 from factory.corpora.columns import Options
 from factory.corpora.files import File, Files, stamps
 from factory.corpora.hub import HubShard
@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 
 class Speech(NamedTuple):
-    """What a corpus holds: its rows as a streaming dataset (columns of STATED), their ids and entries.
+    """What a corpus holds: its rows as a streaming dataset (columns of STATED), their ids, how many are of each kind.
 
     `digest` changes with what is in it; `left_out` counts by reason what is passed over.
     """
 
     rows: ray.data.Dataset
     ids: list[str]
-    entries: list[Entry]
+    kinds: Counter[Kind]
     digest: str
     left_out: Counter[str]
 
@@ -86,8 +86,8 @@ class Corpus(ABC):
         marked: Marked = mark(self.shards)
         if not marked.ids:
             raise CorpusError(f"{self.uri} holds no rows")
-        stated = digest([marked.ids, self.stamps, [list(entry) for entry in marked.entries]])
-        return Speech(marked.dataset(), marked.ids, marked.entries, stated, self.left_out + marked.left_out)
+        stated = digest([marked.ids, self.stamps])
+        return Speech(marked.dataset(), marked.ids, marked.kinds, stated, self.left_out + marked.left_out)
 
     def recordings(self, ids: Collection[str]) -> dict[str, np.ndarray]:
         """Return the waves (float32, 16 kHz) of the utterances with these ids; what cannot be read is left out.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from factory.corpora.base import STATED, Entry, Row, Shard
+from factory.corpora.base import STATED, Entry, Kind, Row, Shard
 from factory.corpora.files import IN_PARALLEL
 from factory.light import LIGHT, light
 from schemas.datasets import FAILED, OK
@@ -52,12 +52,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Marked:
-    """The parts of a corpus, the ids and entries of all rows in their order, and what the shards leave out by reason.
-    """
+    """The parts of a corpus, the ids of all rows in their order, how many are of each kind, and what is left out."""
 
     parts: list[Part]
     ids: list[str]
-    entries: list[Entry]
+    kinds: Counter[Kind]
     left_out: Counter[str]
 
     def dataset(self) -> ray.data.Dataset:
@@ -88,7 +87,8 @@ def mark(shards: Sequence[Shard]) -> Marked:
         parts.append(Part(shard, {at - start: renamed[at] for at in places if at in renamed}))
         start += len(found)
     ids = [renamed[at].utt_id if at in renamed else str(entry.utt_id) for at, entry in enumerate(entries)]
-    return Marked(parts, ids, entries, sum((left_out for _, left_out in listed), Counter()))
+    kinds = Counter(entry.kind for entry in entries)
+    return Marked(parts, ids, kinds, sum((left_out for _, left_out in listed), Counter()))
 
 
 def rename(ids: Sequence[str | None]) -> dict[int, Renamed]:

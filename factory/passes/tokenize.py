@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
-from factory.corpora.base import Entry
+from factory.corpora.base import Kind
 from factory.corpora.files import summarise_left_out
 from factory.corpora.opening import open_corpus
 from factory.passes.plan import act, digests, finish, handed
@@ -13,8 +13,8 @@ from factory.recipe import Recipe, locate
 from factory.redact import redact
 from factory.store import DatasetDir
 
-Check = Callable[[Sequence[Entry]], None]
-"""Raises where a corpus' entries lack what a round needs of it."""
+Check = Callable[[Mapping[Kind, int]], None]
+"""Raises where a corpus, of which it is told how many rows are of each kind, lacks what a round needs."""
 
 
 def tokenize(corpus: str, recipe: Recipe, out: DatasetDir, clock: Clock, check: Check | None = None) -> None:
@@ -28,7 +28,7 @@ def tokenize(corpus: str, recipe: Recipe, out: DatasetDir, clock: Clock, check: 
     if speech.left_out:
         print(f"  left out of {redact(corpus)}: {summarise_left_out(speech.left_out)}", flush=True)
     if check is not None:
-        check(speech.entries)
+        check(speech.kinds)
     named = digests({"encoder": recipe.encoder.model, "codebook": recipe.encoder.codebook})
     if out.start(recipe.content("tokenize", named | {"corpus": speech.digest})):
         rows = act(out.unfinished(speech.rows), Encoder, encoder_arguments(recipe), recipe.resources.encoder)

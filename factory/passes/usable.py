@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.corpora.base import Entry
+from factory.corpora.base import Kind
 from factory.manifest import slug
 from factory.metrics import METRICS
 from factory.passes.evaluate import test_rows
@@ -32,15 +32,17 @@ def compares_texts(recipe: Recipe) -> bool:
     return recipe.scorer.score_text == "policy" and not METRICS[recipe.select.metric].audio
 
 
-def check_entries(entries: Sequence[Entry], corpus: str, recipe: Recipe) -> None:
+def check_kinds(kinds: Mapping[Kind, int], corpus: str, recipe: Recipe) -> None:
     """Raise Unusable where untranslated speech, as it is listed, has no utterance in a language of the recipe, or no text to compare.
 
     Args:
-        entries: what is known of every row before its audio is read.
+        kinds: how many rows are of each kind, known before audio is read.
         corpus: `corpus.mono` of the recipe.
         recipe: the experiment.
     """
-    langs = Counter(entry.lang for entry in entries)
+    langs: Counter[str] = Counter()
+    for kind, count in kinds.items():
+        langs[kind.lang] += count
     place = f"corpus.mono ({redact(corpus)})"
     if lacking := [lang for lang in recipe.languages if not langs[lang]]:
         there = ", ".join(f"{lang!r} {count:,}" for lang, count in langs.most_common(5))
@@ -48,7 +50,7 @@ def check_entries(entries: Sequence[Entry], corpus: str, recipe: Recipe) -> None
             f"no utterance of {place} is in {' or '.join(lacking)} (languages there: {there}); {LANGUAGES}, and ?lang=fr behind the "
             "corpus names one"
         )
-    if compares_texts(recipe) and not any(entry.has_text for entry in entries):
+    if compares_texts(recipe) and not any(kind.has_text for kind in kinds):
         raise Unusable(
             f"no utterance of {place} has a text, and the recipe compares texts: give transcripts (name.txt beside name.wav, a column "
             f"text, or ?text=COLUMN), or let the recognizer transcribe them with {BY_EAR}"

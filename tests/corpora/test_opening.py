@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.corpora.base import CorpusError, MissingCorpus
+from factory.corpora.base import CorpusError, Kind, MissingCorpus
 from factory.corpora.columns import Options
 from factory.corpora.corpus import FolderCorpus, ParquetCorpus, TableCorpus, TarCorpus
 from factory.corpora.files import summarise_left_out
@@ -230,7 +230,7 @@ def test_workers_read_what_was_listed(tmp_path: Path) -> None:
     shard(tmp_path / "fr/1.tar", {"a.wav": tone(0.3)})
     put(tmp_path / "fr/more.md", "x")
     speech = open_corpus(str(tmp_path)).speech()
-    assert speech.ids == ["a", "b", "c", "a#2"] and [entry.lang for entry in speech.entries] == ["fr"] * 4
+    assert speech.ids == ["a", "b", "c", "a#2"] and speech.kinds == {Kind("fr", False, False): 4}
     assert dict(speech.left_out) == {".md files": 1}
     read = {row["utt_id"]: row["status"] for row in speech.rows.take_all()}
     assert read == {"a": "ok", "b": "ok", "c": "ok", "a#2": "failed"}

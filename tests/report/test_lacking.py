@@ -14,7 +14,7 @@ import pytest
 from toy_run import toy_recipe, toy_run
 
 from factory.cli import main
-from factory.corpora.base import Entry
+from factory.corpora.base import Kind
 from factory.export.export import export_pairs
 from factory.history import falls, history_rows, render_history, write_history
 from factory.listen.choose import questions
@@ -22,7 +22,7 @@ from factory.passes import evaluate as evaluation
 from factory.passes.audit import sampled
 from factory.passes.produce import utterances_of
 from factory.passes.train import _no_pair
-from factory.passes.usable import Unusable, check_dev, check_entries, check_sources, untested
+from factory.passes.usable import Unusable, check_dev, check_kinds, check_sources, untested
 from factory.progress import Clock
 from factory.recipe import Recipe, load
 from factory.report.kept import keep_recipe
@@ -162,20 +162,20 @@ def test_speech_of_which_some_pairs_can_come_is_taken(tmp_path: Path) -> None:
 
 
 def test_one_language_alone_is_refused_before_a_model_is_loaded_and_after(tmp_path: Path) -> None:
-    french = [Entry("a", "fr", True, False), Entry("b", "clips", True, False)]
+    french = {Kind("fr", True, False): 1, Kind("clips", True, False): 1}
     with pytest.raises(Unusable, match=r"corpus.mono \(x\) is in en \(languages there: 'fr' 1, 'clips' 1\); an utterance's"):
-        check_entries(french, "x", by_ear())
+        check_kinds(french, "x", by_ear())
     rows = [{"lang": "fr"}, {"lang": "en", "status": "failed", "reason": "not_audio: no"}]
     with pytest.raises(Unusable, match=r"no utterance of corpus.mono in en can be used: not_audio 1 \(the first: not_audio: no\)"):
         check_sources([units(tmp_path / "units", *rows)], by_ear())
 
 
 def test_speech_without_texts_is_refused_before_a_model_is_loaded_unless_it_is_judged_by_ear() -> None:
-    silent = [Entry("a", "fr", False, False), Entry("b", "en", False, False)]
-    check_entries(silent, "x", by_ear())
-    check_entries([*silent, Entry("c", "en", True, False)], "x", load("recipes/phrasebook.yaml"))
+    silent = {Kind("fr", False, False): 3, Kind("en", False, False): 2}
+    check_kinds(silent, "x", by_ear())
+    check_kinds(silent | {Kind("en", True, False): 1}, "x", load("recipes/phrasebook.yaml"))
     with pytest.raises(Unusable, match="has a text, and the recipe compares texts: give .* --set scorer.score_text=asr"):
-        check_entries(silent, "x", load("recipes/phrasebook.yaml"))
+        check_kinds(silent, "x", load("recipes/phrasebook.yaml"))
 
 
 def test_a_dev_set_without_references_is_refused_before_produce(tmp_path: Path) -> None:
