@@ -1,5 +1,6 @@
 """The one rule from an id to a file name: whatever an id holds, its name is its own, lies in its folder and can be
-written."""
+written.
+"""
 
 from __future__ import annotations
 
