@@ -14,6 +14,7 @@ from typing import Any
 
 from factory.command import mended
 from factory.commands import add_commands, carry_out
+from factory.names import on_one_line
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -47,7 +48,7 @@ def show_rows(asked: argparse.Namespace) -> int:
     dataset = DatasetDir(asked.dataset)
     reasons, rows = dataset.failures().to_pylist(), dataset.rows(status=asked.status).slice(0, asked.limit).to_pylist()
     for reason in reasons:
-        print(f"{reason['status']:8} {reason['reason']:20} {reason['count']:8,}  {', '.join(reason['ids'])}")
+        print(f"{reason['status']:8} {reason['reason']:20} {reason['count']:8,}  {', '.join(map(on_one_line, reason['ids']))}")
     for row in rows:
         print(json.dumps(_shown(row), ensure_ascii=False))
     return 0

@@ -1,5 +1,6 @@
 """What a finished round has besides its numbers: samples to hear, a report, the run's history. None of them can lose
-it."""
+it.
+"""
 
 from __future__ import annotations
 
@@ -21,8 +22,8 @@ class Part(NamedTuple):
     command: str
 
 
-def parts(run: Run, number: int, recipe: Recipe) -> Iterator[Part]:
-    """Yield the parts of a round, by the recipe that it was run with."""
+def parts(run: Run, number: int, recipe: Callable[[], Recipe]) -> Iterator[Part]:
+    """Yield the parts of a round; `recipe` returns the one that it was run with, and is asked where a part is made."""
     from factory.files import exists
     from factory.history import has_history, write_history
     from factory.report.report import report_place, write_report
@@ -31,15 +32,15 @@ def parts(run: Run, number: int, recipe: Recipe) -> Iterator[Part]:
     again = f"python factory/run_round.py --round {number} --run {run.uri}"
     report = f"roundtrip report --round {number} --run {run.uri}"
     if number:
-        yield Part("samples", lambda: has_samples(run, number), lambda: speak_samples(run, number, recipe), again)
-    yield Part("report", lambda: exists(report_place(run, number)), lambda: write_report(run, number, recipe), report)
+        yield Part("samples", lambda: has_samples(run, number), lambda: speak_samples(run, number, recipe()), again)
+    yield Part("report", lambda: exists(report_place(run, number)), lambda: write_report(run, number, recipe()), report)
     yield Part("history", lambda: has_history(run), lambda: write_history(run), again)
 
 
-def make_parts(run: Run, number: int, recipe: Recipe) -> list[str]:
+def make_parts(run: Run, number: int, recipe: Callable[[], Recipe]) -> list[str]:
     """Make what a finished round lacks, and nothing else; return a sentence for each part that could not be made.
 
-    With ROUNDTRIP_TRACEBACK set the first error is raised instead.
+    `recipe` returns the one that the round was run with. With ROUNDTRIP_TRACEBACK set the first error is raised instead.
     """
     sentences = []
     for part in parts(run, number, recipe):

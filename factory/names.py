@@ -27,6 +27,12 @@ def file_name(identifier: str) -> str:
     return identifier if _is_safe(identifier) else f"{_slug(identifier)}-{_digest(identifier)}"
 
 
+def on_one_line(identifier: str) -> str:
+    """Return an id as a terminal can show it: what cannot be printed is escaped, and what is too long is cut."""
+    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in identifier[: LONGEST + 1])
+    return shown if len(shown) <= LONGEST else f"{shown[: LONGEST - 1]}…"
+
+
 def _is_safe(identifier: str) -> bool:
     plain = len(identifier) <= LONGEST and _SAFE.fullmatch(identifier)
     return bool(plain) and not _RESERVED.match(identifier) and not _HASHED.search(identifier)

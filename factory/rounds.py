@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -57,13 +57,13 @@ def run_round(run: Run, number: int, recipe: Recipe) -> bool:
 
     if is_summarised(run, number):
         print(f"round {number} of {run.uri} is finished; its summary is {run.place(number)}/summary.json")
-        return _end(run, number, kept_recipe(run, number) or recipe)
+        return _end(run, number, lambda: kept_recipe(run, number) or recipe)
     recipe, summary = _work(run, number, recipe)
-    return _end(run, number, recipe, summary)
+    return _end(run, number, lambda: recipe, summary)
 
 
 def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
-    """Run the stages of a round to its summary; return that, and the recipe that the round was run with."""
+    """Run the stages of a round to its summary; return the recipe with the paths that were read, and the summary."""
     from cluster.preflight import preflight
     from factory.passes.ready import arithmetic, check_folder, check_policy
     from factory.report.kept import keep_recipe
@@ -89,9 +89,8 @@ def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
     return recipe, summarise(run, number, recipe, clock)
 
 
-def _end(run: Run, number: int, recipe: Recipe, summary: Row | None = None) -> bool:
-    """Make what a finished round lacks, print its new summary, and say what could not be made; return whether all is
-    there."""
+def _end(run: Run, number: int, recipe: Callable[[], Recipe], summary: Row | None = None) -> bool:
+    """Make what a finished round lacks, print its new summary, say what could not be made; return whether all is there."""
     from factory.endings import make_parts
     from factory.report.report import report_place
     from factory.report.table import render
@@ -105,29 +104,32 @@ def _end(run: Run, number: int, recipe: Recipe, summary: Row | None = None) -> b
 
 
 def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
-    """Turn what a round reads into units, the test set too, and say before the hours that follow what they cannot give.
+    """Turn what a round reads into units, and say what they cannot give before the hours that follow.
 
-    Raises Unusable where no pair could come of the speech, and where `select.delta: auto` has too few references to go
-    by.
+    What is small comes first: the dev set, then the test set. Raises Unusable where no pair could come of the speech, and
+    where `select.delta: auto` has too few references.
     """
     from factory.passes.audit_delta import FEWEST
     from factory.passes.paired import as_units, write_utterances
     from factory.passes.usable import check_dev, check_kinds, check_sources, untested
 
-    notes: list[str] = []
+    if number and recipe.select.delta == "auto":
+        write_utterances(recipe.corpus.dev, "dev", run.units("dev"))
+        check_dev(run.units("dev"), recipe, FEWEST)
+    as_units(recipe.corpus.test, "test", recipe, run.units("test"), clock)
+    _note(untested(run.units("test"), recipe))
     if number:
         if recipe.corpus.source != "paired":
             check = partial(check_kinds, corpus=recipe.corpus.mono, recipe=recipe)
             as_units(recipe.corpus.mono, "mono", recipe, run.units("mono"), clock, check)
         if recipe.corpus.source != "mono":
             write_utterances(recipe.corpus.paired, "paired", run.units("paired"))
-        notes += check_sources(run.sources(recipe), recipe)
-    if number and recipe.select.delta == "auto":
-        write_utterances(recipe.corpus.dev, "dev", run.units("dev"))
-        check_dev(run.units("dev"), recipe, FEWEST)
-    as_units(recipe.corpus.test, "test", recipe, run.units("test"), clock)
-    notes += untested(run.units("test"), recipe)
-    print("".join(f"  note: {note}\n" for note in notes), end="", flush=True)
+        _note(check_sources(run.sources(recipe), recipe))
+
+
+def _note(sentences: list[str]) -> None:
+    for sentence in sentences:
+        print(f"  note: {sentence}", flush=True)
 
 
 def with_paired_units(run: Run, number: int, recipe: Recipe, clock: Clock) -> Recipe:

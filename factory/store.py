@@ -30,6 +30,7 @@ from factory import lease
 from factory.files import exists, filesystem, get_json, look, parquet_files, put_json, set_aside_if_torn, sweep
 from factory.light import light
 from factory.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
+from factory.names import on_one_line
 from factory.parts import PartWriter, WriteReport, read_part, write_block
 from factory.recipe import digest
 from factory.redact import redact
@@ -282,4 +283,4 @@ def _lacking(ids: pa.Array, others: pa.Array) -> list[str]:
 
 
 def _few(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (", …" if len(names) > 5 else "")
+    return ", ".join(map(on_one_line, names[:5])) + (", …" if len(names) > 5 else "")

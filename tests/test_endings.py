@@ -1,5 +1,6 @@
 """A round whose numbers are there is finished, whatever becomes of its samples, report and history; run again, it gets
-them."""
+them.
+"""
 
 from __future__ import annotations
 
@@ -66,19 +67,19 @@ def test_every_part_is_told_with_the_command_that_makes_it_alone(run: Run, monke
     for name in ("samples", "report"):
         Path(run.place(1), name).write_text("in the way")
     Path(run.uri, "history.svg").mkdir()
-    told = make_parts(run, 1, toy_recipe())
+    told = make_parts(run, 1, toy_recipe)
     assert [sentence.split("its ")[1].split(" could")[0] for sentence in told] == ["samples", "report", "history"]
     commands = [sentence.rsplit("this makes it: ", 1)[1] for sentence in told]
     assert commands[1] == f"roundtrip report --round 1 --run {run.uri}" and commands[0] == commands[2] != commands[1]
     monkeypatch.setenv("ROUNDTRIP_TRACEBACK", "1")
     with pytest.raises(StoreError):
-        make_parts(run, 1, toy_recipe())
+        make_parts(run, 1, toy_recipe)
 
 
 def test_an_error_that_nobody_thought_of_does_not_lose_the_round_either(run: Run) -> None:
     (part,) = (path for path in Path(run.place(1), "pairs").glob("*.parquet"))
     part.write_bytes(b"no Parquet at all")
-    told = make_parts(run, 1, toy_recipe())
+    told = make_parts(run, 1, toy_recipe)
     assert len(told) == 2 and all("is finished, and its" in sentence for sentence in told)
     assert Path(run.uri, "history.json").exists()
 

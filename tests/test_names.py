@@ -1,5 +1,6 @@
 """The one rule from an id to a file name: whatever an id holds, its name is its own, lies in its folder and can be
-written."""
+written.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from factory.names import file_name
+from factory.names import LONGEST, file_name, on_one_line
 
 SUFFIXES = (".source.wav", ".chosen.flac", ".rejected_back.flac")
 ECRYPTFS = 143
@@ -136,3 +137,11 @@ def test_any_other_id_stays_readable_and_ends_in_a_digest(identifier: str, slug:
 def test_an_id_that_looks_like_a_name_with_a_digest_gets_one_of_its_own() -> None:
     name = file_name("fr/a-en")
     assert file_name(name) != name
+
+
+@settings(derandomize=True, max_examples=300, deadline=None)
+@given(IDS)
+def test_an_id_is_shown_on_one_short_line_that_any_encoding_of_unicode_takes(identifier: str) -> None:
+    shown = on_one_line(identifier)
+    assert shown.isprintable() and len(shown) <= LONGEST and len(shown.encode().splitlines()) == 1
+    assert shown == identifier or not identifier.isprintable() or len(identifier) > LONGEST

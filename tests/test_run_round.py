@@ -21,6 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from factory.command import UNMADE
 from factory.export.export import export_policy
 from factory.files import exists, filesystem, get_json
 from factory.models.weights import digest, resolve
@@ -146,9 +147,15 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
         pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{name}.parquet").slice(0, rows), few[f"corpus.{name}"])
     tiny = {"policy.hidden": "64", "policy.layers": "2", "policy.heads": "2", "sft.epochs": "1", "evaluate.s2t_utterances": "2"}
     silent = {"corpus.test": few["corpus.dev"], "evaluate.asr_utterances": "1"}  # units without recordings
-    told = run("--round", "0", "--run", str(tmp_path / "run"), **few, **tiny, **silent)
-    assert told.returncode == 0, told.stderr[-3000:]
     made = tmp_path / "run/round-0"
+    made.mkdir(parents=True)
+    (made / "report").write_text("in the way of a folder")
+    told = run("--round", "0", "--run", str(tmp_path / "run"), **few, **tiny, **silent)
+    assert told.returncode == UNMADE, told.stderr[-3000:]  # a round that was trained and measured is finished
+    assert f"round 0 of {tmp_path}/run is finished, and its report could not be made" in told.stderr
+    (made / "report").unlink()
+    again = run("--round", "0", "--run", str(tmp_path / "run"))
+    assert again.returncode == 0 and (made / "report/index.html").exists(), again.stderr[-3000:]
     assert DatasetDir(str(made / "sequences")).rows()["task"].value_counts().to_pylist() == [
         {"values": "com", "counts": 20},
         {"values": "asr", "counts": 20},

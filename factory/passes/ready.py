@@ -1,5 +1,6 @@
 """ready: what is wrong with a policy, or with a round's folder, known before the round begins in place of hours
-later."""
+later.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +31,8 @@ def check_policy(policy: str, recipe: Recipe) -> None:
 
 def check_folder(place: str) -> None:
     """Raise StoreError where the folder at the URI `place` takes no file: a file is in its place, or the right is
-    missing."""
+    missing.
+    """
     fs, path = filesystem(place)
     mark = f"{path}/.writable-{uuid4().hex[:8]}"
     try:

@@ -85,8 +85,7 @@ def check_sources(sources: Sequence[DatasetDir], recipe: Recipe) -> list[str]:
 
 
 def check_dev(dev: DatasetDir, recipe: Recipe, fewest: int) -> None:
-    """Raise Unusable where fewer utterances of `dev` (UNITS) have a reference than `select.delta: auto` needs:
-    `fewest`."""
+    """Raise Unusable where fewer than `fewest` utterances of `dev` (UNITS) have a reference for `select.delta: auto`."""
     table = _usable(dev.rows(["utt_id", "lang", "reference", "status"]), recipe)
     known = _with_text(table, "reference").num_rows
     if known < fewest:
@@ -114,8 +113,7 @@ def untested(units: DatasetDir, recipe: Recipe) -> list[str]:
 
 
 def _untested(lang: str, there: int, tested: int, read: int, recipe: Recipe) -> Iterator[str]:
-    """Yield what is unmeasured in `lang`: `there` utterances are usable, `tested` have a reference too, `read` a text
-    as well."""
+    """Yield what is unmeasured in `lang`, where `there` utterances are usable, `tested` have a reference, `read` a text."""
     direction, ours = _direction(lang, recipe), f"of corpus.test in {lang}"
     if not tested:
         yield f"{direction} has no score: none of the {there} usable utterances {ours} has a reference"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from factory.files import filesystem, get_json, put_json
+from factory.names import on_one_line
 from factory.passes.audit import ALL, LIMIT, judged, referenced, unmeasured
 from factory.passes.audit_delta import audit
 from factory.passes.audit_heard import hear, kept
@@ -86,5 +87,5 @@ def _recommended(found: Row) -> str:
 
 
 def _share(found: Row) -> str:
-    first = f"; they differ on {', '.join(found['differ'][:3])}" if found["differ"] else ""
+    first = f"; they differ on {', '.join(map(on_one_line, found['differ'][:3]))}" if found["differ"] else ""
     return f"{found['agree']:,} of {found['n']:,}{first}"

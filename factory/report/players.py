@@ -23,7 +23,8 @@ Row = dict[str, Any]
 
 def recordings_or_none(corpus: str, ids: Collection[str]) -> dict[str, np.ndarray]:
     """Return the recordings (16 kHz) of these utterances; none, with a sentence on stderr, where the corpus cannot be
-    read."""
+    read.
+    """
     try:
         return open_corpus(corpus).recordings(ids) if ids else {}
     except (OSError, ValueError, RuntimeError) as error:  # what a user can fix: the corpus was moved, its store fails

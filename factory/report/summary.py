@@ -181,7 +181,8 @@ def toplines(dataset: DatasetDir, recipe: Recipe) -> Row:
 
 def _heard(name: str, rows: list[Row], recipe: Recipe) -> Row:
     """Return ASR-BLEU and WER of the rows that have a transcript (None where none has), and MOS of those that were
-    rated."""
+    rated.
+    """
     read = [row | {"asr_text": row[f"{name}_asr"]} for row in rows if row["reference"]]
     rated = [row[f"{name}_mos"] for row in rows if row[f"{name}_mos"] is not None]
     bleu = _interval(_sample("bleu", "asr_text", read), recipe.evaluate.resamples) if read else None

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from factory.names import on_one_line
+
 Row = dict[str, Any]
 LABELS = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", "asr_bleu": "ASR-BLEU"}
 OTHERS = {"cascade_bleu": "cascade", "round_trip": "round trip"}
@@ -89,6 +91,6 @@ def _failures(failures: Row, place: str) -> Iterator[str]:
     """What is not ok, by dataset and reason, and the command that shows the rows."""
     for dataset, reasons in failures.items():
         for row in reasons:
-            yield f"  {dataset:12} {row['status']} {row['reason']}: {row['count']:,} (first: {', '.join(row['ids'][:5])})"
+            yield f"  {dataset:12} {row['status']} {row['reason']}: {row['count']:,} (first: {', '.join(map(on_one_line, row['ids'][:5]))})"
     if any(failures.values()):
         yield f"  to see them  roundtrip rows {place}/pairs --status skipped (or failed; any dataset of the round)"

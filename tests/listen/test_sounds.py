@@ -1,5 +1,6 @@
 """The sounds of the listening page: recordings of a folder one after another, and what a sound that cannot be made does
-to the others."""
+to the others.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 """Rounds over speech that lacks references, transcripts or a language end: summary, audit, report, card, export,
-listening."""
+listening.
+"""
 
 from __future__ import annotations
 
