@@ -47,8 +47,8 @@ def test_a_terminal_without_a_letter_gets_another(tmp_path: Path) -> None:
     for encoding, utt_id in (("latin-1", "é?"), ("ascii", "??")):
         rows = said(encoding, "-m", "factory.cli", "rows", dataset.uri)
         assert rows.returncode == 0 and json.loads(rows.stdout)["utt_id"] == utt_id, rows.stderr
-        for main in ("-m factory.run_round", "-m cluster.preflight", "-m cluster.submit", "-m factory.cli submit", "-m trainers.sft"):
-            told = said(encoding, *main.split(), "--help")
+        for module in ("-m factory.run_round", "-m cluster.preflight", "-m cluster.submit", "-m factory.cli submit", "-m trainers.sft"):
+            told = said(encoding, *module.split(), "--help")
             assert told.returncode == 0, told.stderr
     missing = said("ascii", "-m", "factory.run_round", "--round", "1", "--recipe", "recipes/….yaml")
     assert missing.returncode == 2 and "there is no recipe recipes/?.yaml" in missing.stderr
