@@ -12,13 +12,14 @@ import json
 import sys
 from typing import Any
 
-from factory.command import mended
+from factory.command import mended, print_any_text
 from factory.commands import add_commands, carry_out
 from factory.names import on_one_line
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a subcommand; returns its exit code."""
+    print_any_text()
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["run"]:
         from factory.run_round import main as run

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 from collections.abc import Callable
@@ -15,8 +16,16 @@ script would never know; not 2, which says that a round is not finished; and non
 4)."""
 
 
+def print_any_text() -> None:
+    """Let stdout and stderr put a `?` for what the terminal's encoding lacks; every command calls it before it prints anything."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+
+
 def round_parser(prog: str, told_of: str | None) -> argparse.ArgumentParser:
     """Return the parser of a command that names a round."""
+    print_any_text()
     parser = argparse.ArgumentParser(prog=prog, description=told_of, formatter_class=argparse.RawDescriptionHelpFormatter)
     told = "0: supervised training; N: a preference round; N-M: several in turn, until one lowers the test score (rounds.stop)"
     parser.add_argument("--round", type=numbers, required=True, metavar="N|N-M", help=told)
@@ -52,6 +61,7 @@ def mended(prog: str, work: Callable[[], int]) -> int:
 
     With ROUNDTRIP_TRACEBACK set the error is raised instead.
     """
+    print_any_text()
     try:
         return work()
     except (ValueError, OSError, RuntimeError) as error:

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 from typing import Any
 
 ANSWER_S = 10.0
 """Seconds that a cluster's head has to answer."""
+GREETING = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\4\0\0\0\0\0"
+"""What a gRPC server, as Ray's are, answers with a frame of its settings: the preface of HTTP/2 and an empty such frame."""
+SETTINGS_FRAME = 4
+ALONE = "unset RAY_ADDRESS to use this machine alone"
+LONGEST = 107 - len("/session_2026-01-01_00-00-00_000000_1234567/sockets/plasma_store")
+"""Bytes of the longest folder that Ray can have its sockets under: the system takes 107 for the whole path of one."""
 STARTS = 3
 TOKEN_HINT = "set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the cluster's token where ~/.ray/auth_token is another"
 """`ray start` asks for a token wherever it finds one, and a Ray that was started on one machine leaves one behind."""
@@ -17,8 +24,8 @@ def start_ray() -> None:
     """Join the cluster that RAY_ADDRESS names (a submitted job's), or start one here.
 
     A local cluster gets more logical cores than the machine has: actors wait for each other, and reading needs a core too. Raises
-    ConnectionError where no cluster answers at RAY_ADDRESS, and RuntimeError with both versions where one of another version does, or
-    where this machine is too busy to start one.
+    ConnectionError where no cluster answers at RAY_ADDRESS, ValueError where that is no address of one, and RuntimeError with both
+    versions where one of another version answers, or where this machine is too busy, or has no folder, to start one.
     """
     import logging
     import warnings
@@ -64,7 +71,7 @@ def start_here(**arguments: Any) -> None:
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "60")  # how long the driver waits for a raylet, also for one that has ended
     for attempt in range(1, STARTS + 1):
         try:
-            ray.init("local", **arguments)
+            ray.init("local", _temp_dir=ray_folder(), **arguments)
             return
         except Exception as error:
             if "timed out during startup" not in str(error):
@@ -74,13 +81,58 @@ def start_here(**arguments: Any) -> None:
                 raise RuntimeError(f"Ray did not start on this machine, {STARTS} times: {hint}") from error
 
 
-def _await_answer(address: str) -> None:
-    """Return when something listens at the address of a cluster; Ray itself would ask for minutes, in lines that nobody understands."""
-    host, _, port = address.rpartition(":")
-    if not host or not port.isdigit() or "://" in host:
-        return
+def ray_folder() -> str | None:
+    """Return where Ray keeps its sockets and logs: where temporary files are, or /tmp where that path is too long for a socket.
+
+    None: RAY_TMPDIR says it. Raises RuntimeError where neither can be written.
+    """
+    if os.environ.get("RAY_TMPDIR"):
+        return None
+    for folder in (tempfile.gettempdir(), "/tmp"):  # TMPDIR, or what takes its place where that cannot be written
+        if len(os.fsencode(f"{folder}/ray")) <= LONGEST and os.access(folder, os.W_OK | os.X_OK):
+            return f"{folder}/ray"
+    hint = f"set TMPDIR to a folder that can be written and whose path has at most {LONGEST - len('/ray')} bytes"
+    raise RuntimeError(f"Ray has no folder for its sockets ({tempfile.gettempdir()} is too long for them, and /tmp not writable): {hint}")
+
+
+def _found(address: str) -> str:
+    """Return the host:port of the cluster that RAY_ADDRESS names; raises ValueError where it cannot name one."""
+    if address == "auto":
+        return _on_this_machine()
+    if address.startswith(("http://", "https://")):
+        raise ValueError(
+            f"RAY_ADDRESS={address} is where jobs are submitted (roundtrip submit --address {address}): give host:port of the "
+            f"cluster that this process has to join, or {ALONE}"
+        )
+    place = address.removeprefix("ray://")
+    host, _, port = place.rpartition(":")
+    if not host or not port.isdigit() or "://" in host or not 0 < int(port) < 2**16:
+        raise ValueError(f"RAY_ADDRESS={address} is no address of a Ray cluster: give host:port, ray://host:port or auto, or {ALONE}")
+    return place
+
+
+def _on_this_machine() -> str:
+    """Return the host:port of the cluster that runs on this machine, which Ray looks for."""
+    from ray._private.services import canonicalize_bootstrap_address_or_die
+
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S).close()
+        return str(canonicalize_bootstrap_address_or_die("auto"))
+    except ConnectionError as error:
+        hint = f"start one with `ray start --head`, give host:port of one, or {ALONE}"
+        raise ConnectionError(f"RAY_ADDRESS=auto leads to no cluster, for not exactly one runs on this machine: {hint}") from error
+
+
+def _await_answer(address: str) -> None:
+    """Return when a gRPC server answers at the address of a cluster; Ray itself would ask for minutes, in lines that nobody understands."""
+    host, _, port = _found(address).rpartition(":")
+    hint = f"start it with `ray start --head`, or {ALONE}"
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_S) as line:
+            if os.environ.get("RAY_USE_TLS") == "1":
+                return  # it answers to who speaks TLS
+            line.sendall(GREETING)
+            head = line.makefile("rb").read(9)
     except OSError as error:
-        hint = "start it with `ray start --head`, or unset RAY_ADDRESS to use this machine alone"
         raise ConnectionError(f"no Ray cluster answers at RAY_ADDRESS={address} ({error}): {hint}") from error
+    if len(head) < 9 or head[3] != SETTINGS_FRAME:
+        raise ConnectionError(f"what answers at RAY_ADDRESS={address} is no Ray cluster: {hint}")

@@ -58,8 +58,8 @@ class Environment:
         if not (uv or own.exists()):
             return False
         cache = self.folder / "uv-cache"  # on the environment's own disk, so that files are linked and take no room twice
-        every = "unsafe-best-match"  # pip looks in all indexes
-        settings = {"UV_CACHE_DIR": str(cache), "UV_INDEX_STRATEGY": every, **self._pip_settings()}
+        settings = {"UV_CACHE_DIR": str(cache), "UV_INDEX_STRATEGY": "unsafe-best-match"}  # in all indexes, as pip does
+        settings |= self._pip_settings()
         went = self._runs([uv or str(own), "pip", "install", "--python", str(self.python), *arguments], settings)
         shutil.rmtree(cache, ignore_errors=True)
         return went

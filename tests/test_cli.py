@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,6 +14,7 @@ import pytest
 from factory.cli import main
 from factory.store import DatasetDir
 from schemas.datasets import UNITS
+from tests.limits import HANG_S
 
 
 def test_rows_shows_reasons_and_shortens_units(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -28,3 +32,25 @@ def test_rows_shows_reasons_and_shortens_units(tmp_path: Path, capsys: pytest.Ca
 def test_a_place_without_a_dataset_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rows", str(tmp_path)]) == 2
     assert "holds no Parquet" in capsys.readouterr().err
+
+
+def said(encoding: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python on a terminal of this encoding."""
+    environment = os.environ | {"PYTHONIOENCODING": encoding}
+    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, encoding=encoding, timeout=HANG_S)
+
+
+def test_a_terminal_without_a_letter_gets_another(tmp_path: Path) -> None:
+    dataset = DatasetDir(str(tmp_path / "units"), UNITS)
+    dataset.start({"stage": "tokenize"})
+    dataset.append(pa.Table.from_pylist([{"utt_id": "é●", "lang": "fr", "status": "ok"}], schema=UNITS))
+    for encoding, utt_id in (("latin-1", "é?"), ("ascii", "??")):
+        rows = said(encoding, "-m", "factory.cli", "rows", dataset.uri)
+        assert rows.returncode == 0 and json.loads(rows.stdout)["utt_id"] == utt_id, rows.stderr
+        for module in ("-m factory.run_round", "-m cluster.preflight", "-m cluster.submit", "-m factory.cli submit", "-m trainers.sft"):
+            told = said(encoding, *module.split(), "--help")
+            assert told.returncode == 0, told.stderr
+    missing = said("ascii", "-m", "factory.run_round", "--round", "1", "--recipe", "recipes/….yaml")
+    assert missing.returncode == 2 and "there is no recipe recipes/?.yaml" in missing.stderr
+    stage = "from factory.command import mended; mended('run', lambda: print('● produce') or 0)"
+    assert said("latin-1", "-c", stage).stdout == "? produce\n"

@@ -92,6 +92,8 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
         ("sft.lr=-1e-3", "sft.lr must be above 0; got -0.001"),
         ("sft.lr=.nan", "sft.lr must be above 0; got nan"),
         ("sft.log_every=0", "sft.log_every must be 1 or more; got 0"),
+        ("resources.dtype=float16", "resources.dtype is 'float16', which is not known: did you mean bfloat16"),
+        ("preference.precision=half", "preference.precision is 'half', which is not known: expected one of auto, bf16, fp32"),
         ("resources.vocoder.actors=0", "resources.vocoder.actors must be 1 or more; got 0"),
         ("resources.trainer.actors=0", "resources.trainer.actors must be 1 or more; got 0"),
         ("resources.trainer.actors=3", "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many"),

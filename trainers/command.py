@@ -7,12 +7,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from factory.command import print_any_text
 from factory.recipe_sections import Pool
 from factory.typed import lay_over
 
 
 def asked(prog: str, told_of: str, places: Sequence[str], also: Sequence[str] = ()) -> dict[str, Any]:
     """Read what a training's function takes: `places` (and those that may be left out), a seed, a pool of workers, and its settings."""
+    print_any_text()
     parser = argparse.ArgumentParser(prog=prog, description=told_of)
     for name in (*places, *also):
         parser.add_argument(f"--{name}", type=Path, required=name in places)

@@ -23,6 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from factory.command import print_any_text
 from factory.models.hifigan_layers import harmonic_source
 from trainers.discriminators import SpectralLoss, discriminator_loss, feature_loss, generator_loss
 from trainers.settings import resolve_precision
@@ -194,6 +195,7 @@ def train(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
+    print_any_text()
     parser = argparse.ArgumentParser(prog="python -m trainers.vocoder", description="Train a unit vocoder for one language.")
     parser.add_argument("--data", required=True, help="Parquet file or folder: utt_id, lang, units, durations, audio")
     parser.add_argument("--out", required=True, help="the voice's folder; a killed run goes on where it stopped")

@@ -12,6 +12,7 @@ import pytest
 
 from factory.actors.translator import Translator
 from factory.metrics import METRICS
+from factory.models.device import device, resolve_dtype
 from factory.models.engine import Ask, Output, Sampling
 from schemas.datasets import SCORED, UNITS
 from schemas.sequences import EOS, EOSP, SOSP, Variant, completion, prompt, speech, text_prompt
@@ -219,14 +220,23 @@ def test_the_logprob_is_the_policys_own(actor: Translator, policy: Path) -> None
 
     question = prompt(Variant.COM, "en", "fr", SPOKEN["en"][2])
     [[output]] = actor.translate([question], sampling=Sampling(temperature=1.5, top_p=0.9, max_tokens=60))
-    tokenizer, model = AutoTokenizer.from_pretrained(policy), AutoModelForCausalLM.from_pretrained(policy, dtype=torch.bfloat16)
+    dtype = actor.engine.llm.model_config.dtype
+    tokenizer, model = AutoTokenizer.from_pretrained(policy), AutoModelForCausalLM.from_pretrained(policy, dtype=dtype)
     asked = len(tokenizer(question, add_special_tokens=False)["input_ids"])
     ids = tokenizer(question + output.text + EOS * (output.finish == "stop"), add_special_tokens=False, return_tensors="pt")["input_ids"]
     with torch.no_grad():
         logits = model(ids).logits[0, asked - 1 : -1].float()
     expected = logits.log_softmax(-1).gather(1, ids[0, asked:, None]).sum().item()
     assert output.num_tokens == ids.shape[1] - asked
-    assert output.logprob == pytest.approx(expected, rel=0.05, abs=0.3), "bfloat16 on both sides"
+    assert output.logprob == pytest.approx(expected, rel=0.05, abs=0.3), "of the same numbers on both sides"
+
+
+def test_it_computes_in_what_the_cpu_is_fast_at_and_candidates_share_their_prompts_blocks(actor: Translator) -> None:
+    config = actor.engine.llm.llm_engine.vllm_config
+    assert str(config.model_config.dtype) == f"torch.{resolve_dtype('auto', on_gpu=device().type == 'cuda')}"
+    assert config.cache_config.enable_prefix_caching
+    if device().type == "cpu":
+        assert config.cache_config.block_size == 32
 
 
 def test_tags_padding_and_unknown_words_are_never_drawn(actor: Translator) -> None:

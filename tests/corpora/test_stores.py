@@ -21,6 +21,7 @@ from tests.export.hub import Repository, serving
 from tests.limits import HANG_S
 from tests.s3 import s3_server
 
+
 @pytest.fixture(scope="module")
 def bucket() -> Iterator[str]:
     with s3_server() as place:

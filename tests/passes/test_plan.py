@@ -108,6 +108,17 @@ def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: P
     assert run(tmp_path / "out", source(4)).manifest().attempts == 2  # the lease was released
 
 
+def test_a_manifest_notes_what_translators_computed_in(local_ray: None, tmp_path: Path) -> None:
+    import ray
+
+    out, resources = DatasetDir(str(tmp_path / "out"), UNITS), replace(RESOURCES, translator=LIGHT_POOL, dtype="float32")
+    out.start({"stage": "toy"})
+    rows = act(out.unfinished(ray.data.from_arrow(source(4))), Toy, {}, resources.translator)
+    finish(out, rows, source(4)["utt_id"].to_pylist(), Clock(str(tmp_path)), "toy", resources, "translator")
+    assert out.manifest().versions["dtype"] == "float32" and "ray" in out.manifest().versions
+    assert "dtype" not in run(tmp_path / "other", source(4)).manifest().versions
+
+
 def test_an_actor_that_cannot_start_ends_the_pass_with_its_sentence(local_ray: None, tmp_path: Path) -> None:
     with pytest.raises(ActorError, match=r"^Toy could not start: FileNotFoundError: there are no weights at nowhere$"):
         run(tmp_path / "out", source(4), fail=True)

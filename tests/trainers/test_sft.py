@@ -135,6 +135,31 @@ def test_a_training_goes_on_exactly_where_it_stopped(tiny: Path, sequences: Path
     assert steps[:4] == [5, 10, 11, 12]  # the two steps behind the checkpoint were done again
 
 
+def test_a_training_goes_on_on_a_machine_with_another_precision(
+    tiny: Path, sequences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`auto` is what a training is; what it was in the end stands in training.json."""
+    settings = {key: value for key, value in QUICK.items() if key != "precision"} | {"epochs": 1}
+    learn = Sft._learn
+
+    def until(self: Sft, batches: list[Batch]) -> list[float]:
+        if self.step == 5:
+            raise KeyboardInterrupt
+        return learn(self, batches)
+
+    with monkeypatch.context() as patched:
+        patched.setattr("factory.models.device.cpu_has_bf16", lambda: True)
+        patched.setattr(Sft, "_learn", until)
+        with pytest.raises(KeyboardInterrupt):
+            train_sft(sequences, tiny, tmp_path / "policy", settings=settings)
+    monkeypatch.setattr("factory.models.device.cpu_has_bf16", lambda: False)
+    told = train_sft(sequences, tiny, tmp_path / "policy", settings=settings)
+    assert told["settings"]["precision"] == "fp32"
+    assert json.loads((tmp_path / "policy/identity.json").read_text())["precision"] == "auto"
+    with pytest.raises(ValueError, match=r"another precision \(auto there, bf16 now\)"):
+        train_sft(sequences, tiny, tmp_path / "policy", settings=settings | {"precision": "bf16"})
+
+
 def test_unknown_settings_are_named(tiny: Path, sequences: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="sft.learning_rate is no key of sft: expected one of epochs, tokens"):
         train_sft(sequences, tiny, tmp_path / "policy", settings={"learning_rate": 1e-3})

@@ -130,6 +130,7 @@ def test_the_command_line_trains_one_language(data: Path, tmp_path: Path) -> Non
     )
     told = json.loads((tmp_path / "training.json").read_text())
     assert told["data"]["utterances"] == 8 and told["settings"]["seed"] == 3
+    assert told["settings"]["precision"] in ("bf16", "fp32")
     assert told["steps"] == {"spectral": 1, "adversarial": 1}
 
 
