@@ -59,22 +59,11 @@ class Environment:
             return False
         cache = self.folder / "uv-cache"  # on the environment's own disk, so that files are linked and take no room twice
         settings = {"UV_CACHE_DIR": str(cache), "UV_INDEX_STRATEGY": "unsafe-best-match"}  # in all indexes, as pip does
-        settings |= self._pip_settings()
+        configured = subprocess.run([*self.pip, "config", "list"], capture_output=True, text=True).stdout
+        settings |= uv_settings(configured)
         went = self._runs([uv or str(own), "pip", "install", "--python", str(self.python), *arguments], settings)
         shutil.rmtree(cache, ignore_errors=True)
         return went
-
-    def _pip_settings(self) -> dict[str, str]:
-        """Return what pip is configured with as uv's variables; those of pip's own environment count most, then those of `install`."""
-        lines = subprocess.run([*self.pip, "config", "list"], capture_output=True, text=True).stdout.splitlines()
-        told = dict(line.split("=", 1) for line in lines if "=" in line)
-        found = {}
-        for option, variable in PIP_TO_UV.items():
-            values = [told[key] for section in (":env:", "install", "global") if (key := f"{section}.{option}") in told]
-            if values:
-                separator = "," if option == "find-links" else " "
-                found[variable] = separator.join(str(ast.literal_eval(values[0])).split())
-        return found
 
     def _runs(self, command: list[str], settings: dict[str, str] | None = None) -> bool:
         """Run a command quietly; whether it ended well."""
@@ -93,6 +82,18 @@ class Environment:
     def loads(self, module: str) -> bool:
         """Whether a module can be imported."""
         return subprocess.run([str(self.python), "-c", f"import {module}"], capture_output=True).returncode == 0
+
+
+def uv_settings(configured: str) -> dict[str, str]:
+    """Return what `pip config list` prints as uv's variables; what pip reads from its own variables counts most, then `install`'s."""
+    told = dict(line.split("=", 1) for line in configured.splitlines() if "=" in line)
+    found = {}
+    for option, variable in PIP_TO_UV.items():
+        values = [told[key] for section in (":env:", "install", "global") if (key := f"{section}.{option}") in told]
+        if values:
+            separator = "," if option == "find-links" else " "
+            found[variable] = separator.join(str(ast.literal_eval(values[0])).split())
+    return found
 
 
 def install(environment: Environment, lock: Path) -> None:

@@ -204,7 +204,7 @@ def test_parse_override():
 
 
 def test_resources_and_names_leave_every_fingerprint_alone():
-    fast = ["resources.translator.actors=8", "resources.encoder.batch_size=1"]
+    fast = ["resources.translator.actors=8", "resources.encoder.batch_size=1", "resources.dtype=float32"]
     fast += ["name=other", "corpus.mono=s3://b/mono", "encoder.model=other/name"]
     for stage in STAGES:
         assert digest(load(None, fast).content(stage, INPUTS)) == digest(load().content(stage, INPUTS))
