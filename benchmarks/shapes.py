@@ -213,7 +213,8 @@ def _rows(place: Path) -> Iterator[str]:
 def _commands(cell: Cell, place: Path) -> Iterator[str]:
     """Rows, report, audit and every export."""
     run, log = str(place / "run"), place / "log"
-    audited = "utterances with references" if cell.references else "labels could not be measured: no utterance of this round has a reference"
+    lost = "labels could not be measured: no utterance of this round has a reference"
+    audited = "utterances with references" if cell.references else lost
     yield from _said(["-m", "factory.cli", "rows", f"{run}/round-1/pairs"], log)
     yield from _said(["-m", "factory.cli", "report", "--run", run], log, "report/index.html")
     yield from _said(["-m", "factory.cli", "audit", "--run", run], log, audited)
