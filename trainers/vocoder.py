@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from factory.command import print_any_text
 from factory.models.hifigan_layers import harmonic_source
 from trainers.discriminators import SpectralLoss, discriminator_loss, feature_loss, generator_loss
-from trainers.settings import resolve_precision
+from trainers.settings import Precision, resolve_precision
 from trainers.vocoder_data import Corpus, Crops, Lines
 from trainers.vocoder_state import PHASES, Budget, Settings, State, small_config
 
@@ -207,11 +207,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, default in (("batch", Settings.batch), ("crop", Settings.crop), ("seed", Settings.seed), ("threads", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="auto: bf16 where the machine has units for it")
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
     budgets = (Budget(args.steps_spectral, args.minutes_spectral), Budget(args.steps_adversarial, args.minutes_adversarial))
-    settings = Settings(*budgets, args.batch, args.crop, seed=args.seed, device=args.device)
+    settings = Settings(*budgets, args.batch, args.crop, seed=args.seed, device=args.device, precision=args.precision)
     train(args.data, args.out, config=small_config(args.num_units), settings=settings, lang=args.lang)
 
 
