@@ -16,8 +16,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from ray.job_submission import JobDetails, JobStatus, JobType
 
-from cluster.submit import ROOT, SubmitError, base_name, connect, follow, free_name, main, package, shared
+from cluster.submit import ROOT, SubmitError, _ended, base_name, connect, follow, free_name, main, package, shared
+from factory.command import UNMADE
 from tests.cluster.nodes import NODE, nodes
 from tests.limits import HANG_S
 from tests.toy_run import toy_run
@@ -178,3 +180,11 @@ def test_ray_job_submit_by_itself_runs_a_round(address: str, tmp_path: Path) -> 
     told = subprocess.run([sys.executable, "-m", "ray.scripts.scripts", *command], capture_output=True, text=True, timeout=HANG_S)
     assert told.returncode == 1  # Ray's own command knows no other
     assert f"make it first: python factory/run_round.py --round 2 --run {tmp_path}" in told.stdout
+
+
+@pytest.mark.parametrize(
+    ("code", "ends", "words"), [(2, 2, "what to mend"), (UNMADE, UNMADE, "rounds are finished"), (1, 1, "the error"), (7, 1, "the error")]
+)
+def test_how_a_job_ended_is_said_and_handed_on(code: int, ends: int, words: str, capsys: Captured) -> None:
+    job = JobDetails(type=JobType.SUBMISSION, status=JobStatus.FAILED, entrypoint="x", driver_exit_code=code)
+    assert _ended("a job", job) == ends and words in capsys.readouterr().err

@@ -135,4 +135,9 @@ def test_a_pass_whose_folder_is_taken_over_stops(local_ray: None, tmp_path: Path
     with pytest.raises(Exception, match="was taken over from this run"):
         list(rows)
     with pytest.raises(ActorError, match="was taken over from this run"):
-        finish(out, ray.data.from_arrow(source(4)), [], Clock(str(tmp_path)), "toy", RESOURCES)
+        finish(out, ray.data.from_arrow(source(4)), ["u0"], Clock(str(tmp_path)), "toy", RESOURCES)
+
+
+def test_a_pass_that_nothing_is_asked_of_publishes_at_once_and_loads_no_model(local_ray: None, tmp_path: Path) -> None:
+    manifest = run(tmp_path / "out", source(0), fail=True).manifest()
+    assert (manifest.rows, manifest.by_status) == (0, {})
