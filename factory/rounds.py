@@ -5,13 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from factory.local_ray import start_ray
 from factory.plan import compared, paired_corpora
 from factory.progress import Clock
-from factory.recipe import Recipe, locate
+from factory.recipe import Recipe
 from factory.runs import Run
 from factory.store import DatasetDir
 from schemas.datasets import SCORED
@@ -106,13 +105,18 @@ def _end(run: Run, number: int, recipe: Callable[[], Recipe], summary: Row | Non
 def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     """Turn what a round reads into units, and say what they cannot give before the hours that follow.
 
-    What is small comes first: the dev set, then the test set. Raises Unusable where no pair could come of the speech, and
-    where `select.delta: auto` has too few references.
+    What is quick comes first: untranslated speech is listed, then the dev set and the test set are tokenized. Raises
+    Unusable where no pair could come of the speech, and where `select.delta: auto` has too few references.
     """
     from factory.passes.audit_delta import FEWEST
-    from factory.passes.paired import as_units, write_utterances
+    from factory.passes.paired import as_units, write_units, write_utterances
+    from factory.passes.tokenize import list_speech
     from factory.passes.usable import check_dev, check_kinds, check_sources, untested
 
+    mono = recipe.corpus.mono
+    speech = list_speech(mono) if number and recipe.corpus.source != "paired" else None
+    if speech is not None:
+        check_kinds(speech.kinds, mono, recipe)
     if number and recipe.select.delta == "auto":
         write_utterances(recipe.corpus.dev, "dev", run.units("dev"))
         check_dev(run.units("dev"), recipe, FEWEST)
@@ -120,8 +124,7 @@ def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     _note(untested(run.units("test"), recipe))
     if number:
         if recipe.corpus.source != "paired":
-            check = partial(check_kinds, corpus=recipe.corpus.mono, recipe=recipe)
-            as_units(recipe.corpus.mono, "mono", recipe, run.units("mono"), clock, check)
+            write_units(mono, speech, "mono", recipe, run.units("mono"), clock)
         if recipe.corpus.source != "mono":
             write_utterances(recipe.corpus.paired, "paired", run.units("paired"))
         _note(check_sources(run.sources(recipe), recipe))
@@ -134,17 +137,17 @@ def _note(sentences: list[str]) -> None:
 
 def with_paired_units(run: Run, number: int, recipe: Recipe, clock: Clock) -> Recipe:
     """Return the recipe with the paired speech that the round needs replaced by its units, which are made where they are missing."""
-    from factory.corpora.opening import open_corpus
     from factory.passes.paired import pair_units
+    from factory.passes.tokenize import list_speech
 
     made: dict[str, Any] = {}
     for name in paired_corpora(number, recipe):
         corpus = getattr(recipe.corpus, name)
-        if not open_corpus(locate(corpus)).holds_units:
-            out = run.paired(name)
-            with clock.stage("tokenize"):
-                pair_units(corpus, recipe, run.units(f"{name}-speech"), out, clock)
-            made[name] = out.uri
+        with clock.stage("tokenize"):
+            if (speech := list_speech(corpus)) is not None:
+                out = run.paired(name)
+                pair_units(corpus, speech, recipe, run.units(f"{name}-speech"), out, clock)
+                made[name] = out.uri
     return replace(recipe, corpus=replace(recipe.corpus, **made))
 
 

@@ -7,8 +7,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.corpora.opening import open_corpus
-from factory.passes.tokenize import Check, tokenize
+from factory.corpora.corpus import Speech
+from factory.passes.tokenize import list_speech, tokenize
 from factory.progress import Clock
 from factory.recipe import Recipe, digest, locate
 from factory.store import DatasetDir
@@ -17,12 +17,14 @@ from schemas.datasets import OK, PAIRED, UNITS
 Row = dict[str, Any]
 
 
-def pair_units(corpus: str, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
-    """Turn paired speech into rows of PAIRED, one for each direction; its units are kept in `units`.
+def pair_units(
+    corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock
+) -> None:
+    """Turn paired speech, as it is listed, into rows of PAIRED, one for each direction; its units are kept in `units`.
 
     The two sides of a pair are utterances `NAME/LANG`. A pair of which a side is missing or has no units is left out and counted.
     """
-    tokenize(corpus, recipe, units, clock)
+    tokenize(corpus, speech, recipe, units, clock)
     if not out.start({"stage": "pair_units", "inputs": {"units": units.manifest().fingerprint}}):
         return
     table = units.rows(status=OK)
@@ -54,17 +56,17 @@ def _by_name(table: pa.Table, lang: str) -> dict[str, int]:
     return {ids[place].removesuffix(f"/{lang}"): place for place in range(len(ids)) if mine[place] and ids[place].endswith(f"/{lang}")}
 
 
-def as_units(
-    corpus: str, split: str, recipe: Recipe, out: DatasetDir, clock: Clock, check: Check | None = None
-) -> None:
-    """Write a corpus as rows of UNITS: speech is tokenized, and of what is units already (PAIRED rows) every row becomes an utterance.
+def as_units(corpus: str, split: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+    """Write a corpus as rows of UNITS: speech is tokenized, and of PAIRED rows every one becomes an utterance."""
+    write_units(corpus, list_speech(corpus), split, recipe, out, clock)
 
-    `check` is asked of speech before a model is loaded (`tokenize`).
-    """
-    if open_corpus(locate(corpus)).holds_units:
+
+def write_units(corpus: str, speech: Speech | None, split: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+    """Write a corpus that is listed (`list_speech`: None for PAIRED rows) as rows of UNITS."""
+    if speech is None:
         write_utterances(corpus, split, out)
     else:
-        tokenize(corpus, recipe, out, clock, check)
+        tokenize(corpus, speech, recipe, out, clock)
 
 
 def write_utterances(corpus: str, split: str, out: DatasetDir) -> None:

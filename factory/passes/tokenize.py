@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-
-from factory.corpora.base import Kind
+from factory.corpora.corpus import Speech
 from factory.corpora.files import summarise_left_out
 from factory.corpora.opening import open_corpus
 from factory.passes.plan import act, digests, finish, handed
@@ -13,22 +11,33 @@ from factory.recipe import Recipe, locate
 from factory.redact import redact
 from factory.store import DatasetDir
 
-Check = Callable[[Mapping[Kind, int]], None]
-"""Raises where a corpus, of which it is told how many rows are of each kind, lacks what a round needs."""
+
+def list_speech(corpus: str) -> Speech | None:
+    """List the utterances of a corpus and print what is left out; None where it is units already. Takes Ray, and no model.
+
+    Raises CorpusError where the corpus cannot be read.
+    """
+    opened = open_corpus(locate(corpus))
+    if opened.holds_units:
+        return None
+    speech = opened.speech()
+    if speech.left_out:
+        print(f"  left out of {redact(corpus)}: {summarise_left_out(speech.left_out)}", flush=True)
+    return speech
 
 
-def tokenize(corpus: str, recipe: Recipe, out: DatasetDir, clock: Clock, check: Check | None = None) -> None:
+def tokenize(corpus: str, speech: Speech, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
     """Turn every utterance of `corpus` into a row of UNITS in `out`; a row that cannot be read is kept with its reason.
 
-    `check` is asked before a model is loaded, and may raise; CorpusError is raised where the corpus cannot be read.
+    Args:
+        corpus: the corpus as the recipe names it.
+        speech: its utterances, as `list_speech` returns them.
+        recipe: the experiment.
+        out: the dataset to write.
+        clock: what measures and shows progress.
     """
     from factory.actors.encoder import Encoder
 
-    speech = open_corpus(locate(corpus)).speech()
-    if speech.left_out:
-        print(f"  left out of {redact(corpus)}: {summarise_left_out(speech.left_out)}", flush=True)
-    if check is not None:
-        check(speech.kinds)
     named = digests({"encoder": recipe.encoder.model, "codebook": recipe.encoder.codebook})
     if out.start(recipe.content("tokenize", named | {"corpus": speech.digest})):
         rows = act(out.unfinished(speech.rows), Encoder, encoder_arguments(recipe), recipe.resources.encoder)
