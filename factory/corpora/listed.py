@@ -35,16 +35,9 @@ class ListedShard:
         return [entry(row) for row in few.to_pylist()], Counter()
 
     def rows(self) -> Iterator[list[Row]]:
-        """Yield the rows; what no reader has said is left to the defaults."""
+        """Yield the rows."""
         for batch in self.table.to_batches(AT_ONCE):
-            yield [
-                {key: value for key, value in row.items() if value is not None or key in UNSTATED}
-                for row in batch.to_pylist()
-            ]
-
-
-UNSTATED = ("utt_id", "lang", "audio", "text")
-"""Columns that a row has though nothing is in them."""
+            yield batch.to_pylist()
 
 
 def listed_shards(rows: Sequence[Row]) -> list[ListedShard]:

@@ -43,7 +43,7 @@ class Part:
         start = 0
         for rows in self.shard.rows():
             told = [
-                self.renamed[at].row(row) if at in self.renamed else {"status": OK, **row}
+                self.renamed[at].row(row) if at in self.renamed else row | {"status": row.get("status") or OK}
                 for at, row in enumerate(rows, start)
             ]
             start += len(rows)
