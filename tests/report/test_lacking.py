@@ -198,7 +198,7 @@ def test_no_row_can_be_sampled_of_none() -> None:
         (
             ["unscored", "unscored", "duplicate"],
             load,
-            "reason: unscored 2, duplicate 1; their utterances have no text to compare with",
+            "reason: unscored 2, duplicate 1; the utterances have no text to compare with",
         ),
         (["below_delta"], load, r"lower select.delta \(now 0.1\)$"),
         (
