@@ -78,17 +78,18 @@ def fairseq(rows: Sequence[Row], folder: Path) -> dict[str, int]:
     """fairseq's S2UT: `<split>.tsv` with source audio and target units, of the chosen and, as `<split>_rejected`, of the rejected side.
 
     Beside each, `.unit` holds `id|units` lines for the vocoder. Frames are samples of the source at 16 kHz, and units of the target.
-    Such an id is the pair's file name; `ids.jsonl` says which pair and utterance it is.
+    Such an id is the pair's file name; `ids.jsonl` says which pair and utterance it is. A pair without a source sound, whose
+    language has no vocoder either, is left out and not counted: the format has no place for it.
     """
+    rows = [row for row in rows if row.get("source_audio")]
     for split, some in _splits(rows).items():
         for side, stem in (("chosen", split), ("rejected", f"{split}_rejected")):
             table, units = ["id\tsrc_audio\tsrc_n_frames\ttgt_audio\ttgt_n_frames"], []
             for row in some:
                 source, spoken = _audio(row, "source", folder / "audio"), " ".join(map(str, row[f"{side}_units"]))
-                if source is None:
-                    continue
                 frames = soundfile.info(io.BytesIO(row["source_audio"]["bytes"])).frames
-                cells = [file_name(row["pair_id"]), source.relative_to(folder), frames, spoken, len(row[f"{side}_units"])]
+                name, place = file_name(row["pair_id"]), source.relative_to(folder) if source else ""
+                cells = [name, place, frames, spoken, len(row[f"{side}_units"])]
                 table.append("\t".join(map(str, cells)))
                 units.append(f"{file_name(row['pair_id'])}|{spoken}")
             (folder / f"{stem}.tsv").write_text("\n".join(table) + "\n", "utf-8")

@@ -9,12 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
 from toy_run import toy_recipe, toy_run
 
+from factory.corpora.audio import encode
 from factory.export.export import export_pairs
+from factory.export.formats import FORMATS
 from factory.export.layout import split_of
 from factory.names import file_name
 from factory.report.report import write_report
@@ -156,3 +159,10 @@ def test_nothing_was_written_outside_of_the_run(run: Run) -> None:
         path.name for path in (above / "deep").iterdir()
     ] == ["run"]
     assert not list(above.rglob("*escaped.*")) and not (above.parent / "escaped-en.source.wav").exists()
+
+
+def test_fairseq_counts_the_pairs_that_it_has_a_source_sound_for(tmp_path: Path) -> None:
+    sound = {"bytes": encode(np.zeros(1_600, np.float32), "WAV")}
+    rows = [{"pair_id": name, "utt_id": name, "chosen_units": [1], "rejected_units": [2]} for name in ("a", "b")]
+    assert sum(FORMATS["fairseq"]([rows[0] | {"source_audio": sound}, rows[1] | {"source_audio": None}], tmp_path).values()) == 1
+    assert [json.loads(line)["utt_id"] for line in (tmp_path / "ids.jsonl").read_text().splitlines()] == ["a"]
