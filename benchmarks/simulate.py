@@ -266,7 +266,7 @@ def main() -> None:
     if asked.run:
         profile = measured(profile, recipe, Run(asked.run), asked.round)
     profile = profile.times(asked.slower)
-    plan.guarded = lambda actor, arguments, _: (actor, arguments)  # a guard's child would only double the processes
+    plan.guarded = lambda actor, arguments, *_: (actor, arguments)  # a guard's child would only double the processes
     print(json.dumps({"profile": profile._asdict()}), flush=True)
     runs: list[dict[str, Any]] = []
     for gpus in asked.gpus:
