@@ -19,9 +19,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from factory.audio import RATE, encode
 from toy_run import ROOT, toy_recipe, toy_run
 
+from factory.corpora.audio import RATE, encode
 from factory.recipe import Recipe
 from factory.report.kept import keep_recipe
 
