@@ -7,6 +7,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -29,10 +30,14 @@ class File(NamedTuple):
 
 
 class Files(NamedTuple):
-    """The files of a corpus, sorted by path, and by reason how many are passed over."""
+    """The files of a corpus, sorted by path, and by reason how many are passed over.
+
+    `beside` are recordings that are part of it where its rows name them.
+    """
 
     found: list[File]
     left_out: Counter[str]
+    beside: Sequence[File] = ()
 
 
 def list_files(fs: pafs.FileSystem, root: str) -> Files:
@@ -62,8 +67,10 @@ def _walk(root: Path, left_out: Counter[str]) -> Iterator[File]:
     """Walk a folder on a disk, linked folders too; a folder that links to one above it is entered once."""
     if root.is_file():
         yield _file(root)
+        return
     seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    unopened = partial(_count, left_out, "folder that cannot be opened")
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=unopened):
         here = os.stat(folder)
         if (here.st_dev, here.st_ino) in seen:
             folders.clear()
@@ -79,6 +86,10 @@ def _walk(root: Path, left_out: Counter[str]) -> Iterator[File]:
                 yield _file(path)
 
 
+def _count(left_out: Counter[str], reason: str, _: OSError) -> None:
+    left_out[reason] += 1
+
+
 def _file(path: Path) -> File:
     told = path.stat()
     return File(str(path), told.st_size, told.st_mtime_ns)
@@ -91,6 +102,29 @@ def _is_undecodable(path: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def files_at(fs: pafs.FileSystem, paths: Sequence[str]) -> dict[str, File]:
+    """Return those of the paths that are files; one that no file can have is none."""
+    if isinstance(fs, pafs.LocalFileSystem):
+        there = [path for path in paths if _is_file(path)]
+        return {path: _file(Path(path)) for path in there}
+    possible = [path for path in paths if "\0" not in path]
+    infos = fs.get_file_info(possible)
+    return {info.path: File(info.path, info.size, info.mtime_ns or 0) for info in infos if info.is_file}
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).is_file()
+    except OSError:  # a name that is too long, a folder that nobody may enter
+        return False
+
+
+def path_inside(root: str, folder: str, path: str) -> str | None:
+    """Return the path that `path` in a file of `folder` leads to, None where it leads out of `root`."""
+    inside = os.path.relpath(PurePosixPath(folder) / path, root)
+    return None if PurePosixPath(inside).parts[:1] == ("..",) else f"{root}/{inside}"
 
 
 def stamps(fs: pafs.FileSystem, files: Sequence[File]) -> list[list[str | int]]:
