@@ -56,6 +56,14 @@ def test_a_folder_that_cannot_be_opened_is_counted(tmp_path: Path) -> None:
     assert left_out(str(tmp_path)) == "folder that cannot be opened 1"
 
 
+def test_what_is_no_file_is_counted(tmp_path: Path) -> None:
+    put(tmp_path / "fr/a.wav", tone())
+    os.mkfifo(tmp_path / "fr/b.wav")
+    (tmp_path / "fr/c.wav").symlink_to("c.wav")
+    assert list(rows(open_corpus(str(tmp_path)))) == ["fr/a"]
+    assert left_out(str(tmp_path)) == "broken link 1, no file that can be opened 1"
+
+
 def test_what_is_left_out_of_many_files_is_counted_at_once(tmp_path: Path) -> None:
     pq.write_table(pa.table({"utt_id": ["a"], "lang": ["fr"], "audio": [tone()]}), tmp_path / "a.parquet")
     for number in range(15_000):
