@@ -49,9 +49,8 @@ class HubShard:
     def rows(self) -> Iterator[list[Row]]:
         """Read the shard."""
         read = audio_reader(self._schema, f"the dataset {self.name}")
-        return in_batches(
-            self._row(with_audio(self._told(row, place), read, row)) for place, row in enumerate(self._read(self._decodable))
-        )
+        rows = enumerate(self._read(self._decodable))
+        return in_batches(self._row(with_audio(self._told(row, place), read, row)) for place, row in rows)
 
     def shards(self) -> list[HubShard]:
         """Return the parts that this dataset comes in.
@@ -132,7 +131,7 @@ class HubShard:
         except CorpusError:
             raise
         except Exception as error:  # its many readers have errors of their own
-            raise CorpusError(f"the dataset {self.name} (split {self._split}) could not be opened: {_one_line(error)}") from error
+            raise self._failed("opened", error) from error
         return whole.shard(num_shards=self.of, index=self.index) if self.of > 1 else whole
 
     def _read(self, part: Any) -> Iterator[Row]:
@@ -140,7 +139,11 @@ class HubShard:
         try:
             yield from part
         except Exception as error:  # its many readers have errors of their own
-            raise CorpusError(f"the dataset {self.name} (split {self._split}) could not be read: {_one_line(error)}") from error
+            raise self._failed("read", error) from error
+
+    def _failed(self, done: str, error: Exception) -> CorpusError:
+        said = " ".join(str(error).split())
+        return CorpusError(f"the dataset {self.name} (split {self._split}) could not be {done}: {said}")
 
     def _streamed(self) -> Any:
         import datasets
@@ -182,10 +185,6 @@ class HubShard:
                 for file in Path(self.name).rglob(kind)
             }
         )
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
 
 
 def _is_saved(folder: Path) -> bool:

@@ -95,7 +95,8 @@ class Tables:
         there = self._there(named)
         paths = [one.paths[0] for one in named if one.paths and "status" not in one.row]
         if paths and not there and not any("://" in path for path in paths):
-            raise CorpusError(f"no recording that {tables[0].path} names is there; the first is {paths[0]}")
+            hint = ": write paths with /" if "\\" in paths[0] else ""
+            raise CorpusError(f"no recording that {tables[0].path} names is there; the first is {paths[0]}{hint}")
         rows = [self._row(one, there) for one in named]
         return rows, list(there.values())
 

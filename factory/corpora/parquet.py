@@ -149,8 +149,8 @@ class _Reader:
         if path.startswith(_STORES) and "::" not in path:
             return told
         if (whole := self.shard.inside(path)) is None:
-            reason = f"outside: {path} in {self.shard.path} leads out of the corpus; put recordings below it, or name them in a table"
-            return failed_row(told, reason)
+            hint = "put recordings below it, or name them in a table"
+            return failed_row(told, f"outside: {path} in {self.shard.path} leads out of the corpus; {hint}")
         return told | {"audio": {"bytes": None, "path": f"{self.prefix}{whole}"}}
 
 

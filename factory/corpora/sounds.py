@@ -98,6 +98,8 @@ def _of_array(samples: Any, rate: Any) -> Audio | None:
     if samples is None:
         return None
     try:
+        if int(rate) <= 0:
+            raise ValueError("a sampling rate is above 0")
         wave = np.asarray(samples)
         wave = wave.T if wave.ndim == 2 and wave.shape[0] < wave.shape[1] else wave
         is_pcm = np.issubdtype(wave.dtype, np.integer)
@@ -107,5 +109,6 @@ def _of_array(samples: Any, rate: Any) -> Audio | None:
         sink, subtype = io.BytesIO(), "PCM_16" if is_pcm else "FLOAT"
         soundfile.write(sink, wave.astype(np.int16 if is_pcm else np.float32), int(rate), format="WAV", subtype=subtype)
     except (ValueError, TypeError, OverflowError, soundfile.LibsndfileError) as error:
-        raise AudioError("not_audio", f"the array is no wave at {rate} Hz ({error})") from error
+        found = getattr(error, "error_string", error)
+        raise AudioError("not_audio", f"the array is no wave at {rate} Hz ({found})") from error
     return {"bytes": sink.getvalue(), "path": None}

@@ -118,7 +118,8 @@ def _json_lines(text: str, name: str) -> Table:
     parsed = ((number, json_object(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip())
     lines = [Line(number, cells, fault) for number, (cells, fault) in parsed]
     if lines and not any(line.cells for line in lines):
-        raise CorpusError(f"the table {name} has no JSON object in a line: write one a line (of a list, with jq -c .[])")
+        hint = "write one a line (of a list, with jq -c .[])"
+        raise CorpusError(f"the table {name} has no JSON object in a line: {hint}")
     columns = dict.fromkeys(column for line in lines for column in line.cells)
     return Table(name, tuple(columns), lines)
 
@@ -129,4 +130,6 @@ def json_object(content: str | bytes) -> tuple[Cells, str | None]:
         value = json.loads(content)
     except (ValueError, RecursionError) as error:
         return {}, f"no JSON ({error})"
-    return (value, None) if isinstance(value, dict) else ({}, f"a JSON {type(value).__name__}, and an object is expected")
+    if not isinstance(value, dict):
+        return {}, f"a JSON {type(value).__name__}, and an object is expected"
+    return value, None

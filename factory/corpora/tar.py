@@ -34,7 +34,8 @@ def is_tar(path: str) -> bool:
 def members(uri: str, path: str, left_out: Counter[str], heard: bool = True) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the files of an archive, as they come; recordings are empty unless they are `heard`.
 
-    Hidden files, `__MACOSX`, links and files of more than a GiB are counted in `left_out`. Raises CorpusError where the archive is broken.
+    Hidden files, `__MACOSX`, links and files of more than a GiB are counted in `left_out`. Raises CorpusError where the
+    archive is broken.
     """
     fs, _ = filesystem(uri)
     opened = trying(fs, path, "read", lambda: fs.open_input_stream(path, compression=None, buffer_size=_READ_AHEAD))

@@ -171,6 +171,7 @@ def test_tar_shards_and_a_single_tar(tmp_path: Path) -> None:
             f"{HEADER}a\tfr\tno.wav\tx\n",
             "no recording that .*lost.tsv names is there; the first is .*/no.wav",
         ),
+        ("windows.tsv", f"{HEADER}a\tfr\tclips\\a.wav\tx\n", r"the first is .*/clips.a.wav: write paths with /"),
         (
             "text.tsv?text=words",
             f"{HEADER}a\tfr\tno.wav\tx\n",
