@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator
 from functools import cache
-from itertools import chain, islice
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from schemas.datasets import UTTERANCE
+from schemas.datasets import FAILED, UTTERANCE
 
 Row = dict[str, Any]
 """A row with columns of UTTERANCE; a reader that knows of a fault adds `status` and `reason`."""
@@ -19,6 +18,8 @@ STATED = pa.schema([*UTTERANCE, pa.field("status", pa.string()), pa.field("reaso
 """The columns of a corpus as it is read."""
 AT_ONCE = 64
 """Rows of a shard that are in memory together."""
+AT_ONCE_BYTES = 64 << 20
+"""Bytes of recordings that end a batch of rows before that: an hour of sound may be one row."""
 
 
 class CorpusError(ValueError):
@@ -71,10 +72,22 @@ _kind = cache(Kind)
 """Kinds are few, and rows may be millions."""
 
 
+def failed_row(row: Row, reason: str) -> Row:
+    """Return a row as failed."""
+    return row | {"audio": None, "status": FAILED, "reason": reason}
+
+
 def in_batches(rows: Iterator[Row]) -> Iterator[list[Row]]:
-    """Yield the rows in lists of at most `AT_ONCE`."""
-    for first in rows:
-        yield list(chain([first], islice(rows, AT_ONCE - 1)))
+    """Yield the rows in lists of at most `AT_ONCE`, and of little more than `AT_ONCE_BYTES` of recordings."""
+    batch, size = list[Row](), 0
+    for row in rows:
+        batch.append(row)
+        size += len((row.get("audio") or {}).get("bytes") or b"")
+        if len(batch) == AT_ONCE or size >= AT_ONCE_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def audio_of(shard: Shard, ids: Collection[str]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from factory.corpora.base import CorpusError, Row
+from factory.corpora.base import CorpusError, Row, failed_row
 from factory.corpora.text import clean_text, language, storable
 
 NAMES: dict[str, tuple[str, ...]] = {
@@ -38,20 +38,34 @@ class Options:
 
 def find(row: Mapping[str, object], column: str) -> object:
     """Return the value of one of our columns in somebody else's row; None where it has none, or empty ones alone."""
-    values = (row.get(name) for name in NAMES[column])
-    return next((value for value in values if value is not None and value != ""), None)
+    return next((row[name] for name in NAMES[column] if not _is_empty(row.get(name))), None)
+
+
+def _is_empty(value: object) -> bool:
+    """Whether a cell holds nothing: NaN is what tables of numbers have in empty cells, and differs from itself."""
+    return value is None or value == "" or value != value
 
 
 def utterance(row: Mapping[str, object], options: Options, lang: str = "") -> Row:
     """Return the columns of UTTERANCE that a row has, but its audio, as texts.
 
-    `lang` is the language where nothing else names one.
+    `lang` is the language where nothing else names one. A row is failed where a column holds neither text nor number.
     """
-    text = row.get(options.text) if options.text else find(row, "text")
-    named = find(row, "lang") if not isinstance(find(row, "lang"), (int, float)) else None
-    told: Row = {"utt_id": _name(find(row, "utt_id")), "lang": language(named or options.lang or lang)}
-    told |= {"text": clean_text(text), "reference": clean_text(find(row, "reference"))}
-    return told | {column: _name(find(row, column)) for column in ("speaker", "split")}
+    found = {column: find(row, column) for column in ("utt_id", "lang", "text", "reference", "speaker", "split")}
+    if options.text:
+        found["text"] = None if _is_empty(row.get(options.text)) else row[options.text]
+    odd = {column: value for column, value in found.items() if value is not None and not _is_name(value)}
+    found |= dict.fromkeys(odd)
+    named = found["lang"] if isinstance(found["lang"], str) else None
+    told: Row = {"utt_id": _name(found["utt_id"]), "lang": language(named or options.lang or lang)}
+    told |= {column: clean_text(found[column]) for column in ("text", "reference")}
+    told |= {column: _name(found[column]) for column in ("speaker", "split")}
+    kinds = ", ".join(f"{column} is a {type(value).__name__}" for column, value in odd.items())
+    return failed_row(told, f"not_text: {kinds}, and a text is expected") if odd else told
+
+
+def _is_name(value: object) -> bool:
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
 def _name(value: object) -> str | None:

@@ -15,12 +15,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
 from factory.command import mended
 from factory.corpora.archive import Clips, count_faults, write_shards
 from factory.corpora.base import CorpusError, Row
+from factory.corpora.text import language
 
 
 def of_language(rows: Sequence[Row], lang: str, place: Path) -> set[str]:
@@ -40,9 +42,16 @@ def of_language(rows: Sequence[Row], lang: str, place: Path) -> set[str]:
 
 def held_by(corpus: Path, lang: str) -> tuple[set[str], set[str | None]]:
     """Return the names and the texts of the utterances in this language that a corpus has (Parquet files of UTTERANCE).
+
+    Raises CorpusError where it is none.
     """
-    found = pads.dataset(corpus, format="parquet").to_table(["utt_id", "text"], filter=pc.field("lang") == lang)
-    return {utt_id.partition("/")[0] for utt_id in found["utt_id"].to_pylist()}, set(found["text"].to_pylist())
+    try:
+        held = pads.dataset(corpus, format="parquet").to_table(["utt_id", "text"], filter=pc.field("lang") == lang)
+    except (pa.ArrowException, OSError) as error:
+        told = f"--exclude {corpus} is no folder of Parquet alone with the columns utt_id, lang and text"
+        found = str(error).partition("\n")[0]
+        raise CorpusError(f"{told} ({found}): give what --out of this command, or of cvss, wrote") from error
+    return {utt_id.partition("/")[0] for utt_id in held["utt_id"].to_pylist()}, set(held["text"].to_pylist())
 
 
 def utterances(clips: Clips, lang: str, exclude: Path | None, lost: Counter[str]) -> Iterator[Row]:
@@ -73,7 +82,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--archive", type=Path, required=True, help="the .tar.gz, or the folder with clips/ and the TSVs"
     )
-    parser.add_argument("--lang", required=True, help="ISO 639 code of its language")
+    parser.add_argument("--lang", type=language, required=True, help="ISO 639 code of its language")
     parser.add_argument("--table", default="validated", help="which TSV (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write mono/*.parquet into")
     parser.add_argument(

@@ -50,7 +50,7 @@ class Corpus(ABC):
         """`root` is the corpus' folder or file in its file system, `files` what it is made of and what is passed over.
         """
         self.uri, self.options, self.fs, self.root = uri, options, fs, root
-        self.files, self.left_out = files.found, files.left_out
+        self.files, self.left_out, self.beside = files.found, files.left_out, files.beside
 
     @property
     def size(self) -> int | None:
@@ -77,6 +77,11 @@ class Corpus(ABC):
         """What a path of its file system begins with in a URI: `s3://`, or nothing on a disk."""
         scheme, found, _ = self.uri.partition("://")
         return f"{scheme}://" if found and scheme != "file" else ""
+
+    def leave_out(self, named: Collection[str]) -> None:
+        """Count the recordings of the corpus that no row names."""
+        unnamed = {file.path for file in self.beside}.difference(named)
+        self.left_out = self.left_out + Counter({"recording that no row names": len(unnamed)})
 
     def speech(self) -> Speech:
         """List the rows and return them as a dataset; rows with one utt_id are told apart (`factory.corpora.marking`).
@@ -129,7 +134,10 @@ class ParquetCorpus(Corpus):
     def shards(self) -> list[ParquetShard]:
         """A shard a file."""
         root = str(PurePosixPath(self.root).parent) if self.files[0].path == self.root else self.root
-        return [ParquetShard(self.uri, file.path, root, self.options) for file in self.files]
+        shards = [ParquetShard(self.uri, file.path, root, self.options) for file in self.files]
+        if self.beside:
+            self.leave_out({path for shard in shards for path in shard.paths()})
+        return shards
 
     def recordings(self, ids: Collection[str]) -> dict[str, np.ndarray]:
         """Return the waves of these ids: none where the corpus is units already."""
@@ -155,6 +163,7 @@ class TableCorpus(Corpus):
     def shards(self) -> list[ListedShard]:
         """Shards of the tables' lines."""
         rows, self._recordings = Tables(self.fs, self.root, self.prefix).rows(self.files, self.options)
+        self.leave_out({file.path for file in self._recordings})
         return listed_shards(rows)
 
     @property

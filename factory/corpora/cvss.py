@@ -24,6 +24,7 @@ from factory.command import mended
 from factory.corpora.archive import Clips, count_faults, write_shards
 from factory.corpora.base import CorpusError, Row
 from factory.corpora.common_voice import of_language
+from factory.corpora.text import language
 
 TABLES = ("train.tsv", "dev.tsv", "test.tsv")
 TARGET = "en"
@@ -105,7 +106,7 @@ def main(argv: list[str] | None = None) -> int:
         required=True,
         help="Common Voice 4 of the source language: fr.tar.gz, or its folder",
     )
-    parser.add_argument("--src", default="fr", help="ISO 639 code of the source language (default: %(default)s)")
+    parser.add_argument("--src", type=language, default="fr", help="ISO 639 code of the source language (default: %(default)s)")
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     return mended("cvss", lambda: _convert(parser.parse_args(argv)))
 

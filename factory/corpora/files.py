@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -29,10 +31,14 @@ class File(NamedTuple):
 
 
 class Files(NamedTuple):
-    """The files of a corpus, sorted by path, and by reason how many are passed over."""
+    """The files of a corpus, sorted by path, and by reason how many are passed over.
+
+    `beside` are recordings that are part of it where its rows name them.
+    """
 
     found: list[File]
     left_out: Counter[str]
+    beside: Sequence[File] = ()
 
 
 def list_files(fs: pafs.FileSystem, root: str) -> Files:
@@ -60,28 +66,38 @@ def _listed(fs: pafs.FileSystem, root: str) -> Iterator[File]:
 
 def _walk(root: Path, left_out: Counter[str]) -> Iterator[File]:
     """Walk a folder on a disk, linked folders too; a folder that links to one above it is entered once."""
-    if root.is_file():
-        yield _file(root)
+    if file := _file_at(str(root)):
+        yield file
+        return
     seen = set()
-    for folder, folders, names in os.walk(root, followlinks=True):
+    unopened = partial(_count, left_out, "folder that cannot be opened")
+    for folder, folders, names in os.walk(root, followlinks=True, onerror=unopened):
         here = os.stat(folder)
         if (here.st_dev, here.st_ino) in seen:
             folders.clear()
             continue
         seen.add((here.st_dev, here.st_ino))
         for name in names:
-            path = Path(folder, name)
-            if _is_undecodable(str(path)):
+            path = os.path.join(folder, name)
+            if _is_undecodable(path):
                 left_out["name that is no UTF-8"] += 1
-            elif not path.exists():
-                left_out["broken link"] += 1
-            elif path.is_file():
-                yield _file(path)
+            elif file := _file_at(path):
+                yield file
+            else:
+                left_out["broken link" if os.path.islink(path) else "no file that can be opened"] += 1
 
 
-def _file(path: Path) -> File:
-    told = path.stat()
-    return File(str(path), told.st_size, told.st_mtime_ns)
+def _count(left_out: Counter[str], reason: str, _: OSError) -> None:
+    left_out[reason] += 1
+
+
+def _file_at(path: str) -> File | None:
+    """Return the file at a path of this machine, None where none is: also for a name that is too long, or a pipe."""
+    try:
+        told = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a null byte, a lone surrogate
+        return None
+    return File(path, told.st_size, told.st_mtime_ns) if stat.S_ISREG(told.st_mode) else None
 
 
 def _is_undecodable(path: str) -> bool:
@@ -91,6 +107,21 @@ def _is_undecodable(path: str) -> bool:
     except UnicodeEncodeError:
         return True
     return False
+
+
+def files_at(fs: pafs.FileSystem, paths: Sequence[str]) -> dict[str, File]:
+    """Return those of the paths that are files; one that no file can have is none."""
+    if isinstance(fs, pafs.LocalFileSystem):
+        return {path: file for path in paths if (file := _file_at(path))}
+    possible = [path for path in paths if "\0" not in path]
+    infos = fs.get_file_info(possible)
+    return {info.path: File(info.path, info.size, info.mtime_ns or 0) for info in infos if info.is_file}
+
+
+def path_inside(root: str, folder: str, path: str) -> str | None:
+    """Return the path that `path` in a file of `folder` leads to, None where it leads out of `root`."""
+    inside = os.path.relpath(PurePosixPath(folder) / path, root)
+    return None if PurePosixPath(inside).parts[:1] == ("..",) else f"{root}/{inside}"
 
 
 def stamps(fs: pafs.FileSystem, files: Sequence[File]) -> list[list[str | int]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -11,11 +12,11 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from factory.corpora.base import AT_ONCE, CorpusError, Entry, Row, entry, in_batches
+from factory.corpora.base import AT_ONCE, CorpusError, Entry, Row, entry, failed_row, in_batches
 from factory.corpora.columns import NAMES, Options, check_option, utterance
-from factory.corpora.layouts import failed_row
-from factory.corpora.parquet import class_names, named_classes
-from factory.corpora.sounds import audio_reader
+from factory.corpora.files import path_inside
+from factory.corpora.parquet import class_names, local_path, named_classes
+from factory.corpora.sounds import audio_reader, with_audio
 
 SAVED = ("state.json", "dataset_dict.json")
 """What `save_to_disk` leaves in a folder."""
@@ -40,7 +41,7 @@ class HubShard:
         """Read every column but the audio."""
         known = {name for names in NAMES.values() for name in names} | {self.options.text}
         columns = [column for column in self._columns if column in known and column != "path"]
-        few = self._part.select_columns(
+        few = self._decodable.select_columns(
             columns or [column for column in self._columns if column != "audio"] or ["audio"]
         )
         return [entry(self._told(row, place)) for place, row in enumerate(self._read(few))], Counter()
@@ -48,9 +49,8 @@ class HubShard:
     def rows(self) -> Iterator[list[Row]]:
         """Read the shard."""
         read = audio_reader(self._schema, f"the dataset {self.name}")
-        return in_batches(
-            self._row(self._told(row, place), read(row)) for place, row in enumerate(self._read(self._decodable))
-        )
+        rows = enumerate(self._read(self._decodable))
+        return in_batches(self._row(with_audio(self._told(row, place), read, row)) for place, row in rows)
 
     def shards(self) -> list[HubShard]:
         """Return the parts that this dataset comes in.
@@ -60,7 +60,8 @@ class HubShard:
         if not self._columns:
             raise CorpusError(f"the dataset {self.name} (split {self._split}) holds no rows")
         if "audio" not in self._columns:
-            raise CorpusError(f"the dataset {self.name} has no column audio; it has {', '.join(self._columns)}")
+            told = f"the dataset {self.name} has no column audio; it has {', '.join(self._columns)}"
+            raise CorpusError(f"{told}: give the column of recordings that name")
         check_option(self._columns, self.options, f"the dataset {self.name}")
         audio_reader(self._schema, f"the dataset {self.name}")
         return [
@@ -93,13 +94,13 @@ class HubShard:
 
     @cached_property
     def _columns(self) -> list[str]:
-        return list(self._part.column_names or next(iter(self._part), {}))
+        return list(self._part.column_names or next(self._read(self._part), {}))
 
     @cached_property
     def _schema(self) -> pa.Schema:
         """The columns' types; of a dataset that does not tell them those of its first row."""
         part = self._decodable
-        return part.features.arrow_schema if part.features else pa.Table.from_pylist([next(iter(part))]).schema
+        return part.features.arrow_schema if part.features else pa.Table.from_pylist([next(self._read(part))]).schema
 
     @cached_property
     def _decodable(self) -> Any:
@@ -127,16 +128,22 @@ class HubShard:
             raise CorpusError(
                 f"the dataset {self.name} is a folder of audio files, which is not streamed ({error}): {hint}"
             ) from error
-        except (OSError, ValueError, KeyError) as error:
-            raise CorpusError(f"the dataset {self.name} (split {self._split}) could not be opened: {error}") from error
+        except CorpusError:
+            raise
+        except Exception as error:  # its many readers have errors of their own
+            raise self._failed("opened", error) from error
         return whole.shard(num_shards=self.of, index=self.index) if self.of > 1 else whole
 
     def _read(self, part: Any) -> Iterator[Row]:
         """Yield the rows of a part; raises CorpusError in place of what `datasets` raises."""
         try:
             yield from part
-        except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
-            raise CorpusError(f"the dataset {self.name} (split {self._split}) could not be read: {error}") from error
+        except Exception as error:  # its many readers have errors of their own
+            raise self._failed("read", error) from error
+
+    def _failed(self, done: str, error: Exception) -> CorpusError:
+        said = " ".join(str(error).split())
+        return CorpusError(f"the dataset {self.name} (split {self._split}) could not be {done}: {said}")
 
     def _streamed(self) -> Any:
         import datasets
@@ -149,25 +156,25 @@ class HubShard:
         told = utterance(named_classes(row, class_names(self._schema)), self.options)
         return told | {"utt_id": told["utt_id"] or f"{name}/{self.index:05d}-{place:08d}"}
 
-    def _row(self, told: Row, audio: Row | None) -> Row:
+    def _row(self, told: Row) -> Row:
+        audio = told["audio"]
         if audio is None or audio["bytes"] is not None or not audio["path"]:
-            return told | {"audio": audio}
+            return told
         if not self.is_local:
             return failed_row(
                 told, f"missing_file: the dataset {self.name} holds the path {audio['path']} and no recording"
             )
-        path = self._beside(str(audio["path"]).removeprefix("file://"))
-        if not _is_saved(Path(self.name)) and not path.is_relative_to(Path(self.name).resolve()):
+        path = self._beside(local_path(audio["path"]))
+        if path is None:
             return failed_row(
                 told, f"outside: {audio['path']} leads out of the dataset {self.name}; put the recordings below it"
             )
-        return told | {"audio": {"bytes": None, "path": str(path)}}
+        return told | {"audio": {"bytes": None, "path": path}}
 
-    def _beside(self, path: str) -> Path:
-        """Return a path that counts from the dataset's folder, or from one with its data."""
-        folders = (Path(self.name), *(Path(folder) for folder in self._data_folders))
-        places = [(folder / path).resolve() for folder in folders]
-        return next((place for place in places if place.is_file()), places[0])
+    def _beside(self, path: str) -> str | None:
+        """Return a path that counts from the dataset's folder, or from one with its data; None where it leads out."""
+        inside = [path_inside(self.name, folder, path) for folder in (self.name, *self._data_folders)]
+        return next((place for place in inside if place and os.path.isfile(place)), inside[0])
 
     @cached_property
     def _data_folders(self) -> list[str]:
@@ -193,5 +200,7 @@ def _saved(folder: Path, split: str | None) -> Any:
     kept = datasets.load_from_disk(str(folder))
     if isinstance(kept, datasets.Dataset) and split and str(kept.split or split) != split:
         raise ValueError(f"it holds the split {kept.split}")
+    if isinstance(kept, datasets.DatasetDict) and (split or "train") not in kept:
+        raise ValueError(f"it holds the splits {', '.join(map(str, kept))}; say which with ?split=")
     table = kept[split or "train"] if isinstance(kept, datasets.DatasetDict) else kept
     return table.to_iterable_dataset(num_shards=max(1, len(table) // (16 * AT_ONCE)))

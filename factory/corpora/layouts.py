@@ -6,11 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from factory.corpora.base import CorpusError, Row
+from factory.corpora.base import CorpusError, Row, failed_row
 from factory.corpora.columns import NAMES, Options, check_option, find, utterance
 from factory.corpora.tables import Cells, Line, Table, read_table
-from factory.corpora.text import language, stem
-from schemas.datasets import FAILED
+from factory.corpora.text import language, stem, storable
 
 
 @dataclass(frozen=True)
@@ -49,13 +48,8 @@ def names_recordings(path: str, head: bytes) -> bool:
         return True
     if path.endswith(".jsonl"):
         return any(f'"{name}"' in first for name in (*NAMES["path"], "audio"))
-    columns = first.split("\t" if path.endswith(".tsv") else ",")
-    return bool({*NAMES["path"]} & set(columns))
-
-
-def failed_row(row: Row, reason: str) -> Row:
-    """Return a row as failed."""
-    return row | {"audio": None, "status": FAILED, "reason": reason}
+    columns = {cell.strip().strip('"') for cell in first.split("\t" if path.endswith(".tsv") else ",")}
+    return bool({*NAMES["path"]} & columns)
 
 
 def _named(line: Line, table: Table, layout: Layout, options: Options) -> Named:
@@ -116,7 +110,7 @@ def _layout(table: Table) -> Layout:
 def _own_paths(cells: Cells, _: str) -> tuple[str, ...]:
     value = find(cells, "path") or cells.get("audio")
     path = value.get("path") if isinstance(value, dict) else value
-    return (str(path).strip(),) if path else ()
+    return (storable(str(path)).strip(),) if path else ()
 
 
 def _clips(cells: Cells, split: str) -> tuple[str, ...]:

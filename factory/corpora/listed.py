@@ -13,10 +13,11 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from factory.corpora.audio import AUDIO_SUFFIXES
-from factory.corpora.base import AT_ONCE, STATED, CorpusError, Entry, Row, entry, in_batches
+from factory.corpora.base import AT_ONCE, STATED, CorpusError, Entry, Row, entry, failed_row, in_batches
 from factory.corpora.columns import Options
-from factory.corpora.files import IN_PARALLEL, File
-from factory.corpora.layouts import Named, failed_row, named_rows
+from factory.corpora.files import IN_PARALLEL, File, files_at
+from factory.corpora.layouts import Named, named_rows
+from factory.corpora.tables import is_table
 from factory.corpora.text import language, stem, transcript
 from factory.files import get
 
@@ -61,7 +62,7 @@ class Folder:
         alone = set(texts) - {stem(sound) for sound in sounds}
         left_out = Counter({"transcript without a recording": len(alone)} if alone else {})
         others = [file.path for file in files if _suffix(file.path) not in (".txt", *AUDIO_SUFFIXES)]
-        return rows, left_out + Counter(suffix_reason(path) for path in others)
+        return rows, left_out + Counter(_other_reason(path) for path in others)
 
     def _row(self, sound: str, text: str | None, options: Options) -> Row:
         inside = PurePosixPath(sound).relative_to(self.root)
@@ -87,19 +88,14 @@ class Tables:
         there = self._there(named)
         paths = [one.paths[0] for one in named if one.paths and "status" not in one.row]
         if paths and not there and not any("://" in path for path in paths):
-            raise CorpusError(f"no recording that {tables[0].path} names is there; the first is {paths[0]}")
+            hint = ": write paths with /" if "\\" in paths[0] else ""
+            raise CorpusError(f"no recording that {tables[0].path} names is there; the first is {paths[0]}{hint}")
         rows = [self._row(one, there) for one in named]
         return rows, list(there.values())
 
     def _there(self, named: list[Named]) -> dict[str, File]:
         """Look up which of the paths that tables name are files."""
-        asked = list(dict.fromkeys(path for one in named for path in one.paths if "://" not in path))
-        infos = self.fs.get_file_info(asked)
-        return {
-            path: File(path, info.size, info.mtime_ns or 0)
-            for path, info in zip(asked, infos, strict=True)
-            if info.is_file
-        }
+        return files_at(self.fs, list(dict.fromkeys(path for one in named for path in one.paths if "://" not in path)))
 
     def _row(self, named: Named, there: dict[str, File]) -> Row:
         if not named.paths or "status" in named.row:
@@ -120,6 +116,10 @@ def count_recordings(files: Sequence[File]) -> int:
 
 def _suffix(path: str) -> str:
     return PurePosixPath(path).suffix.lower()
+
+
+def _other_reason(path: str) -> str:
+    return f"{_suffix(path)} table (name it as the corpus to read it)" if is_table(path) else suffix_reason(path)
 
 
 def suffix_reason(path: str) -> str:

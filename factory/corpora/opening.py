@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os.path
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 import pyarrow.fs as pafs
 
@@ -18,7 +19,7 @@ from factory.corpora.hub import SAVED
 from factory.corpora.layouts import names_recordings
 from factory.corpora.listed import suffix_reason
 from factory.corpora.tables import is_table
-from factory.corpora.tar import TABLES, TAR_SUFFIXES, chosen_tables
+from factory.corpora.tar import TABLES, chosen_tables, is_tar
 from factory.files import filesystem, get_head, look
 
 OPTIONS = ("config", "split", "lang", "text")
@@ -50,7 +51,7 @@ def split_options(uri: str) -> tuple[str, Options]:
     A path that has a `?` in its name is that path; other options of an object store's URI are the store's.
     """
     place, found, query = uri.partition("?")
-    if not found or ("://" not in uri and Path(uri).exists()):
+    if not found or ("://" not in uri and os.path.exists(uri)):
         return uri, Options()
     given = parse_qsl(query, keep_blank_values=True)
     ours = {name: value for name, value in given if name in OPTIONS}
@@ -68,10 +69,10 @@ def _open(uri: str, place: str, options: Options) -> Corpus:
     kind, chosen = _recognise(fs, root, files)
     if kind is FolderCorpus:  # it says itself what it leaves out
         return FolderCorpus(place, options, fs, root, Files(chosen, files.left_out))
-    others = Counter(
-        suffix_reason(file.path) for file in files.found if file not in set(chosen) and not _is_recording(kind, file)
-    )
-    return kind(place, options, fs, root, Files(chosen, files.left_out + others))
+    others = sorted(set(files.found) - set(chosen))
+    beside = [file for file in others if _is_recording(kind, file)]
+    left_out = Counter(suffix_reason(file.path) for file in sorted(set(others) - set(beside)))
+    return kind(place, options, fs, root, Files(chosen, files.left_out + left_out, beside))
 
 
 def _is_recording(kind: type[Corpus], file: File) -> bool:
@@ -88,6 +89,8 @@ def _recognise(fs: pafs.FileSystem, root: str, files: Files) -> tuple[type[Corpu
             return kind, chosen
     tables = [file.path for file in files.found if is_table(file.path)]
     hint = f"; it has the table {tables[0]}: name that" if tables else ""
+    if any(file.path.endswith(".arrow") for file in files.found):
+        hint = f"; a saved Hugging Face dataset is named hf://{root}?lang=fr"
     suffixes = ", ".join(
         sorted({PurePosixPath(file.path).suffix or PurePosixPath(file.path).name for file in files.found})[:8]
     )
@@ -97,11 +100,11 @@ def _recognise(fs: pafs.FileSystem, root: str, files: Files) -> tuple[type[Corpu
 
 
 def _of_one_file(file: File) -> tuple[type[Corpus], list[File]]:
-    if file.path.endswith(TAR_SUFFIXES):
+    if is_tar(file.path):
         return TarCorpus, [file]
-    if is_table(file.path):
-        return TableCorpus, [file]
     suffix = PurePosixPath(file.path).suffix.lower()
+    if is_table(file.path) or suffix == ".json":  # as NeMo calls its JSON lines
+        return TableCorpus, [file]
     if suffix in AUDIO_SUFFIXES:
         raise CorpusError(f"{file.path} is one recording; name the folder of its language's folder, or a table")
     if suffix in (".parquet", ""):
@@ -110,9 +113,8 @@ def _of_one_file(file: File) -> tuple[type[Corpus], list[File]]:
 
 
 def _parquet(_: pafs.FileSystem, files: Sequence[File]) -> list[File]:
-    return [
-        file for file in files if file.path.endswith(".parquet") and not PurePosixPath(file.path).name.startswith("_")
-    ]
+    named = [file for file in files if file.path.lower().endswith(".parquet")]
+    return [file for file in named if not PurePosixPath(file.path).name.startswith("_")]
 
 
 def _tables(fs: pafs.FileSystem, files: Sequence[File]) -> list[File]:
@@ -125,7 +127,7 @@ def _tables(fs: pafs.FileSystem, files: Sequence[File]) -> list[File]:
 
 
 def _tars(_: pafs.FileSystem, files: Sequence[File]) -> list[File]:
-    return [file for file in files if file.path.endswith(TAR_SUFFIXES)]
+    return [file for file in files if is_tar(file.path)]
 
 
 def _folder(_: pafs.FileSystem, files: Sequence[File]) -> list[File]:
@@ -143,25 +145,27 @@ _KINDS: tuple[tuple[type[Corpus], Callable[[pafs.FileSystem, Sequence[File]], li
 
 def _hugging_face(uri: str, place: str, options: Options) -> Corpus:
     """Open a dataset of the Hub, or one in a folder on this disk, which never asks the network."""
-    parts = urlsplit(place)
-    fs = pafs.LocalFileSystem()
-    if parts.netloc:
-        name = parts.path.strip("/")
-        if parts.netloc != "datasets" or not name:
+    fs, name = pafs.LocalFileSystem(), place.removeprefix("hf://").rstrip("/")
+    if not name.startswith("/"):
+        kind, _, name = name.partition("/")
+        if kind != "datasets" or not name:
             raise CorpusError(
                 f"{uri} names no dataset; expected hf://datasets/OWNER/NAME?split=train, or hf:///FOLDER?lang=fr"
             )
         return HubCorpus(uri, options, fs, name, Files([], Counter()))
-    folder = parts.path.rstrip("/")
-    if not Path(folder).is_dir():
-        raise MissingCorpus(f"the dataset {folder} does not exist; expected the folder of a Hugging Face dataset")
-    files = list_files(fs, folder)
-    if any(Path(folder, mark).exists() for mark in SAVED) or _parquet(fs, files.found) or not _folder(fs, files.found):
-        return HubCorpus(uri, options, fs, folder, files)
-    split = f"{folder}/{options.split}" if options.split else folder
-    if not Path(split).is_dir():
-        raise CorpusError(f"the dataset {folder} has no split {options.split}; it has {', '.join(_folders(folder))}")
-    return _open(uri, split, Options(lang=options.lang, text=options.text))
+    if not os.path.isdir(name):
+        raise MissingCorpus(f"the dataset {name} does not exist; expected the folder of a Hugging Face dataset")
+    files = list_files(fs, name)
+    is_saved = any(Path(name, mark).exists() for mark in SAVED)
+    is_ours = not is_saved and not _parquet(fs, files.found) and (_folder(fs, files.found) or _tars(fs, files.found))
+    if options.config and (is_saved or is_ours):
+        raise CorpusError(f"the dataset {name} has no configurations: take config={options.config} out")
+    if not is_ours:
+        return HubCorpus(uri, options, fs, name, files)
+    if options.split and options.split not in _folders(name):
+        raise CorpusError(f"the dataset {name} has no split {options.split}; it has {', '.join(_folders(name))}")
+    split = f"{name}/{options.split}" if options.split else name
+    return _open(split, split, Options(lang=options.lang, text=options.text))
 
 
 def _folders(folder: str) -> list[str]:

@@ -1,10 +1,11 @@
-"""Tables as corpora have them: TSV (Common Voice's way: quotes are letters), CSV and JSON lines."""
+"""Tables as corpora have them: TSV (quotes around a whole cell are taken off, others are letters), CSV, JSON lines."""
 
 from __future__ import annotations
 
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -85,7 +86,16 @@ def _tab_separated(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
             raise CorpusError(f"{told}: a TSV has one line a row; take the line breaks out, or save it as .csv")
         begins = cells[-1].startswith('"') and not cells[-1].rstrip().endswith('"')
         opened = number if begins else None
-        yield number, cells
+        yield number, [_unquoted(cell) for cell in cells]
+
+
+_QUOTED = re.compile(r'"((?:[^"]|"")*)"')
+
+
+def _unquoted(cell: str) -> str:
+    """Return a cell without the quotes that writers of CSV put around one, and double inside it."""
+    found = _QUOTED.fullmatch(cell) if cell.startswith('"') else None
+    return found[1].replace('""', '"') if found else cell
 
 
 def _comma_separated(text: str, name: str) -> Iterator[tuple[int, list[str]]]:
@@ -105,16 +115,21 @@ _READERS: dict[str, Callable[[str, str], Iterator[tuple[int, list[str]]]]] = {
 
 
 def _json_lines(text: str, name: str) -> Table:
-    lines = [_json_line(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    parsed = ((number, json_object(line)) for number, line in enumerate(text.split("\n"), 1) if line.strip())
+    lines = [Line(number, cells, fault) for number, (cells, fault) in parsed]
+    if lines and not any(line.cells for line in lines):
+        hint = "write one a line (of a list, with jq -c .[])"
+        raise CorpusError(f"the table {name} has no JSON object in a line: {hint}")
     columns = dict.fromkeys(column for line in lines for column in line.cells)
     return Table(name, tuple(columns), lines)
 
 
-def _json_line(number: int, line: str) -> Line:
+def json_object(content: str | bytes) -> tuple[Cells, str | None]:
+    """Return the JSON object in a text, or no cells and what is there in its place."""
     try:
-        value = json.loads(line)
-    except ValueError as error:
-        return Line(number, {}, f"no JSON ({error})")
+        value = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        return {}, f"no JSON ({error})"
     if not isinstance(value, dict):
-        return Line(number, {}, f"a JSON {type(value).__name__}, and an object is expected")
-    return Line(number, value)
+        return {}, f"a JSON {type(value).__name__}, and an object is expected"
+    return value, None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from collections import Counter
 from collections.abc import Collection, Iterator
@@ -11,30 +10,39 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from factory.corpora.audio import AUDIO_SUFFIXES
-from factory.corpora.base import CorpusError, Entry, Row, entry, in_batches
-from factory.corpora.columns import Options, utterance
-from factory.corpora.layouts import failed_row, named_rows
+from factory.corpora.base import CorpusError, Entry, Row, entry, failed_row, in_batches
+from factory.corpora.columns import Options, find, utterance
+from factory.corpora.layouts import named_rows
 from factory.corpora.listed import suffix_reason
+from factory.corpora.tables import json_object
 from factory.corpora.text import language, storable, transcript
 from factory.files import filesystem, trying
 
-TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz")
+TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TABLES = ("validated.tsv", "train.tsv", "dev.tsv", "test.tsv", "metadata.csv", "metadata.jsonl")
 """The tables of public corpora: Common Voice's, those of CVSS and FLEURS, and those of audio folders."""
 _READ_AHEAD = 4 << 20
+_LARGEST = 1 << 30
+"""Bytes of a member that is read: a small archive may unpack to more than any memory holds."""
+
+
+def is_tar(path: str) -> bool:
+    """Whether a file is a tar archive by its suffix."""
+    return path.lower().endswith(TAR_SUFFIXES)
 
 
 def members(uri: str, path: str, left_out: Counter[str], heard: bool = True) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of the files of an archive, as they come; recordings are empty unless they are `heard`.
 
-    Hidden files, `__MACOSX` and links are counted in `left_out`. Raises CorpusError where the archive is broken.
+    Hidden files, `__MACOSX`, links and files of more than a GiB are counted in `left_out`. Raises CorpusError where the
+    archive is broken.
     """
     fs, _ = filesystem(uri)
     opened = trying(fs, path, "read", lambda: fs.open_input_stream(path, compression=None, buffer_size=_READ_AHEAD))
     try:
         with opened as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
             for member in archive:
-                name = storable(member.name.removeprefix("./"))
+                name = storable(member.name.removeprefix("./").lstrip("/"))
                 if reason := _passed_over(member, name):
                     left_out[reason] += not member.isdir()
                     continue
@@ -50,7 +58,9 @@ def _passed_over(member: tarfile.TarInfo, name: str) -> str | None:
         return "in __MACOSX"
     if any(part.startswith(".") and part != ".." for part in parts):
         return "hidden"
-    return None if member.isfile() else "link"
+    if not member.isfile():
+        return "link"
+    return "larger than 1 GiB" if member.size > _LARGEST else None
 
 
 def _suffix(name: str) -> str:
@@ -99,25 +109,23 @@ class TarShard:
                 )
 
     def _row(self, key: str, sound: str, parts: dict[str, bytes]) -> Row:
-        told = self._json(key, parts)
+        told, fault = self._json(key, parts)
         text = next((transcript(parts[name], f"{name} in {self.path}") for name in _beside(key, parts, ".txt")), {})
         folder = key.partition("/")[0] if "/" in key else self.lang
-        row = utterance({"text": text.get("text")} | told, self.options, language(folder))
-        row |= {"utt_id": row["utt_id"] or key, "audio": {"bytes": parts[sound], "path": sound}}
-        fault = told.get("fault") or text.get("reason")
-        return failed_row(row, str(fault)) if fault else row
+        if find(told, "text") is None:
+            told |= {"text": text.get("text")}
+        row = utterance(told, self.options, language(folder))
+        row["utt_id"] = row["utt_id"] or key
+        if fault := fault or text.get("reason"):
+            return failed_row(row, fault)
+        return {"audio": {"bytes": parts[sound], "path": sound}} | row
 
-    def _json(self, key: str, parts: dict[str, bytes]) -> Row:
-        """Return what the JSON of an utterance holds; `fault` where it is no object."""
+    def _json(self, key: str, parts: dict[str, bytes]) -> tuple[Row, str | None]:
+        """Return what the JSON of an utterance holds, and what is wrong with it."""
         for name in _beside(key, parts, ".json"):
-            try:
-                told = json.loads(parts[name])
-            except ValueError as error:
-                return {"fault": f"broken_json: {name} in {self.path} is no JSON ({error})"}
-            if not isinstance(told, dict):
-                return {"fault": f"broken_json: {name} in {self.path} is no JSON object but a {type(told).__name__}"}
-            return told
-        return {}
+            told, fault = json_object(parts[name])
+            return told, fault and f"broken_json: {name} in {self.path} is {fault}"
+        return {}, None
 
 
 def _groups(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str, bytes]]]:
@@ -176,7 +184,8 @@ class TableTar:
             )
         unnamed = sum(_suffix(name) in AUDIO_SUFFIXES for name in names) - len(here)
         left_out += Counter({"recording that no table names": unnamed})
-        return [entry(listed[name]) for name in here] + [entry(row) for row in _lost(listed, here)], left_out
+        found = [row for name in here for row in listed[name]]
+        return [entry(row) for row in (*found, *_lost(listed, here))], left_out
 
     def lines(self) -> list[Row]:
         """Return the rows of the tables, without their audio.
@@ -184,45 +193,45 @@ class TableTar:
         Raises CorpusError where the archive has none of the tables.
         """
         _, listed = self._listed(Counter())
-        return list(listed.values())
+        return [row for rows in listed.values() for row in rows]
 
     def rows(self) -> Iterator[list[Row]]:
         """Read the tables, then the recordings in their order; lines without a recording come last, as failed rows."""
         _, listed = self._listed(Counter())
         return in_batches(self._utterances(listed))
 
-    def _utterances(self, listed: dict[str, Row]) -> Iterator[Row]:
+    def _utterances(self, listed: dict[str, list[Row]]) -> Iterator[Row]:
         here = set()
         for name, content in members(self.uri, self.path, Counter()):
-            if name in listed:
-                here.add(name)
-                row = listed[name]
+            here.add(name)
+            for row in listed.get(name, []):
                 yield row | {"audio": None if row.get("status") else {"bytes": content, "path": name}}
         yield from _lost(listed, here)
 
-    def _listed(self, left_out: Counter[str]) -> tuple[list[str], dict[str, Row]]:
-        """Return the members, and the rows of the tables by the member that each may be."""
+    def _listed(self, left_out: Counter[str]) -> tuple[list[str], dict[str, list[Row]]]:
+        """Return the members, and the rows of the tables by the member that each may be (none: an empty name)."""
         tables, names = dict[str, bytes](), []
         for name, content in members(self.uri, self.path, left_out, heard=False):
             names.append(name)
             if PurePosixPath(name).name in self.tables:
                 tables[name] = content
-        there, listed = set(names), dict[str, Row]()
+        there, listed = set(names), dict[str, list[Row]]()
         for name in chosen_tables(list(tables)):
             for named in named_rows(name, tables[name], self.options):
-                here = [path for path in named.paths if path in there] or list(named.paths[:1])
-                listed.update(dict.fromkeys(here[:1], named.row))
+                here = [path for path in named.paths if path in there] or [*named.paths, ""]
+                listed.setdefault(here[0], []).append(named.row)
         return names, listed
 
 
-def _lost(listed: dict[str, Row], here: Collection[str]) -> list[Row]:
+def _lost(listed: dict[str, list[Row]], here: Collection[str]) -> list[Row]:
     """Return the lines whose recording is not among the members `here`, as failed rows."""
     there = set(here)
-    lost = [(name, row) for name, row in listed.items() if name not in there]
-    return [
-        row | {"audio": None} if row.get("status") else failed_row(row, f"missing_file: the archive has no {name}")
-        for name, row in lost
-    ]
+    lost = [(name, row) for name, rows in listed.items() if name not in there for row in rows]
+    return [row | {"audio": None} if row.get("status") else failed_row(row, _missing(name)) for name, row in lost]
+
+
+def _missing(name: str) -> str:
+    return f"missing_file: the archive has no {name}" if name else "missing_file: the line names no recording"
 
 
 def chosen_tables(paths: list[str]) -> list[str]:

@@ -241,3 +241,18 @@ def test_units_of_two_sides_become_a_pair_in_each_direction() -> None:
         match="no utterance has a partner: the two sides of a pair are called NAME/fr and NAME/de; one is b/fr",
     ):
         joined(table, "fr", "de")
+
+
+@pytest.mark.parametrize("files", [{}, {"a.txt": "x"}, None])
+def test_what_exclude_names_has_to_be_a_corpus_in_parquet(
+    folders: tuple[Path, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str], files: dict[str, str] | None
+) -> None:
+    other = tmp_path / "other"
+    for name, content in (files or {}).items():
+        put(other / name, content)
+    if files == {}:
+        other.mkdir()
+    arguments = ["--archive", str(folders[1]), "--lang", "FR", "--exclude", str(other), "--out", str(tmp_path / "out")]
+    assert common_voice.main(arguments) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"common_voice: --exclude {other} is no folder of Parquet alone") and said.count("\n") == 1

@@ -12,7 +12,7 @@ import pytest
 
 from factory.corpora.base import CorpusError
 from factory.corpora.opening import open_corpus
-from tests.corpora.speech import put, rows, tone
+from tests.corpora.speech import put, rows, shard, tone
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 
@@ -115,3 +115,51 @@ def test_an_unknown_split_is_said(tmp_path: Path) -> None:
 def test_a_dataset_on_the_hub_needs_its_owner_and_name() -> None:
     with pytest.raises(CorpusError, match="names no dataset; expected hf://datasets/OWNER/NAME"):
         open_corpus("hf://models/x")
+
+
+def test_recordings_alone_are_a_dataset(tmp_path: Path) -> None:
+    made = datasets.Dataset.from_dict({"audio": [{"bytes": tone(), "path": None}]})
+    made.cast_column("audio", datasets.Audio()).to_parquet(tmp_path / "set/train.parquet")
+    assert [row["status"] for row in rows(open_corpus(f"hf://{tmp_path}/set?lang=fr")).values()] == ["ok"]
+
+
+def test_files_that_are_links_are_inside_as_in_the_hubs_cache(tmp_path: Path) -> None:
+    put(tmp_path / "blobs/1", tone())
+    put(tmp_path / "snapshot/data.txt", "x")
+    (tmp_path / "snapshot/a.wav").symlink_to("../blobs/1")
+    pq.write_table(pa.table({"audio": ["a.wav"]}), tmp_path / "snapshot/train.parquet")
+    corpus = open_corpus(f"hf://{tmp_path}/snapshot?lang=fr")
+    assert len(corpus.recordings(list(rows(corpus)))) == 1
+
+
+def test_a_saved_dataset_leads_nowhere_else(tmp_path: Path) -> None:
+    put(tmp_path / "secret.wav", tone())
+    place = saved(tmp_path, {"audio": [f"{tmp_path}/secret.wav", "../secret.wav"]})
+    assert [row["audio"] for row in rows(open_corpus(f"{place}?lang=fr")).values()] == [None, None]
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ({"set.py": "import datasets"}, r"set \(split train\) could not be opened: Dataset scripts are no longer"),
+        ({"train.jsonl": '{"audio": "a.wav"}\n{"audio": \n'}, r"set \(split train\) could not be .*JSON"),
+    ],
+)
+def test_what_datasets_raises_is_one_sentence(tmp_path: Path, files: dict[str, str], sentence: str) -> None:
+    for name, content in files.items():
+        put(tmp_path / "set" / name, content)
+    with pytest.raises(CorpusError, match=sentence):
+        rows(open_corpus(f"hf://{tmp_path}/set?lang=fr"))
+
+
+def test_a_split_has_to_be_said_where_there_is_no_train(tmp_path: Path) -> None:
+    made = datasets.DatasetDict(validation=datasets.Dataset.from_dict({"audio": [tone()]}))
+    made.save_to_disk(tmp_path / "set")
+    with pytest.raises(CorpusError, match=r"it holds the splits validation; say which with \?split="):
+        rows(open_corpus(f"hf://{tmp_path}/set?lang=fr"))
+    assert len(rows(open_corpus(f"hf://{tmp_path}/set?lang=fr&split=validation"))) == 1
+
+
+def test_tars_in_a_folder_are_read_by_our_own_reader(tmp_path: Path) -> None:
+    shard(tmp_path / "set/a.tar", {"a.wav": tone(), "a.txt": "oui"})
+    assert [row["text"] for row in rows(open_corpus(f"hf://{tmp_path}/set?lang=fr")).values()] == ["oui"]

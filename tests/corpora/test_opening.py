@@ -15,6 +15,7 @@ from factory.corpora.corpus import FolderCorpus, ParquetCorpus, TableCorpus, Tar
 from factory.corpora.files import summarise_left_out
 from factory.corpora.marking import mark
 from factory.corpora.opening import open_corpus, split_options
+from factory.manifest import StoreError
 from schemas.datasets import PAIRED, UTTERANCE
 from tests.corpora.speech import put, rows, shard, tone
 
@@ -170,6 +171,7 @@ def test_tar_shards_and_a_single_tar(tmp_path: Path) -> None:
             f"{HEADER}a\tfr\tno.wav\tx\n",
             "no recording that .*lost.tsv names is there; the first is .*/no.wav",
         ),
+        ("windows.tsv", f"{HEADER}a\tfr\tclips\\a.wav\tx\n", r"the first is .*/clips.a.wav: write paths with /"),
         (
             "text.tsv?text=words",
             f"{HEADER}a\tfr\tno.wav\tx\n",
@@ -234,3 +236,35 @@ def test_workers_read_what_was_listed(tmp_path: Path) -> None:
     assert dict(speech.left_out) == {".md files": 1}
     read = {row["utt_id"]: row["status"] for row in speech.rows.take_all()}
     assert read == {"a": "ok", "b": "ok", "c": "ok", "a#2": "failed"}
+
+
+def test_nemos_json_lines_are_read_by_their_usual_name(tmp_path: Path) -> None:
+    put(tmp_path / "a.wav", tone())
+    place = put(tmp_path / "manifest.json", '{"audio_filepath": "a.wav", "text": "oui", "lang": "fr"}\n')
+    assert {name: row["text"] for name, row in rows(open_corpus(str(place))).items()} == {"a": "oui"}
+
+
+@pytest.mark.parametrize("options", ["config=fr&lang=fr", "split=../other&lang=fr"])
+def test_an_option_that_a_folder_of_recordings_has_not_is_said(tmp_path: Path, options: str) -> None:
+    put(tmp_path / "set/train/a.wav", tone())
+    put(tmp_path / "other/b.wav", tone())
+    with pytest.raises(CorpusError, match=r"has no (configurations: take config=fr out|split ../other; it has train)"):
+        open_corpus(f"hf://{tmp_path}/set?{options}")
+
+
+def test_names_of_folders_hold_any_letters_and_a_path_may_be_too_long(tmp_path: Path) -> None:
+    place = tmp_path / "a b'\"é#%20"
+    put(place / "fr/a.wav", tone())
+    assert list(rows(open_corpus(f"hf://{place}"))) == list(rows(open_corpus(str(place)))) == ["fr/a"]
+    for uri in (f"hf://{tmp_path}/{'x' * 300}", f"{tmp_path}/{'x' * 300}?lang=fr"):
+        with pytest.raises((MissingCorpus, StoreError), match="does not exist|File name too long"):
+            open_corpus(uri)
+
+
+def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
+    made = shard(tmp_path / "tars/a.tar", {"fr/A.WAV": tone(), "fr/A.TXT": "oui"})
+    made.rename(tmp_path / "tars/A.TAR")
+    (tmp_path / "parquet").mkdir()
+    pq.write_table(pa.table({"utt_id": ["a"], "lang": ["fr"], "audio": [tone()]}), tmp_path / "parquet/A.PARQUET")
+    assert {name: row["text"] for name, row in rows(open_corpus(str(tmp_path / "tars"))).items()} == {"fr/A": "oui"}
+    assert list(rows(open_corpus(str(tmp_path / "parquet")))) == ["a"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,10 @@ def test_class_labels_are_their_names(tmp_path: Path) -> None:
             {"utt_id": ["a"], "lang": ["fr"], "audio": [WAVE]},
             "has audio as list<.*: double>, without a column sampling_rate; expected",
         ),
-        ({"utt_id": ["a"], "lang": ["fr"], "audio": [{"file": "a.wav"}]}, "has audio as a struct of file; expected"),
+        ({"utt_id": ["a"], "lang": ["fr"], "audio": [{"file": "a.wav"}]}, r"a struct of file \(string\); expected"),
+        ({"utt_id": ["a"], "lang": ["fr"], "audio": [{"path": 3}]}, r"has audio as a struct of path \(int64\)"),
+        ({"utt_id": ["a"], "lang": ["fr"], "audio": [{"bytes": [1], "path": "a"}]}, "has audio as a struct of bytes"),
+        ({"utt_id": ["a"], "lang": ["fr"], "audio": [{"array": ["x"], "sampling_rate": 1}]}, "has audio as a struct"),
         ({"utt_id": [["a"]], "lang": ["fr"], "audio": ["a.wav"]}, "has utt_id as list<.*>; expected text"),
     ],
 )
@@ -87,3 +91,74 @@ def test_a_path_that_leads_out_of_the_corpus_is_not_read(tmp_path: Path, path: s
     [row] = rows(corpus).values()
     assert row["status"] == "failed" and row["reason"].startswith("outside: ") and row["audio"] is None
     assert corpus.recordings(["a"]) == {}
+
+
+@pytest.mark.parametrize(
+    "uri",
+    ["local://{}", "FILE://{}", "simplecache::file://{}", "dir://secret.wav::file://{}/..", "https://x::file://{}"],
+)
+def test_a_uri_that_leads_to_this_machine_is_not_read(tmp_path: Path, uri: str) -> None:
+    secret = put(tmp_path / "secret.wav", tone())
+    (tmp_path / "in").mkdir()
+    place = written(tmp_path / "in", {"utt_id": ["a"], "lang": ["fr"], "audio": [uri.format(secret)]})
+    [row] = rows(open_corpus(place)).values()
+    assert row["audio"] is None and row["reason"].startswith("outside: ")
+
+
+def test_paths_count_from_the_file_however_the_corpus_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "in/a b.wav", tone())
+    (tmp_path / "other").mkdir()
+    audio = ["a b.wav", f"file://{tmp_path}/in/a%20b.wav"]
+    written(tmp_path / "in", {"utt_id": ["a", "b"], "lang": ["fr"] * 2, "audio": audio})
+    (tmp_path / "link").symlink_to(tmp_path / "in")
+    monkeypatch.chdir(tmp_path / "other")
+    for name in ("../in", f"{tmp_path}/other/../in", "../in/all.parquet"):
+        assert set(open_corpus(name).recordings(["a", "b"])) == {"a", "b"}, name
+    assert set(open_corpus("../link/").recordings(["a"])) == {"a"}
+
+
+def test_the_first_of_an_id_is_heard_as_it_is_read(tmp_path: Path) -> None:
+    corpus = open_corpus(written(tmp_path, {"utt_id": ["a", "a"], "lang": ["fr"] * 2, "audio": [tone(1), tone(2)]}))
+    assert len(corpus.recordings(["a"])["a"]) == 16_000
+
+
+@pytest.mark.parametrize("kind", [pa.string_view(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())])
+def test_texts_of_every_type_are_read_and_found(tmp_path: Path, kind: pa.DataType) -> None:
+    ids = pa.array(["a", "b"]).cast(kind)
+    corpus = open_corpus(written(tmp_path, {"utt_id": ids, "lang": ["fr"] * 2, "audio": [tone(), tone()]}))
+    assert set(rows(corpus)) == {"a", "b"} and set(corpus.recordings(["b"])) == {"b"}
+
+
+def test_a_folder_may_name_the_language(tmp_path: Path) -> None:
+    (tmp_path / "lang=fr").mkdir()
+    written(tmp_path / "lang=fr", {"utt_id": ["a"], "audio": [tone()]})
+    assert [row["lang"] for row in rows(open_corpus(str(tmp_path))).values()] == ["fr"]
+
+
+def test_damage_inside_a_file_is_said(tmp_path: Path) -> None:
+    columns = {"utt_id": [f"{n}" * 50 for n in range(99)], "lang": ["fr"] * 99, "audio": [tone(0.2)] * 99}
+    place = Path(written(tmp_path, columns))
+    content = bytearray(place.read_bytes())
+    content[100:600:7] = bytes(len(range(100, 600, 7)))
+    place.write_bytes(content)
+    with pytest.raises(CorpusError, match="all.parquet is no complete Parquet file"):
+        rows(open_corpus(str(place)))
+
+
+@pytest.mark.parametrize(
+    ("array", "rate", "found"),
+    [
+        ([sample * 32_767 for sample in WAVE], 16_000, "a sample is 9830.1; expected floats in"),
+        ([int(sample * 2**31) for sample in WAVE], 16_000, "expected floats in .* or integers of 16 bits"),
+        (WAVE, -1, r"no wave at -1 Hz \(a sampling rate is above 0\)"),
+        (WAVE, None, "no wave at None Hz"),
+        ([[0.1, 0.2], [0.1]], 16_000, "no wave at 16000 Hz"),
+    ],
+)
+def test_an_array_that_is_no_wave_fails_its_row_alone(tmp_path: Path, array: list[Any], rate: Any, found: str) -> None:
+    good = [[sample] for sample in WAVE] if isinstance(array[0], list) else [type(array[0])(0)] * 16_000
+    audio = [{"array": array, "sampling_rate": rate}, {"array": good, "sampling_rate": 16_000}]
+    place = written(tmp_path, {"utt_id": ["a", "b"], "lang": ["fr"] * 2, "audio": audio})
+    first, second = rows(open_corpus(place)).values()
+    assert first["status"] == "failed" and re.search(f"^not_audio: .*{found}", first["reason"]), first["reason"]
+    assert second["status"] == "ok" and second["audio"]["bytes"]

@@ -71,3 +71,29 @@ def test_tables_are_known_by_their_suffix() -> None:
         False,
         True,
     ]
+
+
+@pytest.mark.parametrize(
+    ("cell", "text"),
+    [
+        ('"Il a dit ""oui""."', 'Il a dit "oui".'),
+        ('"""Oui"""', '"Oui"'),
+        ('"Oui."', "Oui."),
+        ('"Oui", dit-il. "Non."', '"Oui", dit-il. "Non."'),
+        ('"', '"'),
+    ],
+)
+def test_quotes_that_a_writer_of_csv_put_around_a_cell_are_taken_off(cell: str, text: str) -> None:
+    [line] = read_table(f'"utt_id"\t"text"\na\t{cell}\n'.encode(), "all.tsv").lines
+    assert line.cells == {"utt_id": "a", "text": text} and line.fault is None
+
+
+def test_json_that_is_nested_too_deep_is_a_broken_line() -> None:
+    deep = "[" * 100_000
+    table = read_table(f'{{"path": "a.wav"}}\n{deep}\n'.encode(), "m.jsonl")
+    assert [line.fault and line.fault.partition(" (")[0] for line in table.lines] == [None, "no JSON"]
+
+
+def test_a_json_list_is_no_table() -> None:
+    with pytest.raises(CorpusError, match="m.json has no JSON object in a line: write one a line"):
+        read_table(b'[{"path": "a.wav"}]\n', "m.json")

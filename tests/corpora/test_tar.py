@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import gzip
 import json
+import tarfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from factory.corpora.base import CorpusError
 from factory.corpora.opening import open_corpus
+from factory.corpora.tar import members
 from tests.corpora.speech import rows, shard, tone
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -84,7 +88,8 @@ def test_an_unsorted_shard_is_said_and_no_text_is_lost(
 
 
 @pytest.mark.parametrize(
-    ("content", "found"), [("[1]", "no JSON object but a list"), ("{", "no JSON ("), ("null", "but a NoneType")]
+    ("content", "found"),
+    [("[1]", "a JSON list,"), ("{", "no JSON ("), ("null", "a JSON NoneType,"), ("[" * 100_000, "no JSON (maximum")],
 )
 def test_odd_json_fails_its_row_alone(tmp_path: Path, content: str, found: str) -> None:
     place = shard(tmp_path / "a.tar", {"fr/a.json": content, "fr/a.wav": tone(), "fr/b.wav": tone()})
@@ -106,3 +111,37 @@ def test_a_member_that_climbs_out_is_a_name_and_nothing_is_written(tmp_path: Pat
     [row] = rows(open_corpus(f"{place}?lang=fr")).values()
     assert row["utt_id"] == "../../fr/x" and row["audio"]["bytes"]
     assert sorted(tmp_path.rglob("*")) == [*before, tmp_path / "in", place]
+
+
+def test_a_name_is_read_as_tar_unpacks_it(tmp_path: Path) -> None:
+    place = shard(tmp_path / "a.tar", {"/fr/a.wav": tone(), "/fr/a.txt": "oui"})
+    assert [(name, row["lang"]) for name, row in rows(open_corpus(str(place))).items()] == [("fr/a", "fr")]
+
+
+def test_json_adds_to_the_transcript_and_its_own_columns_are_not_ours(tmp_path: Path) -> None:
+    told = json.dumps({"text": None, "fault": "wind"})
+    place = shard(tmp_path / "a.tar", {"fr/a.json": told, "fr/a.txt": "oui", "fr/a.wav": tone()})
+    [row] = rows(open_corpus(str(place))).values()
+    assert (row["text"], row["status"]) == ("oui", "ok")
+
+
+def test_every_line_of_a_table_in_an_archive_is_a_row(tmp_path: Path) -> None:
+    lines = ["client_id\tpath\tsentence\tlocale", "s\ta.wav\toui\tfr", "s\ta.wav\tnon\tfr", "s\t\tvide\tfr"]
+    place = shard(tmp_path / "a.tar", {"fr/clips/a.wav": tone(), "fr/validated.tsv": "\n".join(lines)})
+    found = rows(open_corpus(str(place)))
+    assert {name: (row["text"], row["status"]) for name, row in found.items()} == {
+        "a": ("oui", "ok"),
+        "a#2": ("non", "failed"),
+        "validated.tsv:4": ("vide", "failed"),
+    }
+
+
+def test_a_member_that_no_memory_holds_is_left_out(tmp_path: Path) -> None:
+    header = tarfile.TarInfo("fr/a.wav")
+    header.size = 2 << 30
+    with gzip.open(tmp_path / "a.tgz", "wb", compresslevel=1) as file:
+        file.write(header.tobuf() + b"\0" * 512)
+    left_out: Counter[str] = Counter()
+    with pytest.raises(CorpusError, match="no complete tar"):  # what it promises is not there, and was not read
+        list(members(str(tmp_path), f"{tmp_path}/a.tgz", left_out))
+    assert left_out == {"larger than 1 GiB": 1}
