@@ -61,7 +61,7 @@ class Clips:
     def _folder(self) -> list[Row]:
         fs, root = pafs.LocalFileSystem(), str(self.place.absolute())
         chosen = [file for file in list_files(fs, root).found if Path(file.path).name in self.tables]
-        return Tables(fs, root, "").rows(chosen, Options())[0] if chosen else []
+        return Tables(fs, root).rows(chosen, Options())[0] if chosen else []
 
     def _tables(self) -> list[str]:
         found = list_files(pafs.LocalFileSystem(), str(self.place.absolute())).found if self.place.is_dir() else []

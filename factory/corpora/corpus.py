@@ -72,12 +72,6 @@ class Corpus(ABC):
         """What tells it from a changed corpus with the same ids."""
         return stamps(self.fs, self.files)
 
-    @property
-    def prefix(self) -> str:
-        """What a path of its file system begins with in a URI: `s3://`, or nothing on a disk."""
-        scheme, found, _ = self.uri.partition("://")
-        return f"{scheme}://" if found and scheme != "file" else ""
-
     def leave_out(self, named: Collection[str]) -> None:
         """Count the recordings of the corpus that no row names."""
         unnamed = {file.path for file in self.beside}.difference(named)
@@ -91,7 +85,7 @@ class Corpus(ABC):
         marked: Marked = mark(self.shards)
         if not marked.ids:
             raise CorpusError(f"{self.uri} holds no rows")
-        stated = digest([marked.ids, self.stamps])
+        stated = digest([marked.ids, self.stamps, self.options.lang, self.options.text])
         return Speech(marked.dataset(), marked.ids, marked.kinds, stated, self.left_out + marked.left_out)
 
     def recordings(self, ids: Collection[str]) -> dict[str, np.ndarray]:
@@ -162,14 +156,14 @@ class TableCorpus(Corpus):
     @cached_property
     def shards(self) -> list[ListedShard]:
         """Shards of the tables' lines."""
-        rows, self._recordings = Tables(self.fs, self.root, self.prefix).rows(self.files, self.options)
+        rows, self._recordings = Tables(self.fs, self.uri).rows(self.files, self.options)
         self.leave_out({file.path for file in self._recordings})
         return listed_shards(rows)
 
     @property
     def stamps(self) -> object:
         """The tables, and the recordings that they name on the same file system."""
-        return [shard.table.to_pylist() for shard in self.shards], stamps(self.fs, self._recordings)
+        return stamps(self.fs, [*self.files, *self._recordings])
 
 
 class FolderCorpus(Corpus):
@@ -183,7 +177,7 @@ class FolderCorpus(Corpus):
     @cached_property
     def shards(self) -> list[ListedShard]:
         """Shards of the recordings."""
-        rows, others = Folder(self.fs, self.root, self.prefix).rows(self.files, self.options)
+        rows, others = Folder(self.fs, self.root, self.uri).rows(self.files, self.options)
         self.left_out = self.left_out + others
         return listed_shards(rows)
 

@@ -118,6 +118,15 @@ def files_at(fs: pafs.FileSystem, paths: Sequence[str]) -> dict[str, File]:
     return {info.path: File(info.path, info.size, info.mtime_ns or 0) for info in infos if info.is_file}
 
 
+def uri_of(path: str, like: str) -> str:
+    """Return the URI of a path in the file system of the URI `like`, with its options: a worker finds it by that alone."""
+    scheme, found, rest = like.partition("://")
+    if not found or scheme == "file":
+        return path
+    _, mark, options = rest.partition("?")
+    return f"{scheme}://{path}{mark}{options}"
+
+
 def path_inside(root: str, folder: str, path: str) -> str | None:
     """Return the path that `path` in a file of `folder` leads to, None where it leads out of `root`."""
     inside = os.path.relpath(PurePosixPath(folder) / path, root)

@@ -15,7 +15,7 @@ import pyarrow.fs as pafs
 from factory.corpora.audio import AUDIO_SUFFIXES
 from factory.corpora.base import AT_ONCE, STATED, CorpusError, Entry, Row, entry, failed_row, in_batches
 from factory.corpora.columns import Options
-from factory.corpora.files import IN_PARALLEL, File, files_at
+from factory.corpora.files import IN_PARALLEL, File, files_at, uri_of
 from factory.corpora.layouts import Named, named_rows
 from factory.corpora.tables import is_table
 from factory.corpora.text import language, stem, transcript
@@ -49,9 +49,9 @@ def listed_shards(rows: Sequence[Row]) -> list[ListedShard]:
 class Folder:
     """A folder of audio files: `LANG/NAME.wav`, the transcript beside it in `LANG/NAME.txt` where there is one."""
 
-    def __init__(self, fs: pafs.FileSystem, root: str, prefix: str) -> None:
-        """`prefix` stands before a path of this file system in a URI (`s3://`), empty on a disk."""
-        self.fs, self.root, self.prefix = fs, PurePosixPath(root), prefix
+    def __init__(self, fs: pafs.FileSystem, root: str, uri: str) -> None:
+        """`root` is the folder's path in `fs`, `uri` a URI of that file system."""
+        self.fs, self.root, self.uri = fs, PurePosixPath(root), uri
 
     def rows(self, files: Sequence[File], options: Options) -> tuple[list[Row], Counter[str]]:
         """Return a row for each recording, and what else there is by reason."""
@@ -69,15 +69,15 @@ class Folder:
         lang = options.lang or (inside.parts[0] if len(inside.parts) > 1 else "")
         row: Row = {"utt_id": stem(str(inside)), "lang": language(lang), "text": None}
         told = transcript(get(self.fs, text), str(PurePosixPath(text).relative_to(self.root))) if text else {}
-        return row | {"audio": {"path": f"{self.prefix}{sound}", "bytes": None}} | told
+        return row | {"audio": {"path": uri_of(sound, self.uri), "bytes": None}} | told
 
 
 class Tables:
     """Tables that name recordings on the same file system, by paths from the table's folder, or anywhere, by URIs."""
 
-    def __init__(self, fs: pafs.FileSystem, root: str, prefix: str) -> None:
-        """`prefix` stands before a path of this file system in a URI (`s3://`), empty on a disk."""
-        self.fs, self.root, self.prefix = fs, root, prefix
+    def __init__(self, fs: pafs.FileSystem, uri: str) -> None:
+        """`uri` is one of the file system `fs`."""
+        self.fs, self.uri = fs, uri
 
     def rows(self, tables: Sequence[File], options: Options) -> tuple[list[Row], list[File]]:
         """Return the rows of the tables, and the recordings that they name and that are there.
@@ -106,7 +106,7 @@ class Tables:
             return failed_row(
                 named.row, f"missing_file: {named.where} names {written}, and no such file is there; write paths with /"
             )
-        return named.row | {"audio": {"path": path if "://" in path else f"{self.prefix}{path}", "bytes": None}}
+        return named.row | {"audio": {"path": path if "://" in path else uri_of(path, self.uri), "bytes": None}}
 
 
 def count_recordings(files: Sequence[File]) -> int:

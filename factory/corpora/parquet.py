@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from factory.corpora.base import AT_ONCE, CorpusError, Entry, Row, entry, failed_row
 from factory.corpora.columns import NAMES, Options, check_option, utterance
-from factory.corpora.files import path_inside
+from factory.corpora.files import path_inside, uri_of
 from factory.corpora.sounds import audio_reader, with_audio
 from factory.files import filesystem
 
@@ -131,8 +131,6 @@ class _Reader:
 
     def __init__(self, shard: ParquetShard, schema: pa.Schema) -> None:
         self.shard, self.audio, self.names = shard, audio_reader(schema, shard.path), class_names(schema)
-        scheme, found, _ = shard.uri.partition("://")
-        self.prefix = f"{scheme}://" if found and scheme != "file" else ""
         rates = {"sampling_rate", "sample_rate"} & set(schema.names)
         self.columns = [*_columns(schema, shard.options), "audio", *rates]
 
@@ -151,7 +149,7 @@ class _Reader:
         if (whole := self.shard.inside(path)) is None:
             hint = "put recordings below it, or name them in a table"
             return failed_row(told, f"outside: {path} in {self.shard.path} leads out of the corpus; {hint}")
-        return told | {"audio": {"bytes": None, "path": f"{self.prefix}{whole}"}}
+        return told | {"audio": {"bytes": None, "path": uri_of(whole, self.shard.uri)}}
 
 
 def local_path(path: str) -> str:

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.corpora.files import path_inside, summarise_left_out
+from factory.corpora.files import path_inside, summarise_left_out, uri_of
 from factory.corpora.marking import mark
 from factory.corpora.opening import open_corpus
 from tests.corpora.speech import put, rows, tone
@@ -87,3 +87,16 @@ def test_what_is_left_out_of_many_files_is_counted_at_once(tmp_path: Path) -> No
 )
 def test_a_path_counts_from_its_folder_and_leads_nowhere_out_of_the_corpus(path: str, expected: str | None) -> None:
     assert path_inside("/in", "/in/x", path) == expected
+
+
+@pytest.mark.parametrize(
+    ("like", "expected"),
+    [
+        ("corpus", "/a/b.wav"),
+        ("file:///a", "/a/b.wav"),
+        ("s3://bucket/a", "s3:///a/b.wav"),
+        ("s3://bucket/a?endpoint_override=localhost:9000", "s3:///a/b.wav?endpoint_override=localhost:9000"),
+    ],
+)
+def test_a_worker_finds_a_file_by_its_uri_alone(like: str, expected: str) -> None:
+    assert uri_of("/a/b.wav", like) == expected

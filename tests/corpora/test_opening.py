@@ -217,6 +217,10 @@ def test_a_changed_corpus_under_the_same_names_is_another(tmp_path: Path) -> Non
     for sound in (tmp_path / "folder/fr/a.wav", tmp_path / "table/a.wav"):
         os.utime(sound, (1, 1))  # a copy of the same corpus is the same
     assert digests() == first
+    assert open_corpus(f"{tmp_path}/folder?lang=en").speech().digest != first[0]
+    moved = (tmp_path / "table").rename(tmp_path / "moved")
+    assert open_corpus(str(moved / "all.tsv")).speech().digest == first[1]
+    moved.rename(tmp_path / "table")
     put(tmp_path / "folder/fr/a.txt", "texte deux")
     second = digests()
     assert [one == other for one, other in zip(first, second, strict=True)] == [False, True, True]
