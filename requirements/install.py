@@ -21,6 +21,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 UV = "uv==0.13.9"
+PIPS_OWN_INDEX = "from pip._internal.models.index import PyPI; print(PyPI.simple_url)"
 PIP_TO_UV = {
     "index-url": "UV_DEFAULT_INDEX",
     "extra-index-url": "UV_INDEX",
@@ -59,11 +60,13 @@ class Environment:
             return False
         cache = self.folder / "uv-cache"  # on the environment's own disk, so that files are linked and take no room twice
         settings = {"UV_CACHE_DIR": str(cache), "UV_INDEX_STRATEGY": "unsafe-best-match"}  # in all indexes, as pip does
-        configured = subprocess.run([*self.pip, "config", "list"], capture_output=True, text=True).stdout
-        settings |= uv_settings(configured)
+        settings |= uv_settings(self._output("-m", "pip", "config", "list"), self._output("-c", PIPS_OWN_INDEX).strip())
         went = self._runs([uv or str(own), "pip", "install", "--python", str(self.python), *arguments], settings)
         shutil.rmtree(cache, ignore_errors=True)
         return went
+
+    def _output(self, *arguments: str) -> str:
+        return subprocess.run([str(self.python), *arguments], capture_output=True, text=True).stdout
 
     def _runs(self, command: list[str], settings: dict[str, str] | None = None) -> bool:
         """Run a command quietly; whether it ended well."""
@@ -84,8 +87,12 @@ class Environment:
         return subprocess.run([str(self.python), "-c", f"import {module}"], capture_output=True).returncode == 0
 
 
-def uv_settings(configured: str) -> dict[str, str]:
-    """Return what `pip config list` prints as uv's variables; what pip reads from its own variables counts most, then `install`'s."""
+def uv_settings(configured: str, default: str) -> dict[str, str]:
+    """Return what `pip config list` prints as uv's variables; what pip reads from its own variables counts most, then `install`'s.
+
+    `default` is the index that pip asks where none is configured. Of one version uv takes the files of the first index that has it,
+    and an extra index may lack those of a platform: the main index comes first.
+    """
     told = dict(line.split("=", 1) for line in configured.splitlines() if "=" in line)
     found = {}
     for option, variable in PIP_TO_UV.items():
@@ -93,6 +100,8 @@ def uv_settings(configured: str) -> dict[str, str]:
         if values:
             separator = "," if option == "find-links" else " "
             found[variable] = separator.join(str(ast.literal_eval(values[0])).split())
+    if "UV_INDEX" in found:
+        found["UV_INDEX"] = f"{found.get('UV_DEFAULT_INDEX', default)} {found['UV_INDEX']}"
     return found
 
 

@@ -31,11 +31,13 @@ def test_uv_is_told_what_pip_is_configured_with(tmp_path: Path) -> None:
     told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S).stdout
     wanted = {
         "UV_DEFAULT_INDEX": "https://d.example/simple",
-        "UV_INDEX": "https://b.example/simple https://c.example/simple",
+        "UV_INDEX": "https://d.example/simple https://b.example/simple https://c.example/simple",
         "UV_FIND_LINKS": "/one,/two",
     }
-    assert wanted.items() <= installer.uv_settings(told).items()
-    assert installer.uv_settings("") == {}
+    assert wanted.items() <= installer.uv_settings(told, "https://pip.example").items()
+    assert installer.uv_settings("", "https://pip.example") == {}
+    extra = "global.extra-index-url='https://b.example'"
+    assert installer.uv_settings(extra, "https://pip.example") == {"UV_INDEX": "https://pip.example https://b.example"}
 
 
 def test_pip_installs_what_uv_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
