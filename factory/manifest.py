@@ -21,9 +21,16 @@ class FingerprintMismatch(StoreError):
     """A folder holds rows of another recipe; `differences` maps each differing key to (there, asked)."""
 
     def __init__(self, uri: str, differences: dict[str, tuple[Any, Any]]) -> None:
-        told = "".join(f"\n  {key}: {there!r} there, {asked!r} asked" for key, (there, asked) in differences.items())
+        told = "".join(
+            f"\n  {key}: {there!r} there, {asked!r} asked{_MEANING.get(key, '')}"
+            for key, (there, asked) in differences.items()
+        )
         super().__init__(f"{uri} was begun with another recipe; take another folder, or change back what differs:{told}")
         self.differences = differences
+
+
+_MEANING = {"inputs.corpus": " (the corpus changed: its files, or its options behind the ?)"}
+"""What keys mean that are digests: nobody can see it in their values."""
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,9 @@ from factory.corpora.corpus import FolderCorpus, ParquetCorpus, TableCorpus, Tar
 from factory.corpora.files import summarise_left_out
 from factory.corpora.marking import mark
 from factory.corpora.opening import open_corpus, split_options
-from factory.manifest import StoreError
-from schemas.datasets import PAIRED, UTTERANCE
+from factory.manifest import FingerprintMismatch, StoreError
+from factory.store import DatasetDir
+from schemas.datasets import PAIRED, UNITS, UTTERANCE
 from tests.corpora.speech import put, rows, shard, tone
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -272,3 +273,10 @@ def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
     pq.write_table(pa.table({"utt_id": ["a"], "lang": ["fr"], "audio": [tone()]}), tmp_path / "parquet/A.PARQUET")
     assert {name: row["text"] for name, row in rows(open_corpus(str(tmp_path / "tars"))).items()} == {"fr/A": "oui"}
     assert list(rows(open_corpus(str(tmp_path / "parquet")))) == ["a"]
+
+
+def test_a_run_over_a_changed_corpus_is_refused_in_words(tmp_path: Path) -> None:
+    units = DatasetDir(str(tmp_path / "units"), UNITS)
+    units.start({"stage": "tokenize", "inputs": {"corpus": "old"}})
+    with pytest.raises(FingerprintMismatch, match=r"inputs.corpus: 'old' there, 'new' asked \(the corpus changed: its files"):
+        units.start({"stage": "tokenize", "inputs": {"corpus": "new"}})
