@@ -176,17 +176,18 @@ def run_cell(cell: Cell, out: Path) -> list[str]:
     """Run a cell from its corpus to its exports; returns what went wrong, a line each."""
     place = out / cell.name
     corpus = write_corpus(cell, place / "corpus")
-    _share(place / "run", out)
+    _share(cell, place / "run", out)
     changes = SETTINGS | ({} if cell.texts else BY_EAR) | {"corpus.mono": corpus}
     sets = [part for key, value in changes.items() for part in ("--set", f"{key}={value}")]
     wrong = list(_said(["factory/run_round.py", "--round", "1-2", "--run", str(place / "run"), *sets], place / "log"))
     return wrong or [*_rows(place), *_commands(cell, place), *_heard(place)]
 
 
-def _share(run: Path, out: Path) -> None:
-    """Take what does not depend on the corpus from a run that has it."""
+def _share(cell: Cell, run: Path, out: Path) -> None:
+    """Take what does not depend on the corpus from a run that has it and judges in the same way, by texts or by ear."""
+    alike = [other.name for other in cells() if other.texts == cell.texts]
     for name in SHARED:
-        donors = [path for path in sorted(out.glob(f"*/run/{name}")) if (path / "_manifest.json").exists()]
+        donors = [path for path in (out / other / "run" / name for other in alike) if (path / "_manifest.json").exists()]
         if donors and not (run / name).exists():
             shutil.copytree(donors[0], run / name)
 
