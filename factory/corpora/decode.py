@@ -78,6 +78,7 @@ class _Readable:
         self.error: OSError | None = None
 
     def read(self, size: int) -> bytes:
+        """Return the next bytes; an error of the disk is kept, and looks like the end of the file to libav."""
         try:
             return self.file.read(size)
         except OSError as error:

@@ -139,6 +139,7 @@ class _Reader:
         return utterance(named_classes(row, self.names), self.shard.options, self.shard.lang)
 
     def row(self, row: Row) -> Row:
+        """Return a row with its audio; one whose path leads out of the corpus is failed."""
         told = with_audio(self.known(row), self.audio, row)
         audio = told["audio"]
         if audio is None or audio["bytes"] is not None or not audio["path"]:
