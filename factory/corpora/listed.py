@@ -18,7 +18,7 @@ from factory.corpora.columns import Options
 from factory.corpora.files import IN_PARALLEL, File, files_at, uri_of
 from factory.corpora.layouts import Named, named_rows
 from factory.corpora.tables import is_table
-from factory.corpora.text import language, stem, transcript
+from factory.corpora.text import language, stem, suffix_of, transcript
 from factory.files import get
 
 
@@ -55,13 +55,13 @@ class Folder:
 
     def rows(self, files: Sequence[File], options: Options) -> tuple[list[Row], Counter[str]]:
         """Return a row for each recording, and what else there is by reason."""
-        texts = {stem(file.path): file.path for file in files if _suffix(file.path) == ".txt"}
-        sounds = [file.path for file in files if _suffix(file.path) in AUDIO_SUFFIXES]
+        texts = {stem(file.path): file.path for file in files if suffix_of(file.path) == ".txt"}
+        sounds = [file.path for file in files if suffix_of(file.path) in AUDIO_SUFFIXES]
         with ThreadPoolExecutor(IN_PARALLEL) as threads:
             rows = list(threads.map(lambda sound: self._row(sound, texts.get(stem(sound)), options), sounds))
         alone = set(texts) - {stem(sound) for sound in sounds}
         left_out = Counter({"transcript without a recording": len(alone)} if alone else {})
-        others = [file.path for file in files if _suffix(file.path) not in (".txt", *AUDIO_SUFFIXES)]
+        others = [file.path for file in files if suffix_of(file.path) not in (".txt", *AUDIO_SUFFIXES)]
         return rows, left_out + Counter(_other_reason(path) for path in others)
 
     def _row(self, sound: str, text: str | None, options: Options) -> Row:
@@ -111,18 +111,14 @@ class Tables:
 
 def count_recordings(files: Sequence[File]) -> int:
     """Return how many files are recordings by their suffix."""
-    return sum(_suffix(file.path) in AUDIO_SUFFIXES for file in files)
-
-
-def _suffix(path: str) -> str:
-    return PurePosixPath(path).suffix.lower()
+    return sum(suffix_of(file.path) in AUDIO_SUFFIXES for file in files)
 
 
 def _other_reason(path: str) -> str:
-    return f"{_suffix(path)} table (name it as the corpus to read it)" if is_table(path) else suffix_reason(path)
+    return f"{suffix_of(path)} table (name it as the corpus to read it)" if is_table(path) else suffix_reason(path)
 
 
 def suffix_reason(path: str) -> str:
     """Return why a file that is neither recording nor transcript is left out."""
-    suffix = _suffix(path)
+    suffix = suffix_of(path)
     return f"{suffix} files" if suffix else "files without a suffix"

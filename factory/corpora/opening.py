@@ -20,6 +20,7 @@ from factory.corpora.layouts import names_recordings
 from factory.corpora.listed import suffix_reason
 from factory.corpora.tables import is_table
 from factory.corpora.tar import TABLES, chosen_tables, is_tar
+from factory.corpora.text import suffix_of
 from factory.files import filesystem, get_head, look
 
 OPTIONS = ("config", "split", "lang", "text")
@@ -42,7 +43,7 @@ def open_corpus(uri: str) -> Corpus:
         return _hugging_face(uri, place, options)
     if options.config or options.split:
         raise CorpusError(f"config and split are options of hf:// alone; got {uri}")
-    return _open(uri, place, options)
+    return _open(place, options)
 
 
 def split_options(uri: str) -> tuple[str, Options]:
@@ -61,7 +62,7 @@ def split_options(uri: str) -> tuple[str, Options]:
     return f"{place}?{'&'.join(others)}" if others else place, Options(**ours)
 
 
-def _open(uri: str, place: str, options: Options) -> Corpus:
+def _open(place: str, options: Options) -> Corpus:
     fs, root = filesystem(place)
     if look(fs, root).type == pafs.FileType.NotFound:
         raise MissingCorpus(f"the corpus {place} does not exist; {_EXPECTED}")
@@ -77,7 +78,7 @@ def _open(uri: str, place: str, options: Options) -> Corpus:
 
 def _is_recording(kind: type[Corpus], file: File) -> bool:
     """Whether a file may be one that a table, or a path in Parquet, names."""
-    return kind in (TableCorpus, ParquetCorpus) and PurePosixPath(file.path).suffix.lower() in AUDIO_SUFFIXES
+    return kind in (TableCorpus, ParquetCorpus) and suffix_of(file.path) in AUDIO_SUFFIXES
 
 
 def _recognise(fs: pafs.FileSystem, root: str, files: Files) -> tuple[type[Corpus], list[File]]:
@@ -102,7 +103,7 @@ def _recognise(fs: pafs.FileSystem, root: str, files: Files) -> tuple[type[Corpu
 def _of_one_file(file: File) -> tuple[type[Corpus], list[File]]:
     if is_tar(file.path):
         return TarCorpus, [file]
-    suffix = PurePosixPath(file.path).suffix.lower()
+    suffix = suffix_of(file.path)
     if is_table(file.path) or suffix == ".json":  # as NeMo calls its JSON lines
         return TableCorpus, [file]
     if suffix in AUDIO_SUFFIXES:
@@ -132,7 +133,7 @@ def _tars(_: pafs.FileSystem, files: Sequence[File]) -> list[File]:
 
 def _folder(_: pafs.FileSystem, files: Sequence[File]) -> list[File]:
     """Return all files where some are recordings: their transcripts are beside them."""
-    return list(files) if any(PurePosixPath(file.path).suffix.lower() in AUDIO_SUFFIXES for file in files) else []
+    return list(files) if any(suffix_of(file.path) in AUDIO_SUFFIXES for file in files) else []
 
 
 _KINDS: tuple[tuple[type[Corpus], Callable[[pafs.FileSystem, Sequence[File]], list[File]]], ...] = (
@@ -165,7 +166,7 @@ def _hugging_face(uri: str, place: str, options: Options) -> Corpus:
     if options.split and options.split not in _folders(name):
         raise CorpusError(f"the dataset {name} has no split {options.split}; it has {', '.join(_folders(name))}")
     split = f"{name}/{options.split}" if options.split else name
-    return _open(split, split, Options(lang=options.lang, text=options.text))
+    return _open(split, Options(lang=options.lang, text=options.text))
 
 
 def _folders(folder: str) -> list[str]:

@@ -15,7 +15,7 @@ from factory.corpora.columns import Options, find, utterance
 from factory.corpora.layouts import named_rows
 from factory.corpora.listed import suffix_reason
 from factory.corpora.tables import json_object
-from factory.corpora.text import language, storable, transcript
+from factory.corpora.text import language, storable, suffix_of, transcript
 from factory.files import filesystem, trying
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -46,7 +46,7 @@ def members(uri: str, path: str, left_out: Counter[str], heard: bool = True) -> 
                 if reason := _passed_over(member, name):
                     left_out[reason] += not member.isdir()
                     continue
-                wanted = heard or _suffix(name) not in AUDIO_SUFFIXES
+                wanted = heard or suffix_of(name) not in AUDIO_SUFFIXES
                 yield name, archive.extractfile(member).read() if wanted else b""  # type: ignore[union-attr]  # it is a file
     except (tarfile.TarError, EOFError, OSError) as error:
         raise CorpusError(f"{path} is no complete tar archive ({error}): make or fetch it again") from error
@@ -61,10 +61,6 @@ def _passed_over(member: tarfile.TarInfo, name: str) -> str | None:
     if not member.isfile():
         return "link"
     return "larger than 1 GiB" if member.size > _LARGEST else None
-
-
-def _suffix(name: str) -> str:
-    return PurePosixPath(name).suffix.lower()
 
 
 @dataclass(frozen=True)
@@ -96,11 +92,11 @@ class TarShard:
     def _utterances(self, left_out: Counter[str], heard: bool) -> Iterator[Row]:
         seen: dict[str, bool] = {}
         for key, parts in _groups(members(self.uri, self.path, left_out, heard)):
-            sounds = [name for name in parts if _suffix(name) in AUDIO_SUFFIXES]
+            sounds = [name for name in parts if suffix_of(name) in AUDIO_SUFFIXES]
             if key in seen and bool(sounds) != seen[key]:
                 told = f"in {self.path} the files of {key} do not follow each other"
                 raise CorpusError(f"{told}, so that its transcript is not found: make it again with tar --sort=name")
-            if sounds or any(_suffix(name) in (".txt", ".json") for name in parts):
+            if sounds or any(suffix_of(name) in (".txt", ".json") for name in parts):
                 seen[key] = bool(sounds)
             left_out += _alone(parts, sounds)
             for sound in sounds:
@@ -148,17 +144,17 @@ def _groups(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str,
 
 def _beside(key: str, parts: dict[str, bytes], suffix: str) -> list[str]:
     """Return the files of an utterance with a suffix, the one that is called exactly after it first."""
-    named = [name for name in parts if _suffix(name) == suffix]
+    named = [name for name in parts if suffix_of(name) == suffix]
     exact = [name for name in named if name[: -len(suffix)] == key]
-    return exact or (named if sum(_suffix(name) in AUDIO_SUFFIXES for name in parts) == 1 else [])
+    return exact or (named if sum(suffix_of(name) in AUDIO_SUFFIXES for name in parts) == 1 else [])
 
 
 def _alone(parts: dict[str, bytes], sounds: list[str]) -> Counter[str]:
     """Count what stands without a recording: transcripts, and files that are neither."""
     if sounds:
         return Counter()
-    texts = sum(_suffix(name) in (".txt", ".json") for name in parts)
-    others = Counter(suffix_reason(name) for name in parts if _suffix(name) not in (".txt", ".json"))
+    texts = sum(suffix_of(name) in (".txt", ".json") for name in parts)
+    others = Counter(suffix_reason(name) for name in parts if suffix_of(name) not in (".txt", ".json"))
     return others + Counter({"transcript without a recording": texts})
 
 
@@ -182,7 +178,7 @@ class TableTar:
             raise CorpusError(
                 f"no recording that the tables of {self.path} name is in it; they name {next(iter(listed))}"
             )
-        unnamed = sum(_suffix(name) in AUDIO_SUFFIXES for name in names) - len(here)
+        unnamed = sum(suffix_of(name) in AUDIO_SUFFIXES for name in names) - len(here)
         left_out += Counter({"recording that no table names": unnamed})
         found = [row for name in here for row in listed[name]]
         return [entry(row) for row in (*found, *_lost(listed, here))], left_out
@@ -256,7 +252,7 @@ def has_table(uri: str, path: str) -> bool:
         place = PurePosixPath(name)
         if place.name in TABLES:
             return True
-        if _suffix(name) in AUDIO_SUFFIXES:
+        if suffix_of(name) in AUDIO_SUFFIXES:
             cvss = place.parent.name in ("train", "dev", "test") and name.endswith(".mp3.wav")
             return place.parent.name == "clips" or cvss or place.parent.parent.name == "audio"
     return False

@@ -82,3 +82,8 @@ def stem(path: str) -> str:
     """Return a path without the suffix of its file name."""
     place = PurePosixPath(path)
     return str(place.with_suffix("")) if place.suffix else str(place)
+
+
+def suffix_of(path: str) -> str:
+    """Return the suffix of a path's file name in lower case, with its dot: `.wav`."""
+    return PurePosixPath(path).suffix.lower()
