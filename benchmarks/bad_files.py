@@ -18,12 +18,13 @@ from safetensors.numpy import save
 
 from factory.corpora.base import CorpusError
 from factory.corpora.opening import open_corpus
-from factory.manifest import StoreError
 from factory.models.speech_encoders import Codebook
 from factory.models.unit_hifigan import CodeHiFiGAN, VocoderError
 from factory.models.weights import WeightsError
-from factory.recipe import RecipeError, load
-from factory.store import DatasetDir
+from factory.recipe.loading import load
+from factory.recipe.typed import RecipeError
+from factory.storage.dataset import DatasetDir
+from factory.storage.manifest import StoreError
 from schemas.datasets import UTTERANCE
 
 VOICE = {

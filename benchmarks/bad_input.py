@@ -32,12 +32,12 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from factory.actors.encoder import Encoder  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
-from factory.local_ray import start_here  # noqa: E402
-from factory.manifest import slug  # noqa: E402
-from factory.passes.plan import act, finish  # noqa: E402
-from factory.progress import Clock  # noqa: E402
-from factory.recipe import Pool, Resources  # noqa: E402
-from factory.store import DatasetDir  # noqa: E402
+from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.progress import Clock  # noqa: E402
+from factory.recipe.sections import Pool, Resources  # noqa: E402
+from factory.runtime.local_ray import start_here  # noqa: E402
+from factory.storage.dataset import DatasetDir  # noqa: E402
+from factory.storage.manifest import slug  # noqa: E402
 from schemas.datasets import OK, UNITS, UTTERANCE  # noqa: E402
 
 

@@ -27,7 +27,8 @@ sys.path.insert(0, str(ROOT))
 
 from factory.actors.translator import Translator  # noqa: E402
 from factory.passes.produce import translator_arguments  # noqa: E402
-from factory.recipe import Recipe, load  # noqa: E402
+from factory.recipe.loading import load  # noqa: E402
+from factory.recipe.recipe import Recipe  # noqa: E402
 from schemas.datasets import OK, UNITS, UNSPOKEN  # noqa: E402
 from schemas.sequences import words  # noqa: E402
 

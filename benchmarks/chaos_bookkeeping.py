@@ -15,10 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from chaos_world import POOL, ToyEncoder, corpus
 
-from factory import lease
-from factory.local_ray import start_here
-from factory.passes.plan import act
-from factory.store import DatasetDir, _leave_out
+from factory.passes.execute import act
+from factory.runtime.local_ray import start_here
+from factory.storage import lease
+from factory.storage.dataset import DatasetDir, _leave_out
 from schemas.datasets import UNITS
 
 BLOCK, FILE, CONTENT = 64, 5_000, {"stage": "light"}

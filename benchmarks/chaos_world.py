@@ -18,15 +18,16 @@ sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from factory.actors.base import Row, RowActor  # noqa: E402
-from factory.passes.plan import act, finish  # noqa: E402
+from factory.actors.base import RowActor  # noqa: E402
+from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.progress import Clock  # noqa: E402
 from factory.passes.select import select_pairs  # noqa: E402
 from factory.passes.train import training_pairs  # noqa: E402
-from factory.progress import Clock  # noqa: E402
-from factory.recipe import Pool, Recipe, Resources, Select  # noqa: E402
-from factory.runs import Run  # noqa: E402
-from factory.store import DatasetDir  # noqa: E402
-from schemas.datasets import EVALUATED, SCORED, SKIPPED, UNITS, UTTERANCE  # noqa: E402
+from factory.planning.places import Run  # noqa: E402
+from factory.recipe.recipe import Recipe  # noqa: E402
+from factory.recipe.sections import Pool, Resources, Select  # noqa: E402
+from factory.storage.dataset import DatasetDir  # noqa: E402
+from schemas.datasets import EVALUATED, SCORED, SKIPPED, UNITS, UTTERANCE, Row  # noqa: E402
 
 ROWS, BLOCK = 400, 16
 RAISES, KILLS = "u0123", "u0251"

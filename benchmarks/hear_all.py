@@ -24,10 +24,10 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduce_records import SAID, Record, texts  # noqa: E402
 from benchmarks.reproduce_tables import DIRECTIONS, change, signed  # noqa: E402
-from factory.files import put_table  # noqa: E402
 from factory.passes.evaluate import judge_arguments  # noqa: E402
-from factory.recipe import load  # noqa: E402
-from factory.store import DatasetDir  # noqa: E402
+from factory.recipe.loading import load  # noqa: E402
+from factory.storage.dataset import DatasetDir  # noqa: E402
+from factory.storage.files import put_table  # noqa: E402
 from schemas.datasets import EVALUATED  # noqa: E402
 
 Row = dict[str, Any]
@@ -39,8 +39,8 @@ SCHEMA = pa.schema([EVALUATED.field(name) for name in SAID])
 @cache
 def ears(recipe: str) -> Hear:
     """Return what speaks units in a language and hears them, with the voices and the recognizer of a recipe."""
-    from factory.actors.recognizer import Recognizer
-    from factory.actors.vocoder import Voice
+    from factory.models.recognizer import Recognizer
+    from factory.models.voice import Voice
 
     given: Any = judge_arguments(load(recipe))
     voices = {lang: Voice(checkpoint, given["threads"]) for lang, checkpoint in given["vocoders"].items()}

@@ -28,8 +28,8 @@ sys.path.insert(0, str(ROOT))
 
 import pyarrow as pa  # noqa: E402
 
-from factory.local_ray import start_ray  # noqa: E402
-from factory.store import DatasetDir  # noqa: E402
+from factory.runtime.local_ray import start_ray  # noqa: E402
+from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import UNITS  # noqa: E402
 
 ROWS = 8

@@ -32,8 +32,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduce_records import Record, keep, kept, wholly_heard  # noqa: E402
 from benchmarks.reproduce_tables import write_tables  # noqa: E402
-from factory.files import put_table  # noqa: E402
-from factory.typed import build, lay_over  # noqa: E402
+from factory.recipe.typed import build, lay_over  # noqa: E402
+from factory.storage.files import put_table  # noqa: E402
 
 DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
 SHIPPED = ROOT / "assets/reproduce"

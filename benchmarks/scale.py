@@ -33,15 +33,15 @@ import psutil  # noqa: E402
 import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
-from factory.actors.base import Row, RowActor  # noqa: E402
+from factory.actors.base import RowActor  # noqa: E402
 from factory.corpora.audio import encode  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
-from factory.local_ray import start_ray  # noqa: E402
-from factory.passes.plan import act, finish  # noqa: E402
-from factory.progress import Clock  # noqa: E402
-from factory.recipe import Pool, Resources  # noqa: E402
-from factory.store import DatasetDir  # noqa: E402
-from schemas.datasets import UNITS, UTTERANCE  # noqa: E402
+from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.progress import Clock  # noqa: E402
+from factory.recipe.sections import Pool, Resources  # noqa: E402
+from factory.runtime.local_ray import start_ray  # noqa: E402
+from factory.storage.dataset import DatasetDir  # noqa: E402
+from schemas.datasets import UNITS, UTTERANCE, Row  # noqa: E402
 
 SHARD = 1_000
 RESOURCES = Resources(encoder=Pool(actors=2, num_cpus=0.5, batch_size=64))

@@ -203,7 +203,7 @@ def _said(arguments: list[str], log: Path, words: str = "") -> Iterator[str]:
 
 def _rows(place: Path) -> Iterator[str]:
     """Every utterance is a row of every dataset, exactly once."""
-    from factory.store import DatasetDir
+    from factory.storage.dataset import DatasetDir
 
     for name in ("units/mono", "round-1/scored", "round-1/pairs", "round-2/scored", "round-2/pairs"):
         ids = DatasetDir(str(place / "run" / name)).rows(["utt_id"])["utt_id"].to_pylist()

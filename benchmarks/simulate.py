@@ -13,7 +13,7 @@ which no cluster has more than one, took of a core: it looks around all the time
 often at the true speed.
 
 A profile is YAML or JSON: seconds of one actor a row (`translator: 0.03`), and under `load_s` the seconds that an actor takes to load.
-Without one, a row takes what `factory/estimate.py` reckons for the recipe (and SCORER_S on a core). With `--run`, the slowest pool of
+Without one, a row takes what `factory/planning/estimate.py` reckons for the recipe (and SCORER_S on a core). With `--run`, the slowest pool of
 that run's round is slowed down or sped up until it explains the seconds that the round's stage produce took.
 
 Pools are sized for the GPUs: as many translators as fit beside the vocoders, and so many vocoders and scorers that they could do a tenth
@@ -45,14 +45,16 @@ os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")]
 import pyarrow as pa  # noqa: E402
 import yaml  # noqa: E402
 
-from factory.actors.base import Row, RowActor  # noqa: E402
-from factory.estimate import costs  # noqa: E402
-from factory.files import filesystem, get_json  # noqa: E402
+from factory.actors.base import RowActor  # noqa: E402
 from factory.passes import plan, produce  # noqa: E402
-from factory.recipe import Pool, Recipe, load  # noqa: E402
-from factory.runs import Run  # noqa: E402
-from factory.store import DatasetDir  # noqa: E402
-from schemas.datasets import SCORED, UNITS  # noqa: E402
+from factory.planning.estimate import costs  # noqa: E402
+from factory.planning.places import Run  # noqa: E402
+from factory.recipe.loading import load  # noqa: E402
+from factory.recipe.recipe import Recipe  # noqa: E402
+from factory.recipe.sections import Pool  # noqa: E402
+from factory.storage.dataset import DatasetDir  # noqa: E402
+from factory.storage.files import filesystem, get_json  # noqa: E402
+from schemas.datasets import SCORED, UNITS, Row  # noqa: E402
 
 SCORER_S = 0.06
 """Seconds of one core a row: BLEU, chrF, METEOR, WER and MCD of two candidates of five seconds."""
@@ -75,7 +77,7 @@ class Profile(NamedTuple):
 
 
 def estimated(recipe: Recipe) -> Profile:
-    """Return what an actor takes by the rates of `factory/estimate.py`, when a translator and a vocoder take turns on each GPU."""
+    """Return what an actor takes by the rates of `factory/planning/estimate.py`, when a translator and a vocoder take turns on each GPU."""
     hours = {cost.stage: cost.hours for cost in costs(recipe, 1, _MANY, 0)}
     named = {"translator": "produce", "vocoder": "produce: vocoder"}
     alone = {name: hours[stage] * 3600 / _MANY for name, stage in named.items() if stage in hours}

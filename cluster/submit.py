@@ -21,10 +21,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory.command import UNMADE, mended, running_parser
-from factory.local_ray import TOKEN_HINT
-from factory.redact import redact
+from factory.arguments import UNMADE, mended, running_parser
 from factory.run_round import ROOT
+from factory.runtime.local_ray import TOKEN_HINT
+from factory.runtime.redact import redact
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -82,7 +82,7 @@ def connect(address: str | None) -> JobSubmissionClient:
 
 def submit(client: JobSubmissionClient, asked: argparse.Namespace) -> str:
     """Ship the code and start the round as a job; returns its submission id. Raises SubmitError where that round of the run goes on."""
-    from factory.recipe import load
+    from factory.recipe.loading import load
 
     recipe = load(asked.recipe, asked.set)
     run = shared(asked.run or f"runs/{recipe.name}")
@@ -109,7 +109,7 @@ def shared(run: str) -> str:
 
 def base_name(run: str, rounds: range) -> str:
     """Return what the submission ids of these rounds of a run begin with."""
-    from factory.recipe import digest
+    from schemas.fingerprint import digest
 
     run = run.rstrip("/")  # the same place, with or without
     slug = re.sub(r"[^A-Za-z0-9]+", "-", run.rpartition("/")[2]).strip("-")
@@ -191,7 +191,7 @@ def _ended(name: str, job: Any) -> int:
 
 def _arguments(asked: argparse.Namespace, run: str) -> list[str]:
     """Return the round's arguments as they are where the code lies; raises SubmitError for a recipe that is not shipped."""
-    from factory.recipe import locate
+    from factory.recipe.paths import locate
 
     recipe = Path(locate(asked.recipe)).resolve()
     if not recipe.is_relative_to(ROOT / "recipes"):

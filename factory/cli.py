@@ -12,9 +12,9 @@ import json
 import sys
 from typing import Any
 
-from factory.command import mended, print_any_text
+from factory.arguments import mended, print_any_text
 from factory.commands import add_commands, carry_out
-from factory.names import on_one_line
+from factory.storage.names import on_one_line
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -44,7 +44,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def show_rows(asked: argparse.Namespace) -> int:
     """Print why rows are not ok, and the first rows as JSON, a line each."""
-    from factory.store import DatasetDir
+    from factory.storage.dataset import DatasetDir
 
     dataset = DatasetDir(asked.dataset)
     reasons, rows = dataset.failures().to_pylist(), dataset.rows(status=asked.status).slice(0, asked.limit).to_pylist()

@@ -38,9 +38,9 @@ def _round_command(commands: Any, name: str, told: str) -> argparse.ArgumentPars
 
 def carry_out(asked: argparse.Namespace) -> int:
     """Do what was asked of a round, and print what came of it; returns 0."""
-    from factory.recipe import load
-    from factory.report.kept import asked_round, kept_recipe
-    from factory.runs import Run
+    from factory.planning.kept_recipe import kept_recipe
+    from factory.planning.places import Run, asked_round
+    from factory.recipe.loading import load
 
     run = Run(asked.run)
     number = asked_round(run, asked.round)
@@ -53,7 +53,7 @@ def _audit(run: Any, number: int, recipe: Any, asked: argparse.Namespace) -> str
         from factory.listen.agreement import human_audit, render_human
 
         return render_human(human_audit(run, number, recipe))
-    from factory.report.audit_table import audit_round, render_audit
+    from factory.audit.text import audit_round, render_audit
 
     return render_audit(audit_round(run, number, recipe, asked.asr))
 

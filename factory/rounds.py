@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from factory.local_ray import start_ray
-from factory.plan import compared, paired_corpora
-from factory.progress import Clock
-from factory.recipe import Recipe
-from factory.runs import Run
-from factory.store import DatasetDir
+from factory.passes.progress import Clock
+from factory.planning.places import Run
+from factory.planning.plan import compared, paired_corpora
+from factory.recipe.recipe import Recipe
+from factory.runtime.local_ray import start_ray
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import SCORED
 
 Row = dict[str, Any]
@@ -24,8 +24,8 @@ def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> bool:
     Returns whether every round that was run has all its parts (samples, report, history). Raises Shortfall before the
     first of them where one reads a file that is not there, and what `run_round` raises.
     """
-    from cluster.preflight import all_there
-    from factory.history import falls, history_rows, render_history
+    from factory.planning.preflight import all_there
+    from factory.report.history import falls, history_rows, render_history
     from factory.report.summary import is_summarised
 
     all_there(run, [number for number in numbers if not is_summarised(run, number)], recipe)
@@ -51,7 +51,7 @@ def run_round(run: Run, number: int, recipe: Recipe) -> bool:
     or the speech gives no pair, StoreError where the round's folder cannot be written, and Shortfall where the cluster
     lacks what the round asks for.
     """
-    from factory.report.kept import kept_recipe
+    from factory.planning.kept_recipe import kept_recipe
     from factory.report.summary import is_summarised
 
     if is_summarised(run, number):
@@ -63,9 +63,9 @@ def run_round(run: Run, number: int, recipe: Recipe) -> bool:
 
 def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
     """Run the stages of a round to its summary; return the recipe with the paths that were read, and the summary."""
-    from cluster.preflight import preflight
-    from factory.passes.ready import arithmetic, check_folder, check_policy
-    from factory.report.kept import keep_recipe
+    from factory.planning.kept_recipe import keep_recipe
+    from factory.planning.preflight import preflight
+    from factory.planning.ready import arithmetic, check_folder, check_policy
     from factory.report.summary import summarise
 
     previous = None if number == 0 else run.policy(number - 1, recipe)
@@ -90,7 +90,7 @@ def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
 
 def _end(run: Run, number: int, recipe: Callable[[], Recipe], summary: Row | None = None) -> bool:
     """Make what a finished round lacks, print its new summary, say what could not be made; return whether all is there."""
-    from factory.endings import make_parts
+    from factory.report.endings import make_parts
     from factory.report.report import report_place
     from factory.report.table import render
 
@@ -108,10 +108,10 @@ def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     What is quick comes first: untranslated speech is listed, then the dev set and the test set are tokenized. Raises
     Unusable where no pair could come of the speech, and where `select.delta: auto` has too few references.
     """
-    from factory.passes.audit_delta import FEWEST
+    from factory.audit.delta import FEWEST
     from factory.passes.paired import as_units, write_units, write_utterances
     from factory.passes.tokenize import list_speech
-    from factory.passes.usable import check_dev, check_kinds, check_sources, untested
+    from factory.planning.usable import check_dev, check_kinds, check_sources, untested
 
     mono = recipe.corpus.mono
     speech = list_speech(mono) if number and recipe.corpus.source != "paired" else None
@@ -164,7 +164,7 @@ def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
 
 def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -> None:
     """Round N: candidates and their back-translations, pairs, and the policy that learns from them."""
-    from factory.passes.audit_auto import settle_delta
+    from factory.audit.auto import settle_delta
     from factory.passes.produce import produce
     from factory.passes.select import select_pairs
     from factory.passes.train import train_next

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if sys.path and Path(sys.path[0] or ".").resolve() == ROOT / "factory":
     sys.path[0] = str(ROOT)  # a script's own folder comes first: `factory/` there would shadow libraries
 
-from factory.command import UNMADE, mended, running_parser, stay_local  # noqa: E402
+from factory.arguments import UNMADE, mended, running_parser, stay_local  # noqa: E402
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -36,10 +36,10 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(asked: argparse.Namespace) -> int:
-    from factory.plan import describe
-    from factory.recipe import load
+    from factory.planning.places import Run
+    from factory.planning.plan import describe
+    from factory.recipe.loading import load
     from factory.rounds import run_rounds
-    from factory.runs import Run
 
     recipe = load(asked.recipe, asked.set)
     run = Run(asked.run or f"runs/{recipe.name}")

@@ -7,6 +7,8 @@ slug and a colon, so that reasons can be counted (`too_short: 0.02 s of audio, a
 
 from __future__ import annotations
 
+from typing import Any
+
 import pyarrow as pa
 
 OK, SKIPPED, FAILED = "ok", "skipped", "failed"
@@ -158,3 +160,6 @@ TOPLINE = pa.schema(
     ]
 )
 """What perfect output would get: the recording, and its units spoken again, through the same recognizer."""
+
+
+Row = dict[str, Any]

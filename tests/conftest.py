@@ -27,7 +27,7 @@ settings.register_profile("any machine", deadline=None)  # an example takes as l
 settings.load_profile("any machine")
 
 
-FIRST = ("test_translator.py", "test_run_round.py", "test_shapes.py", "test_launch.py", "test_nodes.py", "test_store.py", "test_export.py")
+FIRST = ("test_translator.py", "test_run_round.py", "test_shapes.py", "test_launch.py", "test_nodes.py", "test_dataset.py", "test_export.py")
 """Files that begin first: the longest, so that no process is left alone with one of them at the end; and test_translator before any
 that starts an S3 server in its process: vLLM looks at everything that is imported, which the server's framework does not bear.
 """
@@ -43,7 +43,7 @@ def local_ray() -> Iterator[None]:
     """A real Ray on this machine with four logical CPUs (a plan of two actors needs more than two, whatever the machine has)."""
     import ray
 
-    from factory.local_ray import start_here
+    from factory.runtime.local_ray import start_here
 
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "warning"}
     start_here(num_cpus=4, object_store_memory=300 * 2**20, **quiet)  # not what a killed Ray says is still there

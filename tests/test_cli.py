@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 
 from factory.cli import main
-from factory.store import DatasetDir
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import UNITS
 from tests.limits import HANG_S
 
@@ -47,10 +47,10 @@ def test_a_terminal_without_a_letter_gets_another(tmp_path: Path) -> None:
     for encoding, utt_id in (("latin-1", "é?"), ("ascii", "??")):
         rows = said(encoding, "-m", "factory.cli", "rows", dataset.uri)
         assert rows.returncode == 0 and json.loads(rows.stdout)["utt_id"] == utt_id, rows.stderr
-        for module in ("-m factory.run_round", "-m cluster.preflight", "-m cluster.submit", "-m factory.cli submit", "-m trainers.sft"):
+        for module in ("-m factory.run_round", "-m factory.planning.preflight", "-m cluster.submit", "-m factory.cli submit", "-m trainers.sft"):
             told = said(encoding, *module.split(), "--help")
             assert told.returncode == 0, told.stderr
     missing = said("ascii", "-m", "factory.run_round", "--round", "1", "--recipe", "recipes/….yaml")
     assert missing.returncode == 2 and "there is no recipe recipes/?.yaml" in missing.stderr
-    stage = "from factory.command import mended; mended('run', lambda: print('● produce') or 0)"
+    stage = "from factory.arguments import mended; mended('run', lambda: print('● produce') or 0)"
     assert said("latin-1", "-c", stage).stdout == "? produce\n"

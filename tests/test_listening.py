@@ -12,12 +12,12 @@ SCRIPT = """
 import sys, tempfile
 from pathlib import Path
 import psutil
-from factory.command import stay_local
+from factory.arguments import stay_local
 
 stay_local()
 
-from factory.local_ray import start_ray
-from factory.recipe import Pool
+from factory.runtime.local_ray import start_ray
+from factory.recipe.recipe import Pool
 from trainers.launch import launch
 
 

@@ -17,7 +17,7 @@ from benchmarks.hear_all import heard
 from benchmarks.reproduce import MORE, Sizes, _pairs, command, comparable, grid, share, ship, split
 from benchmarks.reproduce_records import keep, kept
 from benchmarks.reproduce_tables import write_tables
-from factory.store import DatasetDir
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import EVALUATED
 
 SIZES = Sizes(seeds=(1,))

@@ -21,13 +21,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.command import UNMADE
+from factory.arguments import UNMADE
 from factory.export.export import export_policy
-from factory.files import exists, filesystem, get_json
 from factory.models.weights import digest, resolve
-from factory.recipe import load
-from factory.runs import Run
-from factory.store import DatasetDir
+from factory.planning.places import Run
+from factory.recipe.loading import load
+from factory.storage.dataset import DatasetDir
+from factory.storage.files import exists, filesystem, get_json
 from tests.cluster.nodes import NODE, nodes
 from tests.limits import HANG_S
 from tests.s3 import s3_server

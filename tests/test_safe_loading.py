@@ -8,13 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from factory.recipe import RecipeError, load
+from factory.recipe.loading import load
+from factory.recipe.typed import RecipeError
 
 ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {
     ("factory/actors/child.py", "pickle.loads"),  # its own parent's words, through a pipe
     ("trainers/launch.py", "cloudpickle.loads"),  # the driver's own words, through Ray
-    ("factory/typed.py", "yaml.load"),  # with a loader made of SafeLoader; the test of recipes shows that a Python tag is refused
+    ("factory/recipe/typed.py", "yaml.load"),  # with a loader made of SafeLoader; the test of recipes shows that a Python tag is refused
     ("factory/models/speech_encoders.py", "joblib.load"),  # after the sha256 of the very bytes was checked
 }
 

@@ -12,18 +12,18 @@ import pytest
 from toy_run import toy_recipe, toy_run
 
 from benchmarks.shapes import EACH, Cell, cells, run_cell, utterances, write_corpus
+from factory.audit.text import audit_round
 from factory.commands import FORMATS
 from factory.corpora.audio import read
 from factory.corpora.opening import open_corpus
 from factory.export.export import export_pairs
 from factory.listen.choose import questions
 from factory.listen.server import Session
-from factory.recipe import Recipe
-from factory.report.audit_table import audit_round
-from factory.report.kept import keep_recipe
+from factory.planning.kept_recipe import keep_recipe
+from factory.planning.places import Run
+from factory.recipe.recipe import Recipe
 from factory.report.report import write_report
 from factory.report.samples import speak_samples
-from factory.runs import Run
 from tests.corpora.speech import rows
 
 pytestmark = pytest.mark.usefixtures("local_ray")

@@ -11,10 +11,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.files import filesystem, put_json
 from factory.passes.select import select
-from factory.recipe import Recipe, load
-from factory.runs import Run
+from factory.planning.places import Run
+from factory.recipe.loading import load
+from factory.recipe.recipe import Recipe
+from factory.storage.files import filesystem, put_json
 from schemas.datasets import EVALUATED, PAIR, SCORED, TOPLINE, UNITS
 
 ROOT = Path(__file__).resolve().parent.parent

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from factory.command import print_any_text
-from factory.recipe_sections import Pool
-from factory.typed import lay_over
+from factory.arguments import print_any_text
+from factory.recipe.sections import Pool
+from factory.recipe.typed import lay_over
 
 
 def asked(prog: str, told_of: str, places: Sequence[str], also: Sequence[str] = ()) -> dict[str, Any]:

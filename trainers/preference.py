@@ -17,24 +17,16 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer
 
-from factory.recipe_sections import Pool
-from factory.typed import build
+from factory.recipe.sections import Pool
+from factory.recipe.training import PreferenceSettings, resolve_precision
+from factory.recipe.typed import build
 from trainers.checks import check_pairs, check_targets, check_tokens, none_fits
 from trainers.command import asked
-from trainers.launch import (
-    ADAPTER,
-    STALL_S,
-    device,
-    digest,
-    publish,
-    pulse,
-    rank,
-    train_policy,
-    world_size,
-)
+from trainers.launch import STALL_S, pulse, train_policy
+from trainers.publish import ADAPTER, digest, publish
 from trainers.remote import Place, last_checkpoint, place_of
-from trainers.settings import PreferenceSettings, resolve_precision
-from trainers.speech_held import UnitWeights, last_states, reference_states
+from trainers.speech_weights import UnitWeights, last_states, reference_states
+from trainers.workers import device, rank, world_size
 
 _CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
 _SPEED = ("save_every", "threads")  # settings that do not change what comes out

@@ -21,11 +21,10 @@ from typing import Any
 
 from torch import distributed
 
-from factory.files import filesystem, put
-from factory.manifest import StoreError
-from factory.models.weights import resolve
-from factory.runs import near_folder
-from factory.transfer import download, push, remove, upload
+from factory.models.weights import near_folder, resolve
+from factory.storage.files import filesystem, put
+from factory.storage.manifest import StoreError
+from factory.storage.transfer import download, push, remove, upload
 
 log = logging.getLogger(__name__)
 

@@ -17,23 +17,15 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from factory.recipe_sections import Pool
-from factory.typed import build
+from factory.recipe.sections import Pool
+from factory.recipe.training import UNEVEN, SftSettings, resolve_precision
+from factory.recipe.typed import build
 from trainers.batches import IGNORED, Batch, Batches
 from trainers.command import asked
-from trainers.launch import (
-    STALL_S,
-    device,
-    digest,
-    publish,
-    pulse,
-    rank,
-    train_policy,
-    world_size,
-)
+from trainers.launch import STALL_S, pulse, train_policy
+from trainers.publish import digest, publish
 from trainers.remote import Place, place_of
-from trainers.settings import UNEVEN, SftSettings, resolve_precision
-from trainers.together import load_whole, mean, quiet, spread, whole_state
+from trainers.workers import device, load_whole, mean, quiet, rank, spread, whole_state, world_size
 
 _SPEED = ("compile", "sharded", "checkpointing", "save_every", "log_every", "threads")  # settings that do not change what comes out
 

@@ -48,7 +48,7 @@ def build(work: Path) -> None:
     run("assets.build.units", speech, "encode", "--codebook", codebook, "--out", units)
     for lang, voice in VOICES.items():
         out = ("--out", work / f"vocoder-{lang}", "--num-units", str(UNITS), "--seed", "1", *VOCODER_STEPS)
-        run("trainers.vocoder", "--data", units / voice, *out)
+        run("trainers.vocoder.train", "--data", units / voice, *out)
         keep(work / f"vocoder-{lang}", OUT / f"vocoder-{lang}")
     run("assets.build.pack", speech, units, OUT)
     run("factory.run_round", "--round", "0", "--run", work / "run")

@@ -5,14 +5,13 @@ from __future__ import annotations
 import logging
 import traceback
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import pyarrow as pa
 
-from factory.redact import redact
-from schemas.datasets import FAILED, OK
+from factory.runtime.redact import redact
+from schemas.datasets import FAILED, OK, Row
 
-Row = dict[str, Any]
 log = logging.getLogger(__name__)
 
 

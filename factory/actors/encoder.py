@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from factory.actors.base import Row, RowActor
-from schemas.datasets import FAILED, OK, SKIPPED, UNITS
+from factory.actors.base import RowActor
+from schemas.datasets import FAILED, OK, SKIPPED, UNITS, Row
 
 SKIPS = {"silent", "too_short", "too_long"}
 """Reasons that are no fault of the file: the utterance is `skipped`; for any other it is `failed`."""
@@ -47,7 +47,8 @@ class Encoder(RowActor):
         return [self._encode(row) for row in rows]
 
     def _encode(self, row: Row) -> Row:
-        from factory.corpora.audio import AudioError, read
+        from factory.corpora.audio import read
+        from factory.corpora.decode import AudioError
         from factory.models.speech_encoders import assign, deduplicate
 
         if row["lang"] not in self.langs:

@@ -22,7 +22,7 @@ import psutil
 import pyarrow as pa
 
 from factory.actors.base import RowActor, failed, written
-from factory.redact import redact
+from factory.runtime.redact import redact
 from schemas.datasets import OK
 
 STARTS = 3

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from factory.actors.base import Row, RowActor
-from factory.actors.tts import Speakers
-from schemas.datasets import EVALUATED, TOPLINE
+from factory.actors.base import RowActor
+from factory.models.tts import Speakers
+from schemas.datasets import EVALUATED, TOPLINE, Row
 from schemas.sequences import words
 
 
@@ -16,9 +16,9 @@ class _Ears:
     """One voice a language, the recognizer and the MOS model in one process."""
 
     def __init__(self, vocoders: dict[str, str], recognizer: dict[str, Any], threads: int) -> None:
-        from factory.actors.mos import Mos
-        from factory.actors.recognizer import Recognizer
-        from factory.actors.vocoder import Voice
+        from factory.models.mos import Mos
+        from factory.models.recognizer import Recognizer
+        from factory.models.voice import Voice
 
         self.voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in vocoders.items()}
         self.recognizer = Recognizer(**recognizer, threads=threads)

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import pyarrow as pa
 
-from factory.actors.base import Row, RowActor
+from factory.actors.base import RowActor
 from factory.actors.vocoder import from_pcm
 from factory.metrics import METRICS, normalise
-from schemas.datasets import OK, SCORED
+from schemas.datasets import OK, SCORED, Row
 
 Candidate = dict[str, Any]
 
@@ -109,6 +109,6 @@ def _finite(score: float) -> float | None:
 
 
 def _recognizer(arguments: dict[str, Any], threads: int) -> Any:
-    from factory.actors.recognizer import Recognizer
+    from factory.models.recognizer import Recognizer
 
     return Recognizer(**arguments, threads=threads)

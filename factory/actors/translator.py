@@ -8,11 +8,11 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import pyarrow as pa
 
-from factory.actors.base import Row, RowActor
-from factory.actors.texts import Texts, extremes
+from factory.actors.base import RowActor
+from factory.actors.sampled_texts import Texts, extremes
 from factory.models.device import WantedDtype
 from factory.models.engine import Ask, Engine, Output, Sampling
-from schemas.datasets import OK, SCORED, SKIPPED, UNSPOKEN
+from schemas.datasets import OK, SCORED, SKIPPED, UNSPOKEN, Row
 from schemas.sequences import EOSP, SEP, SOSP, Parsed, Variant, is_unit, parse, prompt, tag, text_prompt, unit_token
 
 TEXT = -1

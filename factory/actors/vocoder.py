@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from pathlib import Path
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
 
-from factory.actors.base import Row, RowActor
-from schemas.datasets import CANDIDATE, SCORED
+from factory.actors.base import RowActor
+from factory.models.voice import Voice
+from schemas.datasets import CANDIDATE, SCORED, Row
 
 PCM = pa.binary()
 """Audio between actors: 16-bit little-endian samples, mono, 16 kHz (32 kB a second, one Arrow buffer). It is dropped before writing."""
@@ -31,28 +31,6 @@ def to_pcm(wave: np.ndarray) -> bytes:
 def from_pcm(audio: bytes) -> np.ndarray:
     """Return PCM as a float32 wave in [-1, 1]."""
     return np.frombuffer(audio, "<i2").astype(np.float32) / 32767
-
-
-class Voice:
-    """One language's vocoder; durations are always predicted, so that all that it says is comparable."""
-
-    def __init__(self, checkpoint: str | Path, threads: int = 1) -> None:
-        """Load the voice onto the GPU where this process has one; `threads` is set for torch in the whole process."""
-        import torch
-
-        from factory.models.device import device
-        from factory.models.unit_hifigan import CodeHiFiGAN
-        from factory.models.weights import resolve
-
-        torch.set_num_threads(threads)
-        self.model = CodeHiFiGAN.from_pretrained(resolve(str(checkpoint)), device())
-
-    def speak(self, units: Sequence[Sequence[int]]) -> list[np.ndarray]:
-        """Return a float32 wave at 16 kHz for every list of deduplicated units; equal lists are spoken once."""
-        lines = [tuple(line) for line in units]
-        unique = list(dict.fromkeys(lines))
-        waves = dict(zip(unique, self.model.synthesize(unique), strict=True))
-        return [waves[line] for line in lines]
 
 
 class Vocoder(RowActor):

@@ -13,8 +13,8 @@ import soundfile
 import soxr
 
 from factory.corpora.decode import AudioError, decode
-from factory.files import filesystem, get
-from factory.manifest import StoreError
+from factory.storage.files import filesystem, get
+from factory.storage.manifest import StoreError
 
 RATE = 16_000
 SILENCE = 1e-3

@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from factory.command import mended
+from factory.arguments import mended
 from factory.corpora.archive import Clips, count_faults, write_shards
 from factory.corpora.base import CorpusError, Row
 from factory.corpora.text import language

@@ -14,17 +14,18 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from factory.corpora.audio import AudioError, read
+from factory.corpora.audio import read
 from factory.corpora.base import CorpusError, Kind, Shard, audio_of
 from factory.corpora.columns import Options
+from factory.corpora.decode import AudioError
 from factory.corpora.files import File, Files, stamps
 from factory.corpora.hub import HubShard
 from factory.corpora.listed import Folder, ListedShard, Tables, count_recordings, listed_shards
 from factory.corpora.marking import Marked, mark
 from factory.corpora.parquet import ParquetShard
 from factory.corpora.tar import TableTar, TarShard, has_table
-from factory.manifest import StoreError
-from factory.recipe import digest
+from factory.storage.manifest import StoreError
+from schemas.fingerprint import digest
 
 if TYPE_CHECKING:
     import ray.data

@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from factory.command import mended
+from factory.arguments import mended
 from factory.corpora.archive import Clips, count_faults, write_shards
 from factory.corpora.base import CorpusError, Row
 from factory.corpora.common_voice import of_language

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import pyarrow.fs as pafs
 
-from factory.files import files_below
+from factory.storage.files import files_below
 
 READ_WHOLE = 2**30
 """Bytes up to which a corpus on a disk counts by what its files hold; a larger one by their sizes and times."""

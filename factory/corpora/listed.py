@@ -19,7 +19,7 @@ from factory.corpora.files import IN_PARALLEL, File, files_at, uri_of
 from factory.corpora.layouts import Named, named_rows
 from factory.corpora.tables import is_table
 from factory.corpora.text import language, stem, suffix_of, transcript
-from factory.files import get
+from factory.storage.files import get
 
 
 @dataclass(frozen=True)

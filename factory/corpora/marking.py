@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from factory.corpora.base import STATED, Entry, Kind, Row, Shard
 from factory.corpora.files import IN_PARALLEL
-from factory.light import LIGHT, light
+from factory.runtime.light_tasks import LIGHT, light
 from schemas.datasets import FAILED, OK
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from factory.corpora.listed import suffix_reason
 from factory.corpora.tables import is_table
 from factory.corpora.tar import TABLES, chosen_tables, is_tar
 from factory.corpora.text import suffix_of
-from factory.files import filesystem, get_head, look
+from factory.storage.files import filesystem, get_head, look
 
 OPTIONS = ("config", "split", "lang", "text")
 _EXPECTED = "expected Parquet, tar shards, a table (.tsv, .csv, .jsonl) or audio files"

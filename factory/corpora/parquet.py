@@ -19,7 +19,7 @@ from factory.corpora.base import AT_ONCE, CorpusError, Entry, Row, entry, failed
 from factory.corpora.columns import NAMES, Options, check_option, utterance
 from factory.corpora.files import path_inside, uri_of
 from factory.corpora.sounds import audio_reader, with_audio
-from factory.files import filesystem
+from factory.storage.files import filesystem
 
 _STORES = ("s3://", "gs://", "gcs://", "abfs://", "abfss://", "az://", "hf://", "http://", "https://")
 """What a URI in somebody else's row may lead to: other schemes of fsspec lead to files of this machine."""

@@ -16,7 +16,7 @@ from factory.corpora.layouts import named_rows
 from factory.corpora.listed import suffix_reason
 from factory.corpora.tables import json_object
 from factory.corpora.text import language, storable, suffix_of, transcript
-from factory.files import filesystem, trying
+from factory.storage.files import filesystem, trying
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TABLES = ("validated.tsv", "train.tsv", "dev.tsv", "test.tsv", "metadata.csv", "metadata.jsonl")

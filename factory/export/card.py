@@ -6,14 +6,14 @@ import json
 from importlib.resources import files
 from typing import Any
 
+from factory.audit.text import kept_audit, table, why_unmeasured
 from factory.export.layout import HELD_OUT, features
-from factory.files import filesystem, get_json
-from factory.recipe import Recipe
+from factory.planning.kept_recipe import as_yaml
+from factory.planning.places import Run
+from factory.recipe.recipe import Recipe
 from factory.report import collect
-from factory.report.audit_table import kept_audit, table, why_unmeasured
-from factory.report.kept import as_yaml
 from factory.report.table import LABELS, scores_of
-from factory.runs import Run
+from factory.storage.files import filesystem, get_json
 from schemas.sequences import prompt
 
 Row = dict[str, Any]

@@ -15,11 +15,11 @@ from factory.export.formats import FORMATS, NEEDS_AUDIO
 from factory.export.hub import MARK, ExportError, Target, earlier, publish, target
 from factory.export.speak import speak_pairs
 from factory.listen.judgements import judgements_of
-from factory.local_ray import start_ray
-from factory.recipe import Recipe
+from factory.planning.places import Run
+from factory.recipe.recipe import Recipe
 from factory.report.pairs import shown_pairs
-from factory.runs import Run
-from factory.transfer import download
+from factory.runtime.local_ray import start_ray
+from factory.storage.transfer import download
 
 Row = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """Pairs as other toolkits read them. Each writer fills a folder and returns how many rows each split has.
 
-Files, and the ids in files whose cells end at a tab or a bar, have the name that `factory.names.file_name` makes of the
+Files, and the ids in files whose cells end at a tab or a bar, have the name that `factory.storage.names.file_name` makes of the
 pair's id. Every format but TRL's, which has no columns for ids, holds the true `pair_id` and `utt_id` as well.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 import soundfile
 
 from factory.export.layout import split_of
-from factory.names import file_name
+from factory.storage.names import file_name
 
 Row = dict[str, Any]
 

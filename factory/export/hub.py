@@ -14,8 +14,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
-from factory.files import files_below, filesystem, get
-from factory.transfer import upload
+from factory.storage.files import files_below, filesystem, get
+from factory.storage.transfer import upload
 
 T = TypeVar("T")
 Row = dict[str, Any]

@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.corpora.audio import RATE
-from factory.names import file_name
-from factory.store import DatasetDir
+from factory.storage.dataset import DatasetDir
+from factory.storage.names import file_name
 from schemas.datasets import OK, SCORES
 
 if TYPE_CHECKING:

@@ -10,13 +10,16 @@ import ray.data
 from factory.actors.base import RowActor
 from factory.corpora.audio import encode
 from factory.corpora.opening import open_corpus
-from factory.passes.plan import act, digests, finish
+from factory.passes.execute import act, finish
 from factory.passes.produce import voices
-from factory.progress import Clock
-from factory.recipe import Recipe, digest, locate
+from factory.passes.progress import Clock
+from factory.passes.weights import digests
+from factory.planning.places import Run
+from factory.recipe.paths import locate
+from factory.recipe.recipe import Recipe
 from factory.report.players import waves_of
-from factory.runs import Run
-from factory.store import DatasetDir
+from factory.storage.dataset import DatasetDir
+from schemas.fingerprint import digest
 
 Row = dict[str, Any]
 
@@ -40,7 +43,7 @@ class PairSpeaker(RowActor):
     schema = SPOKEN
 
     def __init__(self, *, checkpoints: dict[str, str], corpus: str, threads: int = 1) -> None:
-        from factory.actors.vocoder import Voice
+        from factory.models.voice import Voice
 
         self.voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in checkpoints.items()}
         self.corpus = open_corpus(corpus)

@@ -8,8 +8,8 @@ import numpy as np
 
 from factory.listen.judgements import judgements_of
 from factory.metrics import METRICS, bootstrap
-from factory.recipe import Recipe
-from factory.runs import Run
+from factory.planning.places import Run
+from factory.recipe.recipe import Recipe
 
 Row = dict[str, Any]
 

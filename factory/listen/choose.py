@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from typing import Any
 
+from factory.audit.labels import POLICIES, Judged, sampled, scores_of
 from factory.metrics import METRICS
-from factory.passes.audit import POLICIES, Judged, sampled
-from factory.recipe import Recipe
-from factory.report.collect import scores_of
-from factory.runs import Run
+from factory.planning.places import Run
+from factory.recipe.recipe import Recipe
 from schemas.datasets import OK
 
 Row = dict[str, Any]

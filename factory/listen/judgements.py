@@ -9,8 +9,8 @@ from uuid import uuid4
 import pyarrow as pa
 import pyarrow.dataset as pads
 
-from factory.files import filesystem, parquet_files, put_table
-from factory.runs import Run
+from factory.planning.places import Run
+from factory.storage.files import filesystem, parquet_files, put_table
 from schemas.datasets import SCORES
 
 Row = dict[str, Any]

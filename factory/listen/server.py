@@ -15,10 +15,11 @@ import numpy as np
 from factory.corpora.audio import encode
 from factory.listen.choose import questions
 from factory.listen.judgements import VERDICTS, judgements_of, keep
-from factory.recipe import Recipe, locate
-from factory.redact import redact
+from factory.planning.places import Run
+from factory.recipe.paths import locate
+from factory.recipe.recipe import Recipe
 from factory.report.players import recordings_or_none, voices_of
-from factory.runs import Run
+from factory.runtime.redact import redact
 
 Row = dict[str, Any]
 

@@ -19,8 +19,8 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from uuid import uuid4
 
-from factory.manifest import StoreError
-from factory.transfer import fetched
+from factory.storage.manifest import StoreError
+from factory.storage.transfer import fetched
 
 HASH_MARK = "#sha256="
 _CHUNK = 1 << 20
@@ -187,3 +187,8 @@ def _sha256(paths: Iterable[Path]) -> str:
             while chunk := file.read(_CHUNK):
                 running.update(chunk)
     return running.hexdigest()
+
+
+def near_folder(policy: str) -> Path:
+    """Return the folder of this machine in which the training of a policy in an object store works."""
+    return cache_folder() / "training" / digest(policy)

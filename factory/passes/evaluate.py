@@ -7,12 +7,14 @@ import pyarrow.compute as pc
 import ray.data
 
 from factory.corpora.opening import open_corpus
-from factory.passes.plan import act, digests, finish, handed
+from factory.passes.execute import act, finish
 from factory.passes.produce import limited, recognizer_arguments, translator_arguments, voices
+from factory.passes.progress import Clock
 from factory.passes.tokenize import encoder_arguments
-from factory.progress import Clock
-from factory.recipe import Recipe, locate
-from factory.store import DatasetDir
+from factory.passes.weights import digests, handed
+from factory.recipe.paths import locate
+from factory.recipe.recipe import Recipe
+from factory.storage.dataset import DatasetDir
 
 
 def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str = "evaluate") -> None:

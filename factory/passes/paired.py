@@ -8,11 +8,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.corpora.corpus import Speech
+from factory.passes.progress import Clock
 from factory.passes.tokenize import list_speech, tokenize
-from factory.progress import Clock
-from factory.recipe import Recipe, digest, locate
-from factory.store import DatasetDir
+from factory.recipe.paths import locate
+from factory.recipe.recipe import Recipe
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK, PAIRED, UNITS
+from schemas.fingerprint import digest
 
 Row = dict[str, Any]
 

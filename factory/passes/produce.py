@@ -12,11 +12,12 @@ import pyarrow.compute as pc
 import ray.data
 
 from factory.actors.base import RowActor
-from factory.light import light
-from factory.passes.plan import act, digests, finish, handed
-from factory.progress import Clock
-from factory.recipe import Recipe
-from factory.store import BLOCK, DatasetDir
+from factory.passes.execute import act, finish
+from factory.passes.progress import Clock
+from factory.passes.weights import digests, handed
+from factory.recipe.recipe import Recipe
+from factory.runtime.light_tasks import light
+from factory.storage.dataset import BLOCK, DatasetDir
 
 Pools = dict[str, tuple[type[RowActor], dict[str, Any]]]
 """The actor of each pool that a row passes, in this order, with its constructor arguments; the names are those of `resources`."""

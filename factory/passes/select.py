@@ -7,15 +7,16 @@ from typing import Any
 
 import pyarrow as pa
 
-from factory.light import light
 from factory.metrics import METRICS
-from factory.passes.choose import POLICIES, Choice, Found
-from factory.passes.guards import fault
-from factory.passes.plan import finish
-from factory.progress import Clock
-from factory.ray_metrics import count
-from factory.recipe import Guards, Recipe
-from factory.store import DatasetDir
+from factory.passes.execute import finish
+from factory.passes.filters import fault
+from factory.passes.progress import Clock
+from factory.passes.rules import POLICIES, Choice, Found
+from factory.recipe.recipe import Recipe
+from factory.recipe.sections import Guards
+from factory.runtime.counters import count
+from factory.runtime.light_tasks import light
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK, PAIR, SKIPPED, UNSPOKEN
 from schemas.sequences import Variant, completion, prompt
 

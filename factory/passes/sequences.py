@@ -8,9 +8,11 @@ from typing import Any
 
 import pyarrow as pa
 
-from factory.recipe import Recipe, digest, locate
-from factory.store import DatasetDir
+from factory.recipe.paths import locate
+from factory.recipe.recipe import Recipe
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import SEQUENCE
+from schemas.fingerprint import digest
 from schemas.sequences import Variant, completion, prompt, text_prompt
 
 Row = dict[str, Any]

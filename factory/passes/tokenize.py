@@ -5,11 +5,13 @@ from __future__ import annotations
 from factory.corpora.corpus import Speech
 from factory.corpora.files import summarise_left_out
 from factory.corpora.opening import open_corpus
-from factory.passes.plan import act, digests, finish, handed
-from factory.progress import Clock
-from factory.recipe import Recipe, locate
-from factory.redact import redact
-from factory.store import DatasetDir
+from factory.passes.execute import act, finish
+from factory.passes.progress import Clock
+from factory.passes.weights import digests, handed
+from factory.recipe.paths import locate
+from factory.recipe.recipe import Recipe
+from factory.runtime.redact import redact
+from factory.storage.dataset import DatasetDir
 
 
 def list_speech(corpus: str) -> Speech | None:

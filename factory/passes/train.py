@@ -14,14 +14,14 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.files import filesystem, trying
-from factory.passes.plan import handed, weights
-from factory.passes.ready import num_units
 from factory.passes.sequences import paired, sequences
-from factory.passes.usable import BY_EAR, compares_texts
-from factory.recipe import Recipe, locate
-from factory.store import DatasetDir
-from factory.transfer import remove, upload
+from factory.passes.weights import handed, num_units, weights
+from factory.planning.usable import BY_EAR, compares_texts
+from factory.recipe.paths import locate
+from factory.recipe.recipe import Recipe
+from factory.storage.dataset import DatasetDir
+from factory.storage.files import filesystem, trying
+from factory.storage.transfer import remove, upload
 from schemas.datasets import SEQUENCE
 
 Row = dict[str, Any]

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 
-from factory.actors.recognizer import protocol
-from factory.files import filesystem, get, get_json, look
+from factory.audit.labels import Judged, sampled, scores_of
 from factory.metrics import METRICS
-from factory.passes.audit import Judged, sampled
-from factory.passes.guards import fault, repetition
-from factory.recipe import Recipe
-from factory.report.kept import finished_rounds
-from factory.runs import Run
-from factory.store import DatasetDir, Manifest, StoreError
-from schemas.datasets import OK, UNSPOKEN
+from factory.models.recognizer import protocol
+from factory.passes.filters import repetition
+from factory.planning.places import Run, finished_rounds
+from factory.recipe.recipe import Recipe
+from factory.storage.dataset import DatasetDir
+from factory.storage.files import filesystem, get, get_json, look
+from factory.storage.manifest import Manifest, StoreError
+from schemas.datasets import OK
 
 Row = dict[str, Any]
 
@@ -63,14 +63,6 @@ def candidates_of(run: Run, number: int, recipe: Recipe) -> tuple[list[Judged], 
     table = run.dataset(number, "scored").rows(status=OK)
     rows = sampled(table, PLOTTED)
     return [scores_of(row, recipe) for row in rows], table.num_rows
-
-
-def scores_of(row: Row, recipe: Recipe) -> Judged:
-    """Return the scores of a row's candidates, and which of them break a guard; nothing is judged."""
-    sound = [fault(candidate, row, recipe.select.guards) is None for candidate in row["candidates"]]
-    back = [candidate["scores"] or {} for candidate in row["candidates"]]
-    spoken = [candidate["finish"] != UNSPOKEN for candidate in row["candidates"]]
-    return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", back, [{}] * len(back), sound, spoken)
 
 
 def gaps(rows: list[Judged], metric: str, direction: str) -> np.ndarray:

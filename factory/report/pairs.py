@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Any
 
-from factory.passes.audit import sampled
-from factory.recipe import Recipe
-from factory.store import DatasetDir
+from factory.audit.labels import sampled
+from factory.recipe.recipe import Recipe
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK
 from schemas.sequences import parse, task
 

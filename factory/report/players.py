@@ -12,11 +12,11 @@ import numpy as np
 from factory.corpora.audio import encode
 from factory.corpora.opening import open_corpus
 from factory.passes.produce import voices
-from factory.recipe import Recipe
-from factory.redact import redact
+from factory.recipe.recipe import Recipe
+from factory.runtime.redact import redact
 
 if TYPE_CHECKING:
-    from factory.actors.vocoder import Voice
+    from factory.models.voice import Voice
 
 Row = dict[str, Any]
 
@@ -58,7 +58,7 @@ def waves_of(
 
 def voices_of(recipe: Recipe) -> dict[str, Voice]:
     """Load the vocoder of each language."""
-    from factory.actors.vocoder import Voice
+    from factory.models.voice import Voice
 
     return {lang: Voice(checkpoint) for lang, checkpoint in voices(recipe).items()}
 

@@ -6,15 +6,16 @@ import json
 from importlib.resources import files
 from typing import Any
 
-from factory.files import filesystem, get_json, put
-from factory.recipe import Recipe, locate
+from factory.audit.text import audit_round, why_unmeasured
+from factory.planning.kept_recipe import as_yaml
+from factory.planning.places import Run
+from factory.recipe.paths import locate
+from factory.recipe.recipe import Recipe
 from factory.report import collect, plots, sections
-from factory.report.audit_table import audit_round, why_unmeasured
-from factory.report.kept import as_yaml
 from factory.report.pairs import SPOKEN, shown_pairs, table_row, to_speak
 from factory.report.players import embedded, recordings_or_none, voices_of, waves_of
 from factory.report.table import LABELS
-from factory.runs import Run
+from factory.storage.files import filesystem, get_json, put
 
 Row = dict[str, Any]
 

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from factory.corpora.audio import encode
-from factory.files import exists, filesystem, put
-from factory.names import file_name
-from factory.recipe import Recipe, locate
+from factory.planning.places import Run
+from factory.recipe.paths import locate
+from factory.recipe.recipe import Recipe
 from factory.report.pairs import by_margin, joined
 from factory.report.players import recordings_or_none, voices_of, waves_of
-from factory.runs import Run
+from factory.storage.files import exists, filesystem, put
+from factory.storage.names import file_name
 from schemas.datasets import OK
 
 Row = dict[str, Any]

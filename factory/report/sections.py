@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from factory.passes.audit import ALL
-from factory.recipe import Recipe
+from factory.audit.labels import ALL, bin_name
+from factory.audit.text import table
+from factory.planning.places import Run
+from factory.recipe.recipe import Recipe
 from factory.report import collect, plots
-from factory.report.audit_table import table
-from factory.report.table import LABELS, bin_name, scores_of
-from factory.runs import Run
+from factory.report.table import LABELS, scores_of
 
 Row = dict[str, Any]
 WORTH = "What the labels above each δ are worth: n (2a - 1)², for n labels of which a share a is right by the reference."

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, Literal
 
-from factory.actors.recognizer import protocol
-from factory.files import exists, filesystem, put_json
+from factory.audit.labels import Judged, by_gap, compare, judged, referenced, unmeasured
 from factory.metrics import bootstrap, normalise
-from factory.passes.audit import Judged, by_gap, compare, judged, referenced, unmeasured
+from factory.models.recognizer import protocol
 from factory.passes.evaluate import test_rows
-from factory.passes.usable import untested
-from factory.progress import Clock
-from factory.recipe import Recipe
-from factory.runs import Run
-from factory.store import DatasetDir
-from factory.tripwire import tripped
+from factory.passes.progress import Clock
+from factory.planning.places import Run
+from factory.planning.usable import untested
+from factory.recipe.recipe import Recipe
+from factory.report.tripwire import tripped
+from factory.storage.dataset import DatasetDir
+from factory.storage.files import exists, filesystem, put_json
 from schemas.datasets import OK
 
 Row = dict[str, Any]

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from factory.names import on_one_line
+from factory.audit.labels import bin_name
+from factory.storage.names import on_one_line
 
 Row = dict[str, Any]
 LABELS = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", "asr_bleu": "ASR-BLEU"}
@@ -45,12 +46,6 @@ def _labels(accuracy: Row) -> Iterator[str]:
         cells = [f"{bin_name(b['gap'])}: {b['accuracy']:.2f} (n={b['n']})" for b in bins if b["n"]]
         if cells:
             yield f"  label right  by {judge} against the reference, by gap in {bins[0]['metric']}: {', '.join(cells)}"
-
-
-def bin_name(gap: list[float | None]) -> str:
-    """Name a bin of the gap: `0.1-0.2`, and the last, which has no end, `0.75 and more`."""
-    low, high = gap
-    return f"{low:g}-{high:g}" if high is not None else f"{low:g} and more"
 
 
 def scores_of(summary: Row, key: str) -> Row:

@@ -16,9 +16,9 @@ import psutil
 import pyarrow as pa
 import pytest
 
-from factory.actors.base import Row, RowActor
+from factory.actors.base import RowActor
 from factory.actors.guard import ActorError, Guard, guarded
-from schemas.datasets import FAILED, OK, SKIPPED, UNITS
+from schemas.datasets import FAILED, OK, SKIPPED, UNITS, Row
 from tests.limits import HANG_S
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the actors' processes do not find tests

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.actors.judge import Judge
-from factory.recipe import load
+from factory.recipe.loading import load
 from schemas.datasets import SCORED
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -9,8 +9,9 @@ import pyarrow as pa
 import pytest
 import torch
 
-from factory.actors.vocoder import SPOKEN, Vocoder, Voice, from_pcm, to_pcm
+from factory.actors.vocoder import SPOKEN, Vocoder, from_pcm, to_pcm
 from factory.models.unit_hifigan import CodeHiFiGAN
+from factory.models.voice import Voice
 from schemas.datasets import FAILED, OK, SCORED, SKIPPED
 
 TINY: dict[str, Any] = {

@@ -13,14 +13,15 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from factory.local_ray import start_ray  # noqa: E402
-from factory.recipe import Pool  # noqa: E402
+from factory.recipe.sections import Pool  # noqa: E402
+from factory.runtime.local_ray import start_ray  # noqa: E402
 from tests.cluster.nodes import note_own_node  # noqa: E402
 
 
 def wait(config: dict[str, Any]) -> None:
     """Note how many workers there are, and wait to be told to end."""
-    from trainers.launch import pulse, rank, world_size
+    from trainers.launch import pulse
+    from trainers.workers import rank, world_size
 
     if rank() == 0:
         with (config["folder"] / "sizes").open("a") as sizes:

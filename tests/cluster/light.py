@@ -14,13 +14,16 @@ sys.path.insert(0, str(ROOT))
 import pyarrow as pa  # noqa: E402
 import ray  # noqa: E402
 
-from factory.actors.base import Row, RowActor  # noqa: E402
-from factory.local_ray import start_ray  # noqa: E402
-from factory.passes.plan import act, finish  # noqa: E402
-from factory.progress import Clock  # noqa: E402
-from factory.recipe import Pool, Resources  # noqa: E402
-from factory.store import DatasetDir  # noqa: E402
-from schemas.datasets import UNITS  # noqa: E402
+from factory.actors.base import RowActor  # noqa: E402
+from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.progress import Clock  # noqa: E402
+from factory.recipe.sections import Pool, Resources  # noqa: E402
+from factory.runtime.local_ray import start_ray  # noqa: E402
+from factory.storage.dataset import DatasetDir  # noqa: E402
+from schemas.datasets import (  # noqa: E402
+    UNITS,
+    Row,
+)
 from tests.cluster.nodes import note_own_node  # noqa: E402
 from tests.limits import HANG_S  # noqa: E402
 

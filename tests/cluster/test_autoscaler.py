@@ -77,7 +77,7 @@ def _preflight(
     address: str, folder: Path, *asked: str, seconds: int = 1200, token: dict[str, str] = TOKEN
 ) -> subprocess.CompletedProcess[str]:
     environment = os.environ | BESIDE | token | {"RAY_ADDRESS": address, "ROUNDTRIP_GROWTH_S": str(seconds)}
-    command = [sys.executable, "-m", "cluster.preflight", "--run", str(folder / "run"), *asked]
+    command = [sys.executable, "-m", "factory.planning.preflight", "--run", str(folder / "run"), *asked]
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 

@@ -18,13 +18,14 @@ import pytest
 import yaml
 from manifests import KUBERAY, OVERLAYS, ROOT, ROUNDS, Object, cluster_spec, one, overlay, pod_templates, rendered
 
-from cluster.preflight import PARAMETER_BYTES, cramped, unplaced
-from factory.estimate import GIB, costs, parameters
-from factory.passes.plan import demands
-from factory.plan import produced_rows, stages
-from factory.recipe import Recipe, load
+from factory.passes.execute import demands
+from factory.planning.estimate import GIB, costs, parameters
+from factory.planning.places import Run
+from factory.planning.plan import produced_rows, stages
+from factory.planning.preflight import PARAMETER_BYTES, cramped, unplaced
+from factory.recipe.loading import load
+from factory.recipe.recipe import Recipe
 from factory.run_round import arguments
-from factory.runs import Run
 
 SCHEMAS = Path(os.environ.get("KUBERAY_SCHEMAS", ROOT.parent / "shared/kuberay"))
 OURS = ("RayJob", "RayCluster")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from manifests import KUBERAY, OVERLAYS, cluster_spec, one, overlay, pod_templates, rendered
 
-from factory.ray_metrics import NAMES
+from factory.runtime.counters import NAMES
 
 OURS = {f"ray_{name}_total": set(tags) for name, tags in NAMES.items()}
 """Our counters as Prometheus reads them, and their labels."""

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from factory.ray_metrics import NAMES
-from factory.store import DatasetDir
+from factory.runtime.counters import NAMES
+from factory.storage.dataset import DatasetDir
 from tests.cluster.nodes import BESIDE, add, lose
 from tests.limits import HANG_S
 
@@ -75,7 +75,7 @@ def test_what_was_made_stands_in_rays_metrics(cluster: Any, passed: tuple[Path, 
 
 def test_every_node_is_asked_what_it_sees_and_has_room_for(cluster: Any, tmp_path: Path) -> None:
     def told(*asked: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "cluster.preflight", "--round", "1", *asked]
+        command = [sys.executable, "-m", "factory.planning.preflight", "--round", "1", *asked]
         environment = os.environ | BESIDE | {"RAY_ADDRESS": cluster.address}
         return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 

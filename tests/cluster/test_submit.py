@@ -18,8 +18,9 @@ from typing import Any
 import pytest
 from ray.job_submission import JobDetails, JobStatus, JobType
 
-from cluster.submit import ROOT, SubmitError, _ended, base_name, connect, follow, free_name, main, package, shared
-from factory.command import UNMADE
+from cluster.submit import SubmitError, _ended, base_name, connect, follow, free_name, main, package, shared
+from factory.arguments import UNMADE
+from factory.run_round import ROOT
 from tests.cluster.nodes import NODE, nodes
 from tests.limits import HANG_S
 from tests.toy_run import toy_run
@@ -61,7 +62,7 @@ def jobs(*told: tuple[str | None, str]) -> Any:
 
 def test_the_code_is_shipped_and_nothing_else(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(package(ROOT, tmp_path)).namelist())
-    assert {"factory/run_round.py", "cluster/preflight.py", "recipes/prost_llm_3b.yaml", "trainers/sft.py"} <= names
+    assert {"factory/run_round.py", "factory/planning/preflight.py", "recipes/prost_llm_3b.yaml", "trainers/sft.py"} <= names
     assert {name.split("/")[0] for name in names} == {"cluster", "factory", "recipes", "schemas", "trainers"}
     assert (tmp_path / "code.zip").stat().st_size < 1e6
 

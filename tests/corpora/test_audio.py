@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from factory.corpora.audio import AudioError, encode, read
-from factory.corpora.decode import decode
+from factory.corpora.audio import encode, read
+from factory.corpora.decode import AudioError, decode
 from tests.ffmpeg import decoded, encoded, run, tone
 from tests.ffmpeg import wav as wav_bytes
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as some
 
-from factory.corpora.audio import AUDIO_SUFFIXES, AudioError, read
+from factory.corpora.audio import AUDIO_SUFFIXES, read
+from factory.corpora.decode import AudioError
 from tests.ffmpeg import decoded, encoded
 
 SAYS_ITS_LENGTH = {

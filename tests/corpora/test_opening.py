@@ -15,8 +15,8 @@ from factory.corpora.corpus import FolderCorpus, ParquetCorpus, TableCorpus, Tar
 from factory.corpora.files import summarise_left_out
 from factory.corpora.marking import mark
 from factory.corpora.opening import open_corpus, split_options
-from factory.manifest import FingerprintMismatch, StoreError
-from factory.store import DatasetDir
+from factory.storage.dataset import DatasetDir
+from factory.storage.manifest import FingerprintMismatch, StoreError
 from schemas.datasets import PAIRED, UNITS, UTTERANCE
 from tests.corpora.speech import put, rows, shard, tone
 

@@ -15,7 +15,7 @@ import pytest
 from benchmarks.shapes import Cell, utterances, write_corpus
 from factory.corpora.corpus import Corpus
 from factory.corpora.opening import open_corpus
-from factory.files import filesystem, put
+from factory.storage.files import filesystem, put
 from tests.corpora.speech import tone
 from tests.export.hub import Repository, serving
 from tests.limits import HANG_S
@@ -52,7 +52,7 @@ HEARD = """
 import json, sys
 from factory.corpora.corpus import Corpus
 from factory.corpora.opening import open_corpus
-from factory.local_ray import start_ray
+from factory.runtime.local_ray import start_ray
 start_ray()
 corpus = open_corpus(sys.argv[1])
 speech = corpus.speech()

@@ -23,10 +23,10 @@ from factory.export.card import licence
 from factory.export.export import export_pairs, export_policy
 from factory.export.hub import ExportError
 from factory.export.layout import split_of
-from factory.files import files_below, filesystem, put
 from factory.listen.judgements import keep
-from factory.manifest import StoreError
-from factory.runs import Run
+from factory.planning.places import Run
+from factory.storage.files import files_below, filesystem, put
+from factory.storage.manifest import StoreError
 from schemas.sequences import Variant, parse
 from tests.limits import HANG_S
 from tests.s3 import s3_server

@@ -19,10 +19,10 @@ from factory.corpora.audio import encode
 from factory.export.export import export_pairs
 from factory.export.formats import FORMATS
 from factory.export.layout import split_of
-from factory.names import file_name
+from factory.planning.places import Run
 from factory.report.report import write_report
 from factory.report.samples import speak_samples
-from factory.runs import Run
+from factory.storage.names import file_name
 
 ODD = [
     "fr/clips/a",

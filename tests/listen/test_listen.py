@@ -26,7 +26,7 @@ from factory.cli import main
 from factory.listen.agreement import agreement, human_audit
 from factory.listen.choose import questions
 from factory.listen.judgements import judgements_of, keep
-from factory.runs import Run
+from factory.planning.places import Run
 from tests.limits import HANG_S
 
 

@@ -22,8 +22,8 @@ import soundfile
 from toy_run import ROOT, toy_recipe, toy_run
 
 from factory.corpora.audio import RATE, encode
-from factory.recipe import Recipe
-from factory.report.kept import keep_recipe
+from factory.planning.kept_recipe import keep_recipe
+from factory.recipe.recipe import Recipe
 
 SECONDS = 3.3
 """No unit of the toy run's is spoken for as long."""

@@ -11,8 +11,9 @@ import pytest
 
 from factory.models import device
 from factory.models.device import describe_dtype, has_bf16_flag, resolve_dtype
-from factory.passes.ready import arithmetic
-from factory.recipe import Recipe, load
+from factory.planning.ready import arithmetic
+from factory.recipe.loading import load
+from factory.recipe.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 HASWELL = "model name\t: Intel\nflags\t\t: fpu sse2 avx f16c avx2 bmi2\nbugs\t\t: spectre_v1\n"
@@ -23,7 +24,7 @@ def units(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bo
     """Whether the machine that the test is on seems to have bf16 units."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(device, "cpu_has_bf16", lambda: request.param)
-    monkeypatch.setattr("factory.passes.ready.cpu_has_bf16", lambda: request.param)
+    monkeypatch.setattr("factory.planning.ready.cpu_has_bf16", lambda: request.param)
     return bool(request.param)
 
 

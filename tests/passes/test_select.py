@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from factory.passes.select import select
-from factory.recipe import Guards
+from factory.recipe.sections import Guards
 from schemas.sequences import Variant, parse
 
 SETTINGS = {"metric": "bleu", "delta": 0.1, "guards": Guards(), "variant": Variant.COM}

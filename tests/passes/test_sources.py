@@ -11,8 +11,9 @@ import pytest
 from factory.corpora.opening import open_corpus
 from factory.passes.paired import write_utterances
 from factory.passes.produce import utterances_of
-from factory.recipe import Recipe, load
-from factory.store import DatasetDir
+from factory.recipe.loading import load
+from factory.recipe.recipe import Recipe
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import PAIRED, UNITS
 
 RECIPE = "recipes/phrasebook.yaml"

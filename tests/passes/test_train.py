@@ -7,12 +7,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cluster.preflight import full
 from factory.passes.train import _given, _written, train_next
-from factory.plan import stages
-from factory.recipe import load
-from factory.runs import Run
-from factory.store import DatasetDir
+from factory.planning.places import Run
+from factory.planning.plan import stages
+from factory.planning.preflight import full
+from factory.recipe.loading import load
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import PAIR
 
 RECIPE = Path(__file__).resolve().parent.parent.parent / "recipes/prost_llm_3b.yaml"

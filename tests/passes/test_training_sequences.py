@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from factory.passes.sequences import sequences
-from factory.recipe import load
+from factory.recipe.loading import load
 
 SPOKEN = {
     "pair_id": "a",

@@ -14,25 +14,26 @@ import pyarrow as pa
 import pytest
 from toy_run import toy_recipe, toy_run
 
+from factory.audit.labels import sampled
 from factory.cli import main
 from factory.corpora.base import Kind
 from factory.export.export import export_pairs
-from factory.history import falls, history_rows, render_history, write_history
 from factory.listen.choose import questions
 from factory.passes import evaluate as evaluation
-from factory.passes.audit import sampled
 from factory.passes.produce import utterances_of
+from factory.passes.progress import Clock
 from factory.passes.train import _no_pair
-from factory.passes.usable import Unusable, check_dev, check_kinds, check_sources, untested
-from factory.progress import Clock
-from factory.recipe import Recipe, load
-from factory.report.kept import keep_recipe
+from factory.planning.kept_recipe import keep_recipe
+from factory.planning.places import Run
+from factory.planning.usable import Unusable, check_dev, check_kinds, check_sources, untested
+from factory.recipe.loading import load
+from factory.recipe.recipe import Recipe
+from factory.report.history import falls, history_rows, render_history, write_history
 from factory.report.report import write_report
 from factory.report.samples import speak_samples
 from factory.report.summary import summarise
 from factory.report.table import render
-from factory.runs import Run
-from factory.store import DatasetDir
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import PAIR, UNITS
 
 UNMEASURED = "labels could not be measured: no utterance of this round has a reference; add a column reference"

@@ -14,22 +14,23 @@ import pytest
 from browser import Page, browser
 from toy_run import ROOT, WRONG, toy_recipe, toy_run
 
+from factory.audit.delta import audit
+from factory.audit.labels import judged
+from factory.audit.text import render_audit
 from factory.cli import main
-from factory.names import file_name
-from factory.passes.audit import judged
-from factory.passes.audit_delta import audit
-from factory.recipe import Guards, load
+from factory.planning.kept_recipe import keep_recipe, kept_recipe
+from factory.planning.places import Run
+from factory.recipe.loading import load
+from factory.recipe.sections import Guards
 from factory.report import sections
-from factory.report.audit_table import render_audit
 from factory.report.collect import signatures
-from factory.report.kept import keep_recipe, kept_recipe
 from factory.report.pairs import marked, shown_pairs, to_speak
 from factory.report.plots import draw, estimates, heatmap, histograms
 from factory.report.report import spread
 from factory.report.samples import speak_samples
 from factory.report.summary import _production, _scores, evaluated
-from factory.runs import Run
-from factory.store import DatasetDir
+from factory.storage.dataset import DatasetDir
+from factory.storage.names import file_name
 from schemas.datasets import EVALUATED
 
 

@@ -26,13 +26,15 @@ from ray.util.placement_group import placement_group
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from factory.recipe import Pool
-from factory.watch import Stalled
+from factory.recipe.sections import Pool
+from factory.runtime.watch import Stalled
 from tests.limits import HANG_S
 from trainers.batches import Batch, Batches
-from trainers.launch import Loop, _free_places, _outlive, launch, pulse, rank, work_folder, world_size
+from trainers.launch import Loop, _free_places, _outlive, launch, pulse
 from trainers.preference import train_preference
+from trainers.publish import work_folder
 from trainers.sft import Sft, train_sft
+from trainers.workers import rank, world_size
 
 SETTINGS = {"epochs": 60, "tokens": 512, "save_every": 20, "log_every": 20, "compile": False}
 

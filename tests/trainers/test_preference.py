@@ -18,10 +18,11 @@ from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
 
-from factory.typed import RecipeError
+from factory.recipe.training import Loss, PreferenceSettings
+from factory.recipe.typed import RecipeError
 from schemas.sequences import EOS, EOSP, Variant, completion, prompt
-from trainers.preference import last_checkpoint, preference_trainer, read_pairs, train_preference
-from trainers.settings import Loss, PreferenceSettings
+from trainers.preference import preference_trainer, read_pairs, train_preference
+from trainers.remote import last_checkpoint
 
 QUICK = {"batch": 8, "epochs": 2, "lr": 5e-3, "held_out": 0.2, "save_every": 2, "precision": "fp32"}
 

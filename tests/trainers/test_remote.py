@@ -18,8 +18,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from factory.files import exists, filesystem
 from factory.models.weights import resolve
+from factory.storage.files import exists, filesystem
 from tests.s3 import s3_server
 from trainers.preference import train_preference
 from trainers.remote import Keeper

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from factory.typed import RecipeError
+from factory.recipe.training import SftSettings
+from factory.recipe.typed import RecipeError
 from schemas.sequences import EOS, Variant, parse
 from trainers.batches import IGNORED, Batch, Batches
-from trainers.settings import SftSettings
 from trainers.sft import CompletionLoss, Sft, train_sft
 
 QUICK = {"epochs": 4, "tokens": 512, "save_every": 5, "log_every": 5, "compile": False, "lr": 5e-3}

@@ -16,11 +16,11 @@ import soundfile
 import torch
 
 from factory.models.unit_hifigan import CodeHiFiGAN
-from trainers.discriminators import Discriminators, SpectralLoss, discriminator_loss, feature_loss, generator_loss, mel_basis
-from trainers.pitch import track
-from trainers.vocoder import main, train
-from trainers.vocoder_data import Corpus
-from trainers.vocoder_state import Budget, Settings
+from trainers.vocoder.data import Corpus
+from trainers.vocoder.discriminators import Discriminators, SpectralLoss, discriminator_loss, feature_loss, generator_loss, mel_basis
+from trainers.vocoder.pitch import track
+from trainers.vocoder.state import Budget, Settings
+from trainers.vocoder.train import main, train
 
 CONFIG: dict[str, Any] = {
     "num_embeddings": 4,
@@ -91,7 +91,7 @@ def test_a_resumed_run_equals_an_unbroken_one(data: Path, tmp_path: Path) -> Non
 
 def _train_and_stop(data: Path, out: Path, settings: Settings, after: int) -> None:
     """Train as `train` does and leave in the middle of step `after`, as a kill would."""
-    from trainers.vocoder import Trainer
+    from trainers.vocoder.train import Trainer
 
     class Stopped(Trainer):
         def step(self, phase: int, spent: float) -> None:
