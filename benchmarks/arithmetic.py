@@ -63,14 +63,22 @@ def measure(dtype: Any, block: int, candidates: int) -> dict[str, Any]:
 
     def run(some: list[str]) -> tuple[float, int]:
         before, began = made.generated, time.process_time()
-        asks = {(at, number): engine.Ask(text, sampling) for at, text in enumerate(some) for number in range(candidates)}
+        asks = {
+            (at, number): engine.Ask(text, sampling) for at, text in enumerate(some) for number in range(candidates)
+        }
         made.generate(asks, seed=1)
         return time.process_time() - began, made.generated - before
 
     run(asked[:4])
     seconds, tokens = min(run(asked) for _ in range(2))
     numbers = str(made.llm.model_config.dtype).removeprefix("torch.")
-    return {"dtype": numbers, "block": block, "tokens": tokens, "cpu_s": round(seconds, 1), "tokens_per_s": round(tokens / seconds)}
+    return {
+        "dtype": numbers,
+        "block": block,
+        "tokens": tokens,
+        "cpu_s": round(seconds, 1),
+        "tokens_per_s": round(tokens / seconds),
+    }
 
 
 def main() -> None:
@@ -83,7 +91,11 @@ def main() -> None:
     asked = parser.parse_args()
     if asked.avx2:
         pretend_avx2()
-    print(json.dumps({"avx2": asked.avx2, "candidates": asked.candidates} | measure(asked.dtype, asked.block, asked.candidates)))
+    print(
+        json.dumps(
+            {"avx2": asked.avx2, "candidates": asked.candidates} | measure(asked.dtype, asked.block, asked.candidates)
+        )
+    )
 
 
 if __name__ == "__main__":

@@ -70,7 +70,10 @@ def _parquet(table: pa.Table) -> bytes:
 
 
 def _some(chance: random.Random) -> pa.Table:
-    rows = [{"utt_id": f"u{chance.random()}", "lang": "fr", "text": "oui", "audio": {"bytes": b"x", "path": None}} for _ in range(9)]
+    rows = [
+        {"utt_id": f"u{chance.random()}", "lang": "fr", "text": "oui", "audio": {"bytes": b"x", "path": None}}
+        for _ in range(9)
+    ]
     return pa.Table.from_pylist(rows, schema=UTTERANCE)
 
 
@@ -138,17 +141,29 @@ KINDS = [
         CorpusError,
     ),
     Kind("corpus/no_columns.tsv", _text("name\tfile\nNUMBER\ta.wav\n"), _corpus, CorpusError),
-    Kind("corpus/latin.tsv", lambda chance: "utt_id\tlang\tpath\té\n".encode("latin-1") + chance.randbytes(9), _corpus, CorpusError),
+    Kind(
+        "corpus/latin.tsv",
+        lambda chance: "utt_id\tlang\tpath\té\n".encode("latin-1") + chance.randbytes(9),
+        _corpus,
+        CorpusError,
+    ),
     Kind("recipes/unknown.yaml", _text("select: {dleta: 0.NUMBER}"), load, RecipeError),
     Kind("recipes/type.yaml", _text("translator: {n: two-NUMBER}"), load, RecipeError),
     Kind("recipes/broken.yaml", _text("select: {delta: [NUMBER"), load, RecipeError),
     Kind("recipes/code.yaml", _text("name: !!python/object/apply:os.getcwd []\nseed: NUMBER"), load, RecipeError),
     Kind("recipes/impossible.yaml", _text("translator: {top_p: NUMBER}"), load, RecipeError),
     Kind("half.safetensors", _cut(_codebook), Codebook.load, WeightsError),
-    Kind("nan.safetensors", lambda _: _centers(np.full((9, 4), np.nan, np.float32), model="m", layer="1"), Codebook.load, WeightsError),
+    Kind(
+        "nan.safetensors",
+        lambda _: _centers(np.full((9, 4), np.nan, np.float32), model="m", layer="1"),
+        Codebook.load,
+        WeightsError,
+    ),
     Kind("nameless.safetensors", lambda _: _centers(np.ones((9, 4), np.float32)), Codebook.load, WeightsError),
     Kind("objects.npy", _objects, _npy, WeightsError),
     Kind("trap/g_0001", _trap, _voice, VocoderError),
     Kind("voice/model.safetensors", lambda chance: chance.randbytes(300), _voice, VocoderError),
-    Kind("dataset/_manifest.json", _cut(lambda _: json.dumps({"rows": 9, "content": {}}).encode()), _manifest, StoreError),
+    Kind(
+        "dataset/_manifest.json", _cut(lambda _: json.dumps({"rows": 9, "content": {}}).encode()), _manifest, StoreError
+    ),
 ]

@@ -21,7 +21,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-os.environ.update(PYTHONPATH=os.pathsep.join(sys.path[:2]), RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0")
+os.environ.update(
+    PYTHONPATH=os.pathsep.join(sys.path[:2]), RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0"
+)
 os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0")
 
 import bad_files  # noqa: E402
@@ -74,7 +76,9 @@ def corpus(each: int, good: int, seed: int, folder: Path) -> dict[str, tuple[str
     chance.shuffle(others)
     (folder / "corpus").mkdir()
     lenient = pa.schema([field.with_nullable(True) for field in UTTERANCE])  # others' files hold nulls
-    pq.write_table(pa.Table.from_pylist([first, *others], schema=lenient), folder / "corpus/all.parquet", row_group_size=64)
+    pq.write_table(
+        pa.Table.from_pylist([first, *others], schema=lenient), folder / "corpus/all.parquet", row_group_size=64
+    )
     return expected
 
 
@@ -86,7 +90,9 @@ def tokenize(folder: Path) -> list[dict[str, Any]]:
     """Run the pass; returns its rows."""
     import ray
 
-    start_here(num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=200 * 2**20)
+    start_here(
+        num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=200 * 2**20
+    )
     ray.data.DataContext.get_current().enable_progress_bars = False
     speech, out = open_corpus(str(folder / "corpus")).speech(), DatasetDir(str(folder / "units"), UNITS)
     out.start({"stage": "tokenize"})
@@ -127,7 +133,9 @@ def main() -> None:
         expected = corpus(asked.each, asked.good, asked.seed, Path(folder))
         told = judge(tokenize(Path(folder)), expected, asked.good)
         refused = [
-            bad_files.refusal(kind, chance, Path(folder, f"files-{number}")) for kind in bad_files.KINDS for number in range(asked.files)
+            bad_files.refusal(kind, chance, Path(folder, f"files-{number}"))
+            for kind in bad_files.KINDS
+            for number in range(asked.files)
         ]
         unpickled = len(list(Path(folder).rglob("unpickled")))
     summary = {

@@ -95,7 +95,9 @@ KINDS: dict[str, Kind] = {
     "noise": _bytes(lambda chance: chance.randbytes(chance.randint(1, 4000)), *NO_AUDIO),
     "half a WAV header": _bytes(lambda chance: encoded(tone(chance))[: chance.randint(1, 40)], *NO_AUDIO),
     "a header alone": _bytes(lambda chance: encoded(tone(chance))[:44], *NO_AUDIO),
-    "half a FLAC": _bytes(lambda chance: (whole := encoded(tone(chance), "FLAC"))[: chance.randint(50, len(whole) // 2)], *NO_AUDIO),
+    "half a FLAC": _bytes(
+        lambda chance: (whole := encoded(tone(chance), "FLAC"))[: chance.randint(50, len(whole) // 2)], *NO_AUDIO
+    ),
     "half an Opus": _bytes(lambda chance: encoded(tone(chance), "OGG", "OPUS")[: chance.randint(30, 200)], *NO_AUDIO),
     "text": _bytes(lambda chance: f"bonjour {chance.random()}".encode() * 9, "not_audio"),
     "a web page": _bytes(lambda _: b"<!doctype html><title>404 Not Found</title>", "not_audio"),

@@ -38,13 +38,25 @@ Row = dict[str, Any]
 def utterances(corpus: Path, limit: int) -> pa.Table:
     """Return the first `limit` rows a direction of a PAIRED file as rows of UNITS with a `tgt_lang`."""
     rows = pq.read_table(corpus).to_pylist()
-    chosen = [row for lang in sorted({row["src_lang"] for row in rows}) for row in [r for r in rows if r["src_lang"] == lang][:limit]]
+    chosen = [
+        row
+        for lang in sorted({row["src_lang"] for row in rows})
+        for row in [r for r in rows if r["src_lang"] == lang][:limit]
+    ]
     told = [
-        {"utt_id": row["pair_id"], "lang": row["src_lang"], "text": row["src_text"], "reference": row["tgt_text"], "status": OK}
+        {
+            "utt_id": row["pair_id"],
+            "lang": row["src_lang"],
+            "text": row["src_text"],
+            "reference": row["tgt_text"],
+            "status": OK,
+        }
         | {"units": row["src_units"], "split": "dev"}
         for row in chosen
     ]
-    return pa.Table.from_pylist(told, schema=UNITS).append_column("tgt_lang", pa.array([row["tgt_lang"] for row in chosen]))
+    return pa.Table.from_pylist(told, schema=UNITS).append_column(
+        "tgt_lang", pa.array([row["tgt_lang"] for row in chosen])
+    )
 
 
 def translated(recipe: Recipe, policy: str, table: pa.Table, n: int, temperature: float) -> list[Row]:
@@ -88,17 +100,32 @@ def scores(rows: list[Row]) -> dict[str, float]:
         "worst": [min(row["candidates"], key=lambda candidate, row=row: home(row, candidate)) for row in rows],
         "oracle": [max(row["candidates"], key=lambda candidate, row=row: right(row, candidate)) for row in rows],
     }
-    return {way: round(sacrebleu.corpus_bleu([text(one) for one in chosen], references).score, 1) for way, chosen in ways.items()}
+    return {
+        way: round(sacrebleu.corpus_bleu([text(one) for one in chosen], references).score, 1)
+        for way, chosen in ways.items()
+    }
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(prog="best_of", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--policy", default=str(ROOT / "assets/phrasebook/policy"), help="folder of the policy (default: %(default)s)")
-    parser.add_argument("--corpus", type=Path, default=ROOT / "assets/phrasebook/dev.parquet", help="PAIRED rows it has not seen")
+    parser = argparse.ArgumentParser(
+        prog="best_of", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--policy", default=str(ROOT / "assets/phrasebook/policy"), help="folder of the policy (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--corpus", type=Path, default=ROOT / "assets/phrasebook/dev.parquet", help="PAIRED rows it has not seen"
+    )
     parser.add_argument("--limit", type=int, default=100, help="utterances a direction (default: %(default)s)")
     parser.add_argument("--n", type=int, default=8, help="candidates (default: %(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of recipes/phrasebook.yaml; may be repeated")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="a key of recipes/phrasebook.yaml; may be repeated",
+    )
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.5, 0.7, 1.0])
     asked = parser.parse_args()
     recipe, table = load(ROOT / "recipes/phrasebook.yaml", asked.set), utterances(asked.corpus, asked.limit)
@@ -106,7 +133,10 @@ def main() -> None:
     for temperature, n in ((0.0, 1), *((temperature, asked.n) for temperature in asked.temperatures)):
         rows = translated(recipe, asked.policy, table, n, temperature)
         for lang in sorted({row["src_lang"] for row in rows}):
-            found.append({"temperature": temperature, "n": n, "from": lang} | scores([row for row in rows if row["src_lang"] == lang]))
+            found.append(
+                {"temperature": temperature, "n": n, "from": lang}
+                | scores([row for row in rows if row["src_lang"] == lang])
+            )
             print(json.dumps(found[-1]), flush=True)
     print(json.dumps({"policy": Path(asked.policy).name, "utterances": asked.limit, "found": found}))
 

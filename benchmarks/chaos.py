@@ -25,9 +25,15 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="180")
-os.environ.update(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1")
-os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="rt")  # a dead cluster that is noted in /tmp/ray would be taken for a living one
+os.environ.update(
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="180"
+)
+os.environ.update(
+    RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1"
+)
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(
+    prefix="rt"
+)  # a dead cluster that is noted in /tmp/ray would be taken for a living one
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
@@ -124,13 +130,17 @@ class Chaos:
             if code == 0:
                 (folder / "done").touch()
             elif code > 0:
-                self.note("error", folder=folder.name, code=code, told=(folder / "driver.log").read_text().strip()[-300:])
+                self.note(
+                    "error", folder=folder.name, code=code, told=(folder / "driver.log").read_text().strip()[-300:]
+                )
         print(f"{folder.name} finished after {time.monotonic() - began:.0f} s", flush=True)
 
     def _drive(self, folder: Path) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(ROOT / "benchmarks/chaos_world.py"), str(folder)]
         with (folder / "driver.log").open("ab") as log:
-            return subprocess.Popen(command, env=os.environ | {"RAY_ADDRESS": self.nodes.address}, stdout=log, stderr=log)
+            return subprocess.Popen(
+                command, env=os.environ | {"RAY_ADDRESS": self.nodes.address}, stdout=log, stderr=log
+            )
 
     def _disturb(self, folder: Path) -> int:
         """Kill now and then while the driver runs; returns its exit code."""
@@ -188,7 +198,13 @@ class Chaos:
             word = {"actor": "ray::MapWorker", "model": "factory.actors.child", "training": "ray::RayTrainWorker"}[kind]
             victims = self.nodes.processes(word)
             end = time.monotonic() + WORKER_S
-            while kind == "training" and stage == "train" and not victims and self.driver.poll() is None and time.monotonic() < end:
+            while (
+                kind == "training"
+                and stage == "train"
+                and not victims
+                and self.driver.poll() is None
+                and time.monotonic() < end
+            ):
                 time.sleep(0.1)
                 victims = self.nodes.processes(word)
             if not victims:
@@ -261,10 +277,16 @@ def _kill(process: psutil.Process) -> None:
 def main() -> None:
     """Run, and print the summary as the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--kills", type=int, default=50, help="kills in all, with those of earlier calls (default: %(default)s)")
+    parser.add_argument(
+        "--kills", type=int, default=50, help="kills in all, with those of earlier calls (default: %(default)s)"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--place", type=Path, default=Path("build/chaos"), help="folder that keeps the rounds (default: %(default)s)")
-    parser.add_argument("--bookkeeping", type=int, metavar="ROWS", help="measure instead what resuming costs at so many rows")
+    parser.add_argument(
+        "--place", type=Path, default=Path("build/chaos"), help="folder that keeps the rounds (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--bookkeeping", type=int, metavar="ROWS", help="measure instead what resuming costs at so many rows"
+    )
     asked = parser.parse_args()
     if asked.bookkeeping:
         from chaos_bookkeeping import measure

@@ -47,8 +47,15 @@ def measure(rows: int) -> dict[str, Any]:
         assert written == rows
         costs, memory = _bookkeeping(out, table)
     total = sum(costs.values())
-    told = {"rows": rows, "pass_s": round(pass_s, 1), "bookkeeping_s": round(total, 2), "share": round(total / pass_s, 4)}
-    return told | {name: round(seconds, 2) for name, seconds in costs.items()} | {"bytes_a_row_done": round(memory / rows)}
+    told = {
+        "rows": rows,
+        "pass_s": round(pass_s, 1),
+        "bookkeeping_s": round(total, 2),
+        "share": round(total / pass_s, 4),
+    }
+    return (
+        told | {name: round(seconds, 2) for name, seconds in costs.items()} | {"bytes_a_row_done": round(memory / rows)}
+    )
 
 
 def _filtered(leave_out: Callable[[pa.Table], pa.Table], file: pa.Table) -> list[pa.Table]:
@@ -71,7 +78,9 @@ def _bookkeeping(out: DatasetDir, table: pa.Table) -> tuple[dict[str, float], in
     memory = psutil.Process().memory_info().rss - before
     files = [table.slice(start, FILE) for start in range(0, table.num_rows, FILE)]
     filters = timed("plan", lambda: pickle.dumps(partial(_leave_out, key="utt_id", done=frozenset(done))))
-    timed("leave_out", lambda: [_filtered(pickle.loads(filters), file) for file in files])  # a task gets its own copy, and a file
+    timed(
+        "leave_out", lambda: [_filtered(pickle.loads(filters), file) for file in files]
+    )  # a task gets its own copy, and a file
     timed("lease", lambda: [lease.check(out.fs, out.path, lease.held(out.path).token) for _ in out.parts()])
     timed("publish", lambda: out.publish(table["utt_id"].to_pylist()))
     return costs, memory

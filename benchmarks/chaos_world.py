@@ -1,6 +1,6 @@
 """The light round that `benchmarks/chaos.py` kills: our own passes, store, guards and training around actors that only look at an id.
 
-    python benchmarks/chaos_world.py FOLDER     # runs the round in FOLDER, or what is left of it; RAY_ADDRESS names the cluster
+python benchmarks/chaos_world.py FOLDER     # runs the round in FOLDER, or what is left of it; RAY_ADDRESS names the cluster
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ POOL = Pool(actors=2, num_cpus=0.6, batch_size=BLOCK, row_timeout_s=30)
 RECIPE = Recipe(
     name="chaos",
     select=Select(delta=0.1),
-    resources=Resources(encoder=POOL, translator=POOL, scorer=POOL, recognizer=POOL, trainer=Pool(num_cpus=1), stall_s=300),
+    resources=Resources(
+        encoder=POOL, translator=POOL, scorer=POOL, recognizer=POOL, trainer=Pool(num_cpus=1), stall_s=300
+    ),
     preference={"epochs": 4.0, "batch": 8, "save_every": 2, "held_out": 0.0, "precision": "fp32"},
 )
 
@@ -79,7 +81,11 @@ class ToyTranslator(_Toy):
     def one(self, row: Row) -> Row:
         if row["utt_id"] == KILLS:
             os.abort()
-        return row | {"tgt_lang": "en", "src_lang": "fr", "candidates": [_candidate(row["utt_id"], number) for number in range(2)]}
+        return row | {
+            "tgt_lang": "en",
+            "src_lang": "fr",
+            "candidates": [_candidate(row["utt_id"], number) for number in range(2)],
+        }
 
 
 class ToyScorer(_Toy):
@@ -124,7 +130,9 @@ def make(shared: Path) -> None:
         tiny_policy(shared / "policy")
 
 
-def toy_pass(source: Any, out: DatasetDir, ids: list[str], clock: Clock, name: str, *actors: tuple[type[RowActor], str]) -> None:
+def toy_pass(
+    source: Any, out: DatasetDir, ids: list[str], clock: Clock, name: str, *actors: tuple[type[RowActor], str]
+) -> None:
     """Map toy actors over the rows of `source` that are not in `out` yet; publish."""
     if not out.start({"stage": name, "rows": len(ids)}):
         return
@@ -142,9 +150,18 @@ def round_of(folder: Path, shared: Path) -> None:
     units, scored, pairs = run.units("mono"), run.dataset(1, "scored"), run.dataset(1, "pairs")
     ids = pq.read_table(shared / "corpus.parquet", columns=["utt_id"])["utt_id"].to_pylist()
     with clock.stage("tokenize"):
-        toy_pass(ray.data.read_parquet(str(shared / "corpus.parquet")), units, ids, clock, "tokenize", (ToyEncoder, "encoder"))
+        toy_pass(
+            ray.data.read_parquet(str(shared / "corpus.parquet")),
+            units,
+            ids,
+            clock,
+            "tokenize",
+            (ToyEncoder, "encoder"),
+        )
     with clock.stage("produce"):
-        toy_pass(with_target(units), scored, ids, clock, "produce", (ToyTranslator, "translator"), (ToyScorer, "scorer"))
+        toy_pass(
+            with_target(units), scored, ids, clock, "produce", (ToyTranslator, "translator"), (ToyScorer, "scorer")
+        )
     with clock.stage("select"):
         select_pairs(scored, RECIPE, pairs, clock)
     with clock.stage("train"):
@@ -169,7 +186,9 @@ def train(pairs: DatasetDir, shared: Path, folder: Path) -> None:
     chosen = training_pairs(pairs.rows(status="ok").to_pylist(), RECIPE)[:40]
     data = folder / "pairs.parquet"
     pq.write_table(pa.Table.from_pylist(chosen), data)
-    train_preference(data, shared / "policy", folder / "round-1/policy", settings=RECIPE.preference, seed=0, pool=Pool())
+    train_preference(
+        data, shared / "policy", folder / "round-1/policy", settings=RECIPE.preference, seed=0, pool=Pool()
+    )
 
 
 def outcome(folder: Path) -> dict[str, list[tuple[Any, ...]]]:

@@ -53,7 +53,9 @@ def heard(evaluation: Path, to: Path, hear: Hear) -> Record:
     place = to / f"{evaluation.parent.parent.name}.parquet"
     rows = DatasetDir(str(evaluation)).rows([*SAID, "units"], status="ok").sort_by("utt_id").to_pylist()
     if place.exists() and texts(place) != {row["utt_id"]: row["text"] for row in rows}:
-        raise ValueError(f"{place} was heard of another policy than {evaluation.parent}'s: delete it, or give another --to")
+        raise ValueError(
+            f"{place} was heard of another policy than {evaluation.parent}'s: delete it, or give another --to"
+        )
     if not place.exists():
         tables = [_direction(rows, direction, place, hear) for direction in DIRECTIONS]
         put_table(LocalFileSystem(), str(place), pa.concat_tables(tables))
@@ -78,16 +80,24 @@ def _direction(rows: list[Row], direction: str, place: Path, hear: Hear) -> pa.T
 
 def main() -> None:
     """Hear what is missing, and tell what the rounds change."""
-    parser = argparse.ArgumentParser(prog="hear_all", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="hear_all", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--start", type=Path, required=True, help="round whose policy the others start from")
     parser.add_argument("--rounds", type=Path, nargs="+", required=True, help="rounds that differ in their seed")
-    parser.add_argument("--recipe", default="recipes/phrasebook.yaml", help="whose voices and recognizer (default: %(default)s)")
-    parser.add_argument("--to", type=Path, default=ROOT / "docs/reproduce/heard", help="folder of what was heard (default: %(default)s)")
+    parser.add_argument(
+        "--recipe", default="recipes/phrasebook.yaml", help="whose voices and recognizer (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--to", type=Path, default=ROOT / "docs/reproduce/heard", help="folder of what was heard (default: %(default)s)"
+    )
     asked = parser.parse_args()
     asked.to.mkdir(parents=True, exist_ok=True)
     told = {}
     for place in (asked.start, *asked.rounds):
-        told[place.parent.name] = heard(place / "evaluation", asked.to, lambda units, lang: ears(asked.recipe)(units, lang))
+        told[place.parent.name] = heard(
+            place / "evaluation", asked.to, lambda units, lang: ears(asked.recipe)(units, lang)
+        )
     start, *names = told
     sides = {direction: [direction] for direction in DIRECTIONS} | {"mean of both": DIRECTIONS}
     for some in [*([name] for name in names), names]:

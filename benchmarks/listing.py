@@ -67,7 +67,9 @@ def s3() -> Iterator[tuple[str, Callable[[], int]]]:
     with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         address = f"http://127.0.0.1:{int(server.stdout.readline())}"
-        os.environ.update(AWS_ENDPOINT_URL=address, AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="t", AWS_SECRET_ACCESS_KEY="t")
+        os.environ.update(
+            AWS_ENDPOINT_URL=address, AWS_DEFAULT_REGION="us-east-1", AWS_ACCESS_KEY_ID="t", AWS_SECRET_ACCESS_KEY="t"
+        )
         boto3.client("s3").create_bucket(Bucket="listing")
         yield "s3://listing", lambda: int(urlopen(f"{address}/asked").read())
         server.terminate()
@@ -111,7 +113,9 @@ def _write(out: DatasetDir, parts: int) -> None:
 
 
 def _table(part: int) -> pa.Table:
-    return pa.Table.from_pylist([{"utt_id": utt_id, "lang": "fr", "status": "ok"} for utt_id in _ids(part, part + 1)], schema=UNITS)
+    return pa.Table.from_pylist(
+        [{"utt_id": utt_id, "lang": "fr", "status": "ok"} for utt_id in _ids(part, part + 1)], schema=UNITS
+    )
 
 
 def _ids(start: int, end: int) -> list[str]:

@@ -57,7 +57,10 @@ def utterances(policy_units: int, count: int, source: Path | None) -> pa.Table:
     else:
         draw = random.Random(0)
         units = [draw.choices(range(policy_units), k=draw.randint(40, 90)) for _ in range(count)]
-        rows = [{"utt_id": f"u{i}", "lang": ("fr", "en")[i % 2], "units": one, "status": "ok"} for i, one in enumerate(units)]
+        rows = [
+            {"utt_id": f"u{i}", "lang": ("fr", "en")[i % 2], "units": one, "status": "ok"}
+            for i, one in enumerate(units)
+        ]
     rows = [{**row, "tgt_lang": {"fr": "en", "en": "fr"}[row["lang"]]} for row in rows]
     return pa.Table.from_pylist(rows, schema=UNITS.append(pa.field("tgt_lang", pa.string())))
 
@@ -76,7 +79,10 @@ def run_bare(actor: Translator, done: pa.Table, endless: bool, clock: Clock) -> 
     rows = done.to_pylist()
     ways = [(row["src_lang"], row["tgt_lang"], row["units"], actor.n) for row in rows]
     ways += [
-        (row["tgt_lang"], row["src_lang"], one["units"], 1) for row in rows for one in row["candidates"] if one["back_finish"] is not None
+        (row["tgt_lang"], row["src_lang"], one["units"], 1)
+        for row in rows
+        for one in row["candidates"]
+        if one["back_finish"] is not None
     ]
     ids = actor.engine.encode([prompt(actor.variant, src, tgt, units) for src, tgt, units, _ in ways])
     common: dict[str, Any] = {"detokenize": False, "ignore_eos": endless}
@@ -88,7 +94,14 @@ def run_bare(actor: Translator, done: pa.Table, endless: bool, clock: Clock) -> 
         wanted = sampling.max_tokens or 64 + 2 * len(one)
         limit = min(wanted, actor.engine.context - len(one))
         params.append(
-            SamplingParams(n=n, temperature=sampling.temperature, top_p=sampling.top_p, top_k=sampling.top_k, max_tokens=limit, **common)
+            SamplingParams(
+                n=n,
+                temperature=sampling.temperature,
+                top_p=sampling.top_p,
+                top_k=sampling.top_k,
+                max_tokens=limit,
+                **common,
+            )
         )
     actor.engine.llm.llm_engine.reset_prefix_cache()
     start = clock()
@@ -99,7 +112,12 @@ def run_bare(actor: Translator, done: pa.Table, endless: bool, clock: Clock) -> 
 
 def load(arguments: argparse.Namespace, folder: Path) -> Translator:
     """Return the actor to measure."""
-    options = {"n": arguments.candidates, "top_p": arguments.top_p, "threads": arguments.threads, "variant": arguments.variant}
+    options = {
+        "n": arguments.candidates,
+        "top_p": arguments.top_p,
+        "threads": arguments.threads,
+        "variant": arguments.variant,
+    }
     if arguments.policy is not None:
         return Translator(policy=str(arguments.policy), **options)
     policy = tiny_policy(folder, num_units=1000, layers=6, hidden=256)
@@ -132,9 +150,14 @@ def main() -> None:
         for _ in range(arguments.rounds):
             ours, done = run_actor(actor, table, clock)
             bare = run_bare(actor, done, arguments.policy is None, clock)
-            runs.append({"actor_tokens_per_s": round(ours), "bare_tokens_per_s": round(bare), "ratio": round(ours / bare, 3)})
+            runs.append(
+                {"actor_tokens_per_s": round(ours), "bare_tokens_per_s": round(bare), "ratio": round(ours / bare, 3)}
+            )
             print(runs[-1], flush=True)
-    summary = {name: statistics.median(run[name] for run in runs) for name in ("ratio", "actor_tokens_per_s", "bare_tokens_per_s")}
+    summary = {
+        name: statistics.median(run[name] for run in runs)
+        for name in ("ratio", "actor_tokens_per_s", "bare_tokens_per_s")
+    }
     print(json.dumps({**summary, "clock": arguments.clock, "utterances": table.num_rows, "runs": runs}))
 
 

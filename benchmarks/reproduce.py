@@ -52,7 +52,10 @@ SPLITS = {"paired": (0, 2_100), "mono": (2_100, 3_000), "test": (3_000, 4_000)}
 """Which sentences of the paired corpus round 0 learns, rounds translate, and policies are tested on."""
 MORE = 1_000
 """Sentences a language that are spoken for the rounds with more utterances, `assets/phrasebook/mono_units.parquet`."""
-SPOKEN = ("translator={n: 2, temperature: 1.0, unit_temperature: null, way_back: speech}", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]")
+SPOKEN = (
+    "translator={n: 2, temperature: 1.0, unit_temperature: null, way_back: speech}",
+    "scorer.metrics=[bleu, chrf, meteor, wer, mcd]",
+)
 """The paper's way back, in place of the recipe's: two candidates, and what was said goes back."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
 """What cells share. A cell copies all of it from the cell whose candidates it takes, all but the candidates from its start (without the
@@ -64,7 +67,11 @@ gives nothing."""
 class Sizes:
     """How large the whole is."""
 
-    seeds: tuple[int, ...] = (1, 2, 3)  # of the chain of modality's rounds; the others have the first, as every round 0 has
+    seeds: tuple[int, ...] = (
+        1,
+        2,
+        3,
+    )  # of the chain of modality's rounds; the others have the first, as every round 0 has
     limit: int = 900  # utterances a direction and round
     s2t: int = 1_000  # test utterances a direction, read
     asr: int = 300  # of them spoken and heard
@@ -87,7 +94,9 @@ class Cell:
 
 def grid(sizes: Sizes) -> Iterator[Cell]:
     """Yield all cells in the order in which they can be run."""
-    yield Cell(BASE, BASE, sizes.seeds[0], (*LEARNS[BASE], f"sft.epochs={sizes.base_epochs}", "policy.start=null"), rounds="0")
+    yield Cell(
+        BASE, BASE, sizes.seeds[0], (*LEARNS[BASE], f"sft.epochs={sizes.base_epochs}", "policy.start=null"), rounds="0"
+    )
     for variant in ("com", "vanilla", "tritask"):
         for seed in sizes.seeds if variant == "com" else sizes.seeds[:1]:
             start, main = f"{variant}-start", f"{variant}-s{seed}-bleu"
@@ -115,7 +124,10 @@ def _chain(sizes: Sizes) -> Iterator[Cell]:
     for metric in ("wer", "chrf"):
         yield cell(metric, f"select.metric={metric}")
     yield cell("mcd", *SPOKEN, "select.metric=mcd", "select.delta=0.25", shares=f"com-s{seed}-spoken")
-    yield cell("simpo", *(f"preference.{change}" for change in ("loss=simpo", "beta=2.0", "gamma=1.0", "unit_weight=1.0", "unit_kl=0")))
+    yield cell(
+        "simpo",
+        *(f"preference.{change}" for change in ("loss=simpo", "beta=2.0", "gamma=1.0", "unit_weight=1.0", "unit_kl=0")),
+    )
     for share, name in ((4, "quarter"), (2, "half")):
         yield cell(name, f"select.pairs={{pairs_{share}}}")
     yield cell("two-rounds", f"corpus.limit={sizes.limit // 2}", "rounds.stop=null", rounds="1-2", shares=None)
@@ -138,7 +150,11 @@ def summary(cell: Cell, out: Path) -> dict | None:
 def command(cell: Cell, sizes: Sizes, out: Path, given: list[str], pairs: int) -> list[str]:
     """Return the command line of a cell; `{pairs_N}` in its changes is an Nth of `pairs`, `{out}` the folder of the runs."""
     recipe = "phrasebook.yaml" if cell.variant in (BASE, "com") else f"phrasebook_{cell.variant}.yaml"
-    changes = [f"seed={cell.seed}", f"corpus.limit={sizes.limit}", *(f"corpus.{name}={out / name}.parquet" for name in SPLITS)]
+    changes = [
+        f"seed={cell.seed}",
+        f"corpus.limit={sizes.limit}",
+        *(f"corpus.{name}={out / name}.parquet" for name in SPLITS),
+    ]
     changes += [f"evaluate.s2t_utterances={sizes.s2t}", f"evaluate.asr_utterances={sizes.asr}"]
     if cell.base:
         changes.append(f"policy.{'base' if cell.rounds == '0' else 'start'}={out / cell.base}/round-0/policy")
@@ -154,7 +170,9 @@ def command(cell: Cell, sizes: Sizes, out: Path, given: list[str], pairs: int) -
 def split(out: Path) -> None:
     """Write the sentences of each split as a corpus of its own, and those of the rounds with more that are spoken besides."""
     paired = pq.read_table(ROOT / "assets/phrasebook/paired.parquet")
-    number = pc.cast(pc.struct_field(pc.extract_regex(paired["pair_id"], r"^\w+-\w+-(?P<number>\d+)"), "number"), pa.int32())
+    number = pc.cast(
+        pc.struct_field(pc.extract_regex(paired["pair_id"], r"^\w+-\w+-(?P<number>\d+)"), "number"), pa.int32()
+    )
     out.mkdir(parents=True, exist_ok=True)
     for name, (first, end) in SPLITS.items():
         _write(paired.filter(pc.and_(pc.greater_equal(number, first), pc.less(number, end))), out / f"{name}.parquet")
@@ -175,7 +193,9 @@ def ship(out: Path) -> None:
 
 def share(cell: Cell, out: Path) -> None:
     """Copy what the cell has in common with an earlier one."""
-    tested_alike = SHARED[: 2 if set(SPOKEN) & set(cell.changes) else 3]  # the start's own round trip goes by the recipe's way back
+    tested_alike = SHARED[
+        : 2 if set(SPOKEN) & set(cell.changes) else 3
+    ]  # the start's own round trip goes by the recipe's way back
     donors = {FIRST: SHARED[:2], cell.base: tested_alike, cell.shares: SHARED} if cell.name != BASE else {}
     for donor, names in donors.items():
         for name in names if donor not in (None, BASE, cell.name) else ():
@@ -197,7 +217,10 @@ def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: 
     for place, cell in enumerate(cells, 1):
         pairs = _pairs(named.get(cell.shares or ""), out, to)
         if not pairs and any("{pairs_" in change for change in cell.changes):
-            print(f"[{place}/{len(cells)}] {cell.name} is left out: it shares {cell.shares}'s pairs, which is not done", flush=True)
+            print(
+                f"[{place}/{len(cells)}] {cell.name} is left out: it shares {cell.shares}'s pairs, which is not done",
+                flush=True,
+            )
             failed += 1
             continue
         began, asked = time.monotonic(), command(cell, sizes, out, given, pairs)
@@ -208,9 +231,15 @@ def run(cells: list[Cell], named: dict[str, Cell], sizes: Sizes, out: Path, to: 
             with (out / cell.name / "log.txt").open("a") as log:
                 done = subprocess.run(asked, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
             failed += done.returncode != 0
-            print(f"  {'done' if done.returncode == 0 else 'FAILED, see ' + log.name} after {time.monotonic() - began:,.0f} s", flush=True)
+            print(
+                f"  {'done' if done.returncode == 0 else 'FAILED, see ' + log.name} after {time.monotonic() - began:,.0f} s",
+                flush=True,
+            )
         if summary(cell, out) and not (there and kept(to, cell.name)):
-            made = {"start": cell.base if cell.base != BASE else None, "command": [part.replace(str(out), "RUNS") for part in asked[1:]]}
+            made = {
+                "start": cell.base if cell.base != BASE else None,
+                "command": [part.replace(str(out), "RUNS") for part in asked[1:]],
+            }
             keep(to, cell.name, out / cell.name, last_round(cell), made)
     return failed
 
@@ -237,12 +266,20 @@ def comparable(cells: list[Cell], to: Path) -> dict[str, Record]:
 
 def main() -> int:
     """Run what is left of the grid and write the tables."""
-    parser = argparse.ArgumentParser(prog="reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=ROOT / "runs/reproduce", help="folder of the runs (default: %(default)s)")
-    parser.add_argument("--to", type=Path, default=ROOT / "docs/reproduce", help="folder of records and tables (default: %(default)s)")
+    parser = argparse.ArgumentParser(
+        prog="reproduce", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "runs/reproduce", help="folder of the runs (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--to", type=Path, default=ROOT / "docs/reproduce", help="folder of records and tables (default: %(default)s)"
+    )
     parser.add_argument("--list", action="store_true", help="print the cells and which are done")
     parser.add_argument("--only", default="", metavar="PREFIX", help="only cells whose name begins so")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a key of every cell's recipe; may be repeated")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="a key of every cell's recipe; may be repeated"
+    )
     parser.add_argument("sizes", nargs="*", metavar="key=value", help="seeds, limit, s2t, asr, base_epochs, epochs")
     asked = parser.parse_args()
     changes: dict = {}
@@ -252,7 +289,11 @@ def main() -> int:
     grown, out = list(grid(sizes)), asked.out.absolute()
     cells = [cell for cell in grown if cell.name.startswith(asked.only)]
     if asked.list:
-        print("\n".join(f"{'done' if summary(cell, out) else 'to do':6}{cell.name}  {' '.join(cell.changes)}" for cell in cells))
+        print(
+            "\n".join(
+                f"{'done' if summary(cell, out) else 'to do':6}{cell.name}  {' '.join(cell.changes)}" for cell in cells
+            )
+        )
         return 0
     split(out)
     usual = replace(sizes, seeds=()) == replace(Sizes(), seeds=())

@@ -50,7 +50,11 @@ def keep(folder: Path, name: str, run: Path, number: int, made: dict[str, Any]) 
     rows = DatasetDir(str(run / f"round-{number}" / "evaluation")).rows([*SAID, "status"])
     said = pc.if_else(pc.equal(rows["status"], OK), rows["text"], "")  # a lost row's text is the source's
     rows = rows.set_column(SAID.index("text"), "text", said).select(SAID)
-    pq.write_table(rows.sort_by([("src_lang", "ascending"), ("utt_id", "ascending")]), folder / f"{name}.parquet", compression="zstd")
+    pq.write_table(
+        rows.sort_by([("src_lang", "ascending"), ("utt_id", "ascending")]),
+        folder / f"{name}.parquet",
+        compression="zstd",
+    )
     start = digest(run.parent / made["start"] / "round-0" / "policy") if made.get("start") else None
     policy = run / f"round-{number}" / "policy"
     told = made | {"digests": {"start": start, "policy": digest(policy)}}
@@ -67,7 +71,13 @@ def kept(folder: Path, name: str) -> Record | None:
     if not place.exists():
         return None
     told = json.loads(place.read_text())
-    return Record(place.with_suffix(".parquet"), told["summary"], told["digests"]["start"], told["digests"]["policy"], told["learned"])
+    return Record(
+        place.with_suffix(".parquet"),
+        told["summary"],
+        told["digests"]["start"],
+        told["digests"]["policy"],
+        told["learned"],
+    )
 
 
 def wholly_heard(folder: Path, told: dict[str, Record]) -> dict[str, Record]:
@@ -77,7 +87,9 @@ def wholly_heard(folder: Path, told: dict[str, Record]) -> dict[str, Record]:
     """
     files = {name: folder / HEARD / f"{name}.parquet" for name in told}
     found = {name: replace(told[name], place=place) for name, place in files.items() if place.exists()}
-    return {f"{HEARD}/{name}": record for name, record in found.items() if texts(record.place) == texts(told[name].place)}
+    return {
+        f"{HEARD}/{name}": record for name, record in found.items() if texts(record.place) == texts(told[name].place)
+    }
 
 
 def texts(place: Path) -> dict[str, str]:

@@ -48,14 +48,24 @@ def write_tables(told: Records, seeds: Sequence[int], to: Path, arguments: str) 
 
 def _grid(title: str, head: str, rows: Iterator[str], verdict: str) -> list[str]:
     columns = [f"{label} {direction}" for label in (*SCORES.values(), "MOS") for direction in DIRECTIONS]
-    return [f"## {title}", "", f"| {head} | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|", *rows, "", verdict]
+    return [
+        f"## {title}",
+        "",
+        f"| {head} | " + " | ".join(columns) + " |",
+        "|---" * (len(columns) + 1) + "|",
+        *rows,
+        "",
+        verdict,
+    ]
 
 
 def _line(name: str, record: Record | None) -> str:
     summary = record.summary if record else {}
     cells = [_cell(summary.get(score, {}).get(direction)) for score in SCORES for direction in DIRECTIONS]
     mos = [(summary.get("mos", {}).get(direction) or {}).get("after") for direction in DIRECTIONS]
-    return f"| {name} | " + " | ".join([*cells, *(f"{value:.2f}" if value is not None else "-" for value in mos)]) + " |"
+    return (
+        f"| {name} | " + " | ".join([*cells, *(f"{value:.2f}" if value is not None else "-" for value in mos)]) + " |"
+    )
 
 
 def _topline(told: Records) -> str:
@@ -94,11 +104,18 @@ def _table_a(told: Records, seeds: list[int]) -> list[str]:
 
 def _gain(variant: str, told: Records, seeds: list[int]) -> str:
     """Tell what a round changes, over all seeds, and hold the change of ASR-BLEU of both metrics against the paper's."""
-    ranked = {metric: [name for seed in seeds if (name := f"{variant}-s{seed}-{metric.lower()}") in told] for metric in ("BLEU", "METEOR")}
+    ranked = {
+        metric: [name for seed in seeds if (name := f"{variant}-s{seed}-{metric.lower()}") in told]
+        for metric in ("BLEU", "METEOR")
+    }
     if not (every := [name for names in ranked.values() for name in names]):
         return f"- {variant}: not run."
     start = f"{variant}-start"
-    words = [f"ranked by {metric}, {_in_words(_changes(told, names, start), names)}" for metric, names in ranked.items() if names]
+    words = [
+        f"ranked by {metric}, {_in_words(_changes(told, names, start), names)}"
+        for metric, names in ranked.items()
+        if names
+    ]
     return f"- {variant}, {'; '.join(words)}. {_verdict(told, every, start, PAPER_GAIN[variant])}"
 
 
@@ -127,7 +144,9 @@ def _changes(told: Records, names: list[str], start: str, scores: Iterable[str] 
 
 
 def _in_words(found: Changes, names: list[str]) -> str:
-    changes = "; ".join(f"{SCORES[score]} {direction} {signed(*estimate)}" for (score, direction), estimate in found.items())
+    changes = "; ".join(
+        f"{SCORES[score]} {direction} {signed(*estimate)}" for (score, direction), estimate in found.items()
+    )
     return f"mean of {len(names)} seed{'s' * (len(names) > 1)}: {changes}"
 
 
@@ -136,7 +155,9 @@ def change(told: Records, names: list[str], start: str, directions: Sequence[str
 
     The interval is over test sentences; both directions test the same ones, in the order of their ids.
     """
-    after = bootstrap.averaged([_sample(told[name], direction, COLUMNS[score]) for name in names for direction in directions])
+    after = bootstrap.averaged(
+        [_sample(told[name], direction, COLUMNS[score]) for name in names for direction in directions]
+    )
     before = bootstrap.averaged([_sample(told[start], direction, COLUMNS[score]) for direction in directions])
     return bootstrap.compare(after, before).difference
 
@@ -157,7 +178,9 @@ def _agrees(found: bootstrap.Estimate, paper: float | None) -> str:
 
 def _difference(told: Records, sides: Comparison, score: str) -> str:
     """Compare two cells on the same test sentences; returns the differences of both directions and their mean in words."""
-    each = [f"{direction} {signed(*change(told, [sides.one], sides.two, [direction], score))}" for direction in DIRECTIONS]
+    each = [
+        f"{direction} {signed(*change(told, [sides.one], sides.two, [direction], score))}" for direction in DIRECTIONS
+    ]
     both = change(told, [sides.one], sides.two, DIRECTIONS, score)
     return f"{SCORES[score]} {', '.join(each)}, mean {signed(*both)}, which {_agrees(both, sides.paper)}"
 
@@ -179,7 +202,9 @@ def _against(told: Records, paper: str, *sides: Comparison) -> str:
     return "\n".join([*words, f"- The paper: {paper}."]) if words else "Not run."
 
 
-def _simple(title: str, head: str, rows: list[tuple[str, str]], end: Callable[[Records], str]) -> Callable[[Records], list[str]]:
+def _simple(
+    title: str, head: str, rows: list[tuple[str, str]], end: Callable[[Records], str]
+) -> Callable[[Records], list[str]]:
     return lambda told: _grid(title, head, (_line(label, told.get(name)) for label, name in rows), end(told))
 
 
@@ -201,10 +226,19 @@ def _table_c(told: Records, seeds: list[int]) -> list[str]:
     rows += [("bleu, the speech goes back", f"{start}-spoken"), ("mcd, the speech goes back", f"{start}-mcd")]
 
     def end(told: Records) -> str:
-        sides = [Comparison(f"{start}-{name.lower()}", f"{start}-bleu", f"{name} minus BLEU", 0) for name in ("METEOR", "WER")]
+        sides = [
+            Comparison(f"{start}-{name.lower()}", f"{start}-bleu", f"{name} minus BLEU", 0)
+            for name in ("METEOR", "WER")
+        ]
         chrf = Comparison(f"{start}-chrf", f"{start}-bleu", "chrF minus BLEU", None)
         spoken = Comparison(f"{start}-mcd", f"{start}-spoken", "MCD minus BLEU, the speech going back", 1)
-        return _against(told, "BLEU, METEOR and WER are close, MCD a little ahead en-fr; chrF is not among them", *sides, chrf, spoken)
+        return _against(
+            told,
+            "BLEU, METEOR and WER are close, MCD a little ahead en-fr; chrF is not among them",
+            *sides,
+            chrf,
+            spoken,
+        )
 
     return _simple("Table C: ranking metric", "metric", rows, end)(told)
 
@@ -252,7 +286,9 @@ def _table_f(told: Records, seeds: list[int]) -> list[str]:
 
     def end(told: Records) -> str:
         others = [value for value in names if value != "0.1"]
-        sides = [Comparison(f"{start}-{names[value]}", f"{start}-bleu", f"δ {value} minus δ 0.1", None) for value in others]
+        sides = [
+            Comparison(f"{start}-{names[value]}", f"{start}-bleu", f"δ {value} minus δ 0.1", None) for value in others
+        ]
         return _against(told, "not measured (0.1 throughout)", *sides)
 
     return _simple("Table F: threshold δ", "δ (pairs kept)", rows, end)(told)

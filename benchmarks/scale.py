@@ -26,7 +26,9 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH")]))
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [str(ROOT), str(ROOT / "benchmarks"), os.environ.get("PYTHONPATH")])
+)
 
 import numpy as np  # noqa: E402
 import psutil  # noqa: E402
@@ -54,7 +56,9 @@ class LightEncoder(RowActor):
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return the rows with units, and the bytes of their audio as their number of samples."""
-        return [row | {"units": list(range(8)), "durations": [1] * 8, "num_samples": _size(row["audio"])} for row in rows]
+        return [
+            row | {"units": list(range(8)), "durations": [1] * 8, "num_samples": _size(row["audio"])} for row in rows
+        ]
 
 
 def _size(audio: Row) -> int:
@@ -142,15 +146,24 @@ def one(rows: int, layout: str) -> dict[str, Any]:
         seconds = time.monotonic() - began
         memory.over.set()
         assert out.manifest().rows == rows
-    told = {"rows": rows, "seconds": round(seconds, 1), "opened_s": round(opened, 1), "rows_per_s": round(rows / seconds, 1)}
+    told = {
+        "rows": rows,
+        "seconds": round(seconds, 1),
+        "opened_s": round(opened, 1),
+        "rows_per_s": round(rows / seconds, 1),
+    }
     return told | {name: round(peak) for name, peak in memory.peaks.items()}
 
 
 def main() -> None:
     """Measure each size in a process of its own, and print the summary as the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rows", type=int, nargs="+", default=[1_000, 100_000], help="the sizes (default: 1000 100000)")
-    parser.add_argument("--layout", choices=_WRITE, default="tar", help="how the corpus lies there (default: %(default)s)")
+    parser.add_argument(
+        "--rows", type=int, nargs="+", default=[1_000, 100_000], help="the sizes (default: 1000 100000)"
+    )
+    parser.add_argument(
+        "--layout", choices=_WRITE, default="tar", help="how the corpus lies there (default: %(default)s)"
+    )
     asked = parser.parse_args()
     if len(asked.rows) == 1:
         print(json.dumps(one(asked.rows[0], asked.layout)))
@@ -162,7 +175,16 @@ def main() -> None:
         runs.append(json.loads(told.stdout.splitlines()[-1]))
         print(runs[-1], flush=True)
     ratio = runs[-1]["together_mb"] / runs[0]["together_mb"]
-    print(json.dumps({"memory_ratio": round(ratio, 3), "rows_per_s": runs[-1]["rows_per_s"], "layout": asked.layout, "runs": runs}))
+    print(
+        json.dumps(
+            {
+                "memory_ratio": round(ratio, 3),
+                "rows_per_s": runs[-1]["rows_per_s"],
+                "layout": asked.layout,
+                "runs": runs,
+            }
+        )
+    )
 
 
 if __name__ == "__main__":

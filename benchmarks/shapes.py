@@ -107,7 +107,10 @@ def _folder(rows: list[Row], place: Path) -> str:
     """A folder of audio files with transcripts beside them; references need the metadata of an audio folder."""
     paths = _sounds(rows, place)
     if any(row["reference"] for row in rows):
-        lines = [{"file_name": path} | _known(row, "lang", "text", "reference") for row, path in zip(rows, paths, strict=True)]
+        lines = [
+            {"file_name": path} | _known(row, "lang", "text", "reference")
+            for row, path in zip(rows, paths, strict=True)
+        ]
         (place / "metadata.csv").write_text(_separated(lines, ","), "utf-8")
         return str(place)
     for row, path in zip(rows, paths, strict=True):
@@ -126,7 +129,10 @@ def _separated(lines: list[Row], sign: str) -> str:
 
 def _table(rows: list[Row], place: Path) -> str:
     paths = _sounds(rows, place)
-    told = [{"path": path} | _known(row, "utt_id", "lang", "text", "reference") for row, path in zip(rows, paths, strict=True)]
+    told = [
+        {"path": path} | _known(row, "utt_id", "lang", "text", "reference")
+        for row, path in zip(rows, paths, strict=True)
+    ]
     (place / "all.tsv").write_text(_separated(told, "\t"), "utf-8")
     return str(place / "all.tsv")
 
@@ -134,7 +140,10 @@ def _table(rows: list[Row], place: Path) -> str:
 def _packed(rows: list[Row], place: Path) -> str:
     with tarfile.open(place, "w") as archive:
         for row in rows:
-            files = {"opus": row["audio"]["bytes"], "json": json.dumps(_known(row, "lang", "text", "reference")).encode()}
+            files = {
+                "opus": row["audio"]["bytes"],
+                "json": json.dumps(_known(row, "lang", "text", "reference")).encode(),
+            }
             for suffix, content in files.items():
                 member = tarfile.TarInfo(f"{row['lang']}/{row['utt_id']}.{suffix}")
                 member.size = len(content)
@@ -187,7 +196,9 @@ def _share(cell: Cell, run: Path, out: Path) -> None:
     """Take what does not depend on the corpus from a run that has it and judges in the same way, by texts or by ear."""
     alike = [other.name for other in cells() if other.texts == cell.texts]
     for name in SHARED:
-        donors = [path for path in (out / other / "run" / name for other in alike) if (path / "_manifest.json").exists()]
+        donors = [
+            path for path in (out / other / "run" / name for other in alike) if (path / "_manifest.json").exists()
+        ]
         if donors and not (run / name).exists():
             shutil.copytree(donors[0], run / name)
 
@@ -221,7 +232,9 @@ def _commands(cell: Cell, place: Path) -> Iterator[str]:
     yield from _said(["-m", "factory.cli", "audit", "--run", run], log, audited)
     for kind in FORMATS:
         shutil.rmtree(place / kind, ignore_errors=True)
-        yield from _said(["-m", "factory.cli", "export", "--run", run, "--to", str(place / kind), "--format", kind], log)
+        yield from _said(
+            ["-m", "factory.cli", "export", "--run", run, "--to", str(place / kind), "--format", kind], log
+        )
         if not (place / kind / "README.md").exists():
             yield f"export --format {kind} wrote no README"
 
@@ -239,7 +252,18 @@ def _heard(place: Path) -> Iterator[str]:
 @contextmanager
 def _listening(place: Path) -> Iterator[str]:
     """Serve the listening page; yields its address."""
-    command = [sys.executable, "-m", "factory.cli", "listen", "--run", str(place / "run"), "--port", "0", "--choose", "random"]
+    command = [
+        sys.executable,
+        "-m",
+        "factory.cli",
+        "listen",
+        "--run",
+        str(place / "run"),
+        "--port",
+        "0",
+        "--choose",
+        "random",
+    ]
     server = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     assert server.stdout is not None
     try:
@@ -258,7 +282,9 @@ def _listening(place: Path) -> Iterator[str]:
 def main() -> None:
     """Run the cells that are not done."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("runs/shapes"), help="where everything is written (default: %(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=Path("runs/shapes"), help="where everything is written (default: %(default)s)"
+    )
     parser.add_argument("--only", default="", help="only cells whose name has this in it")
     parser.add_argument("--cells", type=int, default=99, help="at most so many")
     asked = parser.parse_args()
@@ -272,7 +298,11 @@ def main() -> None:
         told[cell.name] = json.loads(done.read_text())
         print(f"{cell.name:24} {told[cell.name]}", flush=True)
     whole = sum(not found["wrong"] for found in told.values())
-    print(json.dumps({"cells": len(told), "whole": whole, "seconds": {name: found["seconds"] for name, found in told.items()}}))
+    print(
+        json.dumps(
+            {"cells": len(told), "whole": whole, "seconds": {name: found["seconds"] for name, found in told.items()}}
+        )
+    )
 
 
 if __name__ == "__main__":

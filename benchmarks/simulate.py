@@ -36,7 +36,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-os.environ.update(RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="180")
+os.environ.update(
+    RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER="0", RAY_USAGE_STATS_ENABLED="0", RAY_raylet_start_wait_time_s="180"
+)
 os.environ.update(RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", RAY_prestart_worker_first_driver="0", OMP_NUM_THREADS="1")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
@@ -89,14 +91,21 @@ def given(file: Path, recipe: Recipe) -> Profile:
     told = yaml.safe_load(file.read_text("utf-8"))
     wanted = estimated(recipe).row_s
     if missing := sorted(set(wanted) - set(told)):
-        raise ValueError(f"{file} lacks the seconds a row of {', '.join(missing)}; it must have those of {', '.join(wanted)}")
-    return Profile({name: float(told[name]) for name in wanted}, {name: float(s) for name, s in (told.get("load_s") or {}).items()})
+        raise ValueError(
+            f"{file} lacks the seconds a row of {', '.join(missing)}; it must have those of {', '.join(wanted)}"
+        )
+    return Profile(
+        {name: float(told[name]) for name in wanted}, {name: float(s) for name, s in (told.get("load_s") or {}).items()}
+    )
 
 
 def measured(profile: Profile, recipe: Recipe, run: Run, number: int) -> Profile:
     """Return the profile with its slowest pool set to what a round's stage produce took."""
     fs, path = filesystem(run.place(number))
-    seconds, rows = get_json(fs, f"{path}/_stages.json")["wall_s"]["produce"], run.dataset(number, "scored").manifest().rows
+    seconds, rows = (
+        get_json(fs, f"{path}/_stages.json")["wall_s"]["produce"],
+        run.dataset(number, "scored").manifest().rows,
+    )
     slowest = max(profile.row_s, key=lambda name: profile.row_s[name] / getattr(recipe.resources, name).actors)
     row_s = seconds / rows * getattr(recipe.resources, slowest).actors
     return profile._replace(row_s=profile.row_s | {slowest: row_s})
@@ -107,7 +116,9 @@ def sized(recipe: Recipe, profile: Profile, gpus: int) -> dict[str, int]:
     best = dict.fromkeys(profile.row_s, 1)
     for translators in range(1, gpus * int(1 / (recipe.resources.translator.num_gpus or 1)) + 1):
         each = SPARE * translators / profile.row_s["translator"]
-        pools = {name: math.ceil(each * seconds) for name, seconds in profile.row_s.items()} | {"translator": translators}
+        pools = {name: math.ceil(each * seconds) for name, seconds in profile.row_s.items()} | {
+            "translator": translators
+        }
         if sum(number * getattr(recipe.resources, name).num_gpus for name, number in pools.items()) > gpus + 1e-9:
             break
         best = pools
@@ -152,7 +163,9 @@ class Waiting(RowActor):
         """Wait, and hand the rows on with the columns of SCORED."""
         time.sleep(self.row_s * table.num_rows)
         columns = {name: table[name] for name in table.column_names}
-        return pa.table([columns.get(field.name, pa.nulls(table.num_rows, field.type)) for field in SCORED], schema=SCORED)
+        return pa.table(
+            [columns.get(field.name, pa.nulls(table.num_rows, field.type)) for field in SCORED], schema=SCORED
+        )
 
 
 def utterances(place: Path, rows: int) -> DatasetDir:
@@ -178,7 +191,11 @@ def simulate(recipe: Recipe, profile: Profile, gpus: int, rows: int, largest: in
         meeting.mkdir()
         common = {"meeting": str(meeting), "of": sum(crew.processes for crew in manned.values())}
         actors: produce.Pools = {
-            name: (Waiting, common | {"row_s": crew.row_s(profile.row_s[name], pools[name]), "load_s": profile.load_s.get(name, 0.0)})
+            name: (
+                Waiting,
+                common
+                | {"row_s": crew.row_s(profile.row_s[name], pools[name]), "load_s": profile.load_s.get(name, 0.0)},
+            )
             for name, crew in manned.items()
         }
         source, out = utterances(Path(scratch, "units"), rows * gpus), DatasetDir(f"{scratch}/scored", SCORED)
@@ -191,9 +208,16 @@ def simulate(recipe: Recipe, profile: Profile, gpus: int, rows: int, largest: in
         began = max(file.stat().st_mtime for file in meeting.iterdir())
         assert out.publish(ids.to_pylist()).rows == rows * gpus
     seconds = max(ends) - began
-    idle = {name: round(1 - profile.row_s[name] * rows * gpus / (number * seconds), 3) for name, number in pools.items()}
+    idle = {
+        name: round(1 - profile.row_s[name] * rows * gpus / (number * seconds), 3) for name, number in pools.items()
+    }
     told = {"gpus": gpus, "rows_per_s": round(rows * gpus / seconds, 2), "seconds": round(seconds, 1)}
-    return told | {"first_s": round(min(ends) - began, 1), "driver_cores": round(driver / seconds, 3), "idle": idle, "pools": pools}
+    return told | {
+        "first_s": round(min(ends) - began, 1),
+        "driver_cores": round(driver / seconds, 3),
+        "idle": idle,
+        "pools": pools,
+    }
 
 
 def with_crews(recipe: Recipe, manned: dict[str, Crew]) -> Recipe:
@@ -255,10 +279,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--gpus", type=int, nargs="+", default=[1, 4, 16, 64])
     parser.add_argument("--rows", type=int, default=4096, help="utterances for each GPU (default: %(default)s)")
-    parser.add_argument("--crew", type=int, default=1, help="actors of a pool that wait side by side in a process (default: %(default)s)")
-    parser.add_argument("--slower", type=float, default=1.0, help="how many times as long all waits are (default: %(default)s)")
+    parser.add_argument(
+        "--crew",
+        type=int,
+        default=1,
+        help="actors of a pool that wait side by side in a process (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--slower", type=float, default=1.0, help="how many times as long all waits are (default: %(default)s)"
+    )
     parser.add_argument("--recipe", default="recipes/prost_llm_3b.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated"
+    )
     parser.add_argument("--profile", type=Path, help="seconds a row of each pool, YAML or JSON")
     parser.add_argument("--run", help="take the rate from a round of this run")
     parser.add_argument("--round", type=int, default=1)
@@ -273,7 +306,9 @@ def main() -> None:
     runs: list[dict[str, Any]] = []
     for gpus in asked.gpus:
         told = simulate(recipe, profile, gpus, asked.rows, asked.crew)
-        told["efficiency"] = round(told["rows_per_s"] / gpus * (runs or [told])[0]["gpus"] / (runs or [told])[0]["rows_per_s"], 3)
+        told["efficiency"] = round(
+            told["rows_per_s"] / gpus * (runs or [told])[0]["gpus"] / (runs or [told])[0]["rows_per_s"], 3
+        )
         runs.append(told)
         print(json.dumps(told), flush=True)
     asked_for = {"recipe": recipe.name, "rows_a_gpu": asked.rows, "crew": asked.crew, "slower": asked.slower}

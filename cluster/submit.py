@@ -42,7 +42,9 @@ class SubmitError(RuntimeError):
 def main(argv: list[str] | None = None) -> int:
     """Submit a round and follow it; returns the exit code: the job's, or 2 with one sentence on stderr where it cannot be submitted."""
     parser = running_parser("roundtrip submit", __doc__)
-    parser.add_argument("--address", metavar="URL", help="the cluster's dashboard, http://HEAD:8265 (default: $RAY_API_SERVER_ADDRESS)")
+    parser.add_argument(
+        "--address", metavar="URL", help="the cluster's dashboard, http://HEAD:8265 (default: $RAY_API_SERVER_ADDRESS)"
+    )
     asked = parser.parse_args(argv)
     logging.getLogger("ray").setLevel(logging.WARNING)
     return mended("roundtrip submit", lambda: _submitted(asked))
@@ -75,8 +77,12 @@ def connect(address: str | None) -> JobSubmissionClient:
         raise SubmitError(f"no Ray cluster answers at {address or 'this machine'}: {hint}") from error
     theirs = client._server_ray_version  # the client asked for it; there is no other way without asking again
     if theirs != ray.__version__:
-        hint = f"install ray[default]=={ray.__version__} on its nodes (requirements/*.txt), or the cluster's version here"
-        raise SubmitError(f"the cluster at {client.get_address()} runs Ray {theirs}, and this machine has {ray.__version__}: {hint}")
+        hint = (
+            f"install ray[default]=={ray.__version__} on its nodes (requirements/*.txt), or the cluster's version here"
+        )
+        raise SubmitError(
+            f"the cluster at {client.get_address()} runs Ray {theirs}, and this machine has {ray.__version__}: {hint}"
+        )
     return client
 
 
@@ -93,7 +99,10 @@ def submit(client: JobSubmissionClient, asked: argparse.Namespace) -> str:
             return client.submit_job(
                 entrypoint=shlex.join(["python", "factory/run_round.py", *_arguments(asked, run)]),
                 submission_id=name,
-                runtime_env={"working_dir": str(code), "env_vars": {"ROUNDTRIP_HOME": f"${{ROUNDTRIP_HOME}}{os.pathsep}{ROOT}"}},
+                runtime_env={
+                    "working_dir": str(code),
+                    "env_vars": {"ROUNDTRIP_HOME": f"${{ROUNDTRIP_HOME}}{os.pathsep}{ROOT}"},
+                },
                 metadata={"run": redact(run), "round": _told(asked.round), "recipe": recipe.name},
             )
         except RuntimeError as error:
@@ -127,7 +136,9 @@ def free_name(client: JobSubmissionClient, base: str) -> str:
         tries += other == base
         their_run, theirs = _parts(other)
         if their_run == run and job.status not in OVER and (both := sorted({*asked} & {*theirs})):
-            raise SubmitError(_twice(str(job.submission_id), "" if other == base else f" and makes round {both[0]} too"))
+            raise SubmitError(
+                _twice(str(job.submission_id), "" if other == base else f" and makes round {both[0]} too")
+            )
     return f"{base}-try-{tries + 1}"
 
 
@@ -162,7 +173,10 @@ def follow(client: JobSubmissionClient, name: str) -> int:
         print(f"\n{name} goes on; end it with: ray job stop {name}", file=sys.stderr)
         return 130
     except (OSError, RuntimeError, ClientError) as error:
-        print(f"roundtrip submit: {name} cannot be followed any more ({error}); what it wrote is kept: submit it again", file=sys.stderr)
+        print(
+            f"roundtrip submit: {name} cannot be followed any more ({error}); what it wrote is kept: submit it again",
+            file=sys.stderr,
+        )
         return LOST
     return _ended(name, job)
 
@@ -183,7 +197,10 @@ def _ended(name: str, job: Any) -> int:
     if job.driver_exit_code is None or job.driver_exit_code < 0:
         print(f"roundtrip submit: the cluster lost {name} ({job.message}); {again}", file=sys.stderr)
         return LOST
-    ends = {2: "its log ends with what to mend", UNMADE: "its rounds are finished; its log says what could not be made of them"}
+    ends = {
+        2: "its log ends with what to mend",
+        UNMADE: "its rounds are finished; its log says what could not be made of them",
+    }
     end = ends.get(job.driver_exit_code, f"its log ends with the error; {again}")
     print(f"roundtrip submit: {name} ended with exit code {job.driver_exit_code}: {end}", file=sys.stderr)
     return int(job.driver_exit_code) if job.driver_exit_code in ends else 1
@@ -197,7 +214,11 @@ def _arguments(asked: argparse.Namespace, run: str) -> list[str]:
     if not recipe.is_relative_to(ROOT / "recipes"):
         raise SubmitError(f"the recipe {asked.recipe} is not shipped: put it into {ROOT / 'recipes'}")
     told = ["--round", _told(asked.round), "--recipe", str(recipe.relative_to(ROOT)), "--run", run]
-    return [*told, *(part for change in asked.set for part in ("--set", change)), *(["--dry-run"] if asked.dry_run else [])]
+    return [
+        *told,
+        *(part for change in asked.set for part in ("--set", change)),
+        *(["--dry-run"] if asked.dry_run else []),
+    ]
 
 
 def _told(rounds: range) -> str:

@@ -26,19 +26,27 @@ def print_any_text() -> None:
 def round_parser(prog: str, told_of: str | None) -> argparse.ArgumentParser:
     """Return the parser of a command that names a round."""
     print_any_text()
-    parser = argparse.ArgumentParser(prog=prog, description=told_of, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog=prog, description=told_of, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     told = "0: supervised training; N: a preference round; N-M: several in turn, until one lowers the test score (rounds.stop)"
     parser.add_argument("--round", type=numbers, required=True, metavar="N|N-M", help=told)
     parser.add_argument("--recipe", default="recipes/phrasebook.yaml", help="the experiment (default: %(default)s)")
-    parser.add_argument("--run", metavar="URI", help="folder or object-store prefix of the run (default: runs/<the recipe's name>)")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated")
+    parser.add_argument(
+        "--run", metavar="URI", help="folder or object-store prefix of the run (default: runs/<the recipe's name>)"
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated"
+    )
     return parser
 
 
 def running_parser(prog: str, told_of: str | None) -> argparse.ArgumentParser:
     """Return the parser of a command that runs a round, here or elsewhere."""
     parser = round_parser(prog, told_of)
-    parser.add_argument("--dry-run", action="store_true", help="print the plan: stages, rows, actors, what is already done")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the plan: stages, rows, actors, what is already done"
+    )
     return parser
 
 

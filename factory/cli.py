@@ -1,8 +1,8 @@
 """The command `roundtrip`: thin, it parses, calls and prints.
 
-    roundtrip run --round 1
-    roundtrip rows runs/phrasebook/round-1/scored --status failed
-    roundtrip report --run runs/phrasebook
+roundtrip run --round 1
+roundtrip rows runs/phrasebook/round-1/scored --status failed
+roundtrip report --run runs/phrasebook
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> int:
         from cluster.submit import main as submit
 
         return submit(argv[1:])
-    parser = argparse.ArgumentParser(prog="roundtrip", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        prog="roundtrip", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("run", help="run a round; see roundtrip run --help")
     commands.add_parser("submit", help="run a round on a Ray cluster; see roundtrip submit --help")
@@ -49,7 +51,9 @@ def show_rows(asked: argparse.Namespace) -> int:
     dataset = DatasetDir(asked.dataset)
     reasons, rows = dataset.failures().to_pylist(), dataset.rows(status=asked.status).slice(0, asked.limit).to_pylist()
     for reason in reasons:
-        print(f"{reason['status']:8} {reason['reason']:20} {reason['count']:8,}  {', '.join(map(on_one_line, reason['ids']))}")
+        print(
+            f"{reason['status']:8} {reason['reason']:20} {reason['count']:8,}  {', '.join(map(on_one_line, reason['ids']))}"
+        )
     for row in rows:
         print(json.dumps(_shown(row), ensure_ascii=False))
     return 0

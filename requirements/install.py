@@ -58,7 +58,9 @@ class Environment:
             self._runs([*self.pip, "install", "--no-deps", UV])
         if not (uv or own.exists()):
             return False
-        cache = self.folder / "uv-cache"  # on the environment's own disk, so that files are linked and take no room twice
+        cache = (
+            self.folder / "uv-cache"
+        )  # on the environment's own disk, so that files are linked and take no room twice
         settings = {"UV_CACHE_DIR": str(cache), "UV_INDEX_STRATEGY": "unsafe-best-match"}  # in all indexes, as pip does
         settings |= uv_settings(self._output("-m", "pip", "config", "list"), self._output("-c", PIPS_OWN_INDEX).strip())
         went = self._runs([uv or str(own), "pip", "install", "--python", str(self.python), *arguments], settings)
@@ -72,7 +74,9 @@ class Environment:
         """Run a command quietly; whether it ended well."""
         with self.log.open("a") as log:
             environment = {**os.environ, **(settings or {})}
-            return not subprocess.run(command, cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL).returncode
+            return not subprocess.run(
+                command, cwd=ROOT, env=environment, stdout=log, stderr=log, stdin=subprocess.DEVNULL
+            ).returncode
 
     def compile(self) -> None:
         """Keep the bytecode of all packages; files for other Pythons, which some packages ship, do not compile and nobody imports them.
@@ -80,7 +84,9 @@ class Environment:
         Where PYTHONDONTWRITEBYTECODE is set, as in many containers, every process of Ray would compile again what it imports: seconds each.
         """
         folders = self.folder.glob("lib/python*/site-packages")
-        subprocess.run([str(self.python), "-m", "compileall", "-qq", "-j", "0", *map(str, folders)], capture_output=True)
+        subprocess.run(
+            [str(self.python), "-m", "compileall", "-qq", "-j", "0", *map(str, folders)], capture_output=True
+        )
 
     def loads(self, module: str) -> bool:
         """Whether a module can be imported."""
@@ -108,11 +114,16 @@ def uv_settings(configured: str, default: str) -> dict[str, str]:
 def install(environment: Environment, lock: Path) -> None:
     """Install a lock file unless its very content is installed already."""
     stamp = environment.folder / f"{lock.stem}.installed"
-    wanted = hashlib.sha256(lock.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + Path(__file__).read_bytes()).hexdigest()
+    wanted = hashlib.sha256(
+        lock.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + Path(__file__).read_bytes()
+    ).hexdigest()
     if stamp.exists() and stamp.read_text() == wanted:
         return
     start = time.monotonic()
-    print(f"Installing {lock.relative_to(ROOT)} into {environment.folder} (one to three minutes the first time) ...", flush=True)
+    print(
+        f"Installing {lock.relative_to(ROOT)} into {environment.folder} (one to three minutes the first time) ...",
+        flush=True,
+    )
     environment.install("--no-deps", "--requirement", str(lock))
     _mend_torch(environment, lock)
     _mend_torchaudio(environment)
@@ -125,7 +136,10 @@ def install(environment: Environment, lock: Path) -> None:
 def _mend_torch(environment: Environment, lock: Path) -> None:
     """Add CUDA's libraries where the index has torch only as a CUDA build: it does not load without them, GPU or not."""
     if not environment.loads("torch"):
-        print("The index has torch as a CUDA build: adding its libraries (an index with torch's CPU build saves 3 GB).", flush=True)
+        print(
+            "The index has torch as a CUDA build: adding its libraries (an index with torch's CPU build saves 3 GB).",
+            flush=True,
+        )
         pinned = re.search(r"^torch==\S+", lock.read_text(), re.MULTILINE)
         environment.install(pinned[0] if pinned else "torch")
 

@@ -90,13 +90,17 @@ def text_prompt(src_lang: str, tgt_lang: str, text: str) -> str:
     return f"{tag(Variant.MT)}{tag(src_lang)}{tag(tgt_lang)}{text}{SEP}"
 
 
-def completion(variant: Variant, text: str | None = None, units: Sequence[int] = (), source_text: str | None = None) -> str:
+def completion(
+    variant: Variant, text: str | None = None, units: Sequence[int] = (), source_text: str | None = None
+) -> str:
     """Write the answer that the policy is trained to give, without the end token.
 
     Raises ValueError when the variant needs a text that is not given.
     """
     if (variant.has_text and text is None) or (variant is Variant.COT and source_text is None):
-        raise ValueError(f"a completion of variant {variant} needs its text; got text={text!r}, source_text={source_text!r}")
+        raise ValueError(
+            f"a completion of variant {variant} needs its text; got text={text!r}, source_text={source_text!r}"
+        )
     head = f"{source_text}{SEP}" if variant is Variant.COT else ""
     return head + (text or "" if variant.has_text else "") + (speech(units) if variant.has_units else "")
 

@@ -96,11 +96,15 @@ class Page:
     def press(self, key: str) -> None:
         """Press and release a key, as a keyboard shortcut."""
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, text=key if len(key) == 1 and kind == "keyDown" else "")
+            self.send(
+                "Input.dispatchKeyEvent", type=kind, key=key, text=key if len(key) == 1 and kind == "keyDown" else ""
+            )
 
     def resize(self, width: int, height: int) -> None:
         """Give the page the screen of a phone, or of a desk (CSS pixels)."""
-        self.send("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600)
+        self.send(
+            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
+        )
 
     def prefer(self, scheme: str) -> None:
         """Prefer a `dark` or a `light` page."""
@@ -121,7 +125,10 @@ def browser(log: Path) -> Iterator[Page]:
         "QTWEBENGINE_DISABLE_SANDBOX": "1",  # tests may run as root
         "QTWEBENGINE_CHROMIUM_FLAGS": "--mute-audio --disable-gpu",
     }
-    with log.open("w") as told, subprocess.Popen([sys.executable, "-c", _PROGRAM], env=environment, stdout=told, stderr=told) as process:
+    with (
+        log.open("w") as told,
+        subprocess.Popen([sys.executable, "-c", _PROGRAM], env=environment, stdout=told, stderr=told) as process,
+    ):
         try:
             yield Page(_tab(port, process, log))
         finally:

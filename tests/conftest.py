@@ -15,7 +15,9 @@ os.environ.update(
     HF_HUB_OFFLINE=os.environ.get("HF_HUB_OFFLINE", "1"),  # a test that needs a hub starts one of its own
     TOKENIZERS_PARALLELISM="false",
     OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),
-    PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),  # for Ray's workers and subprocesses
+    PYTHONPATH=os.pathsep.join(
+        filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
+    ),  # for Ray's workers and subprocesses
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     RAY_DATA_DISABLE_PROGRESS_BARS="1",
     RAY_DEDUP_LOGS="0",
@@ -27,7 +29,15 @@ settings.register_profile("any machine", deadline=None)  # an example takes as l
 settings.load_profile("any machine")
 
 
-FIRST = ("test_translator.py", "test_run_round.py", "test_shapes.py", "test_launch.py", "test_nodes.py", "test_dataset.py", "test_export.py")
+FIRST = (
+    "test_translator.py",
+    "test_run_round.py",
+    "test_shapes.py",
+    "test_launch.py",
+    "test_nodes.py",
+    "test_dataset.py",
+    "test_export.py",
+)
 """Files that begin first: the longest, so that no process is left alone with one of them at the end; and test_translator before any
 that starts an S3 server in its process: vLLM looks at everything that is imported, which the server's framework does not bear.
 """

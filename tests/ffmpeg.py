@@ -28,7 +28,9 @@ def run(*arguments: str, content: bytes | None = None) -> bytes:
 
 
 @cache
-def encoded(suffix: str, options: tuple[str, ...] = (), seconds: float = 1.0, rate: int = 16_000, channels: int = 1) -> bytes:
+def encoded(
+    suffix: str, options: tuple[str, ...] = (), seconds: float = 1.0, rate: int = 16_000, channels: int = 1
+) -> bytes:
     """Encode the tone, each further channel a little quieter; a suffix of `pipe:` and a format is written to a pipe, with no way back."""
     waves = np.stack([tone(seconds, rate) / (1 + channel) for channel in range(channels)], axis=1)
     with TemporaryDirectory() as folder:
@@ -45,7 +47,9 @@ def decoded(content: bytes) -> np.ndarray:
     with TemporaryDirectory() as folder:
         source = Path(folder, "speech")
         source.write_bytes(content)
-        return np.frombuffer(run("-i", str(source), "-map", "0:a:0", "-ac", "1", "-ar", "16000", "-f", "f32le", "pipe:1"), np.float32)
+        return np.frombuffer(
+            run("-i", str(source), "-map", "0:a:0", "-ac", "1", "-ar", "16000", "-f", "f32le", "pipe:1"), np.float32
+        )
 
 
 def wav(wave: np.ndarray, rate: int = 16_000, subtype: str = "FLOAT", format: str = "WAV") -> bytes:

@@ -37,7 +37,9 @@ def test_a_place_without_a_dataset_is_said(tmp_path: Path, capsys: pytest.Captur
 def said(encoding: str, *command: str) -> subprocess.CompletedProcess[str]:
     """Run Python on a terminal of this encoding."""
     environment = os.environ | {"PYTHONIOENCODING": encoding}
-    return subprocess.run([sys.executable, *command], env=environment, capture_output=True, text=True, encoding=encoding, timeout=HANG_S)
+    return subprocess.run(
+        [sys.executable, *command], env=environment, capture_output=True, text=True, encoding=encoding, timeout=HANG_S
+    )
 
 
 def test_a_terminal_without_a_letter_gets_another(tmp_path: Path) -> None:
@@ -47,7 +49,13 @@ def test_a_terminal_without_a_letter_gets_another(tmp_path: Path) -> None:
     for encoding, utt_id in (("latin-1", "é?"), ("ascii", "??")):
         rows = said(encoding, "-m", "factory.cli", "rows", dataset.uri)
         assert rows.returncode == 0 and json.loads(rows.stdout)["utt_id"] == utt_id, rows.stderr
-        for module in ("-m factory.run_round", "-m factory.planning.preflight", "-m cluster.submit", "-m factory.cli submit", "-m trainers.sft"):
+        for module in (
+            "-m factory.run_round",
+            "-m factory.planning.preflight",
+            "-m cluster.submit",
+            "-m factory.cli submit",
+            "-m trainers.sft",
+        ):
             told = said(encoding, *module.split(), "--help")
             assert told.returncode == 0, told.stderr
     missing = said("ascii", "-m", "factory.run_round", "--round", "1", "--recipe", "recipes/….yaml")

@@ -36,7 +36,13 @@ KINDS: dict[str, tuple[str, ...]] = {
 FILES = {name: encoded(suffix, tuple(options), 0.5) for name, (suffix, *options) in KINDS.items()}
 MAGIC = [
     *(content[:size] for content in FILES.values() for size in (4, 16, 64)),
-    *(b"ID3\x04\0\0\0\0\0\x10", b"\xff\xfb\x90\x64", b"RF64\xff\xff\xff\xffWAVEds64", b"\0\0\0\x18ftypqt  ", b"MAC \x96\x0f"),
+    *(
+        b"ID3\x04\0\0\0\0\0\x10",
+        b"\xff\xfb\x90\x64",
+        b"RF64\xff\xff\xff\xffWAVEds64",
+        b"\0\0\0\x18ftypqt  ",
+        b"MAC \x96\x0f",
+    ),
     *(b"NIST_1A\n   1024\n", b"\x0b\x77", b"Creative Voice File\x1a", b"\x56\xe0"),
     *(b"#EXTM3U\n", b"ffconcat version 1.0\n", b"\x89PNG\r\n\x1a\n", b"GIF89a"),
 ]
@@ -67,7 +73,11 @@ def test_what_begins_like_a_container_is_a_wave_or_a_reason(magic: bytes, conten
 
 
 @settings(MANY, max_examples=600)
-@given(some.sampled_from(sorted(FILES)), some.lists(some.tuples(some.integers(0, 10**6), some.integers(0, 255)), max_size=12), some.data())
+@given(
+    some.sampled_from(sorted(FILES)),
+    some.lists(some.tuples(some.integers(0, 10**6), some.integers(0, 255)), max_size=12),
+    some.data(),
+)
 def test_spoilt_files_are_a_wave_or_a_reason(name: str, changes: list[tuple[int, int]], data: some.DataObject) -> None:
     content = bytearray(FILES[name])
     for place, value in changes:  # most of them in the first bytes, where the format is told
@@ -78,16 +88,35 @@ def test_spoilt_files_are_a_wave_or_a_reason(name: str, changes: list[tuple[int,
 def test_the_whole_files_are_heard_and_half_of_one_is_not() -> None:
     assert {name: heard(content) for name, content in FILES.items()} == dict.fromkeys(FILES, "ok")
     halves = {name: heard(content[: len(content) // 2]) for name, content in FILES.items()}
-    assert {name for name, slug in halves.items() if slug != "truncated"} <= {"aac", "amr"}, "raw streams, which say no length"
+    assert {name for name, slug in halves.items() if slug != "truncated"} <= {"aac", "amr"}, (
+        "raw streams, which say no length"
+    )
 
 
 PIECES = some.sampled_from(
-    [SOSP, EOSP, SEP, EOS, "<|fr|>", "<|u", "|>", "<|u7|>", "<|u99999999999999999999|>", "<|u-1|>", "<|u٣|>", " ", "oui", "\x00"]
+    [
+        SOSP,
+        EOSP,
+        SEP,
+        EOS,
+        "<|fr|>",
+        "<|u",
+        "|>",
+        "<|u7|>",
+        "<|u99999999999999999999|>",
+        "<|u-1|>",
+        "<|u٣|>",
+        " ",
+        "oui",
+        "\x00",
+    ]
 )
 
 
 @MANY
-@given(some.sampled_from(list(Variant)), some.one_of(some.text(max_size=60), some.lists(PIECES, max_size=20).map("".join)))
+@given(
+    some.sampled_from(list(Variant)), some.one_of(some.text(max_size=60), some.lists(PIECES, max_size=20).map("".join))
+)
 def test_any_output_is_a_translation_or_a_reason(variant: Variant, output: str) -> None:
     parsed = parse(variant, output)
     if parsed.reason == "ok":

@@ -39,7 +39,9 @@ with tempfile.TemporaryDirectory() as folder:
 
 def test_ray_and_a_training_listen_on_loopback_only() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"}
-    told = subprocess.run([sys.executable, "-c", SCRIPT, "1"], capture_output=True, text=True, timeout=HANG_S, env=environment)
+    told = subprocess.run(
+        [sys.executable, "-c", SCRIPT, "1"], capture_output=True, text=True, timeout=HANG_S, env=environment
+    )
     assert told.returncode == 0, told.stderr[-3000:]
     listeners = [line.rsplit(" ", 1) for line in told.stdout.splitlines() if line.count(" ") and line[0] != "("]
     assert {"gcs_server", "raylet"} <= {name for name, _ in listeners}

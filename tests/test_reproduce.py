@@ -42,7 +42,9 @@ def records(tmp_path: Path) -> Path:
     rows = DatasetDir(str(runs / "com-s1-bleu/round-1/evaluation")).rows().to_pylist()
     before = DatasetDir(str(runs / "com-start/round-0/evaluation"), EVALUATED)
     before.start({"stage": "evaluation"})
-    spoilt = [row | {name: " ".join((row["reference"] or "").split()[:-1]) for name in ("text", "asr_text")} for row in rows]
+    spoilt = [
+        row | {name: " ".join((row["reference"] or "").split()[:-1]) for name in ("text", "asr_text")} for row in rows
+    ]
     before.append(pa.Table.from_pylist(spoilt, schema=EVALUATED))
     before.publish()
     shutil.copy(runs / "com-s1-bleu/round-1/summary.json", runs / "com-start/round-0/summary.json")
@@ -67,7 +69,10 @@ def test_tables_tell_what_a_round_changed(records: Path, tmp_path: Path) -> None
     tables = (tmp_path / "tables.md").read_text()
     assert all(f"## Table {letter}" in tables for letter in "ABCDEF")
     assert "com, ranked by BLEU, mean of 1 seed: S2T BLEU en-fr +" in tables
-    assert re.search(r"ASR-BLEU, mean of both directions: \+\S+ \[\+\S+ \+\S+\], which agrees with the paper \(there \+0\.9\)", tables)
+    assert re.search(
+        r"ASR-BLEU, mean of both directions: \+\S+ \[\+\S+ \+\S+\], which agrees with the paper \(there \+0\.9\)",
+        tables,
+    )
     assert "vanilla: not run." in tables
 
 
@@ -82,7 +87,9 @@ def test_where_every_test_sentence_was_heard_the_tables_tell_it_too(records: Pat
     again = r"With every test sentence heard .*; mean of both directions: \+\S+ \[\+\S+ \+\S+\], which agrees with the paper\."
     assert re.search(again, (tmp_path / "tables.md").read_text())
 
-    shutil.copy(records / "com-start.parquet", records / "heard/com-s1-bleu.parquet")  # heard of a policy that says something else
+    shutil.copy(
+        records / "com-start.parquet", records / "heard/com-s1-bleu.parquet"
+    )  # heard of a policy that says something else
     assert "heard/com-s1-bleu" not in comparable(cells, records)
 
 
@@ -109,7 +116,12 @@ def taken(run: Path) -> set[str]:
 
 def test_what_ships_is_taken_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped, out = tmp_path / "shipped", tmp_path / "out"
-    for name in ("com-start/toplines", "com-start/round-0/evaluation", "com-start/round-0/policy", "com-s1-bleu/round-1/scored"):
+    for name in (
+        "com-start/toplines",
+        "com-start/round-0/evaluation",
+        "com-start/round-0/policy",
+        "com-s1-bleu/round-1/scored",
+    ):
         policy(shipped / name, b"shipped")
     monkeypatch.setattr(reproduce, "SHIPPED", shipped)
     policy(out / "com-s1-bleu/round-1/scored", b"own")
@@ -137,7 +149,9 @@ def test_a_share_of_the_pairs_is_known_from_the_run_or_its_record(records: Path,
 def test_rounds_with_more_take_what_the_others_take_and_more(tmp_path: Path) -> None:
     split(tmp_path)
     cell = next(cell for cell in CELLS if cell.name == "com-s1-more")
-    changes = [part for part in command(cell, SIZES, tmp_path, [], 0) if part.startswith(("corpus.mono", "corpus.limit"))]
+    changes = [
+        part for part in command(cell, SIZES, tmp_path, [], 0) if part.startswith(("corpus.mono", "corpus.limit"))
+    ]
     assert changes[-2:] == [f"corpus.mono={tmp_path}/more.parquet", f"corpus.limit={SIZES.limit + MORE}"]
     told = {name: pq.read_table(tmp_path / f"{name}.parquet") for name in ("paired", "mono", "more", "test")}
     texts = {name: set(table["src_text"].to_pylist()) for name, table in told.items()}
@@ -152,7 +166,11 @@ def test_all_is_heard_that_was_not_once(tmp_path: Path) -> None:
     evaluation = DatasetDir(str(tmp_path / "run/round-1/evaluation"), EVALUATED)
     evaluation.start({"stage": "evaluation"})
     row = dict.fromkeys(EVALUATED.names) | {"reference": "oui", "text": "oui", "status": "ok"}
-    rows = [row | {"utt_id": f"{src}-{n}", "src_lang": src, "tgt_lang": tgt} for src, tgt in (("fr", "en"), ("en", "fr")) for n in range(4)]
+    rows = [
+        row | {"utt_id": f"{src}-{n}", "src_lang": src, "tgt_lang": tgt}
+        for src, tgt in (("fr", "en"), ("en", "fr"))
+        for n in range(4)
+    ]
     for place, one in enumerate(rows):
         one |= [{"asr_text": "entendu"}, {"asr_text": ""}, {"units": [3, place]}, {}][place % 4]
     evaluation.append(pa.Table.from_pylist(rows, schema=EVALUATED))

@@ -74,14 +74,18 @@ def speech(name: str, lang: str, count: int) -> pa.Table:
 
 def _finished(place: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str]]:
     told = {"stdout": log.open("w"), "stderr": subprocess.STDOUT}
-    first = subprocess.Popen(command("--round", "1", "--run", place, **STORED), cwd=ROOT, start_new_session=True, **told)
+    first = subprocess.Popen(
+        command("--round", "1", "--run", place, **STORED), cwd=ROOT, start_new_session=True, **told
+    )
     deadline = time.monotonic() + HANG_S
     while not exists(f"{place}/round-1/scored/_progress.json") and time.monotonic() < deadline:
         assert first.poll() is None, log.read_text()[-3000:]
         time.sleep(0.2)
     os.killpg(first.pid, signal.SIGKILL)
     node = NODE | {"num_cpus": 6, "object_store_memory": 300 * 2**20}
-    with nodes(node) as cluster:  # one: Ray's nodes of one machine have one folder for a job's code, and the second would take it away
+    with nodes(
+        node
+    ) as cluster:  # one: Ray's nodes of one machine have one folder for a job's code, and the second would take it away
         submit = [sys.executable, "-m", "factory.cli", "submit", "--address", f"http://{cluster.webui_url}"]
         asked = command("--round", "1", "--run", place, **STORED)[2:]
         return place, subprocess.run([*submit, *asked], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
@@ -115,7 +119,9 @@ def test_the_summary_holds_what_the_readme_promises(finished: tuple[str, subproc
 
 
 @pytest.mark.slow
-def test_the_policy_of_a_run_in_an_object_store_is_exported(finished: tuple[str, subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
+def test_the_policy_of_a_run_in_an_object_store_is_exported(
+    finished: tuple[str, subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
     export_policy(Run(finished[0]), 1, load(ROOT / "recipes/phrasebook.yaml"), str(tmp_path / "policy"))
     assert {"config.json", "model.safetensors", "README.md"} <= {path.name for path in (tmp_path / "policy").iterdir()}
     noted = DatasetDir(f"{finished[0]}/round-1/evaluation").manifest().inputs["policy"]
@@ -123,7 +129,9 @@ def test_the_policy_of_a_run_in_an_object_store_is_exported(finished: tuple[str,
 
 
 @pytest.mark.slow
-def test_a_finished_round_does_nothing_and_another_recipe_is_refused(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+def test_a_finished_round_does_nothing_and_another_recipe_is_refused(
+    finished: tuple[str, subprocess.CompletedProcess[str]],
+) -> None:
     place, _ = finished
     done = run("--round", "1", "--run", place, **STORED)
     assert done.returncode == 0 and "is finished" in done.stdout
@@ -145,7 +153,13 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
         pq.write_table(paired, Path(few["corpus.paired"], f"{lang}.parquet"))
     for name, rows in (("text", 60), ("dev", 6)):
         pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{name}.parquet").slice(0, rows), few[f"corpus.{name}"])
-    tiny = {"policy.hidden": "64", "policy.layers": "2", "policy.heads": "2", "sft.epochs": "1", "evaluate.s2t_utterances": "2"}
+    tiny = {
+        "policy.hidden": "64",
+        "policy.layers": "2",
+        "policy.heads": "2",
+        "sft.epochs": "1",
+        "evaluate.s2t_utterances": "2",
+    }
     silent = {"corpus.test": few["corpus.dev"], "evaluate.asr_utterances": "1"}  # units without recordings
     made = tmp_path / "run/round-0"
     made.mkdir(parents=True)
@@ -189,7 +203,13 @@ NOISES = {
 @pytest.mark.parametrize("variant", ["vanilla", "tritask"])
 def test_the_other_variants_go_all_the_way(variant: str, tmp_path: Path) -> None:
     few = {f"corpus.{name}": str(tmp_path / f"{name}.parquet") for name in ("paired", "text", "dev", "mono", "test")}
-    for name, kept, rows in (("paired", "paired", 60), ("text", "text", 60), ("dev", "dev", 6), ("mono", "dev", 18), ("test", "dev", 6)):
+    for name, kept, rows in (
+        ("paired", "paired", 60),
+        ("text", "text", 60),
+        ("dev", "dev", 6),
+        ("mono", "dev", 18),
+        ("test", "dev", 6),
+    ):
         pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{kept}.parquet").slice(0, rows), few[f"corpus.{name}"])
     recipe = ["--recipe", f"recipes/phrasebook_{variant}.yaml", "--round", "0-1", "--run", str(tmp_path / "run")]
     told = run(*recipe, **few, **NOISES)

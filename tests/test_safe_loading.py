@@ -15,7 +15,10 @@ ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {
     ("factory/actors/child.py", "pickle.loads"),  # its own parent's words, through a pipe
     ("trainers/launch.py", "cloudpickle.loads"),  # the driver's own words, through Ray
-    ("factory/recipe/typed.py", "yaml.load"),  # with a loader made of SafeLoader; the test of recipes shows that a Python tag is refused
+    (
+        "factory/recipe/typed.py",
+        "yaml.load",
+    ),  # with a loader made of SafeLoader; the test of recipes shows that a Python tag is refused
     ("factory/models/speech_encoders.py", "joblib.load"),  # after the sha256 of the very bytes was checked
 }
 
@@ -35,7 +38,15 @@ def is_true(value: ast.expr | None) -> bool:
 
 
 def test_nothing_unpickles_what_it_did_not_write() -> None:
-    opening = {"pickle.load", "pickle.loads", "cloudpickle.load", "cloudpickle.loads", "joblib.load", "dill.load", "yaml.load"}
+    opening = {
+        "pickle.load",
+        "pickle.loads",
+        "cloudpickle.load",
+        "cloudpickle.loads",
+        "joblib.load",
+        "dill.load",
+        "yaml.load",
+    }
     opening |= {"yaml.unsafe_load", "eval", "exec", "marshal.loads", "pd.read_pickle", "pandas.read_pickle"}
     assert {(path, name) for path, name, _ in calls() if name in opening} == ALLOWED
 
@@ -44,7 +55,9 @@ def test_torch_and_numpy_load_data_only_and_no_code_comes_from_a_hub() -> None:
     found = list(calls())
     assert all(is_true(keywords.get("weights_only")) for _, name, keywords in found if name == "torch.load")
     assert sum(name == "torch.load" for _, name, _ in found) >= 2
-    assert not any(is_true(keywords.get("allow_pickle")) or is_true(keywords.get("trust_remote_code")) for _, _, keywords in found)
+    assert not any(
+        is_true(keywords.get("allow_pickle")) or is_true(keywords.get("trust_remote_code")) for _, _, keywords in found
+    )
 
 
 def test_a_recipe_runs_no_code(tmp_path: Path) -> None:

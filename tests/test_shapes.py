@@ -46,7 +46,9 @@ def test_every_shape_is_read_alike(cell: Cell, tmp_path: Path) -> None:
 def finished(cell: Cell, tmp_path: Path) -> tuple[Run, Recipe, dict[str, np.ndarray]]:
     """Return a finished run of made-up candidates over a cell's corpus, its recipe, and the corpus' recordings."""
     place = write_corpus(cell, tmp_path / "corpus")
-    ids = sorted(rows(open_corpus(place)), key=lambda name: ("en-en" in name, name))  # French first, as toy_run has them
+    ids = sorted(
+        rows(open_corpus(place)), key=lambda name: ("en-en" in name, name)
+    )  # French first, as toy_run has them
     run = toy_run(tmp_path / "run", EACH, ids=ids, references=cell.references, texts=cell.texts)
     recipe = toy_recipe()
     recipe = replace(recipe, corpus=replace(recipe.corpus, mono=place))

@@ -22,13 +22,19 @@ ROOT = Path(__file__).resolve().parent.parent
 BACK = ((0.9, 0.2), (0.3, 0.7), (0.5, 0.45), (0.6, 0.1), (0.4, 0.4), (0.8, 0.75))
 """BLEU of the ways back of two candidates, in turns; the first candidate is the reference itself."""
 
-WRONG = {"en": "not at all </script> <b>what was said here</b>", "fr": "ce n'est pas </script> <b>ce que la dame a dit</b>"}
+WRONG = {
+    "en": "not at all </script> <b>what was said here</b>",
+    "fr": "ce n'est pas </script> <b>ce que la dame a dit</b>",
+}
 """What the wrong candidate says in each language: words that would be markup if a page took them as they are."""
 
 
 def toy_recipe() -> Recipe:
     """Return the embedded recipe with the speech going back, so that every metric has something to measure, and fewer resamples."""
-    recipe = load(ROOT / "recipes/phrasebook.yaml", ["translator.way_back=speech", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]"])
+    recipe = load(
+        ROOT / "recipes/phrasebook.yaml",
+        ["translator.way_back=speech", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]"],
+    )
     return replace(recipe, evaluate=replace(recipe.evaluate, resamples=50))
 
 
@@ -36,7 +42,9 @@ def utterances(count: int) -> list[dict[str, Any]]:
     """Return `count` utterances of each language of the shipped corpus, without their audio."""
     told = []
     for lang in ("fr", "en"):
-        table = pq.read_table(ROOT / f"assets/phrasebook/mono/{lang}.parquet", columns=["utt_id", "lang", "text", "reference"])
+        table = pq.read_table(
+            ROOT / f"assets/phrasebook/mono/{lang}.parquet", columns=["utt_id", "lang", "text", "reference"]
+        )
         told += table.slice(0, count).to_pylist()
     return told
 
@@ -48,11 +56,25 @@ def scored_row(utterance: dict[str, Any], place: int) -> dict[str, Any]:
     units = [(7 * step + place) % 100 for step in range(20)]
     sides = []
     for score, text, shift in ((good, utterance["reference"], 0), (bad, WRONG[tgt], 3)):
-        scores = {"bleu": score, "chrf": score * 0.9, "meteor": score, "wer": 1 - score, "mcd": 9 - 5 * score if place % 3 else 4 + score}
+        scores = {
+            "bleu": score,
+            "chrf": score * 0.9,
+            "meteor": score,
+            "wer": 1 - score,
+            "mcd": 9 - 5 * score if place % 3 else 4 + score,
+        }
         own = [(unit * 3 + shift) % 100 for unit in units]
-        sides.append({"text": text, "units": own, "logprob": -3.0, "finish": "ok", "back_text": f"{utterance['text']} {shift}"})
+        sides.append(
+            {"text": text, "units": own, "logprob": -3.0, "finish": "ok", "back_text": f"{utterance['text']} {shift}"}
+        )
         sides[-1] |= {"back_units": units[: 10 + shift], "back_finish": "ok", "scores": scores}
-    head = {"utt_id": utterance["utt_id"], "src_lang": src, "tgt_lang": tgt, "text": utterance["text"], "reference": utterance["reference"]}
+    head = {
+        "utt_id": utterance["utt_id"],
+        "src_lang": src,
+        "tgt_lang": tgt,
+        "text": utterance["text"],
+        "reference": utterance["reference"],
+    }
     return head | {"units": units, "durations": [2] * 20, "candidates": sides, "status": "ok", "reason": None}
 
 
@@ -78,7 +100,10 @@ def toy_run(
     rows = [scored_row(utterance, number) | lost for number, utterance in enumerate(spoken)]
     guards = recipe.select.guards
     pairs = [select(row, metric="bleu", delta=0.1, guards=guards, variant=recipe.policy.variant) for row in rows]
-    units = [{**u, **lost, "units": r["units"], "durations": r["durations"], "status": "ok"} for u, r in zip(spoken, rows, strict=True)]
+    units = [
+        {**u, **lost, "units": r["units"], "durations": r["durations"], "status": "ok"}
+        for u, r in zip(spoken, rows, strict=True)
+    ]
     heard = [_evaluated(row) for row in rows if row["reference"]]
     tops = [_topline(row) for row in rows if row["reference"]]
     _write(run.units("mono"), units, UNITS)
@@ -99,7 +124,11 @@ def _evaluated(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def _topline(row: dict[str, Any]) -> dict[str, Any]:
-    heard = {f"{name}_{key}": value for name in ("audio", "resynthesised") for key, value in (("asr", row["text"] or "oui"), ("mos", 3.0))}
+    heard = {
+        f"{name}_{key}": value
+        for name in ("audio", "resynthesised")
+        for key, value in (("asr", row["text"] or "oui"), ("mos", 3.0))
+    }
     return {"utt_id": row["utt_id"], "lang": row["src_lang"], "reference": row["text"], "status": "ok"} | heard
 
 
@@ -111,15 +140,44 @@ def _write(dataset: Any, rows: list[dict[str, Any]], schema: pa.Schema) -> None:
 
 def _write_rest(run: Run, pairs: list[dict[str, Any]]) -> None:
     """Write the summary and the training log, and name a policy."""
-    score = {"signature": "sig", "utterances": 6, "before": 10.0, "after": 12.5, "ci": [11.0, 13.0], "difference": 2.5, "p": 0.01}
+    score = {
+        "signature": "sig",
+        "utterances": 6,
+        "before": 10.0,
+        "after": 12.5,
+        "ci": [11.0, 13.0],
+        "difference": 2.5,
+        "p": 0.01,
+    }
     both = {direction: score | {"difference_ci": [1.0, 4.0]} for direction in ("fr-en", "en-fr")}
     top = {"score": 50.0, "ci": [40.0, 60.0]}
-    heard = {"audio": {"asr_bleu": top, "wer": top, "mos": top}, "resynthesised": {"asr_bleu": top, "wer": top, "mos": top}}
-    lost = {"status": "skipped", "reason": "below_delta", "count": sum(pair["status"] != "ok" for pair in pairs), "ids": ["a", "b"]}
-    summary = {"round": 1, "recipe": "phrasebook", "s2t_bleu": both, "s2t_chrf": both, "asr_bleu": both, "peak_rss_mb": 1000}
+    heard = {
+        "audio": {"asr_bleu": top, "wer": top, "mos": top},
+        "resynthesised": {"asr_bleu": top, "wer": top, "mos": top},
+    }
+    lost = {
+        "status": "skipped",
+        "reason": "below_delta",
+        "count": sum(pair["status"] != "ok" for pair in pairs),
+        "ids": ["a", "b"],
+    }
+    summary = {
+        "round": 1,
+        "recipe": "phrasebook",
+        "s2t_bleu": both,
+        "s2t_chrf": both,
+        "asr_bleu": both,
+        "peak_rss_mb": 1000,
+    }
     summary |= {"pairs": dict.fromkeys(both, 4)}
-    summary |= {"mos": {d: {"before": None, "after": 2.0} for d in both}, "well_formed": {d: {"before": 1.0, "after": 1.0} for d in both}}
-    summary |= {"toplines": {"fr": heard | {"utterances": 6}, "en": heard | {"utterances": 6}}, "failures": {"pairs": [lost]}}
+    summary |= {
+        "mos": {d: {"before": None, "after": 2.0} for d in both},
+        "well_formed": {d: {"before": 1.0, "after": 1.0} for d in both},
+    }
+    summary |= {
+        "toplines": {"fr": heard | {"utterances": 6}, "en": heard | {"utterances": 6}},
+        "failures": {"pairs": [lost]},
+    }
     summary |= {"wall_s": {"produce": 12.0, "select": 1.0, "train": 3.0, "evaluate": 4.0}}
     fs, path = filesystem(run.place(1))
     put_json(fs, f"{path}/summary.json", summary)

@@ -73,6 +73,8 @@ def tiny_tokenizer(
     bpe = Tokenizer(models.BPE(unk_token=UNK))
     bpe.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     bpe.decoder = decoders.Metaspace(prepend_scheme="always")
-    bpe.train_from_iterator(sentences, trainers.BpeTrainer(vocab_size=300, special_tokens=[PAD, EOS, UNK], show_progress=False))
+    bpe.train_from_iterator(
+        sentences, trainers.BpeTrainer(vocab_size=300, special_tokens=[PAD, EOS, UNK], show_progress=False)
+    )
     bpe.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=EOS, pad_token=PAD, unk_token=UNK)

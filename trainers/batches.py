@@ -57,19 +57,29 @@ class Batches:
         """
         rows = pq.read_table(path, columns=["task", "prompt", "completion"]).to_pylist()
         vocabulary = tokenizer.get_vocab()
-        check_tokens((row[side] for row in rows for side in ("prompt", "completion")), vocabulary, tokenizer.name_or_path)
+        check_tokens(
+            (row[side] for row in rows for side in ("prompt", "completion")), vocabulary, tokenizer.name_or_path
+        )
         encoded = [
-            Example(row["task"], _ids(tokenizer, row["prompt"]), np.append(_ids(tokenizer, row["completion"]), tokenizer.eos_token_id))
+            Example(
+                row["task"],
+                _ids(tokenizer, row["prompt"]),
+                np.append(_ids(tokenizer, row["completion"]), tokenizer.eos_token_id),
+            )
             for row in rows
         ]
         self.sequences = [sequence for sequence in encoded if sequence.length <= max_length]
         if not self.sequences:
-            raise ValueError(none_fits("sequences", len(rows), str(path), max_length, [len(sequence.prompt) for sequence in encoded]))
+            raise ValueError(
+                none_fits("sequences", len(rows), str(path), max_length, [len(sequence.prompt) for sequence in encoded])
+            )
         self.too_long = len(rows) - len(self.sequences)
         self._pad = tokenizer.pad_token_id
         self._units = np.array(sorted(index for token, index in vocabulary.items() if is_unit(token)))
 
-    def plan(self, budget: int, seed: int, epoch: int = 0, weights: Mapping[str, float] | None = None) -> list[list[int]]:
+    def plan(
+        self, budget: int, seed: int, epoch: int = 0, weights: Mapping[str, float] | None = None
+    ) -> list[list[int]]:
         """Return an epoch's batches in their order, each a list of sequence numbers; the same for the same seed and epoch.
 
         A batch has at most `budget` tokens with its padding (more if a single sequence is longer). A task with the weight w comes w times

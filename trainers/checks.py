@@ -24,7 +24,9 @@ def check_pairs(rows: Sequence[Mapping[str, str]], where: str) -> None:
     """Raise ValueError when a pair's two sides are the same (nothing can be learned from it) or one is empty."""
     for place, row in enumerate(rows):
         if row["chosen"] == row["rejected"]:
-            raise ValueError(f"row {place} of {where} has the same text as chosen and as rejected ({row['chosen'][:60]!r}): leave it out")
+            raise ValueError(
+                f"row {place} of {where} has the same text as chosen and as rejected ({row['chosen'][:60]!r}): leave it out"
+            )
         if not (row["prompt"] and row["chosen"] and row["rejected"]):
             raise ValueError(f"row {place} of {where} has an empty prompt, chosen or rejected side: leave it out")
 
@@ -34,7 +36,9 @@ def check_targets(targets: Iterable[str], layers: Iterable[str], policy: str) ->
     known = sorted({name.rpartition(".")[2] for name in layers})
     if missing := [target for target in targets if target not in known]:
         named = ", ".join(missing)
-        raise ValueError(f"preference.targets names {named}, which {policy} does not have; its linear layers: {', '.join(known)}")
+        raise ValueError(
+            f"preference.targets names {named}, which {policy} does not have; its linear layers: {', '.join(known)}"
+        )
 
 
 def none_fits(kind: str, count: int, where: str, longest: int, prompts: Sequence[int]) -> str:

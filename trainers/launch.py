@@ -53,11 +53,17 @@ def launch(
     each = {name: amount for name, amount in pool.needs.items() if amount and not name.startswith(MARK)}
     failures = FailureConfig(max_failures=1, controller_failure_limit=PLACEMENTS)  # type: ignore[call-arg]  # the stub is of version 1
     number: Any = (pool.actors, pool.max_actors) if (pool.max_actors or 0) > pool.actors else pool.actors
-    kind = DataParallelTrainer if number == 1 else TorchTrainer  # torch's meeting place for several listens on every interface
-    scaling = ScalingConfig(num_workers=number, use_gpu=pool.num_gpus > 0, resources_per_worker=each, accelerator_type=pool.accelerator)
+    kind = (
+        DataParallelTrainer if number == 1 else TorchTrainer
+    )  # torch's meeting place for several listens on every interface
+    scaling = ScalingConfig(
+        num_workers=number, use_gpu=pool.num_gpus > 0, resources_per_worker=each, accelerator_type=pool.accelerator
+    )
     trainer = kind(
         _quietly,
-        train_loop_config={"call": cloudpickle.dumps((loop, config))},  # bytes: Ray's controller need not import what trains
+        train_loop_config={
+            "call": cloudpickle.dumps((loop, config))
+        },  # bytes: Ray's controller need not import what trains
         scaling_config=scaling,
         run_config=RunConfig(name=RAY, storage_path=str(place_of(work)), failure_config=failures),
     )
@@ -142,7 +148,9 @@ def _fit(trainer: Any, work: Place, moved: Callable[[], None]) -> None:
 
 def _quiet() -> None:
     """Keep libraries from asking the network, from telling it anything, and from starting threads of their own."""
-    os.environ.update(TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1", DISABLE_TELEMETRY="YES", TQDM_DISABLE="1")
+    os.environ.update(
+        TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1", DISABLE_TELEMETRY="YES", TQDM_DISABLE="1"
+    )
 
 
 def _quietly(given: dict[str, Any]) -> None:

@@ -25,7 +25,9 @@ from schemas.sequences import EOS, PAD, UNK, special_tokens
 _ALPHABET = [*string.ascii_letters, *string.digits, *string.punctuation, *"àâæçéèêëîïôœùûüÿÀÂÆÇÉÈÊËÎÏÔŒÙÛÜŸ’«»…"]
 
 
-def new_tokenizer(texts: Iterable[str], num_units: int, langs: Sequence[str], vocab_text: int = 1_500) -> PreTrainedTokenizerFast:
+def new_tokenizer(
+    texts: Iterable[str], num_units: int, langs: Sequence[str], vocab_text: int = 1_500
+) -> PreTrainedTokenizerFast:
     """Return a BPE tokenizer over the words of `texts` (at most `vocab_text` pieces) with every token of the templates added.
 
     A text between two added tokens is encoded as it would be alone: prompt and completion have the same ids apart and together.
@@ -35,7 +37,9 @@ def new_tokenizer(texts: Iterable[str], num_units: int, langs: Sequence[str], vo
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     special = special_tokens(num_units, langs)
     size = vocab_text + len(special)
-    trainer = trainers.BpeTrainer(vocab_size=size, special_tokens=special, initial_alphabet=_ALPHABET, show_progress=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, special_tokens=special, initial_alphabet=_ALPHABET, show_progress=False
+    )
     tokenizer.train_from_iterator(texts, trainer)
     return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD, unk_token=UNK)
 
@@ -84,7 +88,11 @@ def extend_policy(base: str | Path, out: Path, *, num_units: int, langs: Sequenc
     model = AutoModelForCausalLM.from_pretrained(base)
     known = len(tokenizer)
     tokenizer.add_tokens(special_tokens(num_units, langs), special_tokens=True)
-    tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token = None, EOS, PAD  # TRL would put a BOS in front for SimPO alone
+    tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token = (
+        None,
+        EOS,
+        PAD,
+    )  # TRL would put a BOS in front for SimPO alone
     tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():
@@ -96,7 +104,11 @@ def extend_policy(base: str | Path, out: Path, *, num_units: int, langs: Sequenc
 
 def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> Path:
     for config in (model.config, model.generation_config):
-        config.bos_token_id, config.eos_token_id, config.pad_token_id = None, tokenizer.eos_token_id, tokenizer.pad_token_id
+        config.bos_token_id, config.eos_token_id, config.pad_token_id = (
+            None,
+            tokenizer.eos_token_id,
+            tokenizer.pad_token_id,
+        )
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     return out

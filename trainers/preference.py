@@ -52,7 +52,13 @@ def train_preference(
     chosen, out = build(PreferenceSettings, settings, "preference"), place_of(out)
     chosen.check()
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
-    identity = {**counting, "seed": seed, "workers": pool.actors if pool else 1, "pairs": digest(pairs), "policy": digest(policy)}
+    identity = {
+        **counting,
+        "seed": seed,
+        "workers": pool.actors if pool else 1,
+        "pairs": digest(pairs),
+        "policy": digest(policy),
+    }
     inputs, config = {"pairs": pairs, "policy": policy}, {"settings": chosen, "seed": seed}
     return train_policy(_loop, inputs, out, identity, config, pool=pool, stall_s=stall_s)
 
@@ -71,11 +77,19 @@ def _loop(config: dict[str, Any]) -> None:
     trainer = preference_trainer(model, tokenizer, fitting, chosen, work, config["seed"])
     trainer.train(resume_from_checkpoint=last_checkpoint(work))
     curve = trainer.state.log_history
-    told = {"settings": asdict(chosen), "seed": config["seed"], "pairs": len(fitting), "too_long": too_long, **_summary(curve)}
+    told = {
+        "settings": asdict(chosen),
+        "seed": config["seed"],
+        "pairs": len(fitting),
+        "too_long": too_long,
+        **_summary(curve),
+    }
     trained: Any = trainer.model
     if rank() == 0:
         trained.save_pretrained(work / ADAPTER)
-    publish(trained.merge_and_unload(), tokenizer, work, config["out"], curve, told | {"step": trainer.state.global_step})
+    publish(
+        trained.merge_and_unload(), tokenizer, work, config["out"], curve, told | {"step": trainer.state.global_step}
+    )
 
 
 def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, cache: Path) -> tuple[Dataset, int]:
@@ -86,11 +100,17 @@ def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, 
     """
     rows = Dataset.from_parquet(str(path), columns=["prompt", "chosen", "rejected"], cache_dir=str(cache))
     check_pairs(rows, str(path))
-    check_tokens((row[side] for row in rows for side in ("prompt", "chosen", "rejected")), tokenizer.get_vocab(), tokenizer.name_or_path)
+    check_tokens(
+        (row[side] for row in rows for side in ("prompt", "chosen", "rejected")),
+        tokenizer.get_vocab(),
+        tokenizer.name_or_path,
+    )
     lengths = [max(_length(tokenizer, row["prompt"] + row[side]) for side in ("chosen", "rejected")) for row in rows]
     fitting = rows.select([place for place, length in enumerate(lengths) if length <= max_length])
     if not len(fitting):
-        raise ValueError(none_fits("pairs", len(rows), str(path), max_length, [_length(tokenizer, row["prompt"]) for row in rows]))
+        raise ValueError(
+            none_fits("pairs", len(rows), str(path), max_length, [_length(tokenizer, row["prompt"]) for row in rows])
+        )
     return fitting, len(rows) - len(fitting)
 
 
@@ -110,7 +130,10 @@ def preference_trainer(
         kind = DPOTrainer if settings.all_tokens_count_alike else _weighing(DPOTrainer, tokenizer, settings)
         args = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True)
     else:
-        args, kind = CPOConfig(**common, loss_type="simpo", simpo_gamma=settings.gamma, cpo_alpha=settings.sft_weight), CPOTrainer
+        args, kind = (
+            CPOConfig(**common, loss_type="simpo", simpo_gamma=settings.gamma, cpo_alpha=settings.sft_weight),
+            CPOTrainer,
+        )
     adapted = LoraConfig(
         r=settings.rank,
         lora_alpha=2 * settings.rank,
@@ -139,7 +162,9 @@ def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: Preferenc
             with weights.on(model):
                 return super().compute_ref_log_probs(model, inputs)
 
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        def compute_loss(
+            self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None
+        ) -> Any:
             """Return the preference loss with the weights on and, beside it, the chosen side's own and how far the speech has moved."""
             policy = self.accelerator.unwrap_model(model)
             with weights.on(model), last_states(policy) as states:
@@ -179,7 +204,9 @@ def _common(settings: PreferenceSettings, work: Path, seed: int) -> dict[str, An
         "num_train_epochs": settings.epochs,
         "warmup_steps": settings.warmup,
         "lr_scheduler_type": settings.schedule,
-        "max_length": None if settings.loss.needs_reference_model else 2**31,  # read_pairs has left out what is too long
+        "max_length": None
+        if settings.loss.needs_reference_model
+        else 2**31,  # read_pairs has left out what is too long
         "logging_steps": 1,
         "save_steps": settings.save_every,
         "save_total_limit": 1,
@@ -199,7 +226,10 @@ def _length(tokenizer: PreTrainedTokenizerBase, text: str) -> int:
 def _summary(curve: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the first loss (DPO: ln 2) and the last line that watched the held-out pairs."""
     watched = [line for line in curve if "eval_loss" in line]
-    return {"first_loss": next((line["loss"] for line in curve if "loss" in line), None), "held_out": watched[-1] if watched else None}
+    return {
+        "first_loss": next((line["loss"] for line in curve if "loss" in line), None),
+        "held_out": watched[-1] if watched else None,
+    }
 
 
 def main() -> None:

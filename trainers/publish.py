@@ -44,7 +44,9 @@ def is_published(out: Place, identity: dict[str, Any]) -> bool:
     if not look(fs, f"{path}/{POLICY_LAST}").is_file:
         return False
     if differing := _differing(get_json(fs, f"{path}/{IDENTITY}"), identity, ignored="workers"):
-        raise ValueError(f"{out} was trained with another {differing}; take another folder, or change back what differs")
+        raise ValueError(
+            f"{out} was trained with another {differing}; take another folder, or change back what differs"
+        )
     return True
 
 
@@ -88,7 +90,9 @@ def digest(place: Place) -> str:
     return whole.hexdigest()[:16]
 
 
-def publish(model: Any, tokenizer: Any, work: Path, out: Path, curve: list[dict[str, Any]], summary: dict[str, Any]) -> None:
+def publish(
+    model: Any, tokenizer: Any, work: Path, out: Path, curve: list[dict[str, Any]], summary: dict[str, Any]
+) -> None:
     """Write a policy folder with its `training.jsonl` (the curve) and `training.json` in `work` and rename it: it is there whole or not
     at all. A LoRA adapter that lies in `work` goes along. The first worker does it, the others do nothing.
     """

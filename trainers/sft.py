@@ -27,7 +27,14 @@ from trainers.publish import digest, publish
 from trainers.remote import Place, place_of
 from trainers.workers import device, load_whole, mean, quiet, rank, spread, whole_state, world_size
 
-_SPEED = ("compile", "sharded", "checkpointing", "save_every", "log_every", "threads")  # settings that do not change what comes out
+_SPEED = (
+    "compile",
+    "sharded",
+    "checkpointing",
+    "save_every",
+    "log_every",
+    "threads",
+)  # settings that do not change what comes out
 
 
 class CompletionLoss(nn.Module):
@@ -71,7 +78,9 @@ class Sft:
         self.plan = [some for epoch in epochs for some in epoch]
         self.each = settings.batches or world_size()
         if self.each < world_size():
-            raise ValueError(f"sft.batches ({self.each}) must be one for each worker (resources.trainer.actors: {world_size()}) or more")
+            raise ValueError(
+                f"sft.batches ({self.each}) must be one for each worker (resources.trainer.actors: {world_size()}) or more"
+            )
         if settings.sharded and self.each % world_size():
             raise ValueError(f"{UNEVEN}; got {self.each} and {world_size()}")
         self.steps = len(self.plan) // self.each
@@ -80,7 +89,9 @@ class Sft:
             mend = "lower sft.batches or sft.tokens, or give more sequences"
             raise ValueError(f"a step needs sft.batches ({self.each}) batches, and {there}: {mend}")
         rates: dict[str, Any] = {"lr": settings.lr, "betas": (0.9, 0.98), "weight_decay": settings.weight_decay}
-        self.optimizer = torch.optim.AdamW([one for one in self.model.parameters() if one.requires_grad], **rates, fused=True)
+        self.optimizer = torch.optim.AdamW(
+            [one for one in self.model.parameters() if one.requires_grad], **rates, fused=True
+        )
         self.curve: list[dict[str, Any]] = []
         self.step = 0
 
@@ -96,7 +107,12 @@ class Sft:
             saved = last or self.step % self.settings.save_every == 0
             if saved or self.step % self.settings.log_every == 0:
                 rate = round(tokens / (time.monotonic() - began))
-                line = {"step": self.step, "of": self.steps, "loss": round(mean(losses, self.device), 4), "tokens_per_s": rate}
+                line = {
+                    "step": self.step,
+                    "of": self.steps,
+                    "loss": round(mean(losses, self.device), 4),
+                    "tokens_per_s": rate,
+                }
                 self._tell(line | ({"dev_loss": self.dev_loss()} if saved and self.dev else {}))
                 losses.clear()
             if saved:
@@ -117,7 +133,9 @@ class Sft:
         """Return this worker's batches of the coming step; those of all workers depend on nothing but the seed and the step."""
         first = self.step * self.each
         places = range(first + rank(), first + self.each, world_size())
-        return [self.data.batch(self.plan[place], self.settings.unit_noise, seed=(self.seed, place)) for place in places]
+        return [
+            self.data.batch(self.plan[place], self.settings.unit_noise, seed=(self.seed, place)) for place in places
+        ]
 
     def _learn(self, batches: list[Batch]) -> list[float]:
         """Take a step on the mean of the losses of all workers' batches; returns those of this worker's (nats a token)."""
@@ -179,7 +197,9 @@ def _adapted(model: PreTrainedModel, lora: int, seed: int) -> Any:
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
-    adapted = get_peft_model(model, LoraConfig(r=lora, lora_alpha=2 * lora, target_modules="all-linear", task_type="CAUSAL_LM"))
+    adapted = get_peft_model(
+        model, LoraConfig(r=lora, lora_alpha=2 * lora, target_modules="all-linear", task_type="CAUSAL_LM")
+    )
     for table in (model.get_input_embeddings(), model.get_output_embeddings()):
         table.requires_grad_(True)
     return adapted
@@ -189,7 +209,10 @@ def _can_compile(where: torch.device) -> bool:
     """Whether torch finds what it compiles with; on a CPU that is a C++ compiler."""
     found = where.type == "cuda" or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "g++", "clang++"))
     if not found:
-        print("  sft: there is no C++ compiler here, so the network is not compiled; it comes out the same, some 13 % later", flush=True)
+        print(
+            "  sft: there is no C++ compiler here, so the network is not compiled; it comes out the same, some 13 % later",
+            flush=True,
+        )
     return found
 
 

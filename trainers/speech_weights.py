@@ -45,7 +45,9 @@ class UnitWeights:
         self.chosen_loss = -output.log_probs[:half].sum() / weights[:half].sum().clamp(min=1e-9)
         return output
 
-    def divergence(self, policy: Any, inputs: dict[str, torch.Tensor], states: torch.Tensor, reference: torch.Tensor) -> torch.Tensor:
+    def divergence(
+        self, policy: Any, inputs: dict[str, torch.Tensor], states: torch.Tensor, reference: torch.Tensor
+    ) -> torch.Tensor:
         """Return KL(reference || policy) in nats a token, the mean over both sides' tokens of speech, from the last states of both.
 
         It is exact, over the whole vocabulary, and zero before the first step.
@@ -70,7 +72,9 @@ def reference_states(policy: Any, inputs: dict[str, torch.Tensor]) -> torch.Tens
 def last_states(policy: Any) -> Iterator[list[torch.Tensor]]:
     """Yield a list that gets the last hidden states, (batch, tokens, width), of each forward pass while the block runs."""
     seen: list[torch.Tensor] = []
-    hook = policy.get_decoder().register_forward_hook(lambda _module, _args, output: seen.append(output.last_hidden_state))
+    hook = policy.get_decoder().register_forward_hook(
+        lambda _module, _args, output: seen.append(output.last_hidden_state)
+    )
     try:
         yield seen
     finally:

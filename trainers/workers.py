@@ -57,7 +57,9 @@ def whole_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[st
 def load_whole(network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
     """Take what `whole_state` returned, in each worker."""
     whole = StateDictOptions(full_state_dict=True)
-    set_state_dict(network, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"], options=whole)
+    set_state_dict(
+        network, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"], options=whole
+    )
 
 
 def rank() -> int:

@@ -45,7 +45,12 @@ class RowActor(ABC):
             return self.process(rows)
         except Exception as error:  # any error of a model on one row must not lose its batch mates
             if len(rows) == 1:
-                log.error("row %s failed in %s\n%s", rows[0].get("utt_id"), type(self).__name__, redact(traceback.format_exc()))
+                log.error(
+                    "row %s failed in %s\n%s",
+                    rows[0].get("utt_id"),
+                    type(self).__name__,
+                    redact(traceback.format_exc()),
+                )
                 return [failed(rows[0], f"error: {type(error).__name__}: {error}")]
             half = len(rows) // 2
             return self._isolate(rows[:half]) + self._isolate(rows[half:])

@@ -135,7 +135,9 @@ class Guard:
     def _ask(self, table: pa.Table) -> pa.Table:
         if self.child.poll() is not None:  # killed while it had nothing to do: no row's fault
             self._start()
-        rows = sum(row == OK for row in table["status"].to_pylist()) if "status" in table.column_names else table.num_rows
+        rows = (
+            sum(row == OK for row in table["status"].to_pylist()) if "status" in table.column_names else table.num_rows
+        )
         try:
             self.channel.send(table)
         except OSError:
@@ -193,5 +195,7 @@ class Guard:
         if code >= 0:
             how = f"ended with code {code}"
         else:
-            how = f"died of {signal.Signals(-code).name}" + (", as when memory runs out" if -code == signal.SIGKILL else "")
+            how = f"died of {signal.Signals(-code).name}" + (
+                ", as when memory runs out" if -code == signal.SIGKILL else ""
+            )
         return f"killed: {self.name}'s process {how} with this row"

@@ -83,7 +83,9 @@ class Judge(RowActor):
             row[into] = ""
         for lang in {row[language] for row in rows}:
             voiced = [row for row in rows if row[units] and row[language] == lang]
-            for row, (text, mos) in zip(voiced, self.ears.hear_units([row[units] for row in voiced], lang), strict=True):
+            for row, (text, mos) in zip(
+                voiced, self.ears.hear_units([row[units] for row in voiced], lang), strict=True
+            ):
                 row[into] = text
                 if mos_into:
                     row[mos_into] = mos
@@ -104,7 +106,9 @@ class ToplineJudge(RowActor):
 
     schema = TOPLINE
 
-    def __init__(self, *, vocoders: dict[str, str], recognizer: dict[str, Any], encoder: dict[str, Any] | None, threads: int = 1) -> None:
+    def __init__(
+        self, *, vocoders: dict[str, str], recognizer: dict[str, Any], encoder: dict[str, Any] | None, threads: int = 1
+    ) -> None:
         from factory.actors.encoder import Encoder
 
         self.encoder = Encoder(**encoder) if encoder else None
@@ -119,7 +123,14 @@ class ToplineJudge(RowActor):
             original = self._recordings(some, lang)
             again = self.ears.hear_units([row["units"] for row in some], lang)
             told += [
-                row | {"reference": row["text"], "audio_asr": a[0], "audio_mos": a[1], "resynthesised_asr": b[0], "resynthesised_mos": b[1]}
+                row
+                | {
+                    "reference": row["text"],
+                    "audio_asr": a[0],
+                    "audio_mos": a[1],
+                    "resynthesised_asr": b[0],
+                    "resynthesised_mos": b[1],
+                }
                 for row, a, b in zip(some, original, again, strict=True)
             ]
         order = {row["utt_id"]: place for place, row in enumerate(rows)}
@@ -128,4 +139,6 @@ class ToplineJudge(RowActor):
     def _recordings(self, rows: list[Row], lang: str) -> list[tuple[str, float]] | list[tuple[None, None]]:
         from factory.corpora.audio import read
 
-        return self.ears.hear([read(row["audio"]) for row in rows], lang) if self.encoder else [(None, None)] * len(rows)
+        return (
+            self.ears.hear([read(row["audio"]) for row in rows], lang) if self.encoder else [(None, None)] * len(rows)
+        )

@@ -44,5 +44,7 @@ def extremes(backs: Mapping[Key, str], source: str, lang: str, metrics: Iterable
     found: set[Key] = set()
     for metric in (METRICS[name] for name in metrics):
         scores = {key: metric.advantage(metric.score(back, source, lang), 0.0) for key, back in backs.items()}
-        found |= {max(scores, key=scores.__getitem__), min(reversed(scores), key=scores.__getitem__)} if scores else set()
+        found |= (
+            {max(scores, key=scores.__getitem__), min(reversed(scores), key=scores.__getitem__)} if scores else set()
+        )
     return found

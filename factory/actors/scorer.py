@@ -55,7 +55,8 @@ class Scorer(RowActor):
         sources = self._source_texts(rows)
         backs = self._back_texts(rows)
         return [
-            row | {"candidates": [self._scored(row, *pair, source) for pair in zip(row["candidates"], texts, strict=True)]}
+            row
+            | {"candidates": [self._scored(row, *pair, source) for pair in zip(row["candidates"], texts, strict=True)]}
             for row, source, texts in zip(rows, sources, backs, strict=True)
         ]
 
@@ -76,7 +77,10 @@ class Scorer(RowActor):
             return [row["text"] for row in rows]
         mute = [row.get("source_audio") if row["text"] is None else None for row in rows]
         heard = self._heard(mute, [row["src_lang"] for row in rows])
-        return [_normalised(row["text"], row["src_lang"]) if told is None else told for row, told in zip(rows, heard, strict=True)]
+        return [
+            _normalised(row["text"], row["src_lang"]) if told is None else told
+            for row, told in zip(rows, heard, strict=True)
+        ]
 
     def _back_texts(self, rows: list[Row]) -> list[list[str | None]]:
         if self.recognizer is None:
@@ -89,8 +93,12 @@ class Scorer(RowActor):
         """Return the normalised transcript of each wave, None where there is none."""
         told: list[str | None] = [None] * len(audio)
         for lang in sorted(set(langs)):
-            places = [i for i, (sound, own) in enumerate(zip(audio, langs, strict=True)) if own == lang and sound is not None]
-            texts = self.recognizer.transcribe([from_pcm(audio[i] or b"") for i in places], lang) if self.recognizer else []
+            places = [
+                i for i, (sound, own) in enumerate(zip(audio, langs, strict=True)) if own == lang and sound is not None
+            ]
+            texts = (
+                self.recognizer.transcribe([from_pcm(audio[i] or b"") for i in places], lang) if self.recognizer else []
+            )
             for place, text in zip(places, texts, strict=True):
                 told[place] = _normalised(text, lang)
         return told

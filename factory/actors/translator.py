@@ -87,7 +87,9 @@ class Translator(RowActor):
         self.sampling = Sampling(temperature, top_p, top_k, max_tokens)
         self.speaking = None if unit_temperature is None else Sampling(unit_temperature, top_p, top_k, max_tokens)
         if self.speaking and not (self.variant.has_text and self.variant.has_units):
-            raise ValueError(f"variant {self.variant} does not write a text before its units: leave unit_temperature out")
+            raise ValueError(
+                f"variant {self.variant} does not write a text before its units: leave unit_temperature out"
+            )
         self.back_sampling = Sampling(back_temperature, top_p, top_k, max_tokens)
         self.engine = Engine(
             policy,
@@ -126,7 +128,9 @@ class Translator(RowActor):
             outputs |= self.engine.generate(self._speech(rows, parsed, texts), seed, then) | texts.outputs
         for key in asks:
             if outputs[key].finish == "too_long":
-                problems[key.row] = f"too_long: {len(rows[key.row]['units'])} units do not fit into {self.engine.context} tokens"
+                problems[key.row] = (
+                    f"too_long: {len(rows[key.row]['units'])} units do not fit into {self.engine.context} tokens"
+                )
         found = {i: self._candidates(i, outputs, parsed, texts.leaders) for i in range(len(rows)) if i not in problems}
         return [_row(row, problems.get(i), found.get(i)) for i, row in enumerate(rows)]
 
@@ -135,7 +139,11 @@ class Translator(RowActor):
 
         The outputs are not parsed; one whose prompt is too long has the finish `too_long`, none raises.
         """
-        asks = {_Key(i, candidate): Ask(text, sampling or Sampling()) for i, text in enumerate(prompts) for candidate in range(n)}
+        asks = {
+            _Key(i, candidate): Ask(text, sampling or Sampling())
+            for i, text in enumerate(prompts)
+            for candidate in range(n)
+        }
         outputs = self.engine.generate(asks, self._batch_seed(prompts))
         return [[outputs[_Key(i, candidate)] for candidate in range(n)] for i in range(len(prompts))]
 
@@ -171,7 +179,10 @@ class Translator(RowActor):
         return None
 
     def _ways_there(self, rows: Mapping[int, Row]) -> dict[_Key, Ask]:
-        asks = {i: Ask(prompt(self.variant, row["lang"], row["tgt_lang"], row["units"]), self.sampling) for i, row in rows.items()}
+        asks = {
+            i: Ask(prompt(self.variant, row["lang"], row["tgt_lang"], row["units"]), self.sampling)
+            for i, row in rows.items()
+        }
         if self.speaking:
             asks = {i: ask._replace(sampling=self.sampling._replace(until=SOSP)) for i, ask in asks.items()}
         there = {_Key(i, candidate): ask for i, ask in asks.items() for candidate in range(self.n)}
@@ -209,7 +220,9 @@ class Translator(RowActor):
             return {}
         home = row["tgt_lang"], row["lang"]
         asked = {
-            variant: text_prompt(*home, there.text or "") if variant is Variant.MT else prompt(variant, *home, there.units or ())
+            variant: text_prompt(*home, there.text or "")
+            if variant is Variant.MT
+            else prompt(variant, *home, there.units or ())
             for variant in self.back_variants
         }
         return {_Key(key.row, key.candidate, variant): Ask(text, self.back_sampling) for variant, text in asked.items()}
@@ -243,10 +256,14 @@ class Translator(RowActor):
 def _back_variants(there: Variant, way_back: str, back: str | list[str] | None) -> list[Variant]:
     if way_back == "text":
         if not there.has_text:
-            raise ValueError(f"variant {there} writes no text that could be translated back: choose another or way_back='speech'")
+            raise ValueError(
+                f"variant {there} writes no text that could be translated back: choose another or way_back='speech'"
+            )
         return [Variant.MT]
     if not there.has_units:
-        raise ValueError(f"variant {there} gives no units that could be translated back: choose another or set back=False")
+        raise ValueError(
+            f"variant {there} gives no units that could be translated back: choose another or set back=False"
+        )
     return [Variant(name) for name in ([back] if isinstance(back, str) else back or [there])]
 
 

@@ -55,7 +55,9 @@ class Vocoder(RowActor):
         spoken: dict[tuple[str, tuple[int, ...]], bytes] = {}
         for lang in sorted({lang for lang, _ in lines}):
             some = [units for known, units in lines if known == lang]
-            spoken |= {(lang, units): to_pcm(wave) for units, wave in zip(some, self.voices[lang].speak(some), strict=True)}
+            spoken |= {
+                (lang, units): to_pcm(wave) for units, wave in zip(some, self.voices[lang].speak(some), strict=True)
+            }
         return spoken
 
     def _with_audio(self, row: Row, spoken: dict[tuple[str, tuple[int, ...]], bytes]) -> Row:

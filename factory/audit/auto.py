@@ -12,7 +12,9 @@ from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 
 
-def settle_delta(units: DatasetDir, scored: DatasetDir, policy: str, number: int, recipe: Recipe, clock: Clock) -> Recipe:
+def settle_delta(
+    units: DatasetDir, scored: DatasetDir, policy: str, number: int, recipe: Recipe, clock: Clock
+) -> Recipe:
     """Return the recipe with a number for `select.delta`, unchanged where it has one.
 
     `units` are the dev set's, `scored` is where its candidates go. Raises NoDelta where the audit recommends none.

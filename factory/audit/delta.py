@@ -24,7 +24,13 @@ def audit(rows: Sequence[Judged], metrics: Sequence[str]) -> Row:
     """
     judges = [judge for judge in JUDGES if any(judge in truth for row in rows for truth in row.truth)]
     tables = [
-        {"metric": metric, "judge": judge, "direction": direction, "policy": policy, **_table(_of(rows, direction), metric, judge, policy)}
+        {
+            "metric": metric,
+            "judge": judge,
+            "direction": direction,
+            "policy": policy,
+            **_table(_of(rows, direction), metric, judge, policy),
+        }
         for metric in metrics
         for judge in judges
         for direction in [ALL, *sorted({row.direction for row in rows})]
@@ -54,11 +60,17 @@ def recommend(rows: Sequence[Judged], metric: str, judge: str = "bleu") -> Row:
     able = [found for found in weighed if found["n"] >= FEWEST]
     if not able:
         most = max((found["n"] for found in weighed), default=0)
-        return {"delta": None, "reason": f"{most} labels can be checked against a reference; {FEWEST} are needed to weigh a δ by {metric}"}
+        return {
+            "delta": None,
+            "reason": f"{most} labels can be checked against a reference; {FEWEST} are needed to weigh a δ by {metric}",
+        }
     best = max(able, key=lambda found: (found["worth"], -found["delta"]))
     if best["ci"][0] <= 0.5:
         return {"delta": None, "reason": f"labels by {metric} cannot be told from chance: {_told(best)}"}
-    return {"delta": best["delta"], "reason": f"{_told(best)}, worth {best['worth']:.0f} faultless ones{_others(able, best)}"}
+    return {
+        "delta": best["delta"],
+        "reason": f"{_told(best)}, worth {best['worth']:.0f} faultless ones{_others(able, best)}",
+    }
 
 
 def _told(found: Row) -> str:
@@ -70,7 +82,10 @@ def _others(able: list[Row], best: Row) -> str:
     """Say what the neighbouring thresholds would have given."""
     place = able.index(best)
     near = [found for found in able[max(0, place - 1) : place + 2] if found is not best]
-    told = [f"at {found['delta']:g}: {found['n']} labels, {found['accuracy']:.2f} right, worth {found['worth']:.0f}" for found in near]
+    told = [
+        f"at {found['delta']:g}: {found['n']} labels, {found['accuracy']:.2f} right, worth {found['worth']:.0f}"
+        for found in near
+    ]
     return f" ({'; '.join(told)})" if told else ""
 
 
@@ -78,5 +93,7 @@ def recommended_delta(rows: Sequence[Judged], metric: str) -> float:
     """Return the δ that `select.delta: auto` stands for; raises NoDelta with the reason where the audit recommends none."""
     found = recommend(rows, metric)
     if found["delta"] is None:
-        raise NoDelta(f"select.delta is auto, but {found['reason']}; give select.delta a number, or more rows in corpus.dev")
+        raise NoDelta(
+            f"select.delta is auto, but {found['reason']}; give select.delta a number, or more rows in corpus.dev"
+        )
     return float(found["delta"])

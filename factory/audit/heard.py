@@ -42,7 +42,9 @@ def hear(scored: DatasetDir, recipe: Recipe, place: str, utterances: int) -> Hea
     for lang in recipe.languages:
         rows = [row for row in referenced(scored) if row["tgt_lang"] == lang][:utterances]
         found |= _hear([row for row in rows if row["utt_id"] not in known], lang, recipe)
-    table = pa.Table.from_pylist([{"utt_id": u, "place": p, "asr_text": t} for (u, p), t in sorted(found.items())], schema=HEARD)
+    table = pa.Table.from_pylist(
+        [{"utt_id": u, "place": p, "asr_text": t} for (u, p), t in sorted(found.items())], schema=HEARD
+    )
     fs, path = filesystem(place)
     put_table(fs, f"{path}/heard.parquet", table.replace_schema_metadata({_ORIGIN: scored.manifest().fingerprint}))
     return found
@@ -52,7 +54,12 @@ def _hear(rows: list[Row], lang: str, recipe: Recipe) -> Heard:
     from factory.models.recognizer import Recognizer
     from factory.models.voice import Voice
 
-    spoken = [(row["utt_id"], p, c["units"]) for row in rows for p, c in enumerate(row["candidates"]) if c["finish"] == OK and c["units"]]
+    spoken = [
+        (row["utt_id"], p, c["units"])
+        for row in rows
+        for p, c in enumerate(row["candidates"])
+        if c["finish"] == OK and c["units"]
+    ]
     if not spoken:
         return {}
     waves = Voice(voices(recipe)[lang]).speak([units for *_, units in spoken])

@@ -97,7 +97,9 @@ def sampled(table: pa.Table, limit: int) -> list[Row]:
 
 def _judge_row(row: Row, guards: Guards, heard: dict[tuple[str, int], str]) -> Judged:
     there = [(place, c) for place, c in enumerate(row["candidates"]) if c["finish"] in (OK, UNSPOKEN)]
-    truth = [_truth(c["text"], heard.get((row["utt_id"], place)), row["reference"], row["tgt_lang"]) for place, c in there]
+    truth = [
+        _truth(c["text"], heard.get((row["utt_id"], place)), row["reference"], row["tgt_lang"]) for place, c in there
+    ]
     sound = [fault(c, row, guards) is None for _, c in there]
     scores, spoken = ([c["scores"] for _, c in there], [c["finish"] != UNSPOKEN for _, c in there])
     return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", scores, truth, sound, spoken)
@@ -161,7 +163,10 @@ def compare(rows: Sequence[Judged], metric: str, judge: str, policy: str = "best
         chosen = POLICIES[policy](row, metric)
         if chosen is None or any(judge not in row.truth[i] for i in chosen):
             continue
-        gap, gain = (METRICS[name].advantage(side[chosen[0]][key], side[chosen[1]][key]) for name, side, key in _sides(row, metric, judge))
+        gap, gain = (
+            METRICS[name].advantage(side[chosen[0]][key], side[chosen[1]][key])
+            for name, side, key in _sides(row, metric, judge)
+        )
         if gap > 0:
             found.append((gap, gain))
     table = np.array(found, dtype=np.float64).reshape(-1, 2)
@@ -179,7 +184,14 @@ def measure(compared: Comparisons, kept: np.ndarray) -> Row:
     """
     gain = compared.gain[kept]
     right, wrong = int((gain > 0).sum()), int((gain < 0).sum())
-    told: Row = {"n": right + wrong, "ties": len(gain) - right - wrong, "accuracy": None, "ci": None, "gain": None, "gain_ci": None}
+    told: Row = {
+        "n": right + wrong,
+        "ties": len(gain) - right - wrong,
+        "accuracy": None,
+        "ci": None,
+        "gain": None,
+        "gain_ci": None,
+    }
     if not right + wrong:
         return told
     shares, gains = bootstrap.estimates([bootstrap.quotient(gain > 0, gain != 0), bootstrap.mean(gain)])
@@ -191,7 +203,10 @@ def by_gap(compared: Comparisons, metric: str) -> list[Row]:
     """Tell of the comparisons in each bin of the gap."""
     edges = EDGES.get(metric, OTHER_EDGES)
     bins = zip(edges, edges[1:], strict=False)
-    return [{"gap": [low, _finite(high)]} | measure(compared, (compared.gap >= low) & (compared.gap < high)) for low, high in bins]
+    return [
+        {"gap": [low, _finite(high)]} | measure(compared, (compared.gap >= low) & (compared.gap < high))
+        for low, high in bins
+    ]
 
 
 def _finite(edge: float) -> float | None:

@@ -24,7 +24,9 @@ def audit_round(run: Run, number: int, recipe: Recipe, asr: int = 0) -> Row:
     scored, place = run.dataset(number, "scored"), f"{run.place(number)}/audit"
     heard = hear(scored, recipe, place, asr) if asr else kept(scored, place)
     rows = judged(referenced(scored), recipe.select.guards, heard)
-    found = audit(rows, recipe.scorer.metrics) | {"chosen": {"metric": recipe.select.metric, "delta": recipe.select.delta}}
+    found = audit(rows, recipe.scorer.metrics) | {
+        "chosen": {"metric": recipe.select.metric, "delta": recipe.select.delta}
+    }
     fs, path = filesystem(f"{place}/audit.json")
     put_json(fs, path, found)
     return found
@@ -39,7 +41,10 @@ def kept_audit(run: Run, number: int) -> Row | None:
 def table(audit: Row, metric: str, judge: str, direction: str = ALL, policy: str = "best_worst") -> Row | None:
     """Return one table of an audit."""
     keys = ("metric", "judge", "direction", "policy")
-    return next((found for found in audit["tables"] if tuple(found[key] for key in keys) == (metric, judge, direction, policy)), None)
+    return next(
+        (found for found in audit["tables"] if tuple(found[key] for key in keys) == (metric, judge, direction, policy)),
+        None,
+    )
 
 
 def why_unmeasured(audit: Row) -> str | None:
@@ -53,9 +58,15 @@ def render_audit(audit: Row) -> str:
         return reason
     metric = audit["chosen"]["metric"]
     some = f" (the {LIMIT:,} that are looked at)" if audit["utterances"] == LIMIT else ""
-    lines = [f"{audit['utterances']:,} utterances with references{some}; labels by {metric}, 95 % intervals in brackets"]
+    lines = [
+        f"{audit['utterances']:,} utterances with references{some}; labels by {metric}, 95 % intervals in brackets"
+    ]
     judges = audit["judges"]
-    lines += [*_by_gap(audit, metric), "", f"  δ         kept   right by {', '.join(judges)}; gain and worth by {judges[0]}"]
+    lines += [
+        *_by_gap(audit, metric),
+        "",
+        f"  δ         kept   right by {', '.join(judges)}; gain and worth by {judges[0]}",
+    ]
     lines += _by_delta(audit, metric)
     lines += ["", *(f"  recommended for {name}: {_recommended(found)}" for name, found in audit["recommended"].items())]
     lines += ["", *(f"  {' and '.join(found['metrics'])} agree on {_share(found)}" for found in audit["agreement"])]
@@ -73,7 +84,11 @@ def _by_delta(audit: Row, metric: str) -> Iterator[str]:
     columns = [table(audit, metric, judge) for judge in audit["judges"]]
     for rows in zip(*(found["by_delta"] for found in columns if found), strict=True):
         first = rows[0]
-        gain = f"{first['gain']:+.3f} [{first['gain_ci'][0]:+.3f}, {first['gain_ci'][1]:+.3f}]" if first["gain"] is not None else "-"
+        gain = (
+            f"{first['gain']:+.3f} [{first['gain_ci'][0]:+.3f}, {first['gain_ci'][1]:+.3f}]"
+            if first["gain"] is not None
+            else "-"
+        )
         yield f"  {first['delta']:<6g}{first['kept']:>8,}   {' | '.join(map(_accuracy, rows))} | {gain} | {first['worth']:.0f}"
 
 

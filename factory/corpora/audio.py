@@ -26,9 +26,44 @@ OPUS_LEVEL = (256_000 - OPUS_BITRATE) / 250_000
 AUDIO_SUFFIXES = frozenset(
     # fmt: off
     {
-        ".3gp", ".3gpp", ".aac", ".ac3", ".aif", ".aifc", ".aiff", ".amr", ".ape", ".asf", ".au", ".awb", ".bwf", ".caf", ".flac", ".m4a",
-        ".m4b", ".mka", ".mp2", ".mp3", ".mp4", ".mpga", ".oga", ".ogg", ".opus", ".rf64", ".snd", ".sph", ".spx", ".tta", ".voc", ".w64",
-        ".wav", ".wave", ".weba", ".webm", ".wma", ".wv",
+        ".3gp",
+        ".3gpp",
+        ".aac",
+        ".ac3",
+        ".aif",
+        ".aifc",
+        ".aiff",
+        ".amr",
+        ".ape",
+        ".asf",
+        ".au",
+        ".awb",
+        ".bwf",
+        ".caf",
+        ".flac",
+        ".m4a",
+        ".m4b",
+        ".mka",
+        ".mp2",
+        ".mp3",
+        ".mp4",
+        ".mpga",
+        ".oga",
+        ".ogg",
+        ".opus",
+        ".rf64",
+        ".snd",
+        ".sph",
+        ".spx",
+        ".tta",
+        ".voc",
+        ".w64",
+        ".wav",
+        ".wave",
+        ".weba",
+        ".webm",
+        ".wma",
+        ".wv",
     }
     # fmt: on
 )
@@ -78,7 +113,9 @@ def encode(wave: np.ndarray, format: str = "OGG/OPUS") -> bytes:
     container, subtype = _FORMATS[format]
     level = OPUS_LEVEL if subtype == "OPUS" else None
     sink = io.BytesIO()
-    soundfile.write(sink, np.asarray(wave, np.float32), RATE, format=container, subtype=subtype, compression_level=level)
+    soundfile.write(
+        sink, np.asarray(wave, np.float32), RATE, format=container, subtype=subtype, compression_level=level
+    )
     return sink.getvalue()
 
 
@@ -112,7 +149,9 @@ def _open(path: str) -> BinaryIO:
     except StoreError:
         raise
     except Exception as error:  # each store's client has errors of its own
-        raise StoreError(f"{path} could not be read ({error}): mend the store or the path, then run the same command again") from error
+        raise StoreError(
+            f"{path} could not be read ({error}): mend the store or the path, then run the same command again"
+        ) from error
 
 
 def _open_local(path: str) -> BinaryIO:

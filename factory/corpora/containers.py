@@ -79,7 +79,11 @@ def stated_samples(file: BinaryIO) -> int:
     """Return how many samples an MP3 file says it holds in its first frame (Xing's and LAME's header), 0 where it does not."""
     file.seek(0)
     head = file.read(10)
-    tags = 10 + sum((byte & 127) << 7 * (3 - index) for index, byte in enumerate(head[6:10])) if head.startswith(b"ID3") else 0
+    tags = (
+        10 + sum((byte & 127) << 7 * (3 - index) for index, byte in enumerate(head[6:10]))
+        if head.startswith(b"ID3")
+        else 0
+    )
     file.seek(tags)
     frame = file.read(1 << 16).lstrip(b"\0")[:64]
     at = max(frame.find(b"Xing"), frame.find(b"Info"))
@@ -91,7 +95,11 @@ def stated_samples(file: BinaryIO) -> int:
 
 def _sizes(file: BinaryIO, head: bytes, size: int) -> tuple[int, int]:
     """Return how many bytes of sound (or of the whole file) are there, and how many there should be; (0, 0) where nothing is said."""
-    layout = _CAF if head.startswith(b"caff") else _LAYOUTS.get((head[:4], b"\xa5\xd6\x28\xdb" if head[:4] == b"riff" else head[8:12]))
+    layout = (
+        _CAF
+        if head.startswith(b"caff")
+        else _LAYOUTS.get((head[:4], b"\xa5\xd6\x28\xdb" if head[:4] == b"riff" else head[8:12]))
+    )
     if layout:
         return _chunk_sizes(file, layout, size, _riff64_size(head))
     if head.startswith(b".snd"):

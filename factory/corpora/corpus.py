@@ -48,8 +48,7 @@ class Corpus(ABC):
     """Speech at `uri`. Opening lists files (of tables and folders nothing more); `speech` and `recordings` read."""
 
     def __init__(self, uri: str, options: Options, fs: pafs.FileSystem, root: str, files: Files) -> None:
-        """`root` is the corpus' folder or file in its file system, `files` what it is made of and what is passed over.
-        """
+        """`root` is the corpus' folder or file in its file system, `files` what it is made of and what is passed over."""
         self.uri, self.options, self.fs, self.root = uri, options, fs, root
         self.files, self.left_out, self.beside = files.found, files.left_out, files.beside
 

@@ -106,7 +106,9 @@ def main(argv: list[str] | None = None) -> int:
         required=True,
         help="Common Voice 4 of the source language: fr.tar.gz, or its folder",
     )
-    parser.add_argument("--src", type=language, default="fr", help="ISO 639 code of the source language (default: %(default)s)")
+    parser.add_argument(
+        "--src", type=language, default="fr", help="ISO 639 code of the source language (default: %(default)s)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
     return mended("cvss", lambda: _convert(parser.parse_args(argv)))
 

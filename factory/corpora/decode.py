@@ -29,9 +29,7 @@ SLACK_S = 0.02
 _BEYOND_S = 1.0
 """Seconds that are decoded beyond the longest that is taken: padding at the end is cut off before the length is judged."""
 _RATES = range(1_000, 1_000_001)
-_DEMUXERS = (
-    "aac,ac3,aiff,amr,ape,asf,au,caf,eac3,flac,loas,matroska,matroska,webm,mov,mov,mp4,m4a,3gp,3g2,mj2,mp3,nistsphere,ogg,tta,voc,w64,wav,wv"
-)
+_DEMUXERS = "aac,ac3,aiff,amr,ape,asf,au,caf,eac3,flac,loas,matroska,matroska,webm,mov,mov,mp4,m4a,3gp,3g2,mj2,mp3,nistsphere,ogg,tta,voc,w64,wav,wv"
 """What libav may take a file for: containers that hold sound. No playlist, image or device, which would name other files."""
 _OPTIONS = {
     "format_whitelist": _DEMUXERS,
@@ -115,7 +113,9 @@ def decode(file: BinaryIO, max_s: float) -> tuple[np.ndarray, int]:
     file.seek(0)
     is_ogg = head.startswith(b"OggS")
     ends = not is_ogg or has_end(file, size)
-    is_opus = is_ogg and head.endswith(b"OpusHead") and not is_chained(file)  # libsndfile stops where another stream begins
+    is_opus = (
+        is_ogg and head.endswith(b"OpusHead") and not is_chained(file)
+    )  # libsndfile stops where another stream begins
     source = _Readable(file)
     try:
         decoded = _with_libsndfile(source, max_s) if is_opus else _with_libav(source, max_s)
@@ -124,7 +124,9 @@ def decode(file: BinaryIO, max_s: float) -> tuple[np.ndarray, int]:
             raise source.error from error
         if share == 1 and ends:
             raise
-        raise AudioError("truncated", "the end of the file is missing, and nothing can be decoded without it") from error
+        raise AudioError(
+            "truncated", "the end of the file is missing, and nothing can be decoded without it"
+        ) from error
     if source.error:
         raise source.error
     _check_length(decoded, max_s, share, ends)
@@ -137,11 +139,15 @@ def _check_length(decoded: _Decoded, max_s: float, share: float, ends: bool) -> 
         raise AudioError("too_long", f"more than {max_s:.2f} s of audio, at most {max_s:.2f} s are taken")
     said = max(decoded.said_s, seconds / share if share else 0)
     if said - seconds > decoded.slack_s:
-        raise AudioError("truncated", f"{seconds:.2f} s could be decoded of the {said:.2f} s that the file says it holds")
+        raise AudioError(
+            "truncated", f"{seconds:.2f} s could be decoded of the {said:.2f} s that the file says it holds"
+        )
     if not ends or not share or (share < 1 and not seconds):
         raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and the end of the file is missing")
     if decoded.refused:
-        raise AudioError("truncated", f"{seconds:.2f} s could be decoded, and {decoded.refused} of the file's packets could not")
+        raise AudioError(
+            "truncated", f"{seconds:.2f} s could be decoded, and {decoded.refused} of the file's packets could not"
+        )
 
 
 def _with_libsndfile(source: _Readable, max_s: float) -> _Decoded:
@@ -150,7 +156,9 @@ def _with_libsndfile(source: _Readable, max_s: float) -> _Decoded:
             wave = sound.read(int((max_s + _BEYOND_S) * sound.samplerate), dtype="float32", always_2d=True)
             return _Decoded(wave.mean(axis=1), sound.samplerate, sound.frames / sound.samplerate)
     except soundfile.LibsndfileError as error:
-        raise AudioError("not_audio", f"the bytes are in no format that can be decoded ({error.error_string})") from error
+        raise AudioError(
+            "not_audio", f"the bytes are in no format that can be decoded ({error.error_string})"
+        ) from error
 
 
 def _with_libav(source: _Readable, max_s: float) -> _Decoded:
@@ -164,9 +172,13 @@ def _with_libav(source: _Readable, max_s: float) -> _Decoded:
     except (av.FFmpegError, MemoryError) as error:
         message = getattr(error, "strerror", None) or type(error).__name__
         raise AudioError("not_audio", f"the bytes are in no format that can be decoded ({message})") from error
-    if container.format.name == "mp3":  # libav guesses from a bit rate where the file says nothing, or is two put together
+    if (
+        container.format.name == "mp3"
+    ):  # libav guesses from a bit rate where the file says nothing, or is two put together
         decoded.said_s = min(decoded.said_s, stated_samples(source.file) / decoded.rate)
-        decoded.slack_s += (576 if decoded.rate < 32_000 else 1_152) / decoded.rate  # some encoders count the header as a frame
+        decoded.slack_s += (
+            576 if decoded.rate < 32_000 else 1_152
+        ) / decoded.rate  # some encoders count the header as a frame
     return decoded
 
 
@@ -177,7 +189,9 @@ def _choose_stream(container: InputContainer) -> AudioStream:
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
     if not streams:
         raise AudioError("not_audio", "the file holds no sound that can be decoded")
-    return max(streams, key=lambda stream: (bool(stream.disposition & Disposition.default), stream.codec_context.channels))
+    return max(
+        streams, key=lambda stream: (bool(stream.disposition & Disposition.default), stream.codec_context.channels)
+    )
 
 
 @dataclass
@@ -222,7 +236,9 @@ def _decode_stream(container: InputContainer, stream: AudioStream, max_s: float)
     name = container.format.name
     said = float((stream.duration or 0) * (stream.time_base or 0))
     if frames.refused > frames.decoded and not (name in _SAYS_LENGTH and said):
-        raise AudioError("not_audio", f"the decoder refused {frames.refused} packets and took {frames.decoded} ({frames.last_error})")
+        raise AudioError(
+            "not_audio", f"the decoder refused {frames.refused} packets and took {frames.decoded} ({frames.last_error})"
+        )
     wave = _without_padding(wave, round(said * rate), stream) if name == _MP4 and stream.frames else wave
     said = said if name in _SAYS_LENGTH or name == "mp3" else 0.0
     is_whole = 0 < round(said * rate) <= len(wave)  # what was refused are tags behind the sound
@@ -279,4 +295,6 @@ def _scale(samples: np.ndarray) -> np.ndarray:
 def _without_padding(wave: np.ndarray, said: int, stream: AudioStream) -> np.ndarray:
     """Cut what fills the last AAC frame of an MP4 file, as ffmpeg does since its version 9."""
     padding = len(wave) - said
-    return wave[:said] if stream.codec_context.name == "aac" and 0 < padding <= stream.codec_context.frame_size else wave
+    return (
+        wave[:said] if stream.codec_context.name == "aac" and 0 < padding <= stream.codec_context.frame_size else wave
+    )

@@ -94,8 +94,7 @@ class ParquetShard:
         return found[1] if found else ""
 
     def _check(self, schema: pa.Schema) -> None:
-        """Raise CorpusError unless the columns that every utterance needs are there, with types whose meaning is clear.
-        """
+        """Raise CorpusError unless the columns that every utterance needs are there, with types whose meaning is clear."""
         if twice := sorted({name for name in schema.names if schema.names.count(name) > 1}):
             raise CorpusError(f"{self.path} has the columns {', '.join(twice)} more than once: rename them")
         check_option(schema.names, self.options, self.path)

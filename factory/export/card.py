@@ -25,16 +25,28 @@ _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000
 def licence(recipe: Recipe, given: str | None) -> tuple[str, str]:
     """Return the licence's name on the Hub and a sentence: the given one, or the embedded speech's; else it is unknown, and said so."""
     if given:
-        return given, "as stated by who exported it, for the speech that went in; texts, units and sounds derive from that speech."
+        return (
+            given,
+            "as stated by who exported it, for the speech that went in; texts, units and sounds derive from that speech.",
+        )
     if recipe.corpus.mono.startswith(SHIPPED):
-        return "apache-2.0", "the speech is synthetic, by voices under Apache-2.0 and CC0; texts, units and sounds derive from it."
-    return "unknown", f"the licence of the speech in {recipe.corpus.mono} was not stated; ask its owner before you use this."
+        return (
+            "apache-2.0",
+            "the speech is synthetic, by voices under Apache-2.0 and CC0; texts, units and sounds derive from it.",
+        )
+    return (
+        "unknown",
+        f"the licence of the speech in {recipe.corpus.mono} was not stated; ask its owner before you use this.",
+    )
 
 
 def round_section(run: Run, number: int, recipe: Recipe, judgements: int) -> str:
     """Return what the card says of one round."""
     audit = kept_audit(run, number)
-    select = run.dataset(number, "pairs").manifest().content.get("select") or {"metric": recipe.select.metric, "delta": recipe.select.delta}
+    select = run.dataset(number, "pairs").manifest().content.get("select") or {
+        "metric": recipe.select.metric,
+        "delta": recipe.select.delta,
+    }
     counts = _directions(run, number, recipe)
     metric = select["metric"]
     told = {
@@ -44,7 +56,9 @@ def round_section(run: Run, number: int, recipe: Recipe, judgements: int) -> str
         "metric": metric,
         "delta": select["delta"],
         "policy": policy_name(run, number, recipe),
-        "tables": [found for judge in (audit or {}).get("judges", []) if audit and (found := table(audit, metric, judge))],
+        "tables": [
+            found for judge in (audit or {}).get("judges", []) if audit and (found := table(audit, metric, judge))
+        ],
         "recommended": _recommended(audit, metric),
         "judgements": judgements,
     }
@@ -102,12 +116,21 @@ def dataset_card(recipe: Recipe, rounds: dict[str, Row], repository: str, given:
         annotations_creators=["machine-generated"],
         **_contents([told for told in ordered if told["format"] == "parquet"]),
     )
-    body = _render("dataset_card.md.j2", {**_head(recipe, repository, license, note), "rounds": ordered, "held_out": round(100 * HELD_OUT)})
+    body = _render(
+        "dataset_card.md.j2",
+        {**_head(recipe, repository, license, note), "rounds": ordered, "held_out": round(100 * HELD_OUT)},
+    )
     return f"---\n{data.to_yaml()}\n---\n\n{body}"
 
 
 def _head(recipe: Recipe, repository: str, license: str, note: str) -> Row:
-    return {"name": recipe.name, "languages": recipe.languages, "repository": repository, "license": license, "license_note": note}
+    return {
+        "name": recipe.name,
+        "languages": recipe.languages,
+        "repository": repository,
+        "license": license,
+        "license_note": note,
+    }
 
 
 def _contents(rounds: list[Row]) -> Row:
@@ -120,7 +143,9 @@ def _configs(rounds: list[Row]) -> list[Row]:
     told: list[Row] = []
     for found in rounds:
         paths = [{"split": split, "path": f"data/{found['config']}/{split}-*.parquet"} for split in found["splits"]]
-        told.append({"config_name": found["config"], "data_files": paths} | ({"default": True} if found is rounds[-1] else {}))
+        told.append(
+            {"config_name": found["config"], "data_files": paths} | ({"default": True} if found is rounds[-1] else {})
+        )
         if found["judgements"]:
             judged = [{"split": "train", "path": f"data/{found['config']}-judgements/*.parquet"}]
             told.append({"config_name": f"{found['config']}-judgements", "data_files": judged})
@@ -131,7 +156,9 @@ def _info(told: Row) -> Row:
     from datasets import DatasetInfo, SplitDict, SplitInfo
 
     splits = SplitDict({name: SplitInfo(name, **counts) for name, counts in told["splits"].items()})
-    info = DatasetInfo(features=features(audio=True), splits=splits, config_name=told["config"], download_size=told["bytes"])
+    info = DatasetInfo(
+        features=features(audio=True), splits=splits, config_name=told["config"], download_size=told["bytes"]
+    )
     info.dataset_size = sum(counts["num_bytes"] for counts in told["splits"].values())
     return {"config_name": told["config"], **info._to_yaml_dict()}
 
@@ -157,7 +184,12 @@ def model_card(run: Run, number: int, recipe: Recipe, repository: str, given: st
         model_name=f"{recipe.name}-round-{number}",
         eval_results=results,
     )
-    told = _head(recipe, repository, license, note) | {"number": number, "recipe": recipe, "summary": summary, "labels": LABELS}
+    told = _head(recipe, repository, license, note) | {
+        "number": number,
+        "recipe": recipe,
+        "summary": summary,
+        "labels": LABELS,
+    }
     told |= {"training": training, "settings": json.dumps(training.get("settings", {})), "adapter": adapter}
     told |= {"policy": policy_name(run, number, recipe) if number else "", **_origin(run, number, recipe)}
     told["prompt"] = prompt(recipe.policy.variant, recipe.languages[0], recipe.languages[1], [5, 21, 7])

@@ -25,7 +25,14 @@ Row = dict[str, Any]
 
 
 def export_pairs(
-    run: Run, number: int, recipe: Recipe, to: str, *, format: str = "parquet", license: str | None = None, private: bool = True
+    run: Run,
+    number: int,
+    recipe: Recipe,
+    to: str,
+    *,
+    format: str = "parquet",
+    license: str | None = None,
+    private: bool = True,
 ) -> str:
     """Export the pairs of a finished round; an export that holds other rounds already gets this one besides. Returns where it is.
 
@@ -46,13 +53,21 @@ def export_pairs(
         mark = {"kind": "pairs", "recipe": recipe.name, "format": format, "rounds": rounds}
         (stage / "README.md").write_text(dataset_card(recipe, rounds, place.name, license), "utf-8")
         (stage / MARK).write_text(json.dumps(mark, indent=1, ensure_ascii=False), "utf-8")
-        return publish(stage, place, replaces=f"data/round-{number}", private=private, message=f"Round {number} of {recipe.name}")
+        return publish(
+            stage, place, replaces=f"data/round-{number}", private=private, message=f"Round {number} of {recipe.name}"
+        )
 
 
 def _compatible(before: Row | None, place: Target, asked: Row) -> Row | None:
-    differing = [f"{key} {before.get(key)!r} there, {value!r} asked" for key, value in asked.items() if before and before.get(key) != value]
+    differing = [
+        f"{key} {before.get(key)!r} there, {value!r} asked"
+        for key, value in asked.items()
+        if before and before.get(key) != value
+    ]
     if differing:
-        raise ExportError(f"{place} holds another export ({'; '.join(differing)}): choose another name; nothing was changed")
+        raise ExportError(
+            f"{place} holds another export ({'; '.join(differing)}): choose another name; nothing was changed"
+        )
     return before
 
 
@@ -61,7 +76,9 @@ def _rows(run: Run, number: int, recipe: Recipe, audio: bool) -> list[Row]:
     pairs = run.dataset(number, "pairs")
     shown = shown_pairs(pairs, run.dataset(number, "scored"), pairs.manifest().rows)
     if not shown:
-        raise ExportError(f"round {number} of {run.uri} has no pairs: {dict(list(pairs.manifest().by_reason.items())[:5])}")
+        raise ExportError(
+            f"round {number} of {run.uri} has no pairs: {dict(list(pairs.manifest().by_reason.items())[:5])}"
+        )
     sounds = None
     if audio:
         _audible(shown, recipe, run)
@@ -97,7 +114,9 @@ def _stage_judgements(run: Run, number: int, stage: Path) -> int:
     return int(table.num_rows)
 
 
-def export_policy(run: Run, number: int, recipe: Recipe, to: str, *, license: str | None = None, private: bool = True) -> str:
+def export_policy(
+    run: Run, number: int, recipe: Recipe, to: str, *, license: str | None = None, private: bool = True
+) -> str:
     """Export the policy that a round made, merged and, where the round kept one, as adapter; with a model card. Returns where it is."""
     place = target(to, "model")
     if not run.has_policy(number):
@@ -110,7 +129,9 @@ def export_policy(run: Run, number: int, recipe: Recipe, to: str, *, license: st
         adapter = _name_base(stage / "adapter/adapter_config.json", f"{recipe.name}-round-{number - 1}")
         (stage / "README.md").write_text(model_card(run, number, recipe, place.name, license, adapter), "utf-8")
         (stage / MARK).write_text(json.dumps({"kind": "policy", "recipe": recipe.name, "round": number}), "utf-8")
-        return publish(stage, place, replaces="adapter", private=private, message=f"Policy of round {number} of {recipe.name}")
+        return publish(
+            stage, place, replaces="adapter", private=private, message=f"Policy of round {number} of {recipe.name}"
+        )
 
 
 def _name_base(config: Path, base: str) -> bool:

@@ -68,7 +68,10 @@ def slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
             paths = {key: _audio(row, name, folder / "audio") for key, name in names.items()}
             line: Row = _ids(row)
             line |= {f"{key}_path": str(path.relative_to(folder)) for key, path in paths.items() if path}
-            line |= {key: {"units": row[f"{name}_units"], "duration": [1] * len(row[f"{name}_units"])} for key, name in names.items()}
+            line |= {
+                key: {"units": row[f"{name}_units"], "duration": [1] * len(row[f"{name}_units"])}
+                for key, name in names.items()
+            }
             lines.append(line | {f"{key}_text": row[f"{name}_text"] for key, name in names.items()})
         _jsonl(folder / f"{split}.jsonl", lines)
     return _counts(rows)

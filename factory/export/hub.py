@@ -69,7 +69,9 @@ def earlier(to: Target) -> Row | None:
         return None
     if MARK not in files:
         some = ", ".join(sorted(files)[:3])
-        raise ExportError(f"{to} holds other content ({some}{', …' if len(files) > 3 else ''}): choose another name; nothing was changed")
+        raise ExportError(
+            f"{to} holds other content ({some}{', …' if len(files) > 3 else ''}): choose another name; nothing was changed"
+        )
     return dict(json.loads(_read(to, MARK)))
 
 
@@ -81,7 +83,9 @@ def _files(to: Target) -> list[str]:
         folder = Path(to.name)
         if folder.exists() and not folder.is_dir():
             raise ExportError(f"{to} is a file; --to takes a folder")
-        return [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+        return (
+            [str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()] if folder.exists() else []
+        )
     from huggingface_hub.errors import RepositoryNotFoundError
 
     api = _api(to)
@@ -190,7 +194,9 @@ def patiently(call: Callable[[], T], to: Target) -> T:
                 raise ExportError(_refusal(to, status, error)) from error
             time.sleep(_wait(error.response.headers.get("Retry-After"), attempt))
         except httpx2.TransportError as error:
-            raise ExportError(f"the Hub cannot be reached for {to} ({error}); nothing was published: try again later") from error
+            raise ExportError(
+                f"the Hub cannot be reached for {to} ({error}); nothing was published: try again later"
+            ) from error
     raise AssertionError("the last attempt returns or raises")
 
 
@@ -205,7 +211,9 @@ def _refusal(to: Target, status: int, error: Exception) -> str:
     if status == 401:
         return f"the Hub does not accept the token for {to}; nothing was published: check HF_TOKEN"
     if status == 403:
-        return f"the Hub refuses to write {to} ({status}): the token must have write access there; nothing was published"
+        return (
+            f"the Hub refuses to write {to} ({status}): the token must have write access there; nothing was published"
+        )
     if status in _BUSY:
         return f"the Hub stayed too busy for {to} ({status}) after {TRIES} tries; nothing was published: run the command again later"
     return f"the Hub answered {status} for {to} ({told}); nothing was published"

@@ -37,7 +37,9 @@ def features(audio: bool) -> datasets.Features:
 
     text, scores = Value("string"), {field.name: Value("float64") for field in SCORES}
     columns: Row = dict.fromkeys(("prompt", "chosen", "rejected", "pair_id", "utt_id", "src_lang", "tgt_lang"), text)
-    columns |= dict.fromkeys(("source_text", "chosen_text", "rejected_text", "chosen_back_text", "rejected_back_text"), text)
+    columns |= dict.fromkeys(
+        ("source_text", "chosen_text", "rejected_text", "chosen_back_text", "rejected_back_text"), text
+    )
     columns |= {f"{name}_units": List(Value("int32")) for name in ("source", "chosen", "rejected")}
     columns |= {"chosen_scores": scores, "rejected_scores": scores, "metric": text, "margin": Value("float64")}
     if audio:
@@ -58,7 +60,11 @@ def _told(row: Row) -> Row:
     told |= {"source_text": row["source"]["text"], "source_units": row["source"]["units"]}
     for side in ("chosen", "rejected"):
         given = row[side]
-        told |= {f"{side}_text": given["text"], f"{side}_back_text": given["back_text"], f"{side}_units": given["units"] or []}
+        told |= {
+            f"{side}_text": given["text"],
+            f"{side}_back_text": given["back_text"],
+            f"{side}_units": given["units"] or [],
+        }
         told[f"{side}_scores"] = {field.name: given["scores"].get(field.name) for field in SCORES}
     return told
 
@@ -89,7 +95,9 @@ def write_parquet(rows: Sequence[Row], folder: Path, audio: bool) -> dict[str, R
         size = 0
         for number in range(files):
             table = pa.Table.from_pylist(some[number * PER_FILE : (number + 1) * PER_FILE], schema=schema)
-            pq.write_table(table, folder / f"{split}-{number:05d}-of-{files:05d}.parquet", compression="zstd", row_group_size=100)
+            pq.write_table(
+                table, folder / f"{split}-{number:05d}-of-{files:05d}.parquet", compression="zstd", row_group_size=100
+            )
             size += table.nbytes
         if some:
             told[split] = {"num_examples": len(some), "num_bytes": size}

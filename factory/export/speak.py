@@ -60,12 +60,20 @@ def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[Row]) -> Datas
     """Write the sounds of the pairs `rows` (`shown_pairs`), or what is left of them, and return the dataset; a round keeps it."""
     checkpoints = voices(recipe)
     named = {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()}
-    content: Row = {"stage": "speak", "corpus": recipe.corpus.mono, "pairs": digest(sorted(row["pair_id"] for row in rows))}
+    content: Row = {
+        "stage": "speak",
+        "corpus": recipe.corpus.mono,
+        "pairs": digest(sorted(row["pair_id"] for row in rows)),
+    }
     content["inputs"] = digests(named) | {"pairs": run.dataset(number, "pairs").manifest().fingerprint}
     out = DatasetDir(f"{run.place(number)}/spoken/{digest(content)}", SPOKEN, "pair_id")
     if out.start(content):
         table = pa.Table.from_pylist([_to_speak(row) for row in rows], schema=TO_SPEAK)
-        arguments = {"checkpoints": checkpoints, "corpus": locate(recipe.corpus.mono), "threads": recipe.resources.vocoder.threads}
+        arguments = {
+            "checkpoints": checkpoints,
+            "corpus": locate(recipe.corpus.mono),
+            "threads": recipe.resources.vocoder.threads,
+        }
         plan = act(out.unfinished(ray.data.from_arrow(table)), PairSpeaker, arguments, recipe.resources.vocoder)
         finish(out, plan, [row["pair_id"] for row in rows], Clock(out.uri), "speak", recipe.resources, "vocoder")
     return out

@@ -61,12 +61,20 @@ def render_human(told: Row) -> str:
     if not told["judgements"]:
         return "nobody has judged this round yet; roundtrip listen asks"
     undecided = f"{told['same']} of them undecided; 95 % intervals in brackets"
-    return "\n".join([f"{told['judgements']} judgements by {', '.join(told['raters'])}, {undecided}", *map(_line, told["metrics"].items())])
+    return "\n".join(
+        [
+            f"{told['judgements']} judgements by {', '.join(told['raters'])}, {undecided}",
+            *map(_line, told["metrics"].items()),
+        ]
+    )
 
 
 def _line(item: tuple[str, Row]) -> str:
     metric, found = item
     if not found["n"]:
         return f"  {metric:8} says nothing of what was judged"
-    shares = [f"{found[key]:.2f} [{found[ci][0]:.2f}, {found[ci][1]:.2f}]" for key, ci in (("accuracy", "ci"), ("kappa", "kappa_ci"))]
+    shares = [
+        f"{found[key]:.2f} [{found[ci][0]:.2f}, {found[ci][1]:.2f}]"
+        for key, ci in (("accuracy", "ci"), ("kappa", "kappa_ci"))
+    ]
     return f"  {metric:8} agrees {shares[0]}, kappa {shares[1]}  n={found['n']}"

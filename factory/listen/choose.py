@@ -23,9 +23,13 @@ def questions(run: Run, number: int, recipe: Recipe, choose: str, count: int) ->
     Raises ValueError where the round holds nothing to compare.
     """
     rows = sampled(run.dataset(number, "scored").rows(status=OK), FROM)
-    able = [(row, scores, pair) for row in rows if (pair := _pair(scores := scores_of(row, recipe), recipe)) is not None]
+    able = [
+        (row, scores, pair) for row in rows if (pair := _pair(scores := scores_of(row, recipe), recipe)) is not None
+    ]
     if not able:
-        raise ValueError(f"round {number} of {run.uri} has no utterance with two different sound candidates to listen to")
+        raise ValueError(
+            f"round {number} of {run.uri} has no utterance with two different sound candidates to listen to"
+        )
     draw = random.Random(f"{recipe.seed} {number}")
     keys = {"random": lambda *_: draw.random(), "near": _distance, "disagree": _unanimity}
     ranked = sorted(able, key=lambda item: keys[choose](item[1], item[2], recipe))

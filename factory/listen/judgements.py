@@ -40,7 +40,11 @@ def keep(run: Run, number: int, judgement: Row) -> None:
     """Write one judgement (columns of JUDGEMENT, without `at`), all or nothing."""
     fs, path = filesystem(folder(run, number))
     row = judgement | {"at": datetime.now(UTC).isoformat(timespec="milliseconds")}
-    put_table(fs, f"{path}/judgement-{row['at'].replace(':', '')}-{uuid4().hex[:8]}.parquet", pa.Table.from_pylist([row], schema=JUDGEMENT))
+    put_table(
+        fs,
+        f"{path}/judgement-{row['at'].replace(':', '')}-{uuid4().hex[:8]}.parquet",
+        pa.Table.from_pylist([row], schema=JUDGEMENT),
+    )
 
 
 def judgements_of(run: Run, number: int) -> pa.Table:

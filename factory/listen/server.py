@@ -35,18 +35,31 @@ class Session:
     """One rater's rows: what is asked, what it sounds like, what was answered."""
 
     def __init__(self, run: Run, number: int, recipe: Recipe, rows: list[Row], rater: str, choose: str) -> None:
-        self.run, self.number, self.recipe, self.rows, self.rater, self.choose = run, number, recipe, rows, rater, choose
+        self.run, self.number, self.recipe, self.rows, self.rater, self.choose = (
+            run,
+            number,
+            recipe,
+            rows,
+            rater,
+            choose,
+        )
         told = judgements_of(run, number).to_pylist()
         self.answers = {row["utt_id"]: row["verdict"] for row in told if row["rater"] == rater}
         self.corpus, self.voices = locate(recipe.corpus.mono), voices_of(recipe)
         self.sounds: dict[tuple[int, str], bytes] = {}
         self.lock = Lock()
-        self.speaker = ThreadPoolExecutor(1)  # makes every sound: what a reader starts must not end with a request's thread
+        self.speaker = ThreadPoolExecutor(
+            1
+        )  # makes every sound: what a reader starts must not end with a request's thread
 
     def state(self) -> Row:
         """Return what the page may know: no scores, no texts of candidates, nothing that tells which is which."""
         asked = [
-            {"source": row["text"], "direction": f"{row['src_lang']} → {row['tgt_lang']}", "verdict": self.answers.get(row["utt_id"])}
+            {
+                "source": row["text"],
+                "direction": f"{row['src_lang']} → {row['tgt_lang']}",
+                "verdict": self.answers.get(row["utt_id"]),
+            }
             for row in self.rows
         ]
         return {"rater": self.rater, "rows": asked}
@@ -156,7 +169,9 @@ def server(session: Session, port: int) -> ThreadingHTTPServer:
     try:
         return ThreadingHTTPServer((LOOPBACK, port), type("Handler", (_Handler,), {"session": session}))
     except OSError as error:
-        raise ValueError(f"port {port} cannot be used ({error.strerror}); give another one with --port, or 0 for a free one") from error
+        raise ValueError(
+            f"port {port} cannot be used ({error.strerror}); give another one with --port, or 0 for a free one"
+        ) from error
 
 
 def serve(run: Run, number: int, recipe: Recipe, *, choose: str, rows: int, rater: str, port: int) -> str:

@@ -49,15 +49,21 @@ class Sample:
         return self.score(self.statistics.sum(axis=0))
 
 
-def corpus(metric: Literal["bleu", "chrf", "wer"], hypotheses: Sequence[str], references: Sequence[str], lang: str) -> Sample:
+def corpus(
+    metric: Literal["bleu", "chrf", "wer"], hypotheses: Sequence[str], references: Sequence[str], lang: str
+) -> Sample:
     """Return the statistics of corpus BLEU or chrF2 (0..100, sacrebleu's defaults) or WER (errors per word, normalised text)."""
     if len(hypotheses) != len(references) or not references:
-        raise ValueError(f"need one hypothesis for each reference and at least one; got {len(hypotheses)} and {len(references)}")
+        raise ValueError(
+            f"need one hypothesis for each reference and at least one; got {len(hypotheses)} and {len(references)}"
+        )
     if metric == "wer":
         return Sample(wer.corpus_counts(hypotheses, references, lang), _quotient, wer.signature(lang))
     scorer = {"bleu": sacrebleu.BLEU, "chrf": sacrebleu.CHRF}[metric]()
     statistics = np.array(scorer._extract_corpus_statistics(hypotheses, [references]), dtype=np.float64)
-    return Sample(statistics, lambda total: scorer._compute_score_from_stats(total.tolist()).score, str(scorer.get_signature()))
+    return Sample(
+        statistics, lambda total: scorer._compute_score_from_stats(total.tolist()).score, str(scorer.get_signature())
+    )
 
 
 def mean(values: Sequence[float] | np.ndarray, signature: str = "") -> Sample:
@@ -107,18 +113,24 @@ def compare(system: Sample, baseline: Sample, resamples: int = RESAMPLES, seed: 
     and 1 where the systems score the same, for which that count would be empty.
     """
     if len(system.statistics) != len(baseline.statistics):
-        raise ValueError(f"a paired test needs the same sentences; got {len(system.statistics)} and {len(baseline.statistics)}")
+        raise ValueError(
+            f"a paired test needs the same sentences; got {len(system.statistics)} and {len(baseline.statistics)}"
+        )
     draws = _draws(len(system.statistics), resamples, seed)
     ours, theirs = _resampled(system, draws), _resampled(baseline, draws)
     difference = system.point() - baseline.point()
     gaps = np.abs(ours - theirs)
     p = (int((gaps - gaps.mean() > abs(difference)).sum()) + 1) / (resamples + 1) if difference else 1.0
-    return Comparison(_interval(system.point(), ours), _interval(baseline.point(), theirs), _interval(difference, ours - theirs), p)
+    return Comparison(
+        _interval(system.point(), ours), _interval(baseline.point(), theirs), _interval(difference, ours - theirs), p
+    )
 
 
 def _draws(sentences: int, resamples: int, seed: int) -> np.ndarray:
     """Return (resamples, sentences) how often each sentence was drawn."""
-    indices = np.random.default_rng(seed).integers(sentences, size=(resamples, sentences))  # `choice` draws the same, five times as slowly
+    indices = np.random.default_rng(seed).integers(
+        sentences, size=(resamples, sentences)
+    )  # `choice` draws the same, five times as slowly
     draws = np.empty((resamples, sentences))  # floats, as what they are multiplied with
     for place, drawn in enumerate(indices):
         draws[place] = np.bincount(drawn, minlength=sentences)

@@ -19,7 +19,15 @@ ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5
 
 _TOKEN = {"fr": re.compile(r"\w+'|\w+|[^\w\s]")}
 _ANY_TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
-_SNOWBALL = {"fr": "french", "de": "german", "es": "spanish", "it": "italian", "pt": "portuguese", "nl": "dutch", "ru": "russian"}
+_SNOWBALL = {
+    "fr": "french",
+    "de": "german",
+    "es": "spanish",
+    "it": "italian",
+    "pt": "portuguese",
+    "nl": "dutch",
+    "ru": "russian",
+}
 
 
 class _NoSynonyms:

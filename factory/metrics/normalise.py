@@ -42,7 +42,10 @@ _FEMININE = r"(?=\s*(?:heure|minute|seconde|personne|fois|place|chambre|nuit|sem
 
 def signature(lang: str) -> str:
     """Return the name of the normaliser and what is done to numbers."""
-    kinds = {"en": "whisper-english|num:digits|times|spellings:" + str(len(SPELLINGS)), "fr": "whisper-basic|num:words|times|oe,ae"}
+    kinds = {
+        "en": "whisper-english|num:digits|times|spellings:" + str(len(SPELLINGS)),
+        "fr": "whisper-basic|num:words|times|oe,ae",
+    }
     return f"norm:{kinds.get(lang, 'whisper-basic')}|v{VERSION}"
 
 
@@ -65,7 +68,12 @@ def _whisper(lang: str) -> Any:
 
 
 def _english_times(written: str) -> str:
-    written = re.sub(r"\b(at|by|until|till|from|before|after|around|about|past) (\d{1,2})\.([0-5]\d)\b", r"\1 \2:\3", written, flags=re.I)
+    written = re.sub(
+        r"\b(at|by|until|till|from|before|after|around|about|past) (\d{1,2})\.([0-5]\d)\b",
+        r"\1 \2:\3",
+        written,
+        flags=re.I,
+    )
     written = re.sub(r"\b(\d{1,2}):00\b(?!\s*[ap]\.?m)", r"\1 o'clock", written)
     written = re.sub(r"\bo' ?clock\b", "oclock", written, flags=re.I)
     return re.sub(r"\b(\d{1,2}):([0-5]\d)\b", r"\1\2", written)

@@ -41,7 +41,11 @@ def score(hypothesis: str, reference: str, lang: str) -> float:
 
 def corpus_counts(hypotheses: Sequence[str], references: Sequence[str], lang: str) -> np.ndarray:
     """Return (sentences, 2) errors and reference words: their sums' quotient is the corpus WER."""
-    return np.array([counts(told, expected, lang) for told, expected in zip(hypotheses, references, strict=True)], dtype=np.float64)
+    return np.array(
+        [counts(told, expected, lang) for told, expected in zip(hypotheses, references, strict=True)], dtype=np.float64
+    )
 
 
-METRIC = Metric("wer", "down", "0..1 (1: as many errors as words, or more)", 1.0, lambda lang: f"{signature(lang)}|max:1", score)
+METRIC = Metric(
+    "wer", "down", "0..1 (1: as many errors as words, or more)", 1.0, lambda lang: f"{signature(lang)}|max:1", score
+)

@@ -93,7 +93,9 @@ class Engine:
         self.tokenizer = AutoTokenizer.from_pretrained(folder)
         self.vocabulary: dict[str, int] = self.tokenizer.get_vocab()
         if EOS not in self.vocabulary:
-            raise ValueError(f"the tokenizer in {policy} has no {EOS}: a policy's tokenizer needs the tokens of schemas.sequences")
+            raise ValueError(
+                f"the tokenizer in {policy} has no {EOS}: a policy's tokenizer needs the tokens of schemas.sequences"
+            )
         self._eos = self.vocabulary[EOS]
         added = self.tokenizer.get_added_vocab()
         self.banned: set[int] = {index for token, index in added.items() if token != EOS and not usable(token)}
@@ -144,7 +146,9 @@ class Engine:
             top_k=sampling.top_k,
             max_tokens=min(wanted, self.context - prompt_length),
             stop_token_ids=[self._eos, *([self.vocabulary[sampling.until]] if sampling.until else [])],
-            logit_bias=dict.fromkeys(self.banned, _BAN),  # not allowed_token_ids: a list of the vocabulary's length for each request
+            logit_bias=dict.fromkeys(
+                self.banned, _BAN
+            ),  # not allowed_token_ids: a list of the vocabulary's length for each request
             repetition_detection=RepetitionDetectionParams(**_LOOP),
             logprobs=0,
             flat_logprobs=True,  # as dictionaries the log-probabilities would cost more than half of the speed
@@ -232,11 +236,15 @@ def _environment(threads: int, kv_cache_gib: int) -> None:
         VLLM_CPU_KVCACHE_SPACE=str(kv_cache_gib),
         VLLM_NO_USAGE_STATS="1",
     )
-    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")  # it is compiled at the start, with an nvcc that few machines have
+    os.environ.setdefault(
+        "VLLM_USE_FLASHINFER_SAMPLER", "0"
+    )  # it is compiled at the start, with an nvcc that few machines have
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 
-def _load(policy: str, threads: int, dtype: WantedDtype, seed: int, gpu_memory_utilization: float, max_model_len: int | None) -> LLM:
+def _load(
+    policy: str, threads: int, dtype: WantedDtype, seed: int, gpu_memory_utilization: float, max_model_len: int | None
+) -> LLM:
     import torch
     from vllm import LLM
 

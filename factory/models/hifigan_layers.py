@@ -39,7 +39,9 @@ class Upsample(nn.ConvTranspose1d):
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
         """[B, inputs, 1, T] -> [B, outputs, 1, rate * T]."""
-        return F.conv_transpose2d(x, self.weight.unsqueeze(2), self.bias, (1, self.stride[0]), (0, int(self.padding[0])))
+        return F.conv_transpose2d(
+            x, self.weight.unsqueeze(2), self.bias, (1, self.stride[0]), (0, int(self.padding[0]))
+        )
 
 
 class ResBlock(nn.Module):
@@ -61,7 +63,11 @@ class DurationPredictor(nn.Module):
     """fairseq's VariancePredictor: log(frames + 1) of every deduplicated unit."""
 
     def __init__(
-        self, encoder_embed_dim: int = 128, var_pred_hidden_dim: int = 128, var_pred_kernel_size: int = 3, var_pred_dropout: float = 0.5
+        self,
+        encoder_embed_dim: int = 128,
+        var_pred_hidden_dim: int = 128,
+        var_pred_kernel_size: int = 3,
+        var_pred_dropout: float = 0.5,
     ) -> None:
         super().__init__()
         hidden, kernel = var_pred_hidden_dim, var_pred_kernel_size
@@ -85,11 +91,18 @@ class PitchPredictor(nn.Module):
     """Log pitch and voicing of every frame, from the units around it: residual dilated convolutions, sentence-wide."""
 
     def __init__(
-        self, units: int, dim: int = 128, kernel: int = 5, dilations: Sequence[int] = (1, 2, 4, 8, 16), dropout: float = 0.1
+        self,
+        units: int,
+        dim: int = 128,
+        kernel: int = 5,
+        dilations: Sequence[int] = (1, 2, 4, 8, 16),
+        dropout: float = 0.1,
     ) -> None:
         super().__init__()
         self.embed = nn.Embedding(units, dim)
-        self.convs = nn.ModuleList(nn.Conv1d(dim, dim, kernel, padding=d * (kernel - 1) // 2, dilation=d) for d in dilations)
+        self.convs = nn.ModuleList(
+            nn.Conv1d(dim, dim, kernel, padding=d * (kernel - 1) // 2, dilation=d) for d in dilations
+        )
         self.norms = nn.ModuleList(nn.LayerNorm(dim) for _ in dilations)
         self.proj = nn.Linear(dim, 2)
         self.dropout = dropout

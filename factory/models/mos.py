@@ -36,7 +36,9 @@ class Mos:
         import torch
 
         with torch.inference_mode():
-            return [self._rate(torch.from_numpy(wave.astype(np.float32))) if len(wave) else float("nan") for wave in waves]
+            return [
+                self._rate(torch.from_numpy(wave.astype(np.float32))) if len(wave) else float("nan") for wave in waves
+            ]
 
     def _rate(self, wave: torch.Tensor) -> float:
         return float(self.model(wave[None].to(self.device)))

@@ -61,7 +61,9 @@ class Recognizer:
 
         folder = resolve(model)
         self.model, self.beam_size = model, beam_size
-        self.whisper = ctranslate2.models.Whisper(str(folder), device=device, compute_type=compute_type, intra_threads=threads)
+        self.whisper = ctranslate2.models.Whisper(
+            str(folder), device=device, compute_type=compute_type, intra_threads=threads
+        )
         if not self.whisper.is_multilingual:
             raise ValueError(f"{model} knows one language only: a multilingual Whisper is needed")
         self.tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -91,7 +93,9 @@ class Recognizer:
             raise ValueError(f"{self.model} knows no language {lang!r}")
         return [place for place in ids if place is not None]
 
-    def _fill(self, heard: list[_Heard], pieces: list[np.ndarray], places: list[int], context: float, prompt: list[int]) -> None:
+    def _fill(
+        self, heard: list[_Heard], pieces: list[np.ndarray], places: list[int], context: float, prompt: list[int]
+    ) -> None:
         """Hear the pieces at these places with one context and put what was heard in their places."""
         for some in _batches(places, _DECODED_TOGETHER):
             waves = [pieces[place] for place in some]
@@ -101,7 +105,9 @@ class Recognizer:
     def _hear(self, waves: list[np.ndarray], context: float, prompt: list[int]) -> list[_Heard]:
         limits = [max(LEAST_TOKENS, min(MOST_TOKENS, int(TOKENS_PER_S * len(wave) / RATE))) for wave in waves]
         prompts, longest = [prompt] * len(waves), max(limits) + len(prompt)
-        found = self.whisper.generate(self._encode(waves, context), prompts, beam_size=self.beam_size, max_length=longest)
+        found = self.whisper.generate(
+            self._encode(waves, context), prompts, beam_size=self.beam_size, max_length=longest
+        )
         return [self._read(one.sequences_ids[0], limit) for one, limit in zip(found, limits, strict=True)]
 
     def _read(self, tokens: list[int], limit: int) -> _Heard:
@@ -140,7 +146,9 @@ def unrolled(text: str) -> str:
 def _pieces(waves: Sequence[np.ndarray]) -> tuple[list[int], list[np.ndarray]]:
     """Cut waves into pieces of at most 30 s; return which wave each piece belongs to, and the pieces."""
     size = int(LONGEST_S * RATE)
-    cut = [(owner, wave[start : start + size]) for owner, wave in enumerate(waves) for start in range(0, len(wave), size)]
+    cut = [
+        (owner, wave[start : start + size]) for owner, wave in enumerate(waves) for start in range(0, len(wave), size)
+    ]
     return [owner for owner, _ in cut], [piece for _, piece in cut]
 
 

@@ -128,7 +128,9 @@ class HubertEncoder:
         _check_layer(model, layer, self.network.config.num_hidden_layers)
         del self.network.encoder.layers[layer:]
         if self.network.config.do_stable_layer_norm:
-            self.network.encoder.layer_norm = torch.nn.Identity()  # it follows the last layer; fairseq takes a layer's bare output
+            self.network.encoder.layer_norm = (
+                torch.nn.Identity()
+            )  # it follows the last layer; fairseq takes a layer's bare output
         self.model, self.layer = model, layer
         self.fingerprint = _fingerprint(self.network.state_dict(), layer)
         self.device = _device()
@@ -147,7 +149,10 @@ def assign(frames: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Return the ids (T,) int32 of the centers (K, D) that frames (T, D) are nearest to, in float32; a tie goes to the smaller id."""
     if frames.shape[1:] != centers.shape[1:]:
         raise ValueError(f"frames have {frames.shape[1:]} dimensions and the codebook's centroids {centers.shape[1:]}")
-    x, c = torch.tensor(frames, dtype=torch.float32), torch.tensor(centers, dtype=torch.float32)  # copies, so that both are aligned
+    x, c = (
+        torch.tensor(frames, dtype=torch.float32),
+        torch.tensor(centers, dtype=torch.float32),
+    )  # copies, so that both are aligned
     distance = (c**2).sum(1) - 2 * (x @ c.T)  # |x|² is the same for all centers
     return distance.argmin(1).numpy().astype(np.int32)
 
@@ -230,7 +235,9 @@ def convert_fairseq_kmeans(path: str | Path, sha256: str, model: str, layer: int
     content = Path(path).read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != sha256.lower():
-        raise WeightsError(f"{path} has sha256 {found}, not {sha256}: it was not opened, since a pickle can run any code")
+        raise WeightsError(
+            f"{path} has sha256 {found}, not {sha256}: it was not opened, since a pickle can run any code"
+        )
     return Codebook(np.asarray(joblib.load(io.BytesIO(content)).cluster_centers_, np.float32), model, layer)
 
 
@@ -248,7 +255,9 @@ def _load_safetensors(path: Path) -> Codebook:
 def _load_npy(path: Path) -> Codebook:
     sidecar = path.with_suffix(".json")
     if not sidecar.is_file():
-        raise WeightsError(f'{path} does not say which encoder it belongs to: write {{"model": ..., "layer": ...}} to {sidecar}')
+        raise WeightsError(
+            f'{path} does not say which encoder it belongs to: write {{"model": ..., "layer": ...}} to {sidecar}'
+        )
     try:
         centers, told = np.load(path, allow_pickle=False), json.loads(sidecar.read_text("utf-8"))
     except (ValueError, EOFError) as error:  # a pickle, half a file, or no JSON
@@ -258,12 +267,16 @@ def _load_npy(path: Path) -> Codebook:
 
 def _codebook(path: Path, centers: np.ndarray, told: Mapping[str, str | int]) -> Codebook:
     if not {"model", "layer"} <= set(told):
-        raise WeightsError(f"{path} does not say which encoder its centroids belong to; it must name `model` and `layer`")
+        raise WeightsError(
+            f"{path} does not say which encoder its centroids belong to; it must name `model` and `layer`"
+        )
     if centers.ndim != 2 or not np.issubdtype(centers.dtype, np.floating):
         raise WeightsError(f"{path} must hold centroids of shape (K, D); got {centers.shape} of {centers.dtype}")
     if not np.isfinite(centers).all():
         raise WeightsError(f"{path} holds centroids that are no numbers (NaN or infinity): make or fetch it again")
-    return Codebook(np.asarray(centers, np.float32), str(told["model"]), int(told["layer"]), str(told.get("fingerprint", "")))
+    return Codebook(
+        np.asarray(centers, np.float32), str(told["model"]), int(told["layer"]), str(told.get("fingerprint", ""))
+    )
 
 
 def _device() -> torch.device:

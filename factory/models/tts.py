@@ -23,8 +23,12 @@ class Speakers:
 
         torch.set_num_threads(threads)
         folders = {lang: resolve(name) for lang, name in voices.items()}
-        self.models: dict[str, Any] = {lang: VitsModel.from_pretrained(folder).eval().to(device()) for lang, folder in folders.items()}
-        self.tokenizers: dict[str, Any] = {lang: AutoTokenizer.from_pretrained(folder) for lang, folder in folders.items()}
+        self.models: dict[str, Any] = {
+            lang: VitsModel.from_pretrained(folder).eval().to(device()) for lang, folder in folders.items()
+        }
+        self.tokenizers: dict[str, Any] = {
+            lang: AutoTokenizer.from_pretrained(folder) for lang, folder in folders.items()
+        }
 
     @property
     def languages(self) -> set[str]:

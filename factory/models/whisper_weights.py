@@ -49,7 +49,9 @@ def whisper_encoder_weights(folder: Path) -> tuple[Tensors, int]:
         return _from_ctranslate2(folder)
     if (folder / "model.safetensors").is_file():
         return _from_hugging_face(folder)
-    raise WeightsError(f"{folder} is no Whisper: it holds neither model.bin (CTranslate2) nor model.safetensors (Hugging Face)")
+    raise WeightsError(
+        f"{folder} is no Whisper: it holds neither model.bin (CTranslate2) nor model.safetensors (Hugging Face)"
+    )
 
 
 def layer_of(name: str) -> int:
@@ -68,7 +70,9 @@ def read_ctranslate2(path: str | Path, keep: Callable[[str], bool] = lambda name
     with Path(path).open("rb") as file:
         (version,) = struct.unpack("<I", file.read(4))
         if version != _BINARY_VERSION:
-            raise WeightsError(f"{path} is no CTranslate2 model of binary version {_BINARY_VERSION} (it says {version})")
+            raise WeightsError(
+                f"{path} is no CTranslate2 model of binary version {_BINARY_VERSION} (it says {version})"
+            )
         _text(file)
         _, count = struct.unpack("<II", file.read(8))
         for _ in range(count):
@@ -91,9 +95,13 @@ def _text(file: IO[bytes]) -> str:
 def _from_ctranslate2(folder: Path) -> tuple[Tensors, int]:
     variables = read_ctranslate2(folder / "model.bin", lambda name: name.startswith("encoder/"))
     if any(name.endswith("weight_scale") for name in variables):
-        raise WeightsError(f"{folder} holds quantized weights, which would make other units; take a float16 or float32 conversion")
+        raise WeightsError(
+            f"{folder} holds quantized weights, which would make other units; take a float16 or float32 conversion"
+        )
     # torch.tensor copies into aligned memory: matrix products may give other bits where their inputs lie otherwise
-    tensors = {name.removeprefix("encoder/"): torch.tensor(value, dtype=torch.float32) for name, value in variables.items()}
+    tensors = {
+        name.removeprefix("encoder/"): torch.tensor(value, dtype=torch.float32) for name, value in variables.items()
+    }
     return tensors, int(tensors.pop("num_heads"))
 
 

@@ -17,7 +17,9 @@ from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 
 
-def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str = "evaluate") -> None:
+def evaluate(
+    units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str = "evaluate"
+) -> None:
     """Write a row of EVALUATED for the first `recipe.tested` test utterances of each direction, there and back, greedily.
 
     The first `evaluate.asr_utterances` of them are spoken, transcribed and rated as well.
@@ -31,12 +33,24 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
         return
     table = test_rows(units, recipe)
     rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
-    once = {"n": 1, "temperature": 0.0, "back_temperature": 0.0, "unit_temperature": None, "text_variant": recipe.policy.text_variant}
+    once = {
+        "n": 1,
+        "temperature": 0.0,
+        "back_temperature": 0.0,
+        "unit_temperature": None,
+        "text_variant": recipe.policy.text_variant,
+    }
     greedy = translator_arguments(recipe, policy) | once
     rows = act(rows, Translator, greedy, recipe.resources.translator)
-    rows = rows.repartition(target_num_rows_per_block=recipe.resources.recognizer.batch_size, strict=True)  # a share for every judge
+    rows = rows.repartition(
+        target_num_rows_per_block=recipe.resources.recognizer.batch_size, strict=True
+    )  # a share for every judge
     speakers = {lang: handed(voice) for lang, voice in (recipe.evaluate.cascade or {}).items()}
-    heard = judge_arguments(recipe) | {"spoken": heard_ids(table), "writes_text": recipe.writes_text, "cascade": speakers}
+    heard = judge_arguments(recipe) | {
+        "spoken": heard_ids(table),
+        "writes_text": recipe.writes_text,
+        "cascade": speakers,
+    }
     rows = act(rows, Judge, heard, recipe.resources.recognizer)
     finish(out, rows, table["utt_id"].to_pylist(), clock, name, recipe.resources, "translator", "recognizer")
 
@@ -68,7 +82,9 @@ def test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:
 def _side(table: pa.Table, lang: str, target: str, recipe: Recipe) -> pa.Table:
     rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.tested)
     spoken = pa.array([place < recipe.evaluate.asr_utterances for place in range(rows.num_rows)], pa.bool_())
-    return rows.append_column("tgt_lang", pa.array([target] * rows.num_rows, pa.string())).append_column("spoken", spoken)
+    return rows.append_column("tgt_lang", pa.array([target] * rows.num_rows, pa.string())).append_column(
+        "spoken", spoken
+    )
 
 
 def heard_ids(rows: pa.Table) -> list[str]:
@@ -78,4 +94,8 @@ def heard_ids(rows: pa.Table) -> list[str]:
 
 def judge_arguments(recipe: Recipe) -> dict[str, object]:
     """Return the Judge's constructor arguments."""
-    return {"vocoders": voices(recipe), "recognizer": recognizer_arguments(recipe), "threads": recipe.resources.recognizer.threads}
+    return {
+        "vocoders": voices(recipe),
+        "recognizer": recognizer_arguments(recipe),
+        "threads": recipe.resources.recognizer.threads,
+    }

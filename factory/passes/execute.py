@@ -27,15 +27,30 @@ def act(rows: ray.data.Dataset, actor: type[RowActor], arguments: dict[str, Any]
 
     kind, given = guarded(actor, arguments, stage.row_timeout_s, stage.threads)
     compute = ray.data.ActorPoolStrategy(min_size=stage.actors, max_size=stage.max_actors or stage.actors)
-    amounts: dict[str, Any] = {"num_cpus": stage.num_cpus, "num_gpus": stage.num_gpus, "accelerator_type": stage.accelerator}
+    amounts: dict[str, Any] = {
+        "num_cpus": stage.num_cpus,
+        "num_gpus": stage.num_gpus,
+        "accelerator_type": stage.accelerator,
+    }
     amounts |= {"memory": stage.needs["memory"] or None}
     return rows.map_batches(
-        kind, fn_constructor_kwargs=given, compute=compute, batch_size=stage.batch_size, batch_format="pyarrow", **amounts
+        kind,
+        fn_constructor_kwargs=given,
+        compute=compute,
+        batch_size=stage.batch_size,
+        batch_format="pyarrow",
+        **amounts,
     )
 
 
 def finish(
-    out: DatasetDir, rows: ray.data.Dataset, asked: Collection[str], clock: Clock, name: str, resources: Resources, *actors: str
+    out: DatasetDir,
+    rows: ray.data.Dataset,
+    asked: Collection[str],
+    clock: Clock,
+    name: str,
+    resources: Resources,
+    *actors: str,
 ) -> None:
     """Run the plan, show its progress over the `asked` ids, and publish the dataset once all are there.
 
@@ -74,7 +89,11 @@ def _run(
 
 def _made_with(resources: Resources, actors: Collection[str]) -> dict[str, str]:
     """Return what a manifest notes beside the versions: what the translators computed in."""
-    return {"dtype": describe_dtype(resources.dtype, on_gpu=resources.translator.num_gpus > 0)} if "translator" in actors else {}
+    return (
+        {"dtype": describe_dtype(resources.dtype, on_gpu=resources.translator.num_gpus > 0)}
+        if "translator" in actors
+        else {}
+    )
 
 
 def _count(stage: str, report: WriteReport) -> None:
@@ -88,7 +107,9 @@ def _count(stage: str, report: WriteReport) -> None:
 def demands(resources: Resources, actors: Iterable[str]) -> Wanted:
     """Return what a plan with these pools asks of a cluster, the share for reading and writing included."""
     pools: dict[str, Pool] = {name: getattr(resources, name) for name in actors}
-    return {name: (pool.actors, pool.needs) for name, pool in pools.items()} | {"reader and writer": (1, {"CPU": LIGHT})}
+    return {name: (pool.actors, pool.needs) for name, pool in pools.items()} | {
+        "reader and writer": (1, {"CPU": LIGHT})
+    }
 
 
 def _cause(error: Exception) -> Exception:

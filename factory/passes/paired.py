@@ -19,9 +19,7 @@ from schemas.fingerprint import digest
 Row = dict[str, Any]
 
 
-def pair_units(
-    corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock
-) -> None:
+def pair_units(corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
     """Turn paired speech, as it is listed, into rows of PAIRED, one for each direction; its units are kept in `units`.
 
     The two sides of a pair are utterances `NAME/LANG`. A pair of which a side is missing or has no units is left out and counted.
@@ -42,8 +40,12 @@ def joined(table: pa.Table, src: str, tgt: str) -> pa.Table:
     ours, theirs = (_by_name(table, lang) for lang in (src, tgt))
     names = sorted(set(ours) & set(theirs))
     if not names:
-        example = f"one is {table['utt_id'][0].as_py()}" if table.num_rows else "none of the utterances could be tokenized"
-        raise ValueError(f"no utterance has a partner: the two sides of a pair are called NAME/{src} and NAME/{tgt}; {example}")
+        example = (
+            f"one is {table['utt_id'][0].as_py()}" if table.num_rows else "none of the utterances could be tokenized"
+        )
+        raise ValueError(
+            f"no utterance has a partner: the two sides of a pair are called NAME/{src} and NAME/{tgt}; {example}"
+        )
     sides = [table.take(pa.array([where[name] for name in names], pa.int64())) for where in (ours, theirs)]
     columns: list[Any] = [pa.array([f"{name}/{src}-{tgt}" for name in names], pa.string())]
     columns += [pa.array([lang] * len(names), pa.string()) for lang in (src, tgt)]
@@ -55,7 +57,11 @@ def _by_name(table: pa.Table, lang: str) -> dict[str, int]:
     """Return the places of a language's utterances by their names."""
     mine = pc.equal(table["lang"], lang).to_pylist()
     ids = table["utt_id"].to_pylist()
-    return {ids[place].removesuffix(f"/{lang}"): place for place in range(len(ids)) if mine[place] and ids[place].endswith(f"/{lang}")}
+    return {
+        ids[place].removesuffix(f"/{lang}"): place
+        for place in range(len(ids))
+        if mine[place] and ids[place].endswith(f"/{lang}")
+    }
 
 
 def as_units(corpus: str, split: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:

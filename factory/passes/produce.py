@@ -23,7 +23,9 @@ Pools = dict[str, tuple[type[RowActor], dict[str, Any]]]
 """The actor of each pool that a row passes, in this order, with its constructor arguments; the names are those of `resources`."""
 
 
-def produce(sources: Sequence[DatasetDir], policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+def produce(
+    sources: Sequence[DatasetDir], policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock
+) -> None:
     """Write a row of SCORED for every utterance of round `number`; one that has no units travels through with its reason.
 
     `sources` are the datasets of UNITS that utterances are taken from, the same number from each. Raises ValueError where two of them
@@ -46,10 +48,16 @@ def pools_of(recipe: Recipe, policy: str) -> Pools:
     from factory.actors.vocoder import Vocoder
 
     spoken = {"vocoder": (Vocoder, vocoder_arguments(recipe))} if recipe.listens else {}
-    return {"translator": (Translator, translator_arguments(recipe, policy)), **spoken, "scorer": (Scorer, scorer_arguments(recipe))}
+    return {
+        "translator": (Translator, translator_arguments(recipe, policy)),
+        **spoken,
+        "scorer": (Scorer, scorer_arguments(recipe)),
+    }
 
 
-def planned(sources: Sequence[DatasetDir], ids: pa.Array, recipe: Recipe, out: DatasetDir, pools: Pools) -> ray.data.Dataset:
+def planned(
+    sources: Sequence[DatasetDir], ids: pa.Array, recipe: Recipe, out: DatasetDir, pools: Pools
+) -> ray.data.Dataset:
     """Return the plan that takes the rows with these ids, but for those that `out` has, through the pools; nothing runs yet."""
     target = partial(with_target, ids=ids, langs=recipe.languages)
     every = reduce(ray.data.Dataset.union, [units.dataset() for units in sources])
@@ -58,7 +66,9 @@ def planned(sources: Sequence[DatasetDir], ids: pa.Array, recipe: Recipe, out: D
         pool = getattr(recipe.resources, name)
         rows = act(rows, actor, arguments, pool)
         if pool.batch_size > BLOCK:
-            rows = rows.repartition(target_num_rows_per_block=BLOCK, strict=True)  # who follows need not wait for a whole batch
+            rows = rows.repartition(
+                target_num_rows_per_block=BLOCK, strict=True
+            )  # who follows need not wait for a whole batch
     return rows
 
 
@@ -72,7 +82,9 @@ def utterances_of(sources: Sequence[DatasetDir], number: int, recipe: Recipe) ->
     each = None if limit is None else max(1, limit // len(sources))
     ids = sorted(utt_id for table in tables for lang in recipe.languages for utt_id in _turn(table, lang, turn, each))
     if shared := {one for one, other in zip(ids, ids[1:], strict=False) if one == other}:
-        raise ValueError(f"{len(shared)} ids occur in two sources of pairs ({min(shared)}): give the corpora different utt_ids")
+        raise ValueError(
+            f"{len(shared)} ids occur in two sources of pairs ({min(shared)}): give the corpora different utt_ids"
+        )
     return pa.array(ids, pa.string())
 
 
@@ -100,9 +112,12 @@ def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
         "threads": recipe.resources.translator.threads,
         "kv_cache_gib": recipe.resources.kv_cache_gib,
         "dtype": recipe.resources.dtype,
-        "gpu_memory_utilization": 0.9 * min(1.0, recipe.resources.translator.num_gpus or 1.0),  # the rest of a GPU is other actors'
+        "gpu_memory_utilization": 0.9
+        * min(1.0, recipe.resources.translator.num_gpus or 1.0),  # the rest of a GPU is other actors'
         "back_variant": recipe.back_variants,
-        "max_model_len": recipe.policy.max_length if recipe.policy.base else None,  # a language model's own context may be endless
+        "max_model_len": recipe.policy.max_length
+        if recipe.policy.base
+        else None,  # a language model's own context may be endless
         "speak_by": list(recipe.scorer.metrics),
         **asdict(recipe.translator),
     }
@@ -136,4 +151,6 @@ def voices(recipe: Recipe) -> dict[str, str]:
 
 def limited(rows: ray.data.Dataset, ids: pa.Array) -> ray.data.Dataset:
     """Keep the rows with these ids."""
-    return rows.map_batches(lambda table: table.filter(pc.is_in(table["utt_id"], value_set=ids)), batch_format="pyarrow")
+    return rows.map_batches(
+        lambda table: table.filter(pc.is_in(table["utt_id"], value_set=ids)), batch_format="pyarrow"
+    )

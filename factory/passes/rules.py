@@ -49,7 +49,9 @@ def all_agree(ranked: Sequence[Candidate], choice: Choice) -> Found:
     """The best against the worst, if every metric prefers it."""
     chosen, rejected = ranked[0], ranked[-1]
     against = [name for name in choice.metrics if preference(name, chosen, rejected) <= 0 and name != choice.metric]
-    return f"disagreement: {', '.join(against)} prefer the other candidate or neither" if against else (chosen, rejected)
+    return (
+        f"disagreement: {', '.join(against)} prefer the other candidate or neither" if against else (chosen, rejected)
+    )
 
 
 def pareto(ranked: Sequence[Candidate], choice: Choice) -> Found:
@@ -57,7 +59,8 @@ def pareto(ranked: Sequence[Candidate], choice: Choice) -> Found:
     sides = [
         (chosen, rejected)
         for chosen, rejected in permutations(ranked, 2)
-        if preference(choice.metric, chosen, rejected) > 0 and all(preference(name, chosen, rejected) >= 0 for name in choice.metrics)
+        if preference(choice.metric, chosen, rejected) > 0
+        and all(preference(name, chosen, rejected) >= 0 for name in choice.metrics)
     ]
     if not sides:
         return "no_dominance: of every two candidates each is better by some metric, or they are equal"

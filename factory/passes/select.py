@@ -29,7 +29,12 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     if not out.start(recipe.content("select", {"scored": scored.manifest().fingerprint})):
         return
     chosen = recipe.select
-    settings: dict[str, Any] = {"metric": chosen.metric, "delta": chosen.delta, "guards": chosen.guards, "variant": recipe.policy.variant}
+    settings: dict[str, Any] = {
+        "metric": chosen.metric,
+        "delta": chosen.delta,
+        "guards": chosen.guards,
+        "variant": recipe.policy.variant,
+    }
     settings |= {"policy": chosen.policy, "quantile": chosen.quantile, "metrics": recipe.scorer.metrics}
     rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", **light())
     finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
@@ -72,7 +77,10 @@ def select(
     if margin == 0:
         return told | {"status": SKIPPED, "reason": "tie: both candidates come back equally well"}
     if margin <= delta:
-        return told | {"status": SKIPPED, "reason": f"below_delta: the gap in {metric} is {margin:.3f}, more than {delta} is needed"}
+        return told | {
+            "status": SKIPPED,
+            "reason": f"below_delta: the gap in {metric} is {margin:.3f}, more than {delta} is needed",
+        }
     return told | {"status": OK, "reason": None}
 
 
@@ -89,7 +97,9 @@ def _two(row: Row, policy: str, choice: Choice, guards: Guards) -> Found:
     if len(scored) < 2:
         return f"unscored: fewer than two candidates have a {choice.metric}"
     metric = METRICS[choice.metric]
-    ranked = sorted(scored, key=lambda candidate: metric.advantage(candidate["scores"][choice.metric], 0.0), reverse=True)
+    ranked = sorted(
+        scored, key=lambda candidate: metric.advantage(candidate["scores"][choice.metric], 0.0), reverse=True
+    )
     found = POLICIES[policy](ranked, choice)
     same = not isinstance(found, str) and _said(found[0]) == _said(found[1])
     return "duplicate: the two that were chosen are the same" if same else found

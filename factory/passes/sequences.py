@@ -55,7 +55,11 @@ def sequence(variant: Variant, row: Row) -> Row:
     text = row["src_text"] if variant is Variant.ASR else row["tgt_text"]
     target = row["src_lang"] if variant is Variant.ASR else row["tgt_lang"]
     textual = variant is Variant.MT
-    asked = text_prompt(row["src_lang"], target, row["src_text"]) if textual else prompt(variant, row["src_lang"], target, row["src_units"])
+    asked = (
+        text_prompt(row["src_lang"], target, row["src_text"])
+        if textual
+        else prompt(variant, row["src_lang"], target, row["src_units"])
+    )
     return {
         "sequence_id": f"{variant}-{row['pair_id']}",
         "task": str(variant),

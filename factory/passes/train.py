@@ -37,7 +37,9 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
         start = _untrained(recipe, folder)
         train = _written(data.rows(), f"{folder}/train.parquet")
         dev = _written(_held_out(recipe), f"{folder}/dev.parquet")
-        settings = _threads(recipe) | ({"max_length": recipe.policy.max_length} if recipe.policy.base else {}) | recipe.sft
+        settings = (
+            _threads(recipe) | ({"max_length": recipe.policy.max_length} if recipe.policy.base else {}) | recipe.sft
+        )
         pool, stall_s = recipe.resources.trainer, recipe.resources.stall_s
         train_sft(train, start, out, settings=settings, dev=dev, seed=recipe.seed, pool=pool, stall_s=stall_s)
 
@@ -97,7 +99,15 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
         data = _written(pa.Table.from_pylist(chosen), f"{folder}/pairs.parquet")
         settings = _threads(recipe) | recipe.preference
         pool = replace(recipe.resources.trainer, max_actors=None)  # only round 0 grows
-        train_preference(data, handed(previous), out, settings=settings, seed=recipe.seed, pool=pool, stall_s=recipe.resources.stall_s)
+        train_preference(
+            data,
+            handed(previous),
+            out,
+            settings=settings,
+            seed=recipe.seed,
+            pool=pool,
+            stall_s=recipe.resources.stall_s,
+        )
 
 
 def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
@@ -110,7 +120,9 @@ def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
 def _advice(reason: str, recipe: Recipe) -> str:
     """Return what helps where utterances gave no pair for this reason (a slug of `select`)."""
     if reason == "unscored" and compares_texts(recipe):
-        return f"the utterances have no text to compare with: give transcripts, or let the recognizer hear them: {BY_EAR}"
+        return (
+            f"the utterances have no text to compare with: give transcripts, or let the recognizer hear them: {BY_EAR}"
+        )
     asked = recipe.translator
     return {
         "below_delta": f"lower select.delta (now {recipe.select.delta})",

@@ -93,9 +93,15 @@ def _sft(recipe: Recipe, paired: int) -> Cost:
     shares = {task: share * sft.weights.get(task, 1.0) for task, share in recipe.policy.tasks.items()}
     each = sum(share * (_side(recipe) + _completion(recipe, Variant(task))) for task, share in shares.items())
     tokens = sft.epochs * paired * each
-    whole = 22 / recipe.resources.trainer.actors if sft.sharded else 22  # bytes a parameter: weights, gradient, Adam's moments
-    gib = parameters(recipe) * (6 if sft.rank else whole) / GIB + _activations_gib(recipe, sft.tokens, sft.checkpointing)
-    return Cost("sft", "trainer", gib, _training_hours(recipe, tokens, sft.checkpointing), f"{tokens / 1e6:,.0f} M tokens")
+    whole = (
+        22 / recipe.resources.trainer.actors if sft.sharded else 22
+    )  # bytes a parameter: weights, gradient, Adam's moments
+    gib = parameters(recipe) * (6 if sft.rank else whole) / GIB + _activations_gib(
+        recipe, sft.tokens, sft.checkpointing
+    )
+    return Cost(
+        "sft", "trainer", gib, _training_hours(recipe, tokens, sft.checkpointing), f"{tokens / 1e6:,.0f} M tokens"
+    )
 
 
 def _preference(recipe: Recipe, mono: int) -> Cost:
@@ -106,7 +112,9 @@ def _preference(recipe: Recipe, mono: int) -> Cost:
     pairs = 2 * recipe.select.pairs if recipe.select.pairs else mono
     length = _side(recipe) + _completion(recipe, recipe.policy.variant)
     piece = min(settings.piece or settings.batch, settings.batch / workers)
-    again = 1 / 3  # the reference reads without learning: once for its log-probabilities, in each epoch for a divergence
+    again = (
+        1 / 3
+    )  # the reference reads without learning: once for its log-probabilities, in each epoch for a divergence
     passes = settings.epochs * (1 + again * (settings.unit_kl > 0)) + again * settings.loss.needs_reference_model
     tokens = 2 * pairs * length * passes
     gib = parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * piece, recomputed=True)
@@ -136,7 +144,9 @@ def _producing(recipe: Recipe, utterances: int) -> list[Cost]:
     if recipe.listens:
         told.append(_hearing(recipe, "produce: vocoder", "vocoder", (recipe.translator.n + 1) * utterances, 2))
     if recipe.scorer.score_text == "asr":
-        told.append(_hearing(recipe, "produce: recognizer", "recognizer", recipe.translator.n * utterances, 6, "scorer"))
+        told.append(
+            _hearing(recipe, "produce: recognizer", "recognizer", recipe.translator.n * utterances, 6, "scorer")
+        )
     return told
 
 
@@ -151,8 +161,12 @@ def _there_and_back(recipe: Recipe, candidates: int, spoken: int) -> float:
 def _evaluating(recipe: Recipe, policies: int) -> list[Cost]:
     tested, spoken = 2 * recipe.tested * policies, 2 * recipe.evaluate.asr_utterances
     writing = _generating(recipe, "evaluate", tested * _there_and_back(recipe, 1, 1))
-    heard = spoken * policies * (1 + (not recipe.writes_text) + bool(recipe.evaluate.cascade))  # a translation, its way back, the cascade's
-    toplines = _hearing(recipe, "toplines: recognizer", "recognizer", 2 * spoken, 6)  # recordings, and their units spoken again
+    heard = (
+        spoken * policies * (1 + (not recipe.writes_text) + bool(recipe.evaluate.cascade))
+    )  # a translation, its way back, the cascade's
+    toplines = _hearing(
+        recipe, "toplines: recognizer", "recognizer", 2 * spoken, 6
+    )  # recordings, and their units spoken again
     return [toplines, writing, _hearing(recipe, "evaluate: recognizer", "recognizer", heard, 6)]
 
 
@@ -162,7 +176,11 @@ def render(recipe: Recipe, number: int, rows: int, spoken: int) -> str:
     head = f"  estimate, to a factor of two, for a GPU of {expected.gpu_gib:g} GiB and {expected.gpu_tflops:g} TFLOPS; "
     lines = [head + f"policy of {parameters(recipe) / 1e9:.2f} G parameters, {expected.seconds:g} s an utterance"]
     lines += [f"    {cost.stage:24}{cost.gib:7.1f} GiB {cost.hours:9.2f} GPU h   {cost.told}" for cost in found]
-    lines.append(f"    {'in all':24}{max(cost.gib for cost in found):7.1f} GiB {sum(cost.hours for cost in found):9.2f} GPU h")
+    lines.append(
+        f"    {'in all':24}{max(cost.gib for cost in found):7.1f} GiB {sum(cost.hours for cost in found):9.2f} GPU h"
+    )
     short = [cost for cost in found if cost.gib > expected.gpu_gib]
-    lines += [f"    {cost.stage} does not fit into {expected.gpu_gib:g} GiB: lower its batch, or take LoRA" for cost in short]
+    lines += [
+        f"    {cost.stage} does not fit into {expected.gpu_gib:g} GiB: lower its batch, or take LoRA" for cost in short
+    ]
     return "\n".join(lines)

@@ -30,5 +30,3 @@ def kept_recipe(run: Run, number: int) -> Recipe | None:
 def as_yaml(recipe: Recipe) -> str:
     """Return the recipe with all its defaults as the YAML that `--recipe` reads, without secrets."""
     return redact(yaml.safe_dump(json.loads(json.dumps(asdict(recipe))), sort_keys=False, allow_unicode=True))
-
-

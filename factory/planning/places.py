@@ -74,7 +74,9 @@ class Run:
         if number == 0 and recipe.policy.start:
             return locate(recipe.policy.start)
         command = f"python factory/run_round.py --round {number} --run {self.uri}"
-        raise MissingRound(f"round {number} has made no policy at {made}; make it first: {command} (and its --recipe and --set)")
+        raise MissingRound(
+            f"round {number} has made no policy at {made}; make it first: {command} (and its --recipe and --set)"
+        )
 
 
 def finished_rounds(run: Run) -> list[int]:
@@ -96,4 +98,6 @@ def asked_round(run: Run, number: int | None) -> int:
     found = ", ".join(map(str, finished)) or "none"
     command = f"python factory/run_round.py --round {number or 1} --run {run.uri} (and its --recipe and --set)"
     asked = "a round" if number is None else f"round {number}"
-    raise FileNotFoundError(f"{asked} of {run.uri} is asked for, and it is not finished (finished: {found}); finish it first: {command}")
+    raise FileNotFoundError(
+        f"{asked} of {run.uri} is asked for, and it is not finished (finished: {found}); finish it first: {command}"
+    )

@@ -31,7 +31,10 @@ def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     tested = Stage("tokenize test", run.units("test"), reader(recipe.corpus.test), test)
     measured = [
         Stage("toplines", run.toplines, ("recognizer",), 2 * recipe.evaluate.asr_utterances),
-        *(Stage(f"evaluate round {judged}", run.dataset(judged, "evaluation"), judges, 2 * recipe.tested) for judged in compared(number)),
+        *(
+            Stage(f"evaluate round {judged}", run.dataset(judged, "evaluation"), judges, 2 * recipe.tested)
+            for judged in compared(number)
+        ),
     ]
     paired = _paired_speech(run, number, recipe)
     if number == 0:
@@ -42,9 +45,18 @@ def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     return [
         *paired,
         *([mono] if recipe.corpus.source != "paired" else []),
-        *([Stage("utterances of paired", run.units("paired"), (), paired_rows(recipe))] if recipe.corpus.source != "mono" else []),
+        *(
+            [Stage("utterances of paired", run.units("paired"), (), paired_rows(recipe))]
+            if recipe.corpus.source != "mono"
+            else []
+        ),
         tested,
-        Stage("produce", run.dataset(number, "scored"), ("translator", *(["vocoder"] if recipe.listens else []), "scorer"), asked),
+        Stage(
+            "produce",
+            run.dataset(number, "scored"),
+            ("translator", *(["vocoder"] if recipe.listens else []), "scorer"),
+            asked,
+        ),
         Stage("select", run.dataset(number, "pairs"), (), asked),
         Stage("train", None, ("trainer",)),
         *measured,
@@ -60,7 +72,10 @@ def paired_corpora(number: int, recipe: Recipe) -> list[str]:
     """Name the paired corpora that a round needs: round 0 learns from both, others may take utterances from the one, δ from the other."""
     if number == 0:
         return ["paired", "dev"]
-    return [*(["paired"] if recipe.corpus.source != "mono" else []), *(["dev"] if recipe.select.delta == "auto" else [])]
+    return [
+        *(["paired"] if recipe.corpus.source != "mono" else []),
+        *(["dev"] if recipe.select.delta == "auto" else []),
+    ]
 
 
 def _paired_speech(run: Run, number: int, recipe: Recipe) -> list[Stage]:
@@ -123,7 +138,9 @@ def _read(number: int, recipe: Recipe) -> set[str]:
     sources = [] if number == 0 or recipe.corpus.source == "paired" else ["mono"]
     corpora = [*paired_corpora(number, recipe), "test", *sources]
     keys = {f"corpus.{name}" for name in corpora} | {"encoder.codebook", "recognizer.model"}
-    keys |= {f"vocoder.{lang}" for lang in recipe.vocoder} | {f"evaluate.cascade.{lang}" for lang in recipe.evaluate.cascade or {}}
+    keys |= {f"vocoder.{lang}" for lang in recipe.vocoder} | {
+        f"evaluate.cascade.{lang}" for lang in recipe.evaluate.cascade or {}
+    }
     if number == 0:
         keys |= {"corpus.text", "policy.base"}
     if number == 1:
@@ -136,7 +153,9 @@ def _read(number: int, recipe: Recipe) -> set[str]:
 def describe(run: Run, numbers: Sequence[int], recipe: Recipe) -> str:
     """Return the plan of rounds: what is missing, and a line a stage: whether it is done, at most how many rows, and which actors."""
     absent = "\n".join(f"missing: {sentence}" for sentence in missing(run, numbers, recipe))
-    return "\n\n".join(filter(None, [absent, *(_describe(run, number, recipe, number - 1 in numbers) for number in numbers)]))
+    return "\n\n".join(
+        filter(None, [absent, *(_describe(run, number, recipe, number - 1 in numbers) for number in numbers)])
+    )
 
 
 def _describe(run: Run, number: int, recipe: Recipe, follows: bool) -> str:
@@ -147,7 +166,9 @@ def _describe(run: Run, number: int, recipe: Recipe, follows: bool) -> str:
     for stage in stages(run, number, recipe):
         done = run.has_policy(number) if stage.out is None else stage.out.is_finished()
         rows = f", {stage.rows:,} rows" if stage.rows is not None else ""
-        lines.append(f"  {'done' if done else 'to do':7}{stage.name}{rows}{''.join(_pool(recipe, actor) for actor in stage.actors)}")
+        lines.append(
+            f"  {'done' if done else 'to do':7}{stage.name}{rows}{''.join(_pool(recipe, actor) for actor in stage.actors)}"
+        )
     if any(pool["num_gpus"] for pool in asdict(recipe.resources).values() if isinstance(pool, dict)):
         lines.append(render(recipe, number, *reckoned(number, recipe)))
     return "\n".join(lines)

@@ -28,9 +28,28 @@ from factory.recipe.recipe import Recipe
 from factory.runtime.watch import MARK, Resources, Stalled, Wanted, amounts, await_places, fits, growth_s, nodes
 
 T = TypeVar("T")
-GPU_GIB = {"T4": 15, "V100": 16, "L4": 22, "A10G": 22, "A100": 40, "L40S": 45, "H100": 80, "H20": 96, "H200": 140, "B200": 180}
+GPU_GIB = {
+    "T4": 15,
+    "V100": 16,
+    "L4": 22,
+    "A10G": 22,
+    "A100": 40,
+    "L40S": 45,
+    "H100": 80,
+    "H20": 96,
+    "H200": 140,
+    "B200": 180,
+}
 """Memory (GiB) of the GPUs that Ray tells apart, the smaller one of two; `expected.gpu_gib` counts for others."""
-ROW_BYTES = {"tokenize": 500, "utterances": 500, "sequences": 1_500, "produce": 1_000, "select": 1_500, "toplines": 400, "evaluate": 1_000}
+ROW_BYTES = {
+    "tokenize": 500,
+    "utterances": 500,
+    "sequences": 1_500,
+    "produce": 1_000,
+    "select": 1_500,
+    "toplines": 400,
+    "evaluate": 1_000,
+}
 """Bytes that a row of each stage takes on the disk, for utterances of 3 s (twice what the embedded world's few units take)."""
 PARAMETER_BYTES = {"sft": 16, "preference": 5}
 """Bytes that a parameter takes on the disk: the policy, and a checkpoint beside it (weights and Adam's moments, or LoRA's)."""
@@ -70,7 +89,9 @@ def _shortfall(found: list[str]) -> Shortfall:
 def shortfalls(run: Run, number: int, recipe: Recipe, there: list[Resources]) -> list[str]:
     """Return a sentence for each thing that nodes with these resources, and this machine's disk, lack for what is left of a round."""
     left = _placed(run, number, recipe)
-    found = [sentence for stage in left for sentence in unplaced(stage.name, demands(recipe.resources, stage.actors), there)]
+    found = [
+        sentence for stage in left for sentence in unplaced(stage.name, demands(recipe.resources, stage.actors), there)
+    ]
     found += [*cramped(number, recipe, there), *full(run, number, recipe)]
     return list(dict.fromkeys(found))
 
@@ -122,7 +143,9 @@ def cramped(number: int, recipe: Recipe, there: list[Resources]) -> Iterator[str
         if share and cost.gib > share * has:
             yield (
                 f"{cost.stage}: some {cost.gib:.0f} GiB of GPU memory are needed, and {share:g} of a GPU of {has:g} GiB is there: "
-                + _TRAINING.get(cost.stage, f"raise resources.{cost.pool}.num_gpus, take a larger accelerator, or lower {smaller}")
+                + _TRAINING.get(
+                    cost.stage, f"raise resources.{cost.pool}.num_gpus, take a larger accelerator, or lower {smaller}"
+                )
             )
 
 
@@ -163,7 +186,9 @@ def full(run: Run, number: int, recipe: Recipe) -> Iterator[str]:
 
 def _policy_gib(run: Run, number: int, recipe: Recipe) -> float:
     """Return what the policy that is still to be made, and its checkpoint, take of a disk (GiB)."""
-    return 0.0 if run.has_policy(number) else parameters(recipe) * PARAMETER_BYTES["preference" if number else "sft"] / GIB
+    return (
+        0.0 if run.has_policy(number) else parameters(recipe) * PARAMETER_BYTES["preference" if number else "sft"] / GIB
+    )
 
 
 def narrow(run: Run, number: int, recipe: Recipe) -> Iterator[str]:
@@ -213,7 +238,9 @@ def _told_by(these: list[dict[str, Any]], look: Callable[[str], T], given: str) 
 
     places = [NodeAffinitySchedulingStrategy(node["NodeID"], soft=False) for node in these]
     asked: Any = ray.remote(num_cpus=0)(look)
-    told: list[T] = ray.get([asked.options(scheduling_strategy=place).remote(given) for place in places], timeout=SEEN_S)
+    told: list[T] = ray.get(
+        [asked.options(scheduling_strategy=place).remote(given) for place in places], timeout=SEEN_S
+    )
     return told
 
 

@@ -49,7 +49,11 @@ def arithmetic(recipe: Recipe) -> str:
     dtype = describe_dtype(wanted, on_gpu=recipe.resources.translator.num_gpus > 0)
     if dtype == wanted:
         return f"arithmetic: {dtype} (forced by resources.dtype)"
-    why = "each machine decides" if dtype.startswith("auto") else f"this CPU has {'' if cpu_has_bf16() else 'no '}bf16 units"
+    why = (
+        "each machine decides"
+        if dtype.startswith("auto")
+        else f"this CPU has {'' if cpu_has_bf16() else 'no '}bf16 units"
+    )
     return f"arithmetic: {dtype} ({why}; force it with resources.dtype, sft.precision and preference.precision)"
 
 
@@ -57,7 +61,9 @@ def _vocabulary(folder: Path) -> dict[str, int]:
     """Return the added tokens of a policy, without loading a tokenizer."""
     file = folder / "tokenizer.json"
     if not file.is_file():
-        raise ValueError(f"the policy {folder} has no tokenizer.json: give the folder that a round, or trainers.sft, wrote")
+        raise ValueError(
+            f"the policy {folder} has no tokenizer.json: give the folder that a round, or trainers.sft, wrote"
+        )
     added: list[dict[str, Any]] = json.loads(file.read_text("utf-8"))["added_tokens"]
     return {token["content"]: token["id"] for token in added}
 
@@ -69,5 +75,7 @@ def _layers(folder: Path) -> list[str]:
     names = []
     for file in sorted(folder.glob("*.safetensors")):
         with safe_open(file, "numpy") as kept:
-            names += [name.removesuffix(".weight") for name in kept.keys() if len(kept.get_slice(name).get_shape()) == 2]  # noqa: SIM118
+            names += [
+                name.removesuffix(".weight") for name in kept.keys() if len(kept.get_slice(name).get_shape()) == 2
+            ]  # noqa: SIM118
     return names

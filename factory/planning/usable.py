@@ -19,7 +19,9 @@ from schemas.datasets import OK
 
 BY_EAR = "--set translator.way_back=speech --set translator.unit_temperature=null --set scorer.score_text=asr"
 """What lets a round judge speech without transcripts: the recognizer hears the source and its back-translations."""
-LANGUAGES = "an utterance's language is the first folder of a folder of audio (fr/name.wav), or the column lang of a table"
+LANGUAGES = (
+    "an utterance's language is the first folder of a folder of audio (fr/name.wav), or the column lang of a table"
+)
 ADD_REFERENCES = "add a column reference with the translation of each utterance"
 
 
@@ -69,8 +71,12 @@ def check_sources(sources: Sequence[DatasetDir], recipe: Recipe) -> list[str]:
         raise Unusable(f"no utterance of {corpora} can be used: {_why(table)}; {_hint(table, recipe)}")
     there = _by_language(usable, recipe)
     if lacking := [lang for lang, count in there.items() if not count]:
-        lost = table.filter(pc.invert(pc.is_in(table["lang"], value_set=pa.array(list(filter(there.get, there)), pa.string()))))
-        raise Unusable(f"no utterance of {corpora} in {' or '.join(lacking)} can be used: {_why(lost)}; {_hint(lost, recipe)}")
+        lost = table.filter(
+            pc.invert(pc.is_in(table["lang"], value_set=pa.array(list(filter(there.get, there)), pa.string())))
+        )
+        raise Unusable(
+            f"no utterance of {corpora} in {' or '.join(lacking)} can be used: {_why(lost)}; {_hint(lost, recipe)}"
+        )
     texts = _by_language(_with_text(usable, "text"), recipe)
     if compares_texts(recipe) and not any(texts.values()):
         raise Unusable(

@@ -23,7 +23,11 @@ def check(recipe: Recipe) -> None:
     _check_policy(recipe)
     _check_scores(recipe)
     _check_select(recipe)
-    need(recipe.corpus.limit is None or recipe.corpus.limit > 0, "corpus.limit must be 1 or more, or null for all", recipe.corpus.limit)
+    need(
+        recipe.corpus.limit is None or recipe.corpus.limit > 0,
+        "corpus.limit must be 1 or more, or null for all",
+        recipe.corpus.limit,
+    )
     _check_pools(recipe)
     _check_recognizer(recipe)
     _check_translator(recipe)
@@ -52,7 +56,11 @@ def _check_policy(recipe: Recipe) -> None:
     need(policy.variant is not Variant.COT, lost, policy.variant)
     need(text or not policy.tasks.get("mt"), "policy.tasks has mt, which needs corpus.text", text)
     if policy.text_variant is not None:
-        need(not policy.variant.has_text, "policy.text_variant is for a policy.variant without text (vanilla)", policy.variant)
+        need(
+            not policy.variant.has_text,
+            "policy.text_variant is for a policy.variant without text (vanilla)",
+            policy.variant,
+        )
         need(policy.text_variant is Variant.S2T, "policy.text_variant must be s2t", policy.text_variant)
     for key, asked in (("variant", policy.variant), ("text_variant", policy.text_variant)):
         learns = f"policy.tasks must have {asked}, the policy.{key}, with a share above 0, or round 0 does not teach what rounds ask for"
@@ -66,15 +74,39 @@ def _check_translator(recipe: Recipe) -> None:
     need(translator.temperature >= 0, "translator.temperature must not be negative", translator.temperature)
     if translator.unit_temperature is not None:
         variant = recipe.policy.variant
-        need(translator.unit_temperature >= 0, "translator.unit_temperature must not be negative", translator.unit_temperature)
-        need(variant.has_text and variant.has_units, "translator.unit_temperature needs a policy.variant with text and units", variant)
+        need(
+            translator.unit_temperature >= 0,
+            "translator.unit_temperature must not be negative",
+            translator.unit_temperature,
+        )
+        need(
+            variant.has_text and variant.has_units,
+            "translator.unit_temperature needs a policy.variant with text and units",
+            variant,
+        )
     if translator.way_back == "speech":
-        need(recipe.policy.variant.has_units, "translator.way_back: speech needs a policy.variant that speaks", recipe.policy.variant)
+        need(
+            recipe.policy.variant.has_units,
+            "translator.way_back: speech needs a policy.variant that speaks",
+            recipe.policy.variant,
+        )
     if translator.way_back == "text":
-        need(recipe.policy.variant.has_text, "translator.way_back: text needs a policy.variant that writes a text", recipe.policy.variant)
+        need(
+            recipe.policy.variant.has_text,
+            "translator.way_back: text needs a policy.variant that writes a text",
+            recipe.policy.variant,
+        )
         tasks = recipe.policy.tasks
-        need(tasks.get("mt"), "translator.way_back: text needs a policy that learns the task mt, so policy.tasks with mt", tasks)
-        need(not recipe.listens, "translator.way_back: text brings no speech back, so scorer.metrics without mcd", recipe.scorer.metrics)
+        need(
+            tasks.get("mt"),
+            "translator.way_back: text needs a policy that learns the task mt, so policy.tasks with mt",
+            tasks,
+        )
+        need(
+            not recipe.listens,
+            "translator.way_back: text brings no speech back, so scorer.metrics without mcd",
+            recipe.scorer.metrics,
+        )
 
 
 def _check_scores(recipe: Recipe) -> None:
@@ -84,7 +116,11 @@ def _check_scores(recipe: Recipe) -> None:
     chosen(metric, METRICS, "select.metric")
     need(metric in scorer.metrics, f"select.metric must be among scorer.metrics ({', '.join(scorer.metrics)})", metric)
     legible = recipe.writes_text or scorer.score_text == "asr" or metric == "mcd"
-    need(legible, "a policy.variant without text needs scorer.score_text: asr (or policy.text_variant, or select.metric: mcd)", "policy")
+    need(
+        legible,
+        "a policy.variant without text needs scorer.score_text: asr (or policy.text_variant, or select.metric: mcd)",
+        "policy",
+    )
 
 
 def _check_pools(recipe: Recipe) -> None:
@@ -92,8 +128,16 @@ def _check_pools(recipe: Recipe) -> None:
         if isinstance(pool, Pool):
             most, key = pool.max_actors, f"resources.{name}"
             need(pool.actors >= 1, f"{key}.actors must be 1 or more", pool.actors)
-            need(most is None or most >= pool.actors, f"{key}.max_actors must be {key}.actors ({pool.actors}) or more, or null", most)
-            need(not pool.accelerator or pool.num_gpus > 0, f"{key}.accelerator is a type of GPU and needs {key}.num_gpus", pool.num_gpus)
+            need(
+                most is None or most >= pool.actors,
+                f"{key}.max_actors must be {key}.actors ({pool.actors}) or more, or null",
+                most,
+            )
+            need(
+                not pool.accelerator or pool.num_gpus > 0,
+                f"{key}.accelerator is a type of GPU and needs {key}.num_gpus",
+                pool.num_gpus,
+            )
     whole = "resources.trainer.num_gpus must be 0 or 1, for a worker trains on one GPU; more GPUs are more resources.trainer.actors"
     need(recipe.resources.trainer.num_gpus in (0, 1), whole, recipe.resources.trainer.num_gpus)
 
@@ -138,6 +182,10 @@ def _check_trainings(recipe: Recipe) -> None:
     need(even, UNEVEN, f"{sft.batches} and {' or '.join(map(str, many))}")
     preference.check()
     teaches = recipe.policy.variant.has_text or preference.unit_weight > 0
-    need(teaches, f"preference.unit_weight must be above 0 for policy.variant {recipe.policy.variant}, which writes speech alone", 0)
+    need(
+        teaches,
+        f"preference.unit_weight must be above 0 for policy.variant {recipe.policy.variant}, which writes speech alone",
+        0,
+    )
     alike = "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many of a step's pairs"
     need(preference.batch % workers == 0, alike, f"{preference.batch} and {workers}")

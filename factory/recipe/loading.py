@@ -37,5 +37,7 @@ def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
         return values
     need(isinstance(extended, str), f"extends in {path} must name a recipe beside it", repr(extended))
     further = path.parent / extended
-    need(further.resolve() not in (path.resolve(), *above), f"{path} extends {extended}, which", "back to where it began")
+    need(
+        further.resolve() not in (path.resolve(), *above), f"{path} extends {extended}, which", "back to where it began"
+    )
     return merged(_read(further, (path.resolve(), *above)), values, whole=FREE)

@@ -100,7 +100,9 @@ class Recipe:
         """
         chosen(stage, STAGES, "the stage")
         lacking = sorted(set(self.inputs(stage)) - set(inputs))
-        need(not lacking, f"the fingerprint of {stage} needs the digests of its inputs", f"none for {', '.join(lacking)}")
+        need(
+            not lacking, f"the fingerprint of {stage} needs the digests of its inputs", f"none for {', '.join(lacking)}"
+        )
         values, kept = asdict(self), {}
         for name in STAGES[stage]:
             value: Any = values
@@ -134,41 +136,68 @@ class Recipe:
         models |= {f"evaluate.cascade.{lang}": path for lang, path in (self.evaluate.cascade or {}).items()}
         models |= {f"policy.{key}": path for key in ("start", "base") if (path := getattr(self.policy, key))}
         files |= {key: path for key, path in models.items() if is_there(path) or not may_be_on_hub(path)}
-        return {key: path for key, path in files.items() if path and "://" not in path and not path.startswith("package:")}
+        return {
+            key: path for key, path in files.items() if path and "://" not in path and not path.startswith("package:")
+        }
 
     def missing_files(self, keys: Collection[str] | None = None) -> list[str]:
         """Name the local paths of this recipe (of these keys; None: all) that do not exist, each in a sentence. URIs are not looked up."""
         named = {key: path for key, path in self.local_paths().items() if keys is None or key in keys}
         hint = "put it there, or say where it is with --set"
-        return [f"{key} is {path}, and nothing is there: {hint} {key}=…" for key, path in named.items() if not is_there(path)]
+        return [
+            f"{key} is {path}, and nothing is there: {hint} {key}=…"
+            for key, path in named.items()
+            if not is_there(path)
+        ]
 
 
 STAGES: dict[str, tuple[str, ...]] = {
     "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
     "sequences": ("policy.tasks",),
     "produce": (
-        *("seed", "languages", "corpus.source", "corpus.limit", "rounds.fresh", "policy.variant", "policy.text_variant"),
+        *(
+            "seed",
+            "languages",
+            "corpus.source",
+            "corpus.limit",
+            "rounds.fresh",
+            "policy.variant",
+            "policy.text_variant",
+        ),
         *("translator", "scorer"),
         *("recognizer.compute_type", "recognizer.beam_size"),
     ),
     "select": ("languages", "policy.variant", "select"),
     "evaluate": (
-        *("policy.variant", "policy.text_variant", "translator.max_tokens", "translator.way_back"),  # greedy, there and back: no seed
+        *(
+            "policy.variant",
+            "policy.text_variant",
+            "translator.max_tokens",
+            "translator.way_back",
+        ),  # greedy, there and back: no seed
         *("recognizer.compute_type", "recognizer.beam_size", "evaluate"),
     ),
-    "toplines": ("recognizer.compute_type", "recognizer.beam_size", "evaluate.s2t_utterances", "evaluate.asr_utterances"),
+    "toplines": (
+        "recognizer.compute_type",
+        "recognizer.beam_size",
+        "evaluate.s2t_utterances",
+        "evaluate.asr_utterances",
+    ),
 }
 """The keys that change what a stage writes; a section stands for all its keys."""
 
 
 def _valued(value: Any) -> Any:
     """Return nested settings without the keys that hold nothing."""
-    return {key: _valued(inner) for key, inner in value.items() if inner is not None} if isinstance(value, dict) else value
+    return (
+        {key: _valued(inner) for key, inner in value.items() if inner is not None} if isinstance(value, dict) else value
+    )
 
 
 def _templates() -> str:
     """Digest how an utterance is written: an example of every variant, so that no version number has to be kept by hand."""
-    examples = [(prompt(variant, "fr", "en", [1, 2]), completion(variant, "text", [3, 4], "source")) for variant in Variant]
+    examples = [
+        (prompt(variant, "fr", "en", [1, 2]), completion(variant, "text", [3, 4], "source")) for variant in Variant
+    ]
     examples.append((text_prompt("fr", "en", "text"), ""))
     return digest(examples)
-

@@ -33,16 +33,26 @@ class SftSettings:
 
     epochs: int = 6
     tokens: int = 2_560  # in a batch, padding included; what a worker holds in memory at once
-    batches: int | None = None  # in a step, over all workers, so that any number of them learns the same; null: one of each worker
-    sharded: bool = False  # several workers share out weights and optimizer (FSDP): less memory in each, more traffic, not compiled
+    batches: int | None = (
+        None  # in a step, over all workers, so that any number of them learns the same; null: one of each worker
+    )
+    sharded: bool = (
+        False  # several workers share out weights and optimizer (FSDP): less memory in each, more traffic, not compiled
+    )
     lr: float = 1.5e-3
     warmup: float = 0.03  # share of the steps, 0..1
     weight_decay: float = 0.01
     unit_noise: float = 0.04  # share of the source units that another unit replaces, 0..1
-    weights: dict[str, float] = field(default_factory=dict)  # task: how often an epoch has each of its sequences; 1 where not named
+    weights: dict[str, float] = field(
+        default_factory=dict
+    )  # task: how often an epoch has each of its sequences; 1 where not named
     max_length: int = 0  # tokens; a longer sequence is left out and counted; 0: the policy's context
-    rank: int | None = None  # of LoRA on every linear layer, embeddings and head are trained whole; null: all weights are
-    precision: Precision = "auto"  # of the network's products, the weights are fp32 in all; auto: bf16 where the machine has units for it
+    rank: int | None = (
+        None  # of LoRA on every linear layer, embeddings and head are trained whole; null: all weights are
+    )
+    precision: Precision = (
+        "auto"  # of the network's products, the weights are fp32 in all; auto: bf16 where the machine has units for it
+    )
     compile: bool = True  # fuse the network's kernels: a minute once, then an eighth less time a step
     checkpointing: bool = False  # compute activations twice instead of keeping them: less memory, a third more time
     save_every: int = 200  # steps between checkpoints
@@ -59,7 +69,9 @@ class SftSettings:
             if weight < 0:
                 raise RecipeError(f"sft.weights.{task} must not be negative; got {weight}")
         if self.sharded and self.rank:
-            raise RecipeError(f"sft.sharded is for training all weights: leave out sft.rank (now {self.rank}), or sft.sharded")
+            raise RecipeError(
+                f"sft.sharded is for training all weights: leave out sft.rank (now {self.rank}), or sft.sharded"
+            )
 
 
 class Loss(StrEnum):
@@ -86,22 +98,36 @@ class PreferenceSettings:
     loss: Loss = Loss.DPO
     beta: float = 0.1  # DPO: strength of the tie to the reference, TRL's default; SimPO: scale of the reward (2 to 2.5 in its paper)
     gamma: float = 1.0  # SimPO's target margin; half of beta, as its paper advises
-    length_normalised: bool = False  # DPO on the mean log-ratio a token (beta must be some 50 times as large); SimPO always is
-    unit_weight: float = 1.0  # DPO: what a token of speech counts beside a token of text; 0: preferences are on the text
+    length_normalised: bool = (
+        False  # DPO on the mean log-ratio a token (beta must be some 50 times as large); SimPO always is
+    )
+    unit_weight: float = (
+        1.0  # DPO: what a token of speech counts beside a token of text; 0: preferences are on the text
+    )
     sft_weight: float = 0.0  # weight of the chosen completions' own loss (nats a token, units counted as above) beside the preference loss
-    unit_kl: float = 0.0  # DPO: weight of KL(reference || policy) on tokens of speech (nats a token): keeps speech as it is
+    unit_kl: float = (
+        0.0  # DPO: weight of KL(reference || policy) on tokens of speech (nats a token): keeps speech as it is
+    )
     lr: float = 2e-4
     warmup: float = 0.1  # share of the steps, 0..1
     schedule: str = "cosine"  # one of SCHEDULES
     weight_decay: float = 0.0
     epochs: float = 1.0
     batch: int = 32  # pairs a step, over all workers
-    piece: int | None = None  # pairs at once in a worker, what it holds in memory; null: its share of the step, on a CPU 8
+    piece: int | None = (
+        None  # pairs at once in a worker, what it holds in memory; null: its share of the step, on a CPU 8
+    )
     rank: int = 8  # of LoRA; its alpha is twice as large
-    targets: tuple[str, ...] | None = None  # names of the layers with LoRA, such as q_proj; null: every linear layer but the head
+    targets: tuple[str, ...] | None = (
+        None  # names of the layers with LoRA, such as q_proj; null: every linear layer but the head
+    )
     held_out: float = 0.1  # share of the pairs (0..1) that is only watched
-    max_length: int = 0  # tokens of prompt and completion; a longer pair is left out and counted; 0: the policy's context
-    precision: Precision = "auto"  # of the network's products, the weights are fp32 in all; auto: bf16 where the machine has units for it
+    max_length: int = (
+        0  # tokens of prompt and completion; a longer pair is left out and counted; 0: the policy's context
+    )
+    precision: Precision = (
+        "auto"  # of the network's products, the weights are fp32 in all; auto: bf16 where the machine has units for it
+    )
     save_every: int = 20  # steps between checkpoints
     threads: int = 1
 

@@ -85,11 +85,15 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         keys = [str(key.value) for key, _ in node.value]
         if twice := {key for key in keys if keys.count(key) > 1}:
-            raise RecipeError(f"{', '.join(sorted(twice))} stands more than once in one section ({str(node.start_mark).strip()})")
+            raise RecipeError(
+                f"{', '.join(sorted(twice))} stands more than once in one section ({str(node.start_mark).strip()})"
+            )
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def parse_override(text: str) -> tuple[list[str], Any]:
@@ -127,7 +131,9 @@ def chosen(value: Any, allowed: Iterable[Any], where: str) -> Any:
     allowed = list(allowed)
     if value in allowed:
         return value
-    raise RecipeError(f"{where} is {value!r}, which is not known: {choices(str(value), [str(item) for item in allowed])}")
+    raise RecipeError(
+        f"{where} is {value!r}, which is not known: {choices(str(value), [str(item) for item in allowed])}"
+    )
 
 
 def choices(name: str, known: list[str]) -> str:

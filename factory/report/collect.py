@@ -34,7 +34,11 @@ def funnel(run: Run, number: int, recipe: Recipe) -> list[Row]:
     finishes = _finishes(scored)
     written = sum(finishes.values())
     return [
-        {"step": "utterances of the corpus", "count": sum(told.rows for told in units), "lost": _reasons(_added(units))},
+        {
+            "step": "utterances of the corpus",
+            "count": sum(told.rows for told in units),
+            "lost": _reasons(_added(units)),
+        },
         {"step": "utterances of this round", "count": told.rows, "lost": _reasons(told.by_reason)},
         {"step": "candidates", "count": written, "lost": _reasons({k: n for k, n in finishes.items() if k != OK})},
         {"step": "well-formed candidates", "count": finishes.get(OK, 0), "lost": []},
@@ -69,7 +73,11 @@ def gaps(rows: list[Judged], metric: str, direction: str) -> np.ndarray:
     """Return the gap between best and worst sound candidate of each utterance of a direction."""
     found = []
     for row in rows:
-        scores = [back[metric] for back, sound in zip(row.back, row.sound, strict=True) if sound and back.get(metric) is not None]
+        scores = [
+            back[metric]
+            for back, sound in zip(row.back, row.sound, strict=True)
+            if sound and back.get(metric) is not None
+        ]
         if row.direction == direction and len(scores) > 1:
             found.append(max(scores) - min(scores))  # type: ignore[type-var, operator]
     return np.array(found, dtype=np.float64)
@@ -89,14 +97,20 @@ def correlation(rows: list[Judged], metrics: tuple[str, ...]) -> np.ndarray:
 
 def _preferences(row: Judged, metrics: tuple[str, ...]) -> list[float] | None:
     able = [back for back in row.back if all(back.get(metric) is not None for metric in metrics)][:2]
-    return [METRICS[metric].advantage(able[0][metric], able[1][metric]) for metric in metrics] if len(able) == 2 else None  # type: ignore[arg-type]
+    return (
+        [METRICS[metric].advantage(able[0][metric], able[1][metric]) for metric in metrics] if len(able) == 2 else None
+    )  # type: ignore[arg-type]
 
 
 def shapes(pairs: list[Row]) -> dict[str, dict[str, np.ndarray]]:
     """Return length (units of a side / units of the source) and repetition (share of unit trigrams, 0..1) of chosen and rejected."""
     told: dict[str, dict[str, np.ndarray]] = {"length": {}, "repetition": {}}
     for side in ("chosen", "rejected"):
-        spoken = [(row[side]["units"], row["source"]["units"]) for row in pairs if row[side]["units"] and row["source"]["units"]]
+        spoken = [
+            (row[side]["units"], row["source"]["units"])
+            for row in pairs
+            if row[side]["units"] and row["source"]["units"]
+        ]
         told["length"][side] = np.array([len(units) / len(source) for units, source in spoken])
         told["repetition"][side] = np.array([repetition(units) for units, _ in spoken])
     return told
@@ -119,8 +133,14 @@ def curves(run: Run, number: int) -> list[Row]:
 def stages(run: Run, number: int, summary: Row) -> list[Row]:
     """Return seconds of each stage and, where a dataset came of it, its rows a second."""
     named = {"produce": "scored", "select": "pairs", "evaluate": "evaluation"} if number else {"evaluate": "evaluation"}
-    rows = {stage: dataset.manifest().rows for stage, name in named.items() if (dataset := run.dataset(number, name)).is_finished()}
-    told = [{"stage": stage, "seconds": seconds, "rows": rows.get(stage)} for stage, seconds in summary["wall_s"].items()]
+    rows = {
+        stage: dataset.manifest().rows
+        for stage, name in named.items()
+        if (dataset := run.dataset(number, name)).is_finished()
+    }
+    told = [
+        {"stage": stage, "seconds": seconds, "rows": rows.get(stage)} for stage, seconds in summary["wall_s"].items()
+    ]
     return [row | {"rate": row["rows"] / row["seconds"] if row["rows"] and row["seconds"] else None} for row in told]
 
 
@@ -134,7 +154,9 @@ def fingerprints(run: Run, number: int) -> list[Row]:
             manifest = dataset.manifest()
         except StoreError:
             continue
-        told.append({"dataset": name, "fingerprint": manifest.fingerprint, "rows": manifest.rows, "finished": manifest.finished})
+        told.append(
+            {"dataset": name, "fingerprint": manifest.fingerprint, "rows": manifest.rows, "finished": manifest.finished}
+        )
         told[-1] |= {"inputs": manifest.inputs, "versions": manifest.versions, "attempts": manifest.attempts}
     return told
 
@@ -148,5 +170,3 @@ def signatures(recipe: Recipe) -> dict[str, str]:
             by_ear = recipe.scorer.score_text == "asr" and not metric.audio
             told[f"{metric.name} ({lang})"] = metric.signature(lang) + f"|{heard}" * by_ear
     return told
-
-

@@ -39,7 +39,11 @@ def write_history(run: Run) -> None:
 def _lines(summary: Row) -> list[Row]:
     lines = []
     for direction in summary["asr_bleu"]:
-        line: Row = {"round": summary["round"], "direction": direction, "pairs": summary.get("pairs", {}).get(direction)}
+        line: Row = {
+            "round": summary["round"],
+            "direction": direction,
+            "pairs": summary.get("pairs", {}).get(direction),
+        }
         for name in SCORES:
             found = summary.get(name, {}).get(direction)
             line[name] = {key: found[key] for key in TOLD if key in found} if found else None
@@ -55,7 +59,9 @@ def render_history(rows: list[Row]) -> str:
         cells = "  ".join(f"{_cell(row[name]):>22}" for name in SCORES)
         pairs = f"{row['pairs']:,}" if row["pairs"] is not None else "-"
         mos = f"{row['mos']:.2f}" if row["mos"] is not None else "-"
-        lines.append(f"  {row['round']:<6}{row['direction']:11}{pairs:>7}  {cells}  {mos:>6}{'  TRIPWIRE' if row['tripwire'] else ''}")
+        lines.append(
+            f"  {row['round']:<6}{row['direction']:11}{pairs:>7}  {cells}  {mos:>6}{'  TRIPWIRE' if row['tripwire'] else ''}"
+        )
     return "\n".join(lines)
 
 
@@ -74,7 +80,9 @@ def _plot(rows: list[Row]) -> str:
     groups: dict[str, list[Row]] = {}
     for row in (row for row in rows if row[name]):
         low, high = row[name]["ci"]
-        groups.setdefault(row["direction"], []).append({"x": f"round {row['round']}", "y": row[name]["after"], "low": low, "high": high})
+        groups.setdefault(row["direction"], []).append(
+            {"x": f"round {row['round']}", "y": row[name]["after"], "low": low, "high": high}
+        )
     return plots.draw("history", plots.estimates(groups, LABELS[name]))
 
 

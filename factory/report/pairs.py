@@ -52,7 +52,13 @@ def _side(row: Row, side: str, candidates: Sequence[Row]) -> Row:
 def _parsed(row: Row, side: str) -> Row:
     """Read a side back out of its string; the way back is not in there."""
     read = parse(task(row["prompt"]), row[side])
-    return {"text": read.text, "units": read.units, "back_text": None, "back_units": None, "scores": row[f"{side}_scores"]}
+    return {
+        "text": read.text,
+        "units": read.units,
+        "back_text": None,
+        "back_units": None,
+        "scores": row[f"{side}_scores"],
+    }
 
 
 def to_speak(rows: Sequence[Row], limit: int = SPOKEN) -> list[Row]:
@@ -81,7 +87,9 @@ def marked(text: str | None, other: str | None) -> list[tuple[str, bool]]:
 
 def table_row(row: Row, recipe: Recipe, sounds: dict[str, str]) -> Row:
     """Return what the page's table needs of a pair: no units, texts as marked runs, the key of each sound that there is."""
-    keys = {name: f"{row['pair_id']}.{name}" for name in ("source", "chosen", "rejected", "chosen_back", "rejected_back")}
+    keys = {
+        name: f"{row['pair_id']}.{name}" for name in ("source", "chosen", "rejected", "chosen_back", "rejected_back")
+    }
     sides = {}
     for side, other in (("chosen", "rejected"), ("rejected", "chosen")):
         sides[side] = {
@@ -89,7 +97,11 @@ def table_row(row: Row, recipe: Recipe, sounds: dict[str, str]) -> Row:
             "back": marked(row[side]["back_text"], row["source"]["text"]),
             "scores": [_rounded(row[side]["scores"].get(metric)) for metric in recipe.scorer.metrics],
         }
-    head = {"id": row["pair_id"], "direction": f"{row['src_lang']}-{row['tgt_lang']}", "margin": round(row["margin"], 4)}
+    head = {
+        "id": row["pair_id"],
+        "direction": f"{row['src_lang']}-{row['tgt_lang']}",
+        "margin": round(row["margin"], 4),
+    }
     told = head | {"source": row["source"]["text"], "reference": row["source"]["reference"], **sides}
     return told | {"sounds": {name: key for name, key in keys.items() if key in sounds}}
 

@@ -65,7 +65,10 @@ def voices_of(recipe: Recipe) -> dict[str, Voice]:
 
 def _units(row: Row, back: bool) -> dict[str, tuple[str, list[int] | None]]:
     src, tgt = row["src_lang"], row["tgt_lang"]
-    ahead = {"source": (src, row["source"]["units"]), **{side: (tgt, row[side]["units"]) for side in ("chosen", "rejected")}}
+    ahead = {
+        "source": (src, row["source"]["units"]),
+        **{side: (tgt, row[side]["units"]) for side in ("chosen", "rejected")},
+    }
     return ahead | ({f"{side}_back": (src, row[side]["back_units"]) for side in ("chosen", "rejected")} if back else {})
 
 

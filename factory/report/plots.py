@@ -14,7 +14,14 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-COLOURS = {"ink": "#010101", "muted": "#020202", "one": "#030303", "two": "#040404", "three": "#050505", "rule": "#060606"}
+COLOURS = {
+    "ink": "#010101",
+    "muted": "#020202",
+    "one": "#030303",
+    "two": "#040404",
+    "three": "#050505",
+    "rule": "#060606",
+}
 """Stand-ins, each for a colour of the page's style sheet."""
 STYLE: Row = {
     "svg.fonttype": "none",
@@ -74,7 +81,9 @@ def bars(steps: Sequence[tuple[str, float]], label: str) -> Callable[[Axes], Non
     return paint
 
 
-def histograms(groups: dict[str, np.ndarray], label: str, line: float | None = None, line_name: str = "δ") -> Callable[[Axes], None]:
+def histograms(
+    groups: dict[str, np.ndarray], label: str, line: float | None = None, line_name: str = "δ"
+) -> Callable[[Axes], None]:
     """Outlined histograms of several groups over the same bins; `line` marks a value."""
 
     def paint(axes: Axes) -> None:
@@ -87,7 +96,14 @@ def histograms(groups: dict[str, np.ndarray], label: str, line: float | None = N
         bins = np.linspace(min(0.0, float(everything.min())), top, 26).tolist()
         for colour, (name, values) in zip(SERIES, groups.items(), strict=False):
             axes.hist(np.minimum(values, top), bins, histtype="stepfilled", alpha=0.25, color=COLOURS[colour])
-            axes.hist(np.minimum(values, top), bins, histtype="step", color=COLOURS[colour], label=f"{name} (n={len(values):,})", lw=1.4)
+            axes.hist(
+                np.minimum(values, top),
+                bins,
+                histtype="step",
+                color=COLOURS[colour],
+                label=f"{name} (n={len(values):,})",
+                lw=1.4,
+            )
         if line is not None:
             axes.axvline(line, color=COLOURS["ink"], ls="--", lw=1, label=f"{line_name} = {line:g}")
         axes.set(xlabel=label, ylabel="count")
@@ -104,7 +120,10 @@ def heatmap(matrix: np.ndarray, names: Sequence[str]) -> Callable[[Axes], None]:
         from matplotlib.patches import Rectangle
 
         for (row, column), value in np.ndenumerate(matrix):
-            colour, strength = COLOURS["one" if value >= 0 else "two"], 0.0 if np.isnan(value) else 0.75 * abs(float(value))
+            colour, strength = (
+                COLOURS["one" if value >= 0 else "two"],
+                0.0 if np.isnan(value) else 0.75 * abs(float(value)),
+            )
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=colour, alpha=strength, lw=0))
             axes.text(column, row, "-" if np.isnan(value) else f"{value:.2f}", ha="center", va="center")
         size = len(names)
@@ -116,7 +135,9 @@ def heatmap(matrix: np.ndarray, names: Sequence[str]) -> Callable[[Axes], None]:
     return paint
 
 
-def estimates(groups: dict[str, list[Row]], label: str, lines: dict[str, float] | None = None) -> Callable[[Axes], None]:
+def estimates(
+    groups: dict[str, list[Row]], label: str, lines: dict[str, float] | None = None
+) -> Callable[[Axes], None]:
     """Points with intervals: rows {x, y, low, high} of each group; `lines` are named levels such as toplines. `x` is a text or a number."""
 
     def paint(axes: Axes) -> None:

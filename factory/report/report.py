@@ -40,7 +40,9 @@ def render(run: Run, number: int, recipe: Recipe) -> str:
     here = files("factory.report")
     page = Environment(autoescape=True, trim_blocks=True).from_string((here / "page.html.j2").read_text("utf-8"))
     told = _common(run, number, recipe) | (_made(run, number, recipe) if number else {"funnel": None, "data": "{}"})
-    return page.render(**told, css=(here / "page.css").read_text("utf-8"), js=(here / "page.js").read_text("utf-8") if number else "")
+    return page.render(
+        **told, css=(here / "page.css").read_text("utf-8"), js=(here / "page.js").read_text("utf-8") if number else ""
+    )
 
 
 def _common(run: Run, number: int, recipe: Recipe) -> Row:
@@ -101,9 +103,13 @@ def _table(pairs: list[Row], total: int, recipe: Recipe) -> Row:
     recorded = recordings_or_none(locate(recipe.corpus.mono), [row["utt_id"] for row in spoken])
     sounds = embedded(waves_of(spoken, recorded, voices_of(recipe)))
     rows = [table_row(row, recipe, sounds) for row in some]
-    data = json.dumps({"pairs": rows, "sounds": sounds, "metrics": recipe.scorer.metrics}, ensure_ascii=False, separators=(",", ":"))
+    data = json.dumps(
+        {"pairs": rows, "sounds": sounds, "metrics": recipe.scorer.metrics}, ensure_ascii=False, separators=(",", ":")
+    )
     shown = "All" if len(rows) == total else f"A sample of {len(rows):,}"
-    players = "all with players" if len(spoken) == len(rows) else f"{len(spoken)} of them with players (at most {SPOKEN})"
+    players = (
+        "all with players" if len(spoken) == len(rows) else f"{len(spoken)} of them with players (at most {SPOKEN})"
+    )
     return {"data": data.replace("<", "\\u003c"), "sample_note": f"{shown} of {total:,} pairs, {players}."}
 
 

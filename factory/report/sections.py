@@ -12,7 +12,9 @@ from factory.report import collect, plots
 from factory.report.table import LABELS, scores_of
 
 Row = dict[str, Any]
-WORTH = "What the labels above each δ are worth: n (2a - 1)², for n labels of which a share a is right by the reference."
+WORTH = (
+    "What the labels above each δ are worth: n (2a - 1)², for n labels of which a share a is right by the reference."
+)
 
 
 class Figure(NamedTuple):
@@ -44,7 +46,9 @@ def shapes(pairs: list[Row], total: int) -> list[Figure]:
     note = f"; a sample of {len(pairs):,} of {total:,} pairs" if total > len(pairs) else ""
     labels = {"length": "units / units of the source", "repetition": "share of unit trigrams that came before"}
     return [
-        Figure(plots.draw(name, plots.histograms(found[name], label)), f"{name.capitalize()} of chosen and rejected{note}.")
+        Figure(
+            plots.draw(name, plots.histograms(found[name], label)), f"{name.capitalize()} of chosen and rejected{note}."
+        )
         for name, label in labels.items()
     ]
 
@@ -62,7 +66,9 @@ def scores(summaries: list[Row], recipe: Recipe) -> list[Figure]:
         toplines = {d: found["score"] for d, found in known.items() if found}
         lines = {f"topline {direction}": level for direction, level in toplines.items()}
         drawn = plots.draw(score, plots.estimates(groups, label, lines if spoken else None))
-        caption = f"{label} of the test set by round, 95 % intervals" + ("; dotted: units of recordings spoken again." if spoken else ".")
+        caption = f"{label} of the test set by round, 95 % intervals" + (
+            "; dotted: units of recordings spoken again." if spoken else "."
+        )
         told.append(Figure(drawn, caption))
     return told
 
@@ -73,19 +79,36 @@ def _per_round(summaries: list[Row], score: str, direction: str) -> list[Row]:
         if (found := scores_of(summary, score).get(direction)) is None:
             continue
         if not rows and found["before"] is not None:
-            rows.append({"x": f"round {summary['round'] - 1}", "y": found["before"], "low": found["before"], "high": found["before"]})
-        rows.append({"x": f"round {summary['round']}", "y": found["after"], "low": found["ci"][0], "high": found["ci"][1]})
+            rows.append(
+                {
+                    "x": f"round {summary['round'] - 1}",
+                    "y": found["before"],
+                    "low": found["before"],
+                    "high": found["before"],
+                }
+            )
+        rows.append(
+            {"x": f"round {summary['round']}", "y": found["after"], "low": found["ci"][0], "high": found["ci"][1]}
+        )
     return rows
 
 
 def training(lines: list[Row]) -> list[Figure]:
     """Return the training curves: loss and, for preferences, the margin between chosen and rejected."""
     told = []
-    for keys, label in ((("loss", "eval_loss"), "loss"), (("rewards/margins", "eval_rewards/margins"), "reward margin")):
+    for keys, label in (
+        (("loss", "eval_loss"), "loss"),
+        (("rewards/margins", "eval_rewards/margins"), "reward margin"),
+    ):
         found = {key: [(line["step"], line[key]) for line in lines if key in line and "step" in line] for key in keys}
         drawn = {_named(key): tuple(zip(*points, strict=True)) for key, points in found.items() if points}
         if drawn:
-            told.append(Figure(plots.draw(label, plots.curve(drawn, "step", label)), f"{label.capitalize()} while the policy trained."))
+            told.append(
+                Figure(
+                    plots.draw(label, plots.curve(drawn, "step", label)),
+                    f"{label.capitalize()} while the policy trained.",
+                )
+            )
     return told
 
 
@@ -99,7 +122,9 @@ def audit(found: Row) -> list[Figure]:
     by_gap, by_delta = {}, {}
     for judge in found["judges"]:
         told = table(found, metric, judge) or {"by_gap": [], "by_delta": []}
-        by_gap[f"by {judge}"] = [_point(bin_name(b["gap"]).replace(" and more", "+"), b) for b in told["by_gap"] if b["n"]]
+        by_gap[f"by {judge}"] = [
+            _point(bin_name(b["gap"]).replace(" and more", "+"), b) for b in told["by_gap"] if b["n"]
+        ]
         by_delta[f"by {judge}"] = ([d["delta"] for d in told["by_delta"]], [d["worth"] for d in told["by_delta"]])
     note = f"The share of labels by {metric} that the reference agrees with, by gap; half is chance."
     return [

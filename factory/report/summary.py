@@ -38,7 +38,10 @@ def is_summarised(run: Run, number: int) -> bool:
 def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> Row:
     """Compute the summary, write it, with which the round is finished, and return it."""
     fs, place = filesystem(run.place(number))
-    asked = {row["utt_id"]: row for row in test_rows(run.units("test"), recipe).select(["utt_id", "text", "spoken"]).to_pylist()}
+    asked = {
+        row["utt_id"]: row
+        for row in test_rows(run.units("test"), recipe).select(["utt_id", "text", "spoken"]).to_pylist()
+    }
     after = evaluated(run.dataset(number, "evaluation"), asked, recipe)
     before = evaluated(run.dataset(number - 1, "evaluation"), asked, recipe) if number else None
     summary = {
@@ -60,13 +63,19 @@ def evaluated(evaluation: DatasetDir, asked: dict[str, Row], recipe: Recipe) -> 
     """Return the rows of an evaluation; a translation that was lost (its row is not ok) counts as an empty text, and as silence where it
     was to be heard. So two policies are always compared on all that was `asked` (test utterances by id, with `text` and `spoken`).
     """
-    return [row if row["status"] == OK else row | _nothing(asked[row["utt_id"]], recipe) for row in evaluation.rows().to_pylist()]
+    return [
+        row if row["status"] == OK else row | _nothing(asked[row["utt_id"]], recipe)
+        for row in evaluation.rows().to_pylist()
+    ]
 
 
 def _nothing(asked: Row, recipe: Recipe) -> Row:
     heard = "" if asked["spoken"] else None
     told = {"text": "", "units": None, "finish": None, "asr_text": heard, "mos": None, "source_text": asked["text"]}
-    return told | {"back_text": "" if recipe.writes_text else heard, "cascade_text": heard if recipe.evaluate.cascade else None}
+    return told | {
+        "back_text": "" if recipe.writes_text else heard,
+        "cascade_text": heard if recipe.evaluate.cascade else None,
+    }
 
 
 def _datasets(run: Run, number: int, recipe: Recipe) -> dict[str, DatasetDir]:
@@ -79,7 +88,9 @@ def _production(run: Run, number: int, recipe: Recipe) -> Row:
     """Count what came of the utterances, and how often the labels are right where references are known."""
     scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
     rows, status = judged(referenced(scored), recipe.select.guards), scored.manifest().by_status
-    kept = Counter(f"{pair['src_lang']}-{pair['tgt_lang']}" for pair in pairs.rows(["src_lang", "tgt_lang"], "ok").to_pylist())
+    kept = Counter(
+        f"{pair['src_lang']}-{pair['tgt_lang']}" for pair in pairs.rows(["src_lang", "tgt_lang"], "ok").to_pylist()
+    )
     metric = recipe.select.metric
     return {
         "rows": {name: status.get(name, 0) for name in ("ok", "skipped", "failed")},
@@ -120,10 +131,14 @@ def _scored(key: str, rows: list[Row], recipe: Recipe) -> list[Row]:
 
 
 def _side(rows: list[Row], direction: str) -> list[Row]:
-    return sorted((row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction), key=lambda row: row["utt_id"])
+    return sorted(
+        (row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction), key=lambda row: row["utt_id"]
+    )
 
 
-def _compared(metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs: list[Row] | None, recipe: Recipe) -> Row:
+def _compared(
+    metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs: list[Row] | None, recipe: Recipe
+) -> Row:
     sample = _sample(metric, key, _scored(key, ours, recipe))
     lang = ours[0]["src_lang" if key == "back_text" else "tgt_lang"]
     heard = key in ("asr_text", "cascade_text") or (key == "back_text" and not recipe.writes_text)
@@ -131,7 +146,11 @@ def _compared(metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs
     told: Row = {"signature": signature, "utterances": len(sample.statistics)}
     if theirs is None:
         estimate = bootstrap.estimate(sample, recipe.evaluate.resamples)
-        return told | {"before": None, "after": _rounded(estimate.point), "ci": [_rounded(estimate.low), _rounded(estimate.high)]}
+        return told | {
+            "before": None,
+            "after": _rounded(estimate.point),
+            "ci": [_rounded(estimate.low), _rounded(estimate.high)],
+        }
     found = bootstrap.compare(sample, _sample(metric, key, _scored(key, theirs, recipe)), recipe.evaluate.resamples)
     return told | {
         "before": _rounded(found.baseline.point),

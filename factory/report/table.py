@@ -21,14 +21,21 @@ def render(summary: Row, place: str) -> str:
         lines += [f"  utterances   {_counts(summary['rows'])}", f"  pairs        {_counts(summary['pairs'])}"]
         lines += [*_labels(summary["label_accuracy"]), *_note(summary.get("unmeasured"))]
     if scores := [*_scores(summary)]:
-        lines += ["", f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)", *scores]
+        lines += [
+            "",
+            f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)",
+            *scores,
+        ]
     lines += [line for sentence in summary.get("untested", ()) for line in _note(sentence)]
     if toplines := [*_toplines(summary["toplines"])]:
         lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *toplines]
     lines += [*_failures(summary["failures"], place)]
     lines += [f"\n  !!! TRIPWIRE !!! {sentence}" for sentence in summary.get("tripwire", ())]
     lines += ["", f"  seconds      {_counts(summary['wall_s'])}; peak memory {summary['peak_rss_mb']:,} MB"]
-    lines += [f"  look at      {place}/summary.json", f"  listen to    {place}/samples/*.wav (texts.tsv says which is which)"]
+    lines += [
+        f"  look at      {place}/summary.json",
+        f"  listen to    {place}/samples/*.wav (texts.tsv says which is which)",
+    ]
     return "\n".join(lines)
 
 

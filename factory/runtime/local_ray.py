@@ -32,11 +32,19 @@ def start_ray() -> None:
 
     import ray
 
-    os.environ.setdefault("RAY_memory_monitor_refresh_ms", "0")  # the system ends what fills the memory: a guarded model, not its guard
+    os.environ.setdefault(
+        "RAY_memory_monitor_refresh_ms", "0"
+    )  # the system ends what fills the memory: a guarded model, not its guard
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # what matters reaches us as exceptions
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # threads that spin while they wait slow two runs on two cores down several times
-    os.environ.setdefault("MALLOC_MMAP_THRESHOLD_", str(32 * 2**20))  # glibc gives a training's tensors back to the system at every step,
-    os.environ.setdefault("MALLOC_TRIM_THRESHOLD_", str(2**30))  # and the system's clearing of new pages took a quarter of its time
+    os.environ.setdefault(
+        "OMP_WAIT_POLICY", "passive"
+    )  # threads that spin while they wait slow two runs on two cores down several times
+    os.environ.setdefault(
+        "MALLOC_MMAP_THRESHOLD_", str(32 * 2**20)
+    )  # glibc gives a training's tensors back to the system at every step,
+    os.environ.setdefault(
+        "MALLOC_TRIM_THRESHOLD_", str(2**30)
+    )  # and the system's clearing of new pages took a quarter of its time
     for name in ("ray", "ray.data"):  # their warnings are advice to who wrote the plan
         logging.getLogger(name).setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")  # a dataset of one part
@@ -68,7 +76,9 @@ def start_here(**arguments: Any) -> None:
     """
     import ray
 
-    os.environ.setdefault("RAY_raylet_start_wait_time_s", "60")  # how long the driver waits for a raylet, also for one that has ended
+    os.environ.setdefault(
+        "RAY_raylet_start_wait_time_s", "60"
+    )  # how long the driver waits for a raylet, also for one that has ended
     for attempt in range(1, STARTS + 1):
         try:
             ray.init("local", _temp_dir=ray_folder(), **arguments)
@@ -92,7 +102,9 @@ def ray_folder() -> str | None:
         if len(os.fsencode(f"{folder}/ray")) <= LONGEST and os.access(folder, os.W_OK | os.X_OK):
             return f"{folder}/ray"
     hint = f"set TMPDIR to a folder that can be written and whose path has at most {LONGEST - len('/ray')} bytes"
-    raise RuntimeError(f"Ray has no folder for its sockets ({tempfile.gettempdir()} is too long for them, and /tmp not writable): {hint}")
+    raise RuntimeError(
+        f"Ray has no folder for its sockets ({tempfile.gettempdir()} is too long for them, and /tmp not writable): {hint}"
+    )
 
 
 def _found(address: str) -> str:
@@ -107,7 +119,9 @@ def _found(address: str) -> str:
     place = address.removeprefix("ray://")
     host, _, port = place.rpartition(":")
     if not host or not port.isdigit() or "://" in host or not 0 < int(port) < 2**16:
-        raise ValueError(f"RAY_ADDRESS={address} is no address of a Ray cluster: give host:port, ray://host:port or auto, or {ALONE}")
+        raise ValueError(
+            f"RAY_ADDRESS={address} is no address of a Ray cluster: give host:port, ray://host:port or auto, or {ALONE}"
+        )
     return place
 
 
@@ -119,7 +133,9 @@ def _on_this_machine() -> str:
         return str(canonicalize_bootstrap_address_or_die("auto"))
     except ConnectionError as error:
         hint = f"start one with `ray start --head`, give host:port of one, or {ALONE}"
-        raise ConnectionError(f"RAY_ADDRESS=auto leads to no cluster, for not exactly one runs on this machine: {hint}") from error
+        raise ConnectionError(
+            f"RAY_ADDRESS=auto leads to no cluster, for not exactly one runs on this machine: {hint}"
+        ) from error
 
 
 def _await_answer(address: str) -> None:

@@ -8,7 +8,10 @@ import re
 _HIDDEN = "***"
 _PATTERNS = (
     (re.compile(r"(?<=://)[^/\s@?#'\"]+(?=@)"), _HIDDEN),  # s3://KEY:SECRET@bucket
-    (re.compile(r"(?i)([?&;][\w.%-]*(?:token|secret|signature|password|credential|key)[\w%-]*=)[^&;\s'\"]+"), rf"\1{_HIDDEN}"),
+    (
+        re.compile(r"(?i)([?&;][\w.%-]*(?:token|secret|signature|password|credential|key)[\w%-]*=)[^&;\s'\"]+"),
+        rf"\1{_HIDDEN}",
+    ),
     (re.compile(r"(?i)(\bbearer\s+)[\w.~+/=-]{8,}"), rf"\1{_HIDDEN}"),
     (re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|(?:AKIA|ASIA)[0-9A-Z]{16}|gh[opsru]_[A-Za-z0-9]{20,})"), _HIDDEN),
 )
@@ -27,5 +30,9 @@ def redact(text: str) -> str:
 
 
 def _secret_values() -> list[str]:
-    found = [value for name, value in os.environ.items() if _SECRET_NAME.search(name.upper()) and len(value) >= _SHORTEST]
-    return sorted((value for value in found if "/" not in value[:1]), key=len, reverse=True)  # a path to a token file is no secret
+    found = [
+        value for name, value in os.environ.items() if _SECRET_NAME.search(name.upper()) and len(value) >= _SHORTEST
+    ]
+    return sorted(
+        (value for value in found if "/" not in value[:1]), key=len, reverse=True
+    )  # a path to a token file is no secret

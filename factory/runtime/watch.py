@@ -1,7 +1,7 @@
 """No job hangs: what cannot be placed, or stands still for too long, ends with a sentence: what was asked for, and what is there.
 
-    await_places("produce", {"translator": (2, {"CPU": 1, "GPU": 1})})    # Stalled where no cluster like this can hold them
-    watched(work, "produce", 1800, wanted)                                # Stalled when `work` has not moved for 1800 s
+await_places("produce", {"translator": (2, {"CPU": 1, "GPU": 1})})    # Stalled where no cluster like this can hold them
+watched(work, "produce", 1800, wanted)                                # Stalled when `work` has not moved for 1800 s
 """
 
 from __future__ import annotations
@@ -86,7 +86,9 @@ def watched(work: Callable[[Callable[[], None]], T], stage: str, stall_s: float,
     """
     moves, computed = [time.monotonic()], computed_s()
     outcome: Future[T] = Future()
-    thread = threading.Thread(target=_run, args=(work, lambda: moves.append(time.monotonic()), outcome), name=stage, daemon=True)
+    thread = threading.Thread(
+        target=_run, args=(work, lambda: moves.append(time.monotonic()), outcome), name=stage, daemon=True
+    )
     thread.start()
     while not outcome.done():
         wait([outcome], min(5.0, stall_s / 4))
@@ -96,7 +98,9 @@ def watched(work: Callable[[Callable[[], None]], T], stage: str, stall_s: float,
             computed = now
         if not outcome.done() and time.monotonic() - moves[-1] > stall_s:
             hint = "run the same command again, it goes on from here; Ray's logs (/tmp/ray/session_latest/logs) hold the actors' last words"
-            raise Stalled(f"{stage} has not moved for {stall_s:g} s (resources.stall_s): {told(wanted)}; {there()}; {hint}")
+            raise Stalled(
+                f"{stage} has not moved for {stall_s:g} s (resources.stall_s): {told(wanted)}; {there()}; {hint}"
+            )
     return outcome.result()
 
 
@@ -166,8 +170,12 @@ class _Free:
     def takes(self, need: Resources) -> bool:
         """Whether there is room for one actor; it is taken then."""
         share = need.get("GPU", 0)
-        used = [place for place, left in enumerate(self.gpus) if left + _ROUNDING >= min(1.0, share)][: math.ceil(share)]
-        if len(used) < math.ceil(share) or any(self.has.get(name, 0) + _ROUNDING < amount for name, amount in need.items()):
+        used = [place for place, left in enumerate(self.gpus) if left + _ROUNDING >= min(1.0, share)][
+            : math.ceil(share)
+        ]
+        if len(used) < math.ceil(share) or any(
+            self.has.get(name, 0) + _ROUNDING < amount for name, amount in need.items()
+        ):
             return False
         for name, amount in need.items():
             self.has[name] = self.has.get(name, 0) - amount

@@ -30,7 +30,16 @@ from factory.runtime.light_tasks import light
 from factory.runtime.redact import redact
 from factory.storage import lease
 from factory.storage.files import exists, filesystem, get_json, look, parquet_files, put_json, set_aside_if_torn, sweep
-from factory.storage.manifest import FingerprintMismatch, Manifest, StoreError, differences, now, slug, versions, working_seconds
+from factory.storage.manifest import (
+    FingerprintMismatch,
+    Manifest,
+    StoreError,
+    differences,
+    now,
+    slug,
+    versions,
+    working_seconds,
+)
 from factory.storage.names import on_one_line
 from factory.storage.parts import PartWriter, WriteReport, read_part, write_block
 from schemas.datasets import OK
@@ -68,7 +77,9 @@ class DatasetDir:
         """Return the manifest; raises StoreError when there is none."""
         found = get_json(self.fs, f"{self.path}/{MANIFEST}")
         if found is None:
-            raise StoreError(f"{self.uri} is not finished: it has no {MANIFEST}; run the stage that writes it (again) first")
+            raise StoreError(
+                f"{self.uri} is not finished: it has no {MANIFEST}; run the stage that writes it (again) first"
+            )
         return Manifest(**found)
 
     def start(self, content: dict[str, Any]) -> bool:
@@ -88,7 +99,11 @@ class DatasetDir:
         lease.take(self.fs, self.path)
         sweep(self.fs, self.path)
         attempts = [*(earlier or {}).get("attempts", []), now()]
-        put_json(self.fs, f"{self.path}/{PROGRESS}", {"fingerprint": digest(content), "content": content, "attempts": attempts})
+        put_json(
+            self.fs,
+            f"{self.path}/{PROGRESS}",
+            {"fingerprint": digest(content), "content": content, "attempts": attempts},
+        )
         return True
 
     def release(self) -> None:
@@ -102,13 +117,17 @@ class DatasetDir:
 
     # ---- reading
 
-    def rows(self, columns: list[str] | None = None, status: str | None = None, ids: Sequence[str] | None = None) -> pa.Table:
+    def rows(
+        self, columns: list[str] | None = None, status: str | None = None, ids: Sequence[str] | None = None
+    ) -> pa.Table:
         """Read the rows that are written so far (of one status, with these ids) into memory."""
         chosen = None if status is None else pads.field("status") == status
         if ids is not None:
             named = pads.field(self.key).isin(pa.array(ids, pa.string()))
             chosen = named if chosen is None else chosen & named
-        return self._parquet().to_table(columns=columns, filter=chosen, cache_metadata=False)  # or 50 kB a part would stay
+        return self._parquet().to_table(
+            columns=columns, filter=chosen, cache_metadata=False
+        )  # or 50 kB a part would stay
 
     def dataset(self, columns: list[str] | None = None) -> ray.data.Dataset:
         """Stream a finished dataset (or a folder of Parquet from elsewhere); raises StoreError when it was begun and not finished."""
@@ -119,7 +138,9 @@ class DatasetDir:
         parts = self.parts()
         if not parts:
             return ray.data.from_arrow(self.rows(columns))
-        read = partial(read_part, fs=self.fs, columns=columns)  # Ray's read_parquet looks at each file first, for 0.15 s
+        read = partial(
+            read_part, fs=self.fs, columns=columns
+        )  # Ray's read_parquet looks at each file first, for 0.15 s
         return ray.data.from_items([{"path": part} for part in parts]).map_batches(read, batch_size=1, **light())
 
     def failures(self) -> pa.Table:
@@ -169,12 +190,19 @@ class DatasetDir:
     def _writer(self) -> PartWriter:
         progress, mine = get_json(self.fs, f"{self.path}/{PROGRESS}"), lease.held(self.path)
         if progress is None or mine is None or self.is_finished():
-            raise StoreError(f"{self.uri} is not being written: call start() first (a finished dataset takes no more rows)")
-        origin = {"roundtrip.fingerprint": progress["fingerprint"], "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {}))}
+            raise StoreError(
+                f"{self.uri} is not being written: call start() first (a finished dataset takes no more rows)"
+            )
+        origin = {
+            "roundtrip.fingerprint": progress["fingerprint"],
+            "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {})),
+        }
         return PartWriter(self.uri, self.schema, self.key, origin, mine.token)
 
     def publish(
-        self, asked: DatasetDir | ray.data.Dataset | Iterable[str] | None = None, made_with: Mapping[str, str] | None = None
+        self,
+        asked: DatasetDir | ray.data.Dataset | Iterable[str] | None = None,
+        made_with: Mapping[str, str] | None = None,
     ) -> Manifest:
         """Check that every asked id is written exactly once, then write the manifest, last of all.
 
@@ -231,7 +259,9 @@ class DatasetDir:
     def _compare(self, written: pa.Array, asked: pa.Array) -> None:
         missing, extra = _lacking(asked, written), _lacking(written, asked)
         if missing:
-            raise StoreError(f"{self.uri} lacks {len(missing)} of {len(asked)} rows: {_few(missing)}; run the stage again to make them")
+            raise StoreError(
+                f"{self.uri} lacks {len(missing)} of {len(asked)} rows: {_few(missing)}; run the stage again to make them"
+            )
         if extra:
             raise StoreError(f"{self.uri} holds {len(extra)} rows that its source does not have: {_few(extra)}")
 

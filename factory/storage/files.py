@@ -151,7 +151,9 @@ def get_json(fs: pafs.FileSystem, path: str) -> Any:
     except FileNotFoundError:
         return None
     except ValueError as error:
-        raise StoreError(f"{path} is no complete JSON ({error}): delete it, or the folder that it is in, and run again") from error
+        raise StoreError(
+            f"{path} is no complete JSON ({error}): delete it, or the folder that it is in, and run again"
+        ) from error
 
 
 def get(fs: pafs.FileSystem, path: str) -> bytes:
@@ -205,7 +207,12 @@ def set_aside_if_torn(fs: pafs.FileSystem, path: str) -> bool:
         pq.ParquetFile(io.BytesIO(blob)).read()
     except (pa.ArrowException, OSError) as error:
         there = PurePosixPath(path)
-        log.warning("%s is no complete Parquet file (%s): set aside as _torn-%s, its rows are made again", path, error, there.name)
+        log.warning(
+            "%s is no complete Parquet file (%s): set aside as _torn-%s, its rows are made again",
+            path,
+            error,
+            there.name,
+        )
         fs.move(path, str(there.with_name(f"_torn-{there.name}")))
         return True
     return False

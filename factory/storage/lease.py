@@ -121,8 +121,14 @@ def check(fs: pafs.FileSystem, folder: str, token: str) -> None:
     """Raise StoreError unless the attempt `token` still holds `folder`."""
     there = _read(fs, folder)
     if there is None or there.token != token:
-        other = "nobody holds it now" if there is None else f"process {there.pid} on {there.host} holds it since {there.since}"
-        raise StoreError(f"{folder} was taken over from this run, which writes no more ({other}); what it had written is kept")
+        other = (
+            "nobody holds it now"
+            if there is None
+            else f"process {there.pid} on {there.host} holds it since {there.since}"
+        )
+        raise StoreError(
+            f"{folder} was taken over from this run, which writes no more ({other}); what it had written is kept"
+        )
 
 
 def _read(fs: pafs.FileSystem, folder: str) -> Owner | None:
@@ -142,7 +148,13 @@ def _is_mine(owner: Owner) -> bool:
 def _is_alive(fs: pafs.FileSystem, folder: str, owner: Owner) -> bool:
     if owner.machine == _machine():
         return _start_of(owner.pid) == owner.started
-    log.warning("%s was being written by process %d on %s: waiting %g s for a sign of life", folder, owner.pid, owner.host, PATIENCE_S)
+    log.warning(
+        "%s was being written by process %d on %s: waiting %g s for a sign of life",
+        folder,
+        owner.pid,
+        owner.host,
+        PATIENCE_S,
+    )
     end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         time.sleep(min(1.0, PATIENCE_S))

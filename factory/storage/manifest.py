@@ -25,7 +25,9 @@ class FingerprintMismatch(StoreError):
             f"\n  {key}: {there!r} there, {asked!r} asked{_MEANING.get(key, '')}"
             for key, (there, asked) in differences.items()
         )
-        super().__init__(f"{uri} was begun with another recipe; take another folder, or change back what differs:{told}")
+        super().__init__(
+            f"{uri} was begun with another recipe; take another folder, or change back what differs:{told}"
+        )
         self.differences = differences
 
 

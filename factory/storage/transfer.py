@@ -57,7 +57,9 @@ def _digest(value: Any) -> str:
 def download(uri: str, to: Path, without: str | None = None) -> None:
     """Copy the file or folder at a URI to the path `to`, but for its folder `without`; where nothing is there, nothing is written."""
     fs, path = filesystem(uri)
-    listed = {name: info for name, info in _listed(fs, path).items() if without is None or name.split("/")[0] != without}
+    listed = {
+        name: info for name, info in _listed(fs, path).items() if without is None or name.split("/")[0] != without
+    }
     files = {to / name if name else to: info.path for name, info in listed.items()}
     with ThreadPoolExecutor(_AT_ONCE) as threads:
         list(threads.map(lambda item: trying(fs, item[1], "read", lambda: _pull(fs, item[1], item[0])), files.items()))

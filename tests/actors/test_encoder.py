@@ -26,7 +26,15 @@ def babble(seed: int, seconds: float) -> np.ndarray:
 
 def row(number: int, wave: np.ndarray, **others: object) -> dict[str, object]:
     audio = {"bytes": encode(wave, "FLAC"), "path": None}
-    return {"utt_id": f"u{number}", "lang": "en", "text": "words", "audio": audio, "status": OK, "reason": None, **others}
+    return {
+        "utt_id": f"u{number}",
+        "lang": "en",
+        "text": "words",
+        "audio": audio,
+        "status": OK,
+        "reason": None,
+        **others,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +47,14 @@ def codebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def actor(codebook: Path) -> Encoder:
-    return Encoder(encoder="whisper", model="package:whisper-base", layer=LAYER, codebook=str(codebook), langs=["fr", "en"], max_s=4.0)
+    return Encoder(
+        encoder="whisper",
+        model="package:whisper-base",
+        layer=LAYER,
+        codebook=str(codebook),
+        langs=["fr", "en"],
+        max_s=4.0,
+    )
 
 
 def test_units_do_not_depend_on_the_batch(actor: Encoder) -> None:

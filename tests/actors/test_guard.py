@@ -80,7 +80,10 @@ def guard(row_timeout_s: float = HANG_S, threads: int = 1, **arguments: Any) -> 
 
 
 def table(*texts: str) -> pa.Table:
-    rows = [{"utt_id": f"u{n}", "lang": "fr", "text": text, "status": SKIPPED if text == "skip" else OK} for n, text in enumerate(texts)]
+    rows = [
+        {"utt_id": f"u{n}", "lang": "fr", "text": text, "status": SKIPPED if text == "skip" else OK}
+        for n, text in enumerate(texts)
+    ]
     return pa.Table.from_pylist(rows, schema=UNITS)
 
 
@@ -101,7 +104,8 @@ def test_rows_that_kill_are_quarantined_after_two_tries_and_their_mates_are_kept
 
 
 @pytest.mark.parametrize(
-    ("how", "threads", "limit"), [("hang", 1, "2 s"), ("gil", 8, "2 s"), ("spin", 1, "2 s of computing"), ("spin", 2, "4 s of computing")]
+    ("how", "threads", "limit"),
+    [("hang", 1, "2 s"), ("gil", 8, "2 s"), ("spin", 1, "2 s of computing"), ("spin", 2, "4 s of computing")],
 )
 def test_a_row_that_hangs_or_computes_without_end_is_cut_off(how: str, threads: int, limit: str) -> None:
     actor = guard(row_timeout_s=2.0, threads=threads)
@@ -120,7 +124,9 @@ def test_an_actor_that_other_work_keeps_from_the_cores_finishes_its_rows() -> No
         psutil.Process(actor.child.pid).nice(19)
         child, began = actor.child.pid, time.monotonic()
         assert actor(table("compute"))["status"].to_pylist() == [OK]
-        assert time.monotonic() - began > 1.0 and actor.child.pid == child, "it took longer than its limit, at the first try"
+        assert time.monotonic() - began > 1.0 and actor.child.pid == child, (
+            "it took longer than its limit, at the first try"
+        )
     finally:
         for process in busy:
             process.kill()
@@ -134,7 +140,9 @@ def test_a_child_that_is_killed_from_outside_costs_no_row() -> None:
 
 
 def test_an_actor_that_cannot_start_says_why() -> None:
-    with pytest.raises(ActorError, match=r"^Fragile could not start: FileNotFoundError: no weights at s3://\*\*\*@bucket/w$"):
+    with pytest.raises(
+        ActorError, match=r"^Fragile could not start: FileNotFoundError: no weights at s3://\*\*\*@bucket/w$"
+    ):
         guard(fail="raise")
     with pytest.raises(ActorError, match="its process died while it loaded, 3 times .*ended with code 3"):
         guard(fail="die")
@@ -165,7 +173,12 @@ def test_ray_runs_it_and_keeps_every_row(local_ray: None) -> None:
     kind, given = guarded(Fragile, {}, HANG_S)
     rows = ray.data.from_arrow(table(*["ok"] * 20, "segfault", *["ok"] * 11))
     made = rows.map_batches(
-        kind, fn_constructor_kwargs=given, compute=ray.data.ActorPoolStrategy(size=2), num_cpus=1, batch_size=16, batch_format="pyarrow"
+        kind,
+        fn_constructor_kwargs=given,
+        compute=ray.data.ActorPoolStrategy(size=2),
+        num_cpus=1,
+        batch_size=16,
+        batch_format="pyarrow",
     ).take_all()
     assert [row["utt_id"] for row in made if row["status"] == FAILED] == ["u20"]
     assert sorted(row["utt_id"] for row in made) == sorted(f"u{n}" for n in range(32))

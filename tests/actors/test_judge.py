@@ -25,12 +25,25 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> str:
     from transformers import VitsConfig, VitsModel, VitsTokenizer
 
     place = tmp_path_factory.mktemp("voice")
-    (place / "letters.json").write_text(json.dumps({letter: number for number, letter in enumerate("_ abcdehiknorstuwy")}))
-    VitsTokenizer(str(place / "letters.json"), pad_token="_", unk_token=None, phonemize=False, is_uroman=False).save_pretrained(place)
-    small = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "ffn_dim": 32, "flow_size": 32, "spectrogram_bins": 33}
+    (place / "letters.json").write_text(
+        json.dumps({letter: number for number, letter in enumerate("_ abcdehiknorstuwy")})
+    )
+    VitsTokenizer(
+        str(place / "letters.json"), pad_token="_", unk_token=None, phonemize=False, is_uroman=False
+    ).save_pretrained(place)
+    small = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "ffn_dim": 32,
+        "flow_size": 32,
+        "spectrogram_bins": 33,
+    }
     small |= {"upsample_initial_channel": 32, "prior_encoder_num_flows": 1, "posterior_encoder_num_wavenet_layers": 1}
     torch.manual_seed(0)
-    VitsModel(VitsConfig(vocab_size=19, prior_encoder_num_wavenet_layers=1, duration_predictor_num_flows=1, **small)).save_pretrained(place)
+    VitsModel(
+        VitsConfig(vocab_size=19, prior_encoder_num_wavenet_layers=1, duration_predictor_num_flows=1, **small)
+    ).save_pretrained(place)
     return str(place)
 
 
@@ -39,7 +52,13 @@ def spoken() -> list[dict[str, Any]]:
     """Two English translations as a policy would give them: units of a real sentence, and a malformed one."""
     table = pq.read_table(ROOT / "assets/phrasebook/dev.parquet").to_pylist()
     pair = next(row for row in table if row["tgt_lang"] == "en")
-    candidate = {"text": pair["tgt_text"], "units": pair["tgt_units"], "back_units": pair["src_units"], "back_text": None, "finish": "ok"}
+    candidate = {
+        "text": pair["tgt_text"],
+        "units": pair["tgt_units"],
+        "back_units": pair["src_units"],
+        "back_text": None,
+        "finish": "ok",
+    }
     broken = {"text": None, "units": None, "back_units": None, "back_text": None, "finish": "unclosed"}
     head = {"src_lang": "fr", "tgt_lang": "en", "text": pair["src_text"], "reference": pair["tgt_text"], "status": "ok"}
     return [head | {"utt_id": f"u{n}", "candidates": [each]} for n, each in enumerate((candidate, broken, candidate))]
@@ -57,10 +76,17 @@ def test_a_policys_speech_its_way_back_and_the_cascade_are_heard(spoken: list[di
     assert said["back_text"]  # heard from the way back's units
     assert said["cascade_text"] is not None and 1 <= said["cascade_mos"] < 5
     assert (broken["asr_text"], broken["mos"], broken["back_text"], broken["cascade_text"]) == ("", None, "", None)
-    assert unspoken["text"] and (unspoken["asr_text"], unspoken["back_text"], unspoken["cascade_text"]) == (None, None, None)
+    assert unspoken["text"] and (unspoken["asr_text"], unspoken["back_text"], unspoken["cascade_text"]) == (
+        None,
+        None,
+        None,
+    )
 
 
 def test_a_way_back_that_has_a_text_is_read(spoken: list[dict[str, Any]]) -> None:
     texts = ("il est là", None, None)
-    written = [row | {"candidates": [row["candidates"][0] | {"back_text": text}]} for row, text in zip(spoken, texts, strict=True)]
+    written = [
+        row | {"candidates": [row["candidates"][0] | {"back_text": text}]}
+        for row, text in zip(spoken, texts, strict=True)
+    ]
     assert [row["back_text"] for row in judged(written, writes_text=True)] == ["il est là", "", ""]

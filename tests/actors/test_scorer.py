@@ -19,10 +19,18 @@ ALL = list(METRICS)
 
 def candidate(back_text: str | None, back_finish: str | None = "ok", back_audio: bytes | None = None) -> dict[str, Any]:
     there = {"text": "le train part", "units": [1, 2], "logprob": -1.0, "finish": "ok"}
-    return there | {"back_text": back_text, "back_units": None, "back_finish": back_finish, "audio": None, "back_audio": back_audio}
+    return there | {
+        "back_text": back_text,
+        "back_units": None,
+        "back_finish": back_finish,
+        "audio": None,
+        "back_audio": back_audio,
+    }
 
 
-def row(text: str | None, *candidates: dict[str, Any], utt_id: str = "a", source_audio: bytes | None = None) -> dict[str, Any]:
+def row(
+    text: str | None, *candidates: dict[str, Any], utt_id: str = "a", source_audio: bytes | None = None
+) -> dict[str, Any]:
     fixed = {"src_lang": "en", "tgt_lang": "fr", "units": [3], "durations": [4], "status": "ok", "reason": None}
     return {"utt_id": utt_id, "text": text, "candidates": list(candidates), "source_audio": source_audio} | fixed
 
@@ -69,7 +77,11 @@ def test_nothing_is_compared_where_there_is_no_text() -> None:
 
 
 def test_mcd_compares_the_audio(speech: list[np.ndarray]) -> None:
-    same, other, none = candidate("x", back_audio=to_pcm(speech[0])), candidate("x", back_audio=to_pcm(speech[1])), candidate("x")
+    same, other, none = (
+        candidate("x", back_audio=to_pcm(speech[0])),
+        candidate("x", back_audio=to_pcm(speech[1])),
+        candidate("x"),
+    )
     short = candidate("x", back_audio=to_pcm(speech[1][:400]))
     [scores] = scored([row("x", same, other, none, short, source_audio=to_pcm(speech[0]))], Scorer(metrics=["mcd"]))
     assert [one["mcd"] for one in scores[2:]] == [None, None]
@@ -79,8 +91,14 @@ def test_mcd_compares_the_audio(speech: list[np.ndarray]) -> None:
 
 def test_asr_text_is_heard_and_normalised_on_both_sides(speech: list[np.ndarray]) -> None:
     scorer = Scorer(metrics=["bleu", "wer"], score_text="asr")
-    sound, other = candidate("the policy's own words do not count", back_audio=to_pcm(speech[0])), candidate(None, "no_units")
-    rows = [row("The train leaves at TWO o'clock!", sound, other), row(None, sound, utt_id="b", source_audio=to_pcm(speech[0]))]
+    sound, other = (
+        candidate("the policy's own words do not count", back_audio=to_pcm(speech[0])),
+        candidate(None, "no_units"),
+    )
+    rows = [
+        row("The train leaves at TWO o'clock!", sound, other),
+        row(None, sound, utt_id="b", source_audio=to_pcm(speech[0])),
+    ]
     [[heard, missing], [against_audio]] = scored(rows, scorer)
     assert (heard["bleu"], heard["wer"]) == (pytest.approx(1.0), 0.0)
     assert (missing["bleu"], missing["wer"]) == (0.0, 1.0)

@@ -48,17 +48,27 @@ def teach(path: Path, steps: int = 220) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     torch.set_num_threads(1)
-    tokenizer, model = AutoTokenizer.from_pretrained(path), AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32)
+    tokenizer, model = (
+        AutoTokenizer.from_pretrained(path),
+        AutoModelForCausalLM.from_pretrained(path, dtype=torch.float32),
+    )
     lessons = [
-        (prompt(variant, src, OTHER[src], SPOKEN[src][i]), completion(variant, TEXTS[OTHER[src]][i], SPOKEN[OTHER[src]][i]) + EOS)
+        (
+            prompt(variant, src, OTHER[src], SPOKEN[src][i]),
+            completion(variant, TEXTS[OTHER[src]][i], SPOKEN[OTHER[src]][i]) + EOS,
+        )
         for variant in (Variant.COM, Variant.VANILLA, Variant.S2T)
         for src in TEXTS
         for i in range(4)
     ]
     lessons += [
-        (text_prompt(src, OTHER[src], TEXTS[src][i]), completion(Variant.MT, TEXTS[OTHER[src]][i]) + EOS) for src in TEXTS for i in range(4)
+        (text_prompt(src, OTHER[src], TEXTS[src][i]), completion(Variant.MT, TEXTS[OTHER[src]][i]) + EOS)
+        for src in TEXTS
+        for i in range(4)
     ]
-    batch = tokenizer([question + answer for question, answer in lessons], padding=True, return_tensors="pt", add_special_tokens=False)
+    batch = tokenizer(
+        [question + answer for question, answer in lessons], padding=True, return_tensors="pt", add_special_tokens=False
+    )
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
     labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)
     for row, (question, _) in enumerate(lessons):
@@ -74,7 +84,15 @@ def teach(path: Path, steps: int = 220) -> None:
 
 
 def row(utt_id: str = "a", lang: str = "fr", units: list[int] | None = None, **other: Any) -> dict[str, Any]:
-    return {"utt_id": utt_id, "lang": lang, "tgt_lang": OTHER.get(lang), "units": units, "status": "ok", "reason": None, **other}
+    return {
+        "utt_id": utt_id,
+        "lang": lang,
+        "tgt_lang": OTHER.get(lang),
+        "units": units,
+        "status": "ok",
+        "reason": None,
+        **other,
+    }
 
 
 def table(rows: list[dict[str, Any]]) -> pa.Table:
@@ -82,7 +100,9 @@ def table(rows: list[dict[str, Any]]) -> pa.Table:
 
 
 def known(langs: str = "fr en", count: int = 4) -> list[dict[str, Any]]:
-    return [row(f"{lang}{i}", lang, SPOKEN[lang][i], text=TEXTS[lang][i]) for lang in langs.split() for i in range(count)]
+    return [
+        row(f"{lang}{i}", lang, SPOKEN[lang][i], text=TEXTS[lang][i]) for lang in langs.split() for i in range(count)
+    ]
 
 
 def translated_once(policy: Path, **asked: Any) -> list[dict[str, Any]]:
@@ -120,13 +140,17 @@ def test_candidates_with_one_text_are_spoken_once(actor: Translator) -> None:
     made, kept = actor.engine.generated - before, 0
     for one in rows:
         assert len(one["candidates"]) == 6
-        said = {candidate["text"]: candidate for candidate in reversed(one["candidates"]) if candidate["finish"] == "ok"}
+        said = {
+            candidate["text"]: candidate for candidate in reversed(one["candidates"]) if candidate["finish"] == "ok"
+        }
         for candidate in one["candidates"]:
             assert candidate["finish"] != "ok" or candidate == said[candidate["text"]]
         right = said[TEXTS[one["tgt_lang"]][int(one["utt_id"][-1])]]
         assert speech(right["units"]) == speech(SPOKEN[one["tgt_lang"]][int(one["utt_id"][-1])])
         assert (right["back_text"], right["back_units"], right["back_finish"]) == (one["text"], one["units"], "ok")
-        kept += sum(len(candidate["units"] or ()) + len(candidate["back_units"] or ()) for candidate in one["candidates"])
+        kept += sum(
+            len(candidate["units"] or ()) + len(candidate["back_units"] or ()) for candidate in one["candidates"]
+        )
     assert made < kept, "what is the same is generated once"
 
 
@@ -143,9 +167,14 @@ def test_only_texts_at_an_end_of_a_ranking_are_spoken(actor: Translator) -> None
         there = [candidate for candidate in one["candidates"] if candidate["back_text"]]
         scores = [METRICS["bleu"].score(candidate["back_text"], one["text"], one["src_lang"]) for candidate in there]
         for candidate, score in zip(there, scores, strict=True):
-            assert candidate["finish"] != "unspoken" or (candidate["units"] is None and min(scores) <= score <= max(scores))
+            assert candidate["finish"] != "unspoken" or (
+                candidate["units"] is None and min(scores) <= score <= max(scores)
+            )
         for end in (min(scores), max(scores)):
-            assert any(score == end and candidate["finish"] != "unspoken" for candidate, score in zip(there, scores, strict=True))
+            assert any(
+                score == end and candidate["finish"] != "unspoken"
+                for candidate, score in zip(there, scores, strict=True)
+            )
         silent += sum(candidate["finish"] == "unspoken" for candidate in there)
     assert silent > 0, "texts in the middle are not spoken"
 
@@ -209,7 +238,9 @@ def test_the_same_batch_gives_the_same_and_another_seed_does_not(actor: Translat
 def test_translate_is_greedy_and_never_raises(actor: Translator) -> None:
     prompts = [prompt(Variant.COM, "fr", "en", SPOKEN["fr"][i]) for i in range(4)]
     outputs = actor.translate([*prompts, prompt(Variant.COM, "fr", "en", [1] * 400)])
-    assert [one.text for [one] in outputs[:4]] == [completion(Variant.COM, TEXTS["en"][i], SPOKEN["en"][i]) for i in range(4)]
+    assert [one.text for [one] in outputs[:4]] == [
+        completion(Variant.COM, TEXTS["en"][i], SPOKEN["en"][i]) for i in range(4)
+    ]
     assert {one.finish for [one] in outputs[:4]} == {"stop"}
     assert outputs[4] == [Output("", "too_long", 0.0, 0)]
 
@@ -223,7 +254,9 @@ def test_the_logprob_is_the_policys_own(actor: Translator, policy: Path) -> None
     dtype = actor.engine.llm.model_config.dtype
     tokenizer, model = AutoTokenizer.from_pretrained(policy), AutoModelForCausalLM.from_pretrained(policy, dtype=dtype)
     asked = len(tokenizer(question, add_special_tokens=False)["input_ids"])
-    ids = tokenizer(question + output.text + EOS * (output.finish == "stop"), add_special_tokens=False, return_tensors="pt")["input_ids"]
+    ids = tokenizer(
+        question + output.text + EOS * (output.finish == "stop"), add_special_tokens=False, return_tensors="pt"
+    )["input_ids"]
     with torch.no_grad():
         logits = model(ids).logits[0, asked - 1 : -1].float()
     expected = logits.log_softmax(-1).gather(1, ids[0, asked:, None]).sum().item()
@@ -282,7 +315,9 @@ def test_variants_that_cannot_work_are_refused_before_the_engine_starts() -> Non
         Translator(policy="nowhere", variant="sung")
 
 
-def test_after_release_another_actor_asks_for_the_text_and_the_way_back_in_two_variants(actor: Translator, policy: Path) -> None:
+def test_after_release_another_actor_asks_for_the_text_and_the_way_back_in_two_variants(
+    actor: Translator, policy: Path
+) -> None:
     actor.release()
     asked: dict[str, Any] = {"variant": "vanilla", "back_variant": ["vanilla", "s2t"], "text_variant": "s2t"}
     for one in translated_once(policy, **asked):

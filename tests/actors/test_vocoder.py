@@ -38,7 +38,14 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 def candidate(units: list[int] | None, back_units: list[int] | None) -> dict[str, Any]:
     """Return a candidate with these units."""
-    return {"text": "t", "units": units, "finish": "ok", "back_text": "b", "back_units": back_units, "back_finish": "ok"}
+    return {
+        "text": "t",
+        "units": units,
+        "finish": "ok",
+        "back_text": "b",
+        "back_units": back_units,
+        "back_finish": "ok",
+    }
 
 
 def table(**changes: Any) -> pa.Table:

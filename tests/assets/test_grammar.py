@@ -142,5 +142,7 @@ def test_a_split_is_balanced_over_the_families() -> None:
 
 
 def test_a_split_that_asks_for_too_much_says_so() -> None:
-    with pytest.raises(ValueError, match=f"ask for {len(WORLD) + 1} sentences, but the grammar makes only {len(WORLD)}"):
+    with pytest.raises(
+        ValueError, match=f"ask for {len(WORLD) + 1} sentences, but the grammar makes only {len(WORLD)}"
+    ):
         split({"train": len(WORLD), "test": 1}, seed=0)

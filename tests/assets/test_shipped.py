@@ -25,10 +25,16 @@ def test_the_schemas_hold_and_no_sentence_is_in_two_sets() -> None:
         assert table.schema.names == PAIRED.names
         sets[name] = {*table["src_text"].to_pylist(), *table["tgt_text"].to_pylist()}
     for name in ("mono/fr", "mono/en", "test"):
-        files = [ROOT / f"{name}.parquet"] if (ROOT / f"{name}.parquet").exists() else sorted(Path(ROOT / name).glob("*.parquet"))
+        files = (
+            [ROOT / f"{name}.parquet"]
+            if (ROOT / f"{name}.parquet").exists()
+            else sorted(Path(ROOT / name).glob("*.parquet"))
+        )
         tables = [pq.read_table(file) for file in files]
         assert all(table.schema.names == UTTERANCE.names for table in tables)
-        sets[name] = {text for table in tables for column in ("text", "reference") for text in table[column].to_pylist()}
+        sets[name] = {
+            text for table in tables for column in ("text", "reference") for text in table[column].to_pylist()
+        }
     names = sorted(sets)
     for place, one in enumerate(names):
         for two in names[place + 1 :]:

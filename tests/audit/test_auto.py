@@ -56,7 +56,9 @@ def test_what_was_heard_counts_for_the_candidates_it_was_heard_of(tmp_path: Path
     scored, place = run.dataset(1, "scored"), tmp_path / "audit"
     place.mkdir()
     table = HEARD.empty_table().from_pylist([{"utt_id": "u", "place": 0, "asr_text": "hello"}], schema=HEARD)
-    pq.write_table(table.replace_schema_metadata({"roundtrip.scored": scored.manifest().fingerprint}), place / "heard.parquet")
+    pq.write_table(
+        table.replace_schema_metadata({"roundtrip.scored": scored.manifest().fingerprint}), place / "heard.parquet"
+    )
     assert kept(scored, str(place)) == {("u", 0): "hello"}
     assert kept(run.dataset(1, "pairs"), str(place)) == {}
     assert len(judged(referenced(scored), Guards())) == 12 and len(referenced(scored, limit=5)) == 5

@@ -19,8 +19,17 @@ def candidate(text: str, bleu: float, **scores: float) -> dict[str, Any]:
     return {"text": text, "units": [1, 2, 3], "finish": "ok", "scores": {"bleu": bleu, "wer": 1 - bleu, **scores}}
 
 
-def row(good_back: float, bad_back: float, reference: str | None = RIGHT, utt_id: str = "u", **changes: Any) -> dict[str, Any]:
-    told = {"utt_id": utt_id, "status": "ok", "text": "le train", "units": [4, 5, 6], "reference": reference, "src_lang": "fr"}
+def row(
+    good_back: float, bad_back: float, reference: str | None = RIGHT, utt_id: str = "u", **changes: Any
+) -> dict[str, Any]:
+    told = {
+        "utt_id": utt_id,
+        "status": "ok",
+        "text": "le train",
+        "units": [4, 5, 6],
+        "reference": reference,
+        "src_lang": "fr",
+    }
     return told | {"tgt_lang": "en", "candidates": [candidate(RIGHT, good_back), candidate(WRONG, bad_back)]} | changes
 
 
@@ -50,7 +59,10 @@ def test_a_candidate_that_was_not_spoken_is_no_end_of_a_pair_but_one_of_any_two(
 
 
 def test_accuracy_stands_in_the_bin_of_its_gap_with_an_interval() -> None:
-    found = {tuple(b["gap"]): b for b in by_gap(compare(looked_at(many(30, 10, 0.4) + [row(0.55, 0.5)]), "bleu", "bleu"), "bleu")}
+    found = {
+        tuple(b["gap"]): b
+        for b in by_gap(compare(looked_at(many(30, 10, 0.4) + [row(0.55, 0.5)]), "bleu", "bleu"), "bleu")
+    }
     assert (found[(0.35, 0.5)]["n"], found[(0.35, 0.5)]["accuracy"]) == (40, 0.75)
     low, high = found[(0.35, 0.5)]["ci"]
     assert 0.55 < low < 0.75 < high < 0.95
@@ -70,7 +82,12 @@ def test_the_interval_covers_what_it_says() -> None:
 
 def test_a_judge_that_ties_says_nothing_about_accuracy_but_lowers_the_gain() -> None:
     found = by_gap(Comparisons(np.array([0.3, 0.3, 0.3, 0.3]), np.array([0.5, 0.5, -0.25, 0.0])), "bleu")[2]
-    assert (found["n"], found["ties"], found["accuracy"], found["gain"]) == (3, 1, pytest.approx(2 / 3), pytest.approx(0.1875))
+    assert (found["n"], found["ties"], found["accuracy"], found["gain"]) == (
+        3,
+        1,
+        pytest.approx(2 / 3),
+        pytest.approx(0.1875),
+    )
 
 
 def test_worth_weighs_how_many_labels_against_how_many_are_right() -> None:
@@ -114,7 +131,9 @@ def test_what_was_heard_is_a_judge_of_its_own() -> None:
 def test_metrics_that_disagree_are_named_with_their_utterances() -> None:
     torn = row(0.9, 0.2, utt_id="torn", candidates=[candidate(RIGHT, 0.9, chrf=0.1), candidate(WRONG, 0.2, chrf=0.6)])
     same = row(0.9, 0.2, utt_id="same", candidates=[candidate(RIGHT, 0.9, chrf=0.8), candidate(WRONG, 0.2, chrf=0.6)])
-    assert agreement(looked_at([torn, same]), ["bleu", "chrf"]) == [{"metrics": ["bleu", "chrf"], "n": 2, "agree": 1, "differ": ["torn"]}]
+    assert agreement(looked_at([torn, same]), ["bleu", "chrf"]) == [
+        {"metrics": ["bleu", "chrf"], "n": 2, "agree": 1, "differ": ["torn"]}
+    ]
 
 
 def test_the_whole_audit_is_json_with_a_table_for_each_direction_and_policy() -> None:

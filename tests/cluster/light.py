@@ -52,7 +52,9 @@ def light(out: DatasetDir, pool: str, row_s: float, clock: Clock) -> None:
     ids = [f"u{number:03}" for number in range(ROWS)]
     table = pa.Table.from_pylist([{"utt_id": name, "lang": "fr", "status": "ok"} for name in ids], schema=UNITS)
     out.start({"stage": out.uri.rpartition("/")[2]})
-    rows = act(out.unfinished(ray.data.from_arrow(table), rows_per_block=8), Light, {"row_s": row_s}, getattr(RESOURCES, pool))
+    rows = act(
+        out.unfinished(ray.data.from_arrow(table), rows_per_block=8), Light, {"row_s": row_s}, getattr(RESOURCES, pool)
+    )
     finish(out, rows, ids, clock, out.uri.rpartition("/")[2], RESOURCES, pool)
 
 

@@ -18,7 +18,9 @@ NODE = {
     "dashboard_agent_listen_port": 0,  # another Ray of this machine has the usual port, and without an agent no job is taken
 }
 BESIDE = {
-    "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),  # a job's `python` is the one that runs the tests
+    "PATH": os.pathsep.join(
+        [str(Path(sys.executable).parent), os.environ["PATH"]]
+    ),  # a job's `python` is the one that runs the tests
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all on loopback
     "RAY_memory_monitor_refresh_ms": "0",
     "ROUNDTRIP_GROWTH_S": "0",  # nobody adds nodes here
@@ -34,7 +36,9 @@ def nodes(*shapes: dict[str, Any]) -> Iterator[Any]:
     os.environ.update(BESIDE, RAY_TMPDIR=temporary)
     os.environ.pop("PYTHONPATH", None)  # a job has to bring its code along
     try:
-        cluster = Cluster(initialize_head=True, head_node_args=shapes[0] | {"include_dashboard": True, "dashboard_port": 0})
+        cluster = Cluster(
+            initialize_head=True, head_node_args=shapes[0] | {"include_dashboard": True, "dashboard_port": 0}
+        )
         for shape in shapes[1:]:
             add(cluster, shape)
     finally:
@@ -44,7 +48,10 @@ def nodes(*shapes: dict[str, Any]) -> Iterator[Any]:
     try:
         yield cluster
     finally:
-        for node in [*cluster.worker_nodes, cluster.head_node]:  # its own way out would also cut off another Ray that this process is on
+        for node in [
+            *cluster.worker_nodes,
+            cluster.head_node,
+        ]:  # its own way out would also cut off another Ray that this process is on
             if node is not None:
                 cluster.remove_node(node)
         _talk_to_own_ray()

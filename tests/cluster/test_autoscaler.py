@@ -26,11 +26,26 @@ from tests.limits import HANG_S
 ROOT = Path(__file__).resolve().parent.parent.parent
 TYPES = {
     "ray.head.default": {"resources": {"CPU": 0}, "node_config": {}, "max_workers": 0},
-    "worker": {"resources": {"CPU": 4, "object_store_memory": 100 * 2**20}, "node_config": {}, "min_workers": 0, "max_workers": 2},
+    "worker": {
+        "resources": {"CPU": 4, "object_store_memory": 100 * 2**20},
+        "node_config": {},
+        "min_workers": 0,
+        "max_workers": 2,
+    },
 }
-PROVIDER = {"type": "fake_multinode", "use_node_id_as_ip": True, "disable_node_updaters": True, "disable_launch_config_check": True}
+PROVIDER = {
+    "type": "fake_multinode",
+    "use_node_id_as_ip": True,
+    "disable_node_updaters": True,
+    "disable_launch_config_check": True,
+}
 EMPTY = {"auth": {}, "file_mounts": {}, "initialization_commands": [], "setup_commands": [], "head_setup_commands": []}
-EMPTY |= {"worker_setup_commands": [], "head_start_ray_commands": [], "worker_start_ray_commands": [], "cluster_synced_files": []}
+EMPTY |= {
+    "worker_setup_commands": [],
+    "head_start_ray_commands": [],
+    "worker_start_ray_commands": [],
+    "cluster_synced_files": [],
+}
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
 ASKED = ["--round", "1", "--set", "resources.recognizer.actors=2", "--set", "resources.translator.num_cpus=3"]
 
@@ -44,9 +59,28 @@ def growing(tmp_path: Path) -> Iterator[str]:
     config |= {"head_node_type": "ray.head.default", "upscaling_speed": 1.0, "idle_timeout_minutes": 5, **EMPTY}
     (tmp_path / "autoscaler.json").write_text(json.dumps(config))
     temporary = tempfile.mkdtemp(prefix="rt")  # a socket's path must be short
-    environment = os.environ | BESIDE | TOKEN | {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_TMPDIR": temporary}
-    start = [sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus=0", "--include-dashboard=false"]
-    start += [f"--port={port}", "--node-ip-address=127.0.0.1", "--dashboard-agent-listen-port=0", "--object-store-memory=100000000"]
+    environment = (
+        os.environ
+        | BESIDE
+        | TOKEN
+        | {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_TMPDIR": temporary}
+    )
+    start = [
+        sys.executable,
+        "-m",
+        "ray.scripts.scripts",
+        "start",
+        "--head",
+        "--block",
+        "--num-cpus=0",
+        "--include-dashboard=false",
+    ]
+    start += [
+        f"--port={port}",
+        "--node-ip-address=127.0.0.1",
+        "--dashboard-agent-listen-port=0",
+        "--object-store-memory=100000000",
+    ]
     start += [f"--autoscaling-config={tmp_path / 'autoscaler.json'}"]
     with (tmp_path / "head.log").open("w") as log:
         head = subprocess.Popen(start, env=environment, stdout=log, stderr=subprocess.STDOUT)
@@ -70,7 +104,10 @@ def test_what_is_missing_is_asked_for_and_comes(growing: str, tmp_path: Path) ->
     assert "no node has room for one translator (5 CPU, 0 GPU)" in large.stderr
     stranger = _preflight(growing, tmp_path, *ASKED, token={})
     assert stranger.returncode == 2
-    assert f"the Ray cluster at RAY_ADDRESS={growing} lets nobody in" in stranger.stderr and "set RAY_AUTH_MODE=token" in stranger.stderr
+    assert (
+        f"the Ray cluster at RAY_ADDRESS={growing} lets nobody in" in stranger.stderr
+        and "set RAY_AUTH_MODE=token" in stranger.stderr
+    )
 
 
 def _preflight(

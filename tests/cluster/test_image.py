@@ -20,14 +20,35 @@ from tests.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 DOCKERFILE = ROOT / "cluster/Dockerfile"
-BUILD_TOOLS = {"autoconf", "build-essential", "clang", "cmake", "cuda-nvcc-13-0", "g++", "git", "make", "ninja-build", "pkg-config"}
-PRIVATE = (".env", "kubeconfig", "runs/phrasebook/round-1/summary.json", ".venv/pyvenv.cfg", ".git/config", "factory/__pycache__/a.pyc")
+BUILD_TOOLS = {
+    "autoconf",
+    "build-essential",
+    "clang",
+    "cmake",
+    "cuda-nvcc-13-0",
+    "g++",
+    "git",
+    "make",
+    "ninja-build",
+    "pkg-config",
+}
+PRIVATE = (
+    ".env",
+    "kubeconfig",
+    "runs/phrasebook/round-1/summary.json",
+    ".venv/pyvenv.cfg",
+    ".git/config",
+    "factory/__pycache__/a.pyc",
+)
 
 
 def instructions(text: str) -> list[tuple[str, str]]:
     """Return every instruction with its arguments, lines joined and comments dropped."""
     whole = re.sub(r"\\\n", " ", re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE))
-    return [(word, " ".join(rest.split())) for word, _, rest in (line.partition(" ") for line in whole.splitlines() if line.strip())]
+    return [
+        (word, " ".join(rest.split()))
+        for word, _, rest in (line.partition(" ") for line in whole.splitlines() if line.strip())
+    ]
 
 
 def stages() -> list[list[tuple[str, str]]]:
@@ -48,14 +69,20 @@ def locked() -> dict[str, str]:
 def test_hadolint_has_nothing_to_say() -> None:
     hadolint = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     assert hadolint, "hadolint comes with requirements/manifests.txt (make test)"
-    told = subprocess.run([hadolint, "--no-color", "--failure-threshold", "style", str(DOCKERFILE)], capture_output=True, text=True)
+    told = subprocess.run(
+        [hadolint, "--no-color", "--failure-threshold", "style", str(DOCKERFILE)], capture_output=True, text=True
+    )
     assert told.returncode == 0, told.stdout + told.stderr
 
 
 def test_hadolint_does_speak_up(tmp_path: Path) -> None:
     bad = tmp_path / "Dockerfile"
-    bad.write_text(DOCKERFILE.read_text().replace("USER 10001:10001", "USER root").replace(":3.11.14-slim-bookworm", ""))
-    told = subprocess.run([str(Path(sys.executable).with_name("hadolint")), "--no-color", str(bad)], capture_output=True, text=True)
+    bad.write_text(
+        DOCKERFILE.read_text().replace("USER 10001:10001", "USER root").replace(":3.11.14-slim-bookworm", "")
+    )
+    told = subprocess.run(
+        [str(Path(sys.executable).with_name("hadolint")), "--no-color", str(bad)], capture_output=True, text=True
+    )
     assert told.returncode == 1 and "DL3002" in told.stdout and "DL3006" in told.stdout
 
 
@@ -65,14 +92,18 @@ def test_cuda_of_the_base_is_the_one_that_torch_was_built_for() -> None:
     version = re.fullmatch(r"nvidia/cuda:(\d+\.\d+)\.\d+-base-ubuntu24\.04", base)
     assert version, f"{base} should be NVIDIA's base image: the lock brings the libraries, -devel brings compilers"
     for package in ("nvidia-cuda-runtime", "nvidia-cuda-nvrtc", "cuda-toolkit"):
-        assert pins[package].startswith(f"{version[1]}."), f"{package} {pins[package]} in the lock, CUDA {version[1]} in the base image"
+        assert pins[package].startswith(f"{version[1]}."), (
+            f"{package} {pins[package]} in the lock, CUDA {version[1]} in the base image"
+        )
 
 
 def test_python_is_that_of_the_lock() -> None:
     [(_, base), *_] = stages()[0]
     version = re.match(r"python:(\d+\.\d+\.\d+)-slim-bookworm", base)
     assert version and version[1].startswith("3.11.")
-    assert version[1] in SpecifierSet(tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"])
+    assert version[1] in SpecifierSet(
+        tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["requires-python"]
+    )
 
 
 def test_the_lock_is_what_is_installed_and_nothing_else() -> None:
@@ -88,7 +119,9 @@ def test_the_lock_holds_what_the_package_asks_for() -> None:
     pins = locked()
     for line in (*project["dependencies"], *project["optional-dependencies"]["gpu"]):
         asked = Requirement(line)
-        assert pins[canonicalize_name(asked.name)] in asked.specifier, f"{line} in pyproject.toml, another one in requirements/gpu.txt"
+        assert pins[canonicalize_name(asked.name)] in asked.specifier, (
+            f"{line} in pyproject.toml, another one in requirements/gpu.txt"
+        )
 
 
 def test_every_process_finds_the_code() -> None:
@@ -102,9 +135,13 @@ def test_nobody_is_root_and_no_build_tool_is_left() -> None:
     image = stages()[-1]
     users = [rest for word, rest in image if word == "USER"]
     assert re.fullmatch(r"[1-9]\d*:[1-9]\d*", users[-1]), "a number, or Kubernetes cannot tell that it is not root"
-    packages = set(re.findall(r"[\w.+-]+", " ".join(rest for word, rest in image if word == "RUN" and "apt-get" in rest)))
+    packages = set(
+        re.findall(r"[\w.+-]+", " ".join(rest for word, rest in image if word == "RUN" and "apt-get" in rest))
+    )
     assert not packages & BUILD_TOOLS
-    assert {"gcc", "libc6-dev", "bash", "wget"} <= packages, "Triton's launchers need the first two, KubeRay's probes the others"
+    assert {"gcc", "libc6-dev", "bash", "wget"} <= packages, (
+        "Triton's launchers need the first two, KubeRay's probes the others"
+    )
     [environment] = [rest for word, rest in image if word == "ENV"]
     assert "VLLM_USE_FLASHINFER_SAMPLER=0" in environment, "it would be compiled with an nvcc that is not there"
 
@@ -115,10 +152,15 @@ def test_the_health_check_knows_a_ray_from_none(local_ray: None) -> None:
     asked = [str(Path(sys.executable).with_name(command[0])), *command[1:]]
     import ray
 
-    soon = {"RAY_gcs_rpc_server_connect_timeout_s": "1", "RAY_gcs_rpc_server_reconnect_timeout_s": "1"}  # only where nobody will answer
+    soon = {
+        "RAY_gcs_rpc_server_connect_timeout_s": "1",
+        "RAY_gcs_rpc_server_reconnect_timeout_s": "1",
+    }  # only where nobody will answer
     codes = []
     for changes in ({"RAY_ADDRESS": ray.get_runtime_context().gcs_address}, {"RAY_ADDRESS": "127.0.0.1:9", **soon}):
-        codes.append(subprocess.run(asked, env=os.environ | changes, capture_output=True, timeout=HANG_S).returncode == 0)
+        codes.append(
+            subprocess.run(asked, env=os.environ | changes, capture_output=True, timeout=HANG_S).returncode == 0
+        )
     assert codes == [True, False]
 
 

@@ -48,7 +48,11 @@ def strict(schema: Any) -> Any:
     if not isinstance(schema, dict):
         return schema
     closed = {key: strict(value) for key, value in schema.items()}
-    return closed | {"additionalProperties": False} if isinstance(schema.get("properties"), dict) and "type" in schema else closed
+    return (
+        closed | {"additionalProperties": False}
+        if isinstance(schema.get("properties"), dict) and "type" in schema
+        else closed
+    )
 
 
 def checked(thing: Object) -> None:
@@ -62,7 +66,11 @@ def checked(thing: Object) -> None:
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_object_fits_its_schema(name: str) -> None:
     objects = overlay(name)
-    assert {each["kind"] for each in objects} == {"Namespace", "ServiceAccount", "RayJob" if name in ROUNDS else "RayCluster"}
+    assert {each["kind"] for each in objects} == {
+        "Namespace",
+        "ServiceAccount",
+        "RayJob" if name in ROUNDS else "RayCluster",
+    }
     for thing in objects:
         checked(thing)
 
@@ -70,11 +78,21 @@ def test_every_object_fits_its_schema(name: str) -> None:
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_pod_is_one_that_kubernetes_takes_and_the_restricted_profile_allows(name: str) -> None:
     for group, template in pod_templates(cluster_spec(overlay(name))):
-        checked({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": group, **template["metadata"]}, "spec": template["spec"]})
+        checked(
+            {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "metadata": {"name": group, **template["metadata"]},
+                "spec": template["spec"],
+            }
+        )
         pod = template["spec"]["securityContext"]
         assert pod["runAsNonRoot"] and pod["runAsUser"] > 0 and pod["seccompProfile"]["type"] == "RuntimeDefault"
         for container in template["spec"]["containers"]:
-            assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "capabilities": {"drop": ["ALL"]},
+            }
 
 
 def test_a_misspelt_field_a_wrong_type_and_an_unknown_policy_are_found() -> None:
@@ -139,7 +157,11 @@ def nodes(spec: Object) -> list[dict[str, float]]:
     every = []
     for group in spec["workerGroupSpecs"]:
         limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
-        offers = {"CPU": float(limits["cpu"]), "GPU": float(limits.get("nvidia.com/gpu", 0)), "memory": 0.7 * GIB * gib(limits["memory"])}
+        offers = {
+            "CPU": float(limits["cpu"]),
+            "GPU": float(limits.get("nvidia.com/gpu", 0)),
+            "memory": 0.7 * GIB * gib(limits["memory"]),
+        }
         every += [offers] * group["maxReplicas"]  # 0.7: Ray keeps 30 % for its object store
     return every
 
@@ -147,7 +169,11 @@ def nodes(spec: Object) -> list[dict[str, float]]:
 @pytest.mark.parametrize("name", ROUNDS)
 def test_the_largest_cluster_passes_preflight_and_no_gpu_is_for_nothing(name: str) -> None:
     recipe, largest = recipe_of(name), nodes(cluster_spec(overlay(name)))
-    asked = {stage: demands(recipe.resources, stage.actors) for number in (0, 1) for stage in stages(Run("runs/any"), number, recipe)}
+    asked = {
+        stage: demands(recipe.resources, stage.actors)
+        for number in (0, 1)
+        for stage in stages(Run("runs/any"), number, recipe)
+    }
     found = [sentence for stage, wanted in asked.items() for sentence in unplaced(stage.name, wanted, largest)]
     found += [sentence for number in (0, 1) for sentence in cramped(number, recipe, largest)]
     assert found == [], f"overlays/{name} and {told(name).recipe}"
@@ -169,7 +195,9 @@ def test_the_deadline_leaves_twice_the_estimated_time(name: str) -> None:
     recipe, spec = recipe_of(name), one(overlay(name), "RayJob")["spec"]
     work = ((0, recipe.expected.paired, recipe.expected.paired), (1, produced_rows(recipe), recipe.expected.mono))
     gpus = sum(node["GPU"] for node in nodes(cluster_spec(overlay(name))))
-    longest = max(sum(cost.hours for cost in costs(recipe, number, rows or 0, spoken or 0)) for number, rows, spoken in work)
+    longest = max(
+        sum(cost.hours for cost in costs(recipe, number, rows or 0, spoken or 0)) for number, rows, spoken in work
+    )
     assert spec["activeDeadlineSeconds"] >= 2 * 3600 * longest / gpus + spec["preRunningDeadlineSeconds"]
 
 
@@ -232,5 +260,9 @@ def test_the_shared_volume_reaches_every_pod(tmp_path: Path) -> None:
         checked(thing)
     claim = one(objects, "PersistentVolumeClaim")["metadata"]["name"]
     for _, template in pod_templates(cluster_spec(objects)):
-        [volume] = [each["name"] for each in template["spec"]["volumes"] if each.get("persistentVolumeClaim") == {"claimName": claim}]
+        [volume] = [
+            each["name"]
+            for each in template["spec"]["volumes"]
+            if each.get("persistentVolumeClaim") == {"claimName": claim}
+        ]
         assert {"name": volume, "mountPath": "/shared"} in template["spec"]["containers"][0]["volumeMounts"]

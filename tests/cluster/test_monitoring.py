@@ -25,7 +25,11 @@ def panels() -> list[dict[str, Any]]:
 
 def queries() -> list[str]:
     """Return what the panels ask, with Grafana's own words replaced as Grafana does."""
-    return [target["expr"].replace("$__rate_interval", "1m").replace("$cluster", "a|b") for each in panels() for target in each["targets"]]
+    return [
+        target["expr"].replace("$__rate_interval", "1m").replace("$cluster", "a|b")
+        for each in panels()
+        for target in each["targets"]
+    ]
 
 
 def selectors(node: Any) -> Iterator[Any]:
@@ -63,7 +67,9 @@ def test_all_that_we_count_is_shown() -> None:
 
 def test_panels_stand_side_by_side() -> None:
     places = [each["gridPos"] for each in panels()]
-    squares = [(place["x"] + x, place["y"] + y) for place in places for x in range(place["w"]) for y in range(place["h"])]
+    squares = [
+        (place["x"] + x, place["y"] + y) for place in places for x in range(place["w"]) for y in range(place["h"])
+    ]
     assert len(squares) == len(set(squares)) and max(x for x, _ in squares) < 24
     assert len({each["id"] for each in panels()}) == len(panels())
 

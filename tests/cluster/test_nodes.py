@@ -91,5 +91,9 @@ def _metrics(cluster: Any) -> dict[tuple[str, str], float]:
     url = f"http://127.0.0.1:{cluster.head_node.metrics_export_port}/metrics"
     told = urllib.request.urlopen(url, timeout=HANG_S).read().decode()
     lines = re.findall(r"^ray_(\w+?)(?:_total)?\{(.*)\} (\S+)$", told, re.MULTILINE)
-    tags = [(name, dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value)) for name, labels, value in lines if name in NAMES]
+    tags = [
+        (name, dict(re.findall(r'(\w+)="([^"]*)"', labels)), float(value))
+        for name, labels, value in lines
+        if name in NAMES
+    ]
     return {(name, tag["stage"]): value for name, tag, value in tags}

@@ -62,7 +62,12 @@ def jobs(*told: tuple[str | None, str]) -> Any:
 
 def test_the_code_is_shipped_and_nothing_else(tmp_path: Path) -> None:
     names = set(zipfile.ZipFile(package(ROOT, tmp_path)).namelist())
-    assert {"factory/run_round.py", "factory/planning/preflight.py", "recipes/prost_llm_3b.yaml", "trainers/sft.py"} <= names
+    assert {
+        "factory/run_round.py",
+        "factory/planning/preflight.py",
+        "recipes/prost_llm_3b.yaml",
+        "trainers/sft.py",
+    } <= names
     assert {name.split("/")[0] for name in names} == {"cluster", "factory", "recipes", "schemas", "trainers"}
     assert (tmp_path / "code.zip").stat().st_size < 1e6
 
@@ -70,7 +75,9 @@ def test_the_code_is_shipped_and_nothing_else(tmp_path: Path) -> None:
 def test_data_among_the_code_is_refused(tmp_path: Path) -> None:
     (tmp_path / "root/factory").mkdir(parents=True)
     (tmp_path / "root/factory/speech.bin").write_bytes(os.urandom(6_000_000))
-    with pytest.raises(SubmitError, match=r"would be 6.0 MB to ship, and 5 MB is the most: move what is no code out of"):
+    with pytest.raises(
+        SubmitError, match=r"would be 6.0 MB to ship, and 5 MB is the most: move what is no code out of"
+    ):
         package(tmp_path / "root", tmp_path)
 
 
@@ -108,16 +115,23 @@ def test_a_job_runs_the_code_that_was_shipped(address: str, tmp_path: Path, caps
     assert "submitted as roundtrip-toy-" in told and "round 1 of" in told and "is finished" in told
 
 
-def test_a_pool_that_no_node_can_hold_is_named_before_anything_starts(address: str, tmp_path: Path, capsys: Captured) -> None:
+def test_a_pool_that_no_node_can_hold_is_named_before_anything_starts(
+    address: str, tmp_path: Path, capsys: Captured
+) -> None:
     large = ["--set", "resources.translator.num_gpus=7", "--set", "resources.scorer.actors=40"]
     assert main(["--round", "1", "--run", str(tmp_path / "run"), *large]) == 2
     told = capsys.readouterr().out
-    assert "produce: no node has room for one translator (1 CPU, 7 GPU); of 3 nodes the largest have 2 CPU, 1 GPU, T4: lower" in told
+    assert (
+        "produce: no node has room for one translator (1 CPU, 7 GPU); of 3 nodes the largest have 2 CPU, 1 GPU, T4: lower"
+        in told
+    )
     assert "resources.translator.num_cpus, num_gpus or memory_gib" in told
     assert not (tmp_path / "run/units").exists()
 
 
-def test_a_round_that_runs_is_not_submitted_twice_and_one_that_was_stopped_is(address: str, tmp_path: Path, capsys: Captured) -> None:
+def test_a_round_that_runs_is_not_submitted_twice_and_one_that_was_stopped_is(
+    address: str, tmp_path: Path, capsys: Captured
+) -> None:
     client, base = connect(address), base_name(str(tmp_path / "run"), range(1, 2))
     name = free_name(client, base)
     client.submit_job(entrypoint="echo begun; sleep 100", submission_id=name)
@@ -138,7 +152,9 @@ def test_a_round_that_runs_is_not_submitted_twice_and_one_that_was_stopped_is(ad
         ((1, 3), (1, 3), ""),
     ],
 )
-def test_a_round_among_several_is_not_submitted_twice(running: tuple[int, int], asked: tuple[int, int], common: str) -> None:
+def test_a_round_among_several_is_not_submitted_twice(
+    running: tuple[int, int], asked: tuple[int, int], common: str
+) -> None:
     name = f"{base_name('s3://bucket/run/', range(running[0], running[1] + 1))}-try-1"
     base = base_name("s3://bucket/run", range(asked[0], asked[1] + 1))
     with pytest.raises(SubmitError, match=f"^{name} is running already{common}; follow it"):
@@ -155,7 +171,11 @@ def test_other_rounds_other_runs_and_jobs_of_others_stop_nobody() -> None:
 
 def test_a_slash_at_the_end_of_a_run_changes_nothing(tmp_path: Path) -> None:
     assert shared("s3://bucket/run/") == shared("s3://bucket/run") and shared(f"{tmp_path}/") == str(tmp_path)
-    assert base_name("s3://bucket/run/", range(1, 2)) == base_name("s3://bucket/run", range(1, 2)) != base_name("s3://b/run", range(1, 2))
+    assert (
+        base_name("s3://bucket/run/", range(1, 2))
+        == base_name("s3://bucket/run", range(1, 2))
+        != base_name("s3://b/run", range(1, 2))
+    )
 
 
 def test_a_job_that_its_cluster_loses_is_told(address: str, capsys: Captured) -> None:
@@ -178,13 +198,16 @@ def test_a_head_that_is_lost_is_told(capsys: Captured, monkeypatch: pytest.Monke
 
 def test_ray_job_submit_by_itself_runs_a_round(address: str, tmp_path: Path) -> None:
     command = ["job", "submit", "--", "python", "factory/run_round.py", "--round", "3", "--run", str(tmp_path)]
-    told = subprocess.run([sys.executable, "-m", "ray.scripts.scripts", *command], capture_output=True, text=True, timeout=HANG_S)
+    told = subprocess.run(
+        [sys.executable, "-m", "ray.scripts.scripts", *command], capture_output=True, text=True, timeout=HANG_S
+    )
     assert told.returncode == 1  # Ray's own command knows no other
     assert f"make it first: python factory/run_round.py --round 2 --run {tmp_path}" in told.stdout
 
 
 @pytest.mark.parametrize(
-    ("code", "ends", "words"), [(2, 2, "what to mend"), (UNMADE, UNMADE, "rounds are finished"), (1, 1, "the error"), (7, 1, "the error")]
+    ("code", "ends", "words"),
+    [(2, 2, "what to mend"), (UNMADE, UNMADE, "rounds are finished"), (1, 1, "the error"), (7, 1, "the error")],
 )
 def test_how_a_job_ended_is_said_and_handed_on(code: int, ends: int, words: str, capsys: Captured) -> None:
     job = JobDetails(type=JobType.SUBMISSION, status=JobStatus.FAILED, entrypoint="x", driver_exit_code=code)

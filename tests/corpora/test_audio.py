@@ -92,10 +92,21 @@ def refused(audio: dict, **limits: float) -> str:
 
 
 def test_files_that_are_no_audio(tmp_path: Path) -> None:
-    picture = run("-f", "lavfi", "-i", "testsrc=d=1:s=64x64", "-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "pipe:1")
+    picture = run(
+        "-f", "lavfi", "-i", "testsrc=d=1:s=64x64", "-frames:v", "1", "-f", "image2pipe", "-c:v", "png", "pipe:1"
+    )
     video = run("-f", "lavfi", "-i", "testsrc=d=1:s=64x64", "-f", "matroska", "pipe:1")
-    texts = {"noise.raw": b"some text" * 100, "notes.txt": b"some text" * 100, "name.wav": "pas un son \u00e9".encode("utf-16")}
-    for name, content in {**texts, "a.png": picture, "a.mkv": video, "a.exe": Path(sys.executable).read_bytes()}.items():
+    texts = {
+        "noise.raw": b"some text" * 100,
+        "notes.txt": b"some text" * 100,
+        "name.wav": "pas un son \u00e9".encode("utf-16"),
+    }
+    for name, content in {
+        **texts,
+        "a.png": picture,
+        "a.mkv": video,
+        "a.exe": Path(sys.executable).read_bytes(),
+    }.items():
         assert content
         (tmp_path / name).write_bytes(content)
         assert refused({"path": str(tmp_path / name)}).startswith("not_audio: ")
@@ -109,7 +120,14 @@ def test_paths_that_lead_to_no_file(tmp_path: Path) -> None:
     (tmp_path / "loop.wav").symlink_to(tmp_path / "loop.wav")
     names = ["pipe.wav", "link.wav", "loop.wav", "", "a\0b.wav", "x" * 300, "\ud800.wav", "a.wav/b.wav"]
     (tmp_path / "a.wav").write_bytes(wav(tone())["bytes"])
-    for path in [*(f"{tmp_path}/{name}" for name in names), f"file://{tmp_path}", "/dev/zero", "nowhere://a/b.wav", "://", "~nobody/a.wav"]:
+    for path in [
+        *(f"{tmp_path}/{name}" for name in names),
+        f"file://{tmp_path}",
+        "/dev/zero",
+        "nowhere://a/b.wav",
+        "://",
+        "~nobody/a.wav",
+    ]:
         assert refused({"path": path}).startswith("missing_file: "), path
 
 
@@ -123,7 +141,16 @@ def test_a_file_that_may_not_be_read_is_missing(tmp_path: Path) -> None:
 
 
 def test_names_may_be_odd(tmp_path: Path) -> None:
-    for name in ("a b.wav", "\u00e9\u4e2d#?%20.flac", "no suffix", "-i.mp3", "a:b.wav", "x\n.wav", "wrong suffix.mp3", "byte\udcff.wav"):
+    for name in (
+        "a b.wav",
+        "\u00e9\u4e2d#?%20.flac",
+        "no suffix",
+        "-i.mp3",
+        "a:b.wav",
+        "x\n.wav",
+        "wrong suffix.mp3",
+        "byte\udcff.wav",
+    ):
         path = tmp_path / name
         path.write_bytes(wav(tone())["bytes"])
         np.testing.assert_array_equal(read({"path": str(path)}), tone())
@@ -164,7 +191,9 @@ def test_a_disk_that_fails_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".m4a", ".ogg", ".mka"])
 def test_eight_channels_are_averaged(suffix: str) -> None:
     options = {".ogg": ("-c:a", "libvorbis"), ".mka": ("-c:a", "libopus")}.get(suffix, ())
-    wave = read({"bytes": encoded(suffix, (*options, "-af", "pan=7.1|" + "|".join(f"c{n}=c0" for n in range(8))), 1.0, 48_000)})
+    wave = read(
+        {"bytes": encoded(suffix, (*options, "-af", "pan=7.1|" + "|".join(f"c{n}=c0" for n in range(8))), 1.0, 48_000)}
+    )
     assert 15_900 < len(wave) <= 16_000, "Vorbis begins a little late"
     assert np.corrcoef(wave, read(wav(tone(1.0, 48_000), 48_000))[: len(wave)])[0, 1] > 0.99
 
@@ -231,10 +260,36 @@ def test_a_cover_is_no_speech_and_the_default_stream_is_taken(tmp_path: Path) ->
     (tmp_path / "short.wav").write_bytes(wav(tone(1.0))["bytes"])
     long, short = ("-i", str(tmp_path / "long.wav")), ("-i", str(tmp_path / "short.wav"))
     cover = ("-f", "lavfi", "-i", "testsrc=d=1:s=64x64:r=1")
-    run(*long, *cover, "-map", "0", "-map", "1", "-c:v", "png", "-disposition:v", "attached_pic", str(tmp_path / "cover.mp3"))
-    run(*long, *short, "-map", "0", "-map", "1", "-disposition:a:0", "0", "-disposition:a:1", "default", str(tmp_path / "two.mka"))
+    run(
+        *long,
+        *cover,
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-c:v",
+        "png",
+        "-disposition:v",
+        "attached_pic",
+        str(tmp_path / "cover.mp3"),
+    )
+    run(
+        *long,
+        *short,
+        "-map",
+        "0",
+        "-map",
+        "1",
+        "-disposition:a:0",
+        "0",
+        "-disposition:a:1",
+        "default",
+        str(tmp_path / "two.mka"),
+    )
     run(*long, *short, "-map", "0", "-map", "1", str(tmp_path / "first.m4a"))
-    assert {name: len(read({"path": str(tmp_path / name)})) / 16_000 for name in ("cover.mp3", "two.mka", "first.m4a")} == {
+    assert {
+        name: len(read({"path": str(tmp_path / name)})) / 16_000 for name in ("cover.mp3", "two.mka", "first.m4a")
+    } == {
         "cover.mp3": 2.0,
         "two.mka": 1.0,
         "first.m4a": 2.0,
@@ -295,7 +350,9 @@ for path in sys.argv[1:] * 20:
 print(len(os.listdir("/proc/self/fd")) - before)
 """
     files = [str(tmp_path / "half.mp3"), str(tmp_path / "whole.flac")]
-    done = subprocess.run([sys.executable, "-c", script, *files], capture_output=True, text=True, check=True, timeout=600)
+    done = subprocess.run(
+        [sys.executable, "-c", script, *files], capture_output=True, text=True, check=True, timeout=600
+    )
     assert (done.stdout, done.stderr) == ("0\n", "")
 
 

@@ -112,7 +112,9 @@ def test_what_says_its_length_is_truncated_without_its_end(kind: str, share: flo
 )
 @example(kind="mp3 vbr pipe", rate=48_000, channels=2, seconds=2.9, share=1.0)
 @example(kind="flac pipe", rate=44_100, channels=2, seconds=2.9, share=0.7)
-def test_any_file_is_read_as_ffmpeg_reads_it_or_refused(kind: str, rate: int, channels: int, seconds: float, share: float) -> None:
+def test_any_file_is_read_as_ffmpeg_reads_it_or_refused(
+    kind: str, rate: int, channels: int, seconds: float, share: float
+) -> None:
     content = make(kind, seconds, rate, channels)
     kept = content[: int(share * len(content))]
     try:

@@ -62,7 +62,12 @@ print(json.dumps([speech.ids, speech.digest, sorted(len(wave) for wave in corpus
 
 def test_a_dataset_on_the_hub_is_streamed_and_another_commit_is_another_corpus(tmp_path: Path) -> None:
     def told() -> list:
-        away = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(tmp_path / "home"), "HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_XET": "1"}
+        away = {
+            "HF_ENDPOINT": hub.endpoint,
+            "HF_HOME": str(tmp_path / "home"),
+            "HF_HUB_OFFLINE": "0",
+            "HF_HUB_DISABLE_XET": "1",
+        }
         asked = [sys.executable, "-c", HEARD, "hf://datasets/me/speech?lang=fr"]
         done = subprocess.run(asked, env=os.environ | away, capture_output=True, text=True, timeout=HANG_S)
         assert done.returncode == 0, done.stderr[-3000:]

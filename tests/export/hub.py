@@ -100,7 +100,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _found(self, kind: str, name: str) -> Repository | None:
         repository = self.hub.repositories.get((kind, name))
         if not self._allowed(repository):
-            self._answer(401, {"error": "Invalid username or password."}, X_Error_Message="Invalid username or password.")
+            self._answer(
+                401, {"error": "Invalid username or password."}, X_Error_Message="Invalid username or password."
+            )
             return None
         if repository is None:
             self._answer(404, {"error": "Repository not found"}, X_Error_Code="RepoNotFound")
@@ -124,8 +126,19 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, {"error": f"no such address: {path}"})
 
     def _info(self, kind: str, name: str, repository: Repository) -> None:
-        told = {"id": name, "sha": repository.sha, "private": repository.private, "tags": [], "downloads": 0, "likes": 0, "disabled": False}
-        self._answer(200, told | {"gated": False, "siblings": [{"rfilename": file} for file in repository.files], f"{kind}Id": name})
+        told = {
+            "id": name,
+            "sha": repository.sha,
+            "private": repository.private,
+            "tags": [],
+            "downloads": 0,
+            "likes": 0,
+            "disabled": False,
+        }
+        self._answer(
+            200,
+            told | {"gated": False, "siblings": [{"rfilename": file} for file in repository.files], f"{kind}Id": name},
+        )
 
     def _tree(self, repository: Repository, below: str, deep: bool) -> None:
         root = f"{below}/" if below else ""
@@ -134,19 +147,27 @@ class _Handler(BaseHTTPRequestHandler):
             return self._answer(404, {"error": "no such entry"}, X_Error_Code="EntryNotFound")
         folders = {"/".join(name.split("/")[:depth]) for name in inside for depth in range(1, name.count("/") + 1)}
         entries = [_entry(name, blob) for name, blob in inside.items()]
-        entries += [{"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in sorted(folders) if name.startswith(root)]
+        entries += [
+            {"type": "directory", "path": name, "oid": "0" * 40, "size": 0}
+            for name in sorted(folders)
+            if name.startswith(root)
+        ]
         return self._answer(200, [entry for entry in entries if deep or "/" not in entry["path"].removeprefix(root)])
 
     def _resolve(self, repository: Repository, file: str) -> None:
         blob = repository.files.get(file)
         if blob is None:
-            return self._answer(404, {"error": "no such entry"}, X_Error_Code="EntryNotFound", X_Repo_Commit=repository.sha)
+            return self._answer(
+                404, {"error": "no such entry"}, X_Error_Code="EntryNotFound", X_Repo_Commit=repository.sha
+            )
         headers = {"ETag": f'"{_oid(blob)}"', "X_Repo_Commit": repository.sha, "Accept_Ranges": "bytes"}
         wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
         if wanted is None:
             return self._answer(200, blob, **headers)
         start, end = int(wanted[1]), int(wanted[2] or len(blob) - 1)
-        return self._answer(206, blob[start : end + 1], Content_Range=f"bytes {start}-{min(end, len(blob) - 1)}/{len(blob)}", **headers)
+        return self._answer(
+            206, blob[start : end + 1], Content_Range=f"bytes {start}-{min(end, len(blob) - 1)}/{len(blob)}", **headers
+        )
 
     def do_POST(self) -> None:
         body, path = self._body(), self.path.split("?")[0]
@@ -166,7 +187,9 @@ class _Handler(BaseHTTPRequestHandler):
             if (repository := self._found(kind, name)) is None:
                 return None
             if what == "commit":
-                return self._commit(repository, body, f"{self.hub.endpoint}/{'datasets/' if kind == 'dataset' else ''}{name}")
+                return self._commit(
+                    repository, body, f"{self.hub.endpoint}/{'datasets/' if kind == 'dataset' else ''}{name}"
+                )
             return {"preupload": self._preupload, "paths-info": self._paths}[what](repository, body)
         return self._answer(404, {"error": f"no such address: {path}"})
 
@@ -178,17 +201,24 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _create(self, asked: dict[str, Any]) -> None:
         if self.hub.read_only:
-            return self._answer(403, {"error": "You do not have the rights to create a repository under this namespace"})
+            return self._answer(
+                403, {"error": "You do not have the rights to create a repository under this namespace"}
+            )
         name = f"{asked.get('organization') or 'someone'}/{asked['name']}"
         key = (asked.get("type") or "model", name)
         url = f"{self.hub.endpoint}/{'datasets/' if key[0] == 'dataset' else ''}{name}"
         if key in self.hub.repositories:
             return self._answer(409, {"error": "You already created this repo", "url": url})
-        self.hub.repositories[key] = Repository(private=bool(asked.get("private") or asked.get("visibility") == "private"))
+        self.hub.repositories[key] = Repository(
+            private=bool(asked.get("private") or asked.get("visibility") == "private")
+        )
         return self._answer(200, {"url": url, "id": name, "name": name})
 
     def _preupload(self, repository: Repository, body: bytes) -> None:
-        files = [{"path": file["path"], "shouldIgnore": False, "uploadMode": _mode(file["path"])} for file in json.loads(body)["files"]]
+        files = [
+            {"path": file["path"], "shouldIgnore": False, "uploadMode": _mode(file["path"])}
+            for file in json.loads(body)["files"]
+        ]
         self._answer(200, {"files": files})
 
     def _batch(self, asked: dict[str, Any]) -> None:

@@ -39,9 +39,15 @@ def run(tmp_path_factory: pytest.TempPathFactory, local_ray: None) -> Run:
     tiny_policy(policy)
     (policy / "training.json").write_text(json.dumps({"settings": {"loss": "dpo"}, "pairs": 10}))
     for verdict in ("a", "same"):
-        keep(made, 1, {"rater": "someone", "utt_id": f"u-{verdict}", "src_lang": "fr", "tgt_lang": "en", "verdict": verdict})
+        keep(
+            made,
+            1,
+            {"rater": "someone", "utt_id": f"u-{verdict}", "src_lang": "fr", "tgt_lang": "en", "verdict": verdict},
+        )
     (policy / "adapter").mkdir()
-    (policy / "adapter/adapter_config.json").write_text(json.dumps({"r": 8, "base_model_name_or_path": "/a/place/here"}))
+    (policy / "adapter/adapter_config.json").write_text(
+        json.dumps({"r": 8, "base_model_name_or_path": "/a/place/here"})
+    )
     return made
 
 
@@ -60,13 +66,20 @@ def hub() -> Iterator[Hub]:
 
 def away(hub: Hub, tmp: Path, **changes: str) -> dict[str, str]:
     """Return the environment of a machine that knows the Hub and has a token."""
-    told = os.environ | {"HF_ENDPOINT": hub.endpoint, "HF_TOKEN": TOKEN, "HF_HOME": str(tmp / "home"), "HF_HUB_OFFLINE": "0"}
+    told = os.environ | {
+        "HF_ENDPOINT": hub.endpoint,
+        "HF_TOKEN": TOKEN,
+        "HF_HOME": str(tmp / "home"),
+        "HF_HUB_OFFLINE": "0",
+    }
     return told | {"HF_HUB_DISABLE_XET": "1", "HF_HUB_DISABLE_IMPLICIT_TOKEN": "0", **changes}
 
 
 def export(run: Run, to: str, hub: Hub, tmp: Path, *more: str, **changes: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "factory.cli", "export", "--run", run.uri, "--to", to, *more]
-    return subprocess.run(command, cwd=ROOT, env=away(hub, tmp, **changes), capture_output=True, text=True, timeout=HANG_S)
+    return subprocess.run(
+        command, cwd=ROOT, env=away(hub, tmp, **changes), capture_output=True, text=True, timeout=HANG_S
+    )
 
 
 def load(place: str, tmp: Path, config: str = "round-1") -> Any:
@@ -96,7 +109,9 @@ def test_the_sounds_are_the_recording_and_both_sides(exported: Path, tmp_path: P
     from factory.corpora.opening import open_corpus
 
     row = load(str(exported), tmp_path)["train"][0]
-    waves = {name: soundfile.read(io.BytesIO(row[f"{name}_audio"]["bytes"])) for name in ("source", "chosen", "rejected")}
+    waves = {
+        name: soundfile.read(io.BytesIO(row[f"{name}_audio"]["bytes"])) for name in ("source", "chosen", "rejected")
+    }
     assert all(rate == 16_000 and np.abs(wave).max() > 0.01 for wave, rate in waves.values())
     assert row["chosen_audio"]["bytes"][:4] == b"fLaC"
     recorded = open_corpus(str(ROOT / "assets/phrasebook/mono")).recordings([row["utt_id"]])[row["utt_id"]]
@@ -109,9 +124,17 @@ def test_dpo_and_cpo_trainers_take_it_unchanged(run: Run, exported: Path, tmp_pa
     from trl import DPOConfig, DPOTrainer
     from trl.experimental.cpo import CPOConfig, CPOTrainer
 
-    rows = datasets.load_dataset(str(exported), "round-1", split="train", columns=["prompt", "chosen", "rejected"], cache_dir=str(tmp_path))
+    rows = datasets.load_dataset(
+        str(exported), "round-1", split="train", columns=["prompt", "chosen", "rejected"], cache_dir=str(tmp_path)
+    )
     policy = tiny_policy(tmp_path / "policy", num_units=100)
-    common: dict[str, Any] = {"max_steps": 1, "per_device_train_batch_size": 2, "report_to": "none", "use_cpu": True, "bf16": False}
+    common: dict[str, Any] = {
+        "max_steps": 1,
+        "per_device_train_batch_size": 2,
+        "report_to": "none",
+        "use_cpu": True,
+        "bf16": False,
+    }
     for config, trainer in ((DPOConfig, DPOTrainer), (CPOConfig, CPOTrainer)):
         args = config(output_dir=str(tmp_path / "out"), save_strategy="no", **common)
         tokenizer = AutoTokenizer.from_pretrained(policy)
@@ -157,14 +180,19 @@ def test_other_formats_hold_the_same_pairs(run: Run, format: str, tmp_path: Path
         assert lines[0] == ["id", "src_audio", "src_n_frames", "tgt_audio", "tgt_n_frames"]
         for pair_id, audio, frames, units, count in lines[1:]:
             assert soundfile.info(place / audio).frames == int(frames)
-            assert list(map(int, units.split())) == parse(Variant.COM, pairs[pair_id]["chosen"]).units and int(count) == len(units.split())
+            assert list(map(int, units.split())) == parse(Variant.COM, pairs[pair_id]["chosen"]).units and int(
+                count
+            ) == len(units.split())
         assert f"{lines[1][0]}|{lines[1][3]}" == (place / "train.unit").read_text().splitlines()[0]
         assert (place / "train_rejected.tsv").read_text().count("\n") == len(lines)
     elif format == "audiofolder":
         rows = [json.loads(line) for line in (place / "train/metadata.jsonl").read_text().splitlines()]
         assert {row["pair_id"] for row in rows} <= pairs.keys() and len(rows) > 8
         for row in rows:  # loading it needs torchcodec, so the files are looked at as they lie
-            assert all(soundfile.info(place / "train" / row[f"{name}_file_name"]).frames for name in ("source", "chosen", "rejected"))
+            assert all(
+                soundfile.info(place / "train" / row[f"{name}_file_name"]).frames
+                for name in ("source", "chosen", "rejected")
+            )
     else:
         rows = [json.loads(line) for line in (place / "train.jsonl").read_text().splitlines()]
         assert len(rows) == sum(split_of(row["utt_id"]) == "train" for row in pairs.values())
@@ -180,7 +208,9 @@ def test_other_formats_hold_the_same_pairs(run: Run, format: str, tmp_path: Path
 def test_push_interrupt_push_again_load_back_equal(run: Run, exported: Path, hub: Hub, tmp_path: Path) -> None:
     hub.hang_after = 1  # of two: the pairs and the judgements
     command = [sys.executable, "-m", "factory.cli", "export", "--run", run.uri, "--to", "hf://datasets/someone/set"]
-    with subprocess.Popen(command, cwd=ROOT, env=away(hub, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as first:
+    with subprocess.Popen(
+        command, cwd=ROOT, env=away(hub, tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as first:
         while not hub.hanging.wait(1):
             assert first.poll() is None, "the export ended before the Hub could hang"
         first.kill()
@@ -189,13 +219,23 @@ def test_push_interrupt_push_again_load_back_equal(run: Run, exported: Path, hub
     hub.hang_after, hub.busy = None, 2
     again = export(run, "hf://datasets/someone/set", hub, tmp_path)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert hub.repositories["dataset", "someone/set"].private and hub.repositories["dataset", "someone/set"].commits == 1
-    assert len(hub.uploaded) == len(set(hub.uploaded)) == 2 and hub.busy == 0  # what was there was not sent again; 429 was waited for
-    code = "import sys; sys.path[:0] = ['tests', 'tests/export']; from test_export import load; from pathlib import Path; "
+    assert (
+        hub.repositories["dataset", "someone/set"].private and hub.repositories["dataset", "someone/set"].commits == 1
+    )
+    assert (
+        len(hub.uploaded) == len(set(hub.uploaded)) == 2 and hub.busy == 0
+    )  # what was there was not sent again; 429 was waited for
+    code = (
+        "import sys; sys.path[:0] = ['tests', 'tests/export']; from test_export import load; from pathlib import Path; "
+    )
     code += f"print([row['pair_id'] + row['chosen'] for row in load('someone/set', Path({str(tmp_path)!r}))['train']])"
-    told = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=away(hub, tmp_path), capture_output=True, text=True, timeout=HANG_S)
+    told = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=away(hub, tmp_path), capture_output=True, text=True, timeout=HANG_S
+    )
     assert told.returncode == 0, told.stderr[-3000:]
-    assert told.stdout.strip() == str([row["pair_id"] + row["chosen"] for row in load(str(exported), tmp_path / "local")["train"]])
+    assert told.stdout.strip() == str(
+        [row["pair_id"] + row["chosen"] for row in load(str(exported), tmp_path / "local")["train"]]
+    )
 
 
 def test_what_the_hub_refuses_is_said_and_nothing_is_published(run: Run, hub: Hub, tmp_path: Path) -> None:
@@ -228,7 +268,13 @@ def test_the_policy_goes_with_its_card_and_adapter(run: Run, hub: Hub, tmp_path:
     told = export(run, "hf://someone/policy", hub, tmp_path, "--policy")
     assert told.returncode == 0, told.stderr[-3000:]
     files = hub.files("someone/policy", "model")
-    assert {"model.safetensors", "config.json", "tokenizer.json", "adapter/adapter_config.json", "README.md"} <= files.keys()
+    assert {
+        "model.safetensors",
+        "config.json",
+        "tokenizer.json",
+        "adapter/adapter_config.json",
+        "README.md",
+    } <= files.keys()
     assert json.loads(files["adapter/adapter_config.json"])["base_model_name_or_path"] == "phrasebook-round-0"
     card = ModelCard(files["README.md"].decode())
     assert card.data.eval_results and card.data.eval_results[0].metric_value == 12.5

@@ -164,5 +164,10 @@ def test_nothing_was_written_outside_of_the_run(run: Run) -> None:
 def test_fairseq_counts_the_pairs_that_it_has_a_source_sound_for(tmp_path: Path) -> None:
     sound = {"bytes": encode(np.zeros(1_600, np.float32), "WAV")}
     rows = [{"pair_id": name, "utt_id": name, "chosen_units": [1], "rejected_units": [2]} for name in ("a", "b")]
-    assert sum(FORMATS["fairseq"]([rows[0] | {"source_audio": sound}, rows[1] | {"source_audio": None}], tmp_path).values()) == 1
+    assert (
+        sum(
+            FORMATS["fairseq"]([rows[0] | {"source_audio": sound}, rows[1] | {"source_audio": None}], tmp_path).values()
+        )
+        == 1
+    )
     assert [json.loads(line)["utt_id"] for line in (tmp_path / "ids.jsonl").read_text().splitlines()] == ["a"]

@@ -37,8 +37,23 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def served(run: Run) -> tuple[subprocess.Popen[str], str]:
     """Start `roundtrip listen` and return it with the address that it prints."""
-    command = [sys.executable, "-m", "factory.cli", "listen", "--run", run.uri, "--port", "0", "--rows", "4", "--rater", "script"]
-    awake = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what is started in the background of a shell ignores Ctrl-C
+    command = [
+        sys.executable,
+        "-m",
+        "factory.cli",
+        "listen",
+        "--run",
+        run.uri,
+        "--port",
+        "0",
+        "--rows",
+        "4",
+        "--rater",
+        "script",
+    ]
+    awake = partial(
+        signal.signal, signal.SIGINT, signal.SIG_DFL
+    )  # what is started in the background of a shell ignores Ctrl-C
     process = subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True, preexec_fn=awake)
     assert process.stdout
     found = re.search(r"http://127\.0\.0\.1:\d+/", process.stdout.readline())
@@ -152,7 +167,11 @@ def test_people_are_compared_with_every_metric(tmp_path: Path, capsys: pytest.Ca
         keep(run, 1, told | {"verdict": "same" if number == 0 else "a" if number % 2 else "b"})
     found = human_audit(run, 1, toy_recipe())
     assert (found["judgements"], found["same"]) == (10, 1)
-    assert (found["metrics"]["bleu"]["n"], found["metrics"]["bleu"]["accuracy"], found["metrics"]["bleu"]["kappa"]) == (9, 1, 1)
+    assert (found["metrics"]["bleu"]["n"], found["metrics"]["bleu"]["accuracy"], found["metrics"]["bleu"]["kappa"]) == (
+        9,
+        1,
+        1,
+    )
     assert found["metrics"]["wer"]["accuracy"] == 1 and found["metrics"]["mcd"]["accuracy"] == 0
     assert found["metrics"]["chrf"]["n"] == 0
     assert main(["audit", "--human", "--run", run.uri]) == 0

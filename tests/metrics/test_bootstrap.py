@@ -26,7 +26,9 @@ def corpora(sentences: int, noise: tuple[float, float], seed: int = 0) -> tuple[
 
 
 @pytest.mark.parametrize("metric", ["bleu", "chrf"])
-def test_it_agrees_with_sacrebleu_s_paired_bootstrap(metric: Literal["bleu", "chrf"], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_agrees_with_sacrebleu_s_paired_bootstrap(
+    metric: Literal["bleu", "chrf"], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SACREBLEU_SEED", "12345")
     references, baseline, system = corpora(60, (0.35, 0.25))
     scorer = {"bleu": sacrebleu.BLEU, "chrf": sacrebleu.CHRF}[metric]()
@@ -39,7 +41,9 @@ def test_it_agrees_with_sacrebleu_s_paired_bootstrap(metric: Literal["bleu", "ch
     assert found.baseline.point == pytest.approx(one.score)
     assert found.system.point == pytest.approx(two.score)
     assert found.p == pytest.approx(two.p_value)
-    assert (found.system.high - found.system.low) / 2 == pytest.approx(two.ci, rel=0.05)  # its percentiles are order statistics
+    assert (found.system.high - found.system.low) / 2 == pytest.approx(
+        two.ci, rel=0.05
+    )  # its percentiles are order statistics
     assert found.difference.point == pytest.approx(found.system.point - found.baseline.point)
 
 
@@ -81,7 +85,10 @@ def test_two_equal_systems_do_not_differ_and_two_far_ones_do() -> None:
 def test_the_seed_fixes_the_numbers() -> None:
     sample = bootstrap.mean([0.0, 1.0, 1.0, 0.0, 1.0])
     assert bootstrap.estimate(sample) == bootstrap.estimate(sample)
-    assert bootstrap.estimate(sample, seed=1) != bootstrap.estimate(sample, seed=2) or bootstrap.estimate(sample).low <= 0.6
+    assert (
+        bootstrap.estimate(sample, seed=1) != bootstrap.estimate(sample, seed=2)
+        or bootstrap.estimate(sample).low <= 0.6
+    )
 
 
 def test_seeds_are_averaged_on_the_same_sentences() -> None:

@@ -54,7 +54,9 @@ def test_it_is_much_faster_than_the_reference(speech: list[np.ndarray], tmp_path
 def test_it_is_a_distance(speech: list[np.ndarray]) -> None:
     assert mcd.score(speech[0], speech[0]) == 0
     assert mcd.score(speech[0], 0.25 * speech[0]) == pytest.approx(0, abs=1e-4)  # the peak is normalised
-    assert mcd.score(speech[0], speech[2]) == pytest.approx(mcd.score(speech[2], speech[0]), rel=0.02)  # equal paths may be chosen by side
+    assert mcd.score(speech[0], speech[2]) == pytest.approx(
+        mcd.score(speech[2], speech[0]), rel=0.02
+    )  # equal paths may be chosen by side
     assert mcd.score(speech[0], speech[1]) < mcd.score(speech[0], speech[2])
 
 

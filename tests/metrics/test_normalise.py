@@ -62,7 +62,13 @@ def test_english_pairs_become_alike(heard: str, spelled: str) -> None:
 
 
 def test_different_words_stay_different() -> None:
-    for one, two in (("une", "un"), ("huit heures", "huit heures trente"), ("élève", "élevé"), ("2 heures", "3 heures"), ("1er", "1ère")):
+    for one, two in (
+        ("une", "un"),
+        ("huit heures", "huit heures trente"),
+        ("élève", "élevé"),
+        ("2 heures", "3 heures"),
+        ("1er", "1ère"),
+    ):
         assert normalise.text(one, "fr") != normalise.text(two, "fr")
 
 
@@ -121,7 +127,9 @@ def read_number(words: str) -> int:
     return total + group
 
 
-BELOW_17 = [numbers.french(number) for number in range(17)]  # NUMBERS checks the ends of the row; the rest is counted up from here
+BELOW_17 = [
+    numbers.french(number) for number in range(17)
+]  # NUMBERS checks the ends of the row; the rest is counted up from here
 VALUES = {word: number for number, word in enumerate(BELOW_17)}
 VALUES |= {"vingt": 20, "trente": 30, "quarante": 40, "cinquante": 50, "soixante": 60, "huitante": 80, "cent": 100}
 VALUES |= {"mille": 1000, "million": 10**6, "milliard": 10**9}

@@ -51,7 +51,9 @@ def test_bounded_scores_stay_in_their_scale(hypothesis: str, reference: str) -> 
 
 def test_bleu_of_a_short_exact_match_is_one() -> None:
     assert bleu.score("good morning", "good morning", "en") == pytest.approx(1.0)
-    assert sacrebleu.corpus_bleu(["good morning"], [["good morning"]]).score == 0.0  # what the effective order is there for
+    assert (
+        sacrebleu.corpus_bleu(["good morning"], [["good morning"]]).score == 0.0
+    )  # what the effective order is there for
     assert "eff:yes" in bleu.signature("en")
     assert "nrefs:1" in bleu.signature("en")
 
@@ -116,7 +118,9 @@ def write_wordnet(folder: Path, lemmas: list[str]) -> None:
     words = " ".join(f"{lemma} 0" for lemma in lemmas)
     data = f"{offset:08d} 06 n {len(lemmas):02x} {words} 000 | a motor vehicle\n"
     index = "".join(f"{lemma} n 1 0 1 0 {offset:08d}\n" for lemma in sorted(lemmas))
-    (folder / "index.sense").write_text("".join(f"{lemma}%1:06:00:: {offset:08d} 1 0\n" for lemma in lemmas), encoding="utf-8")
+    (folder / "index.sense").write_text(
+        "".join(f"{lemma}%1:06:00:: {offset:08d} 1 0\n" for lemma in lemmas), encoding="utf-8"
+    )
     for part, names in (("noun", ("data", "index")), ("verb", ()), ("adj", ()), ("adv", ())):
         for kind, lines in (("data", data), ("index", index)):
             (folder / f"{kind}.{part}").write_text(licence + (lines if kind in names else ""), encoding="utf-8")
@@ -138,7 +142,9 @@ def test_wer_counts_errors_per_word_of_the_reference() -> None:
 @given(SENTENCES, SENTENCES)
 def test_wer_is_the_edit_distance_of_the_words(hypothesis: str, reference: str) -> None:
     told, expected = hypothesis.split(), reference.split()
-    assert wer.score(hypothesis, reference, "xx") == pytest.approx(min(1.0, edit_distance(told, expected) / len(expected)))
+    assert wer.score(hypothesis, reference, "xx") == pytest.approx(
+        min(1.0, edit_distance(told, expected) / len(expected))
+    )
 
 
 def edit_distance(one: list[str], two: list[str]) -> int:

@@ -60,11 +60,16 @@ def test_a_cpu_is_asked_without_torch() -> None:
 
 def test_what_a_round_computes_in_is_said(units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load(ROOT / "recipes/phrasebook.yaml")
-    has, keys = ("bfloat16", "has bf16") if units else ("float32", "has no bf16"), "resources.dtype, sft.precision and preference.precision"
+    has, keys = (
+        ("bfloat16", "has bf16") if units else ("float32", "has no bf16"),
+        "resources.dtype, sft.precision and preference.precision",
+    )
     assert arithmetic(recipe) == f"arithmetic: {has[0]} (this CPU {has[1]} units; force it with {keys})"
     assert arithmetic(_changed(recipe, dtype="float32")) == "arithmetic: float32 (forced by resources.dtype)"
     on_gpu = _changed(recipe, translator=replace(recipe.resources.translator, num_gpus=1.0))
-    assert arithmetic(on_gpu).startswith("arithmetic: auto (bfloat16 on a GPU that has it, else float32) (each machine decides; force it")
+    assert arithmetic(on_gpu).startswith(
+        "arithmetic: auto (bfloat16 on a GPU that has it, else float32) (each machine decides; force it"
+    )
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")
     assert describe_dtype("auto", on_gpu=False) == f"auto ({has[0]} on the driver's CPU)"
     assert describe_dtype("float32", on_gpu=False) == "float32"

@@ -33,7 +33,9 @@ def speech() -> list[np.ndarray]:
     from hibari import Hibari
 
     voice = Hibari(threads=1)
-    return [soxr.resample(voice(text[0].upper() + text[1:] + "."), 24_000, RATE).astype(np.float32) for text in SENTENCES]
+    return [
+        soxr.resample(voice(text[0].upper() + text[1:] + "."), 24_000, RATE).astype(np.float32) for text in SENTENCES
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +65,9 @@ def test_a_transcript_does_not_depend_on_its_batch(recognizer: Recognizer, speec
     assert together == [recognizer.transcribe([wave], "en")[0] for wave in speech[:4]]
 
 
-def test_long_waves_are_heard_in_pieces_and_empty_ones_are_empty(recognizer: Recognizer, speech: list[np.ndarray]) -> None:
+def test_long_waves_are_heard_in_pieces_and_empty_ones_are_empty(
+    recognizer: Recognizer, speech: list[np.ndarray]
+) -> None:
     rest = np.zeros(RATE, np.float32)
     long = np.concatenate([part for wave in (*speech, *speech) for part in (wave, rest)])
     assert len(long) > 40 * RATE
@@ -106,7 +110,16 @@ def test_an_unknown_language_is_an_error(recognizer: Recognizer) -> None:
 
 def test_the_protocol_says_all_that_changes_a_number() -> None:
     told = protocol(recipe_sections.Recognizer(beam_size=3), "fr")
-    for part in ("whisper-base", "lang:fr", "int8", "beam:3", "temp:0", "context:10,20,30s", "norm:whisper-basic", "num:words"):
+    for part in (
+        "whisper-base",
+        "lang:fr",
+        "int8",
+        "beam:3",
+        "temp:0",
+        "context:10,20,30s",
+        "norm:whisper-basic",
+        "num:words",
+    ):
         assert part in told
 
 

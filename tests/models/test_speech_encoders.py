@@ -33,7 +33,9 @@ def babble(seconds: float, seed: int = 0) -> np.ndarray:
     """A wave that changes as speech does: noise and a gliding tone, loud and soft four times a second."""
     rng, t = np.random.default_rng(seed), np.arange(int(seconds * 16_000)) / 16_000
     tone = np.sin(2 * np.pi * (120 + 40 * np.sin(2 * np.pi * t)) * t)
-    return ((0.3 * tone + 0.05 * rng.standard_normal(len(t))) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * t))).astype(np.float32)
+    return ((0.3 * tone + 0.05 * rng.standard_normal(len(t))) * (0.5 + 0.5 * np.sin(2 * np.pi * 4 * t))).astype(
+        np.float32
+    )
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,7 +86,11 @@ def test_whisper_agrees_with_ctranslate2() -> None:
 def test_whisper_agrees_with_hugging_face(layer: int, tmp_path: Path) -> None:
     from transformers import WhisperConfig, WhisperModel
 
-    small = {f"{side}_{what}": n for side in ("encoder", "decoder") for what, n in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 64))}
+    small = {
+        f"{side}_{what}": n
+        for side in ("encoder", "decoder")
+        for what, n in (("layers", 2), ("attention_heads", 2), ("ffn_dim", 64))
+    }
     ids = dict.fromkeys(("pad_token_id", "bos_token_id", "eos_token_id", "decoder_start_token_id"), 0)
     model = WhisperModel(WhisperConfig(d_model=32, vocab_size=10, **small, **ids)).eval()
     model.save_pretrained(tmp_path)
@@ -96,7 +102,9 @@ def test_whisper_agrees_with_hugging_face(layer: int, tmp_path: Path) -> None:
 
 def test_whisper_frames_come_at_50_hz_and_layers_stop(whisper: WhisperEncoder) -> None:
     assert whisper.frames(babble(2.0)).shape == (100, 512)
-    assert not [name for name in whisper.weights if name.startswith(("layer_4/", "layer_5/", "layer_norm"))], "nothing past layer 4"
+    assert not [name for name in whisper.weights if name.startswith(("layer_4/", "layer_5/", "layer_norm"))], (
+        "nothing past layer 4"
+    )
     assert whisper.fingerprint != WhisperEncoder(WHISPER, layer=5).fingerprint
 
 
@@ -153,7 +161,10 @@ def test_quantized_or_foreign_weights_are_refused(tmp_path: Path) -> None:
 
 def test_assign_finds_the_nearest_center() -> None:
     rng = np.random.default_rng(0)
-    frames, centers = rng.standard_normal((200, 16)).astype(np.float32), rng.standard_normal((10, 16)).astype(np.float32)
+    frames, centers = (
+        rng.standard_normal((200, 16)).astype(np.float32),
+        rng.standard_normal((10, 16)).astype(np.float32),
+    )
     plain = ((frames[:, None].astype(float) - centers[None]) ** 2).sum(-1).argmin(1)
     np.testing.assert_array_equal(assign(frames, centers), plain)
     with pytest.raises(ValueError, match="dimensions"):
@@ -177,7 +188,9 @@ def test_a_codebook_is_bound_to_its_encoder(whisper: WhisperEncoder, tmp_path: P
     digest_before = digest(tmp_path / "book.safetensors")
     book.save(tmp_path / "book.safetensors")
     assert digest(tmp_path / "book.safetensors") == digest_before, "the same codebook is the same file"
-    with pytest.raises(WeightsError, match="belongs to layer 4 of package:whisper-base, not to layer 5 of package:whisper-base"):
+    with pytest.raises(
+        WeightsError, match="belongs to layer 4 of package:whisper-base, not to layer 5 of package:whisper-base"
+    ):
         Codebook.load(tmp_path / "book.safetensors", WhisperEncoder(WHISPER, layer=5))
 
 

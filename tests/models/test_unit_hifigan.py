@@ -30,7 +30,12 @@ FAIRSEQ: dict[str, Any] = {
     "code_hop_size": 320,
     "sampling_rate": 16000,
     "dur_prediction_weight": 1.0,
-    "dur_predictor_params": {"encoder_embed_dim": 128, "var_pred_hidden_dim": 128, "var_pred_kernel_size": 3, "var_pred_dropout": 0.5},
+    "dur_predictor_params": {
+        "encoder_embed_dim": 128,
+        "var_pred_hidden_dim": 128,
+        "var_pred_kernel_size": 3,
+        "var_pred_dropout": 0.5,
+    },
 }
 SMALL: dict[str, Any] = {
     "num_embeddings": 20,
@@ -58,8 +63,14 @@ def fairseq_state(seed: int = 0) -> dict[str, Tensor]:
         state[f"{name}.bias"] = torch.randn(bias) * 0.1
 
     for conv, norm in (("conv1.0", "ln1"), ("conv2.0", "ln2")):
-        state |= {f"dur_predictor.{conv}.weight": torch.randn(128, 128, 3) * 0.05, f"dur_predictor.{conv}.bias": torch.randn(128) * 0.1}
-        state |= {f"dur_predictor.{norm}.weight": torch.rand(128) + 0.5, f"dur_predictor.{norm}.bias": torch.randn(128) * 0.1}
+        state |= {
+            f"dur_predictor.{conv}.weight": torch.randn(128, 128, 3) * 0.05,
+            f"dur_predictor.{conv}.bias": torch.randn(128) * 0.1,
+        }
+        state |= {
+            f"dur_predictor.{norm}.weight": torch.rand(128) + 0.5,
+            f"dur_predictor.{norm}.bias": torch.randn(128) * 0.1,
+        }
     state |= {"dur_predictor.proj.weight": torch.randn(1, 128) * 0.05, "dur_predictor.proj.bias": torch.ones(1)}
     normalised("conv_pre", 32, 128, 7, bias=32)
     for level, kernel in enumerate(FAIRSEQ["upsample_kernel_sizes"]):
@@ -231,7 +242,9 @@ def test_units_outside_the_codebook_and_uneven_durations_are_refused() -> None:
 def test_flat_filters_return_the_source() -> None:
     source = torch.randn(2, 2, 640, generator=torch.manual_seed(0))
     wave = SourceFilter(256, 64)(torch.zeros(2, 258, 10), source)
-    np.testing.assert_allclose(wave[:, 128:-128], 1.5 * source.sum(1)[:, 128:-128], atol=1e-4)  # squared Hann windows at a quarter: 3/2
+    np.testing.assert_allclose(
+        wave[:, 128:-128], 1.5 * source.sum(1)[:, 128:-128], atol=1e-4
+    )  # squared Hann windows at a quarter: 3/2
 
 
 def test_a_filter_is_causal_and_has_its_magnitude() -> None:

@@ -63,7 +63,10 @@ class Signed(RowActor):
 
 
 def source(number: int, killers: frozenset[int] = frozenset()) -> pa.Table:
-    rows = [{"utt_id": f"u{n:03}", "lang": "fr", "text": "kill" if n in killers else "", "status": "ok"} for n in range(number)]
+    rows = [
+        {"utt_id": f"u{n:03}", "lang": "fr", "text": "kill" if n in killers else "", "status": "ok"}
+        for n in range(number)
+    ]
     return pa.Table.from_pylist(rows, schema=UNITS)
 
 
@@ -80,7 +83,9 @@ def run(folder: Path, table: pa.Table, resources: Resources = RESOURCES, **argum
 def test_rows_that_kill_their_process_do_not_end_the_pass(local_ray: None, tmp_path: Path) -> None:
     out = run(tmp_path / "out", source(40, frozenset({5, 6, 31})))
     assert out.manifest().by_status == {"ok": 37, FAILED: 3} and out.manifest().by_reason == {"killed": 3}
-    assert out.failures().to_pylist() == [{"status": FAILED, "reason": "killed", "count": 3, "ids": ["u005", "u006", "u031"]}]
+    assert out.failures().to_pylist() == [
+        {"status": FAILED, "reason": "killed", "count": 3, "ids": ["u005", "u006", "u031"]}
+    ]
 
 
 def test_a_pool_grows_while_work_waits_as_far_as_it_may(local_ray: None, tmp_path: Path) -> None:
@@ -102,7 +107,10 @@ def test_a_pool_grows_while_work_waits_as_far_as_it_may(local_ray: None, tmp_pat
 def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: Path) -> None:
     large = replace(RESOURCES, encoder=replace(LIGHT_POOL, actors=2, num_gpus=1))
     began = time.monotonic()
-    with pytest.raises(Stalled, match=r"^toy cannot be placed: asked for were 2 encoder \(0.5 CPU, 1 GPU each\), 1 reader .*4 CPU, 0 GPU"):
+    with pytest.raises(
+        Stalled,
+        match=r"^toy cannot be placed: asked for were 2 encoder \(0.5 CPU, 1 GPU each\), 1 reader .*4 CPU, 0 GPU",
+    ):
         run(tmp_path / "out", source(4), large)
     assert time.monotonic() - began < GROWTH_S / 2, "a Ray of this machine does not grow, and is not waited for"
     assert run(tmp_path / "out", source(4)).manifest().attempts == 2  # the lease was released
@@ -111,7 +119,10 @@ def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: P
 def test_a_manifest_notes_what_translators_computed_in(local_ray: None, tmp_path: Path) -> None:
     import ray
 
-    out, resources = DatasetDir(str(tmp_path / "out"), UNITS), replace(RESOURCES, translator=LIGHT_POOL, dtype="float32")
+    out, resources = (
+        DatasetDir(str(tmp_path / "out"), UNITS),
+        replace(RESOURCES, translator=LIGHT_POOL, dtype="float32"),
+    )
     out.start({"stage": "toy"})
     rows = act(out.unfinished(ray.data.from_arrow(source(4))), Toy, {}, resources.translator)
     finish(out, rows, source(4)["utt_id"].to_pylist(), Clock(str(tmp_path)), "toy", resources, "translator")

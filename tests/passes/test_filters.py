@@ -36,7 +36,12 @@ def test_each_guard_is_broken_by_what_it_guards_against(change: dict[str, Any], 
 
 def test_a_guard_can_be_opened() -> None:
     opened = Guards(min_length_ratio=0, max_length_ratio=100, max_repetition=1, max_copy=1, max_wrong_language=1)
-    for change in ({"text": "la gare est dans le centre"}, {"units": [1]}, {"units": [1] * 99}, {"units": list(range(20))}):
+    for change in (
+        {"text": "la gare est dans le centre"},
+        {"units": [1]},
+        {"units": [1] * 99},
+        {"units": list(range(20))},
+    ):
         assert fault(SOUND | change, ROW, opened) is None
 
 

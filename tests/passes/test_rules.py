@@ -40,7 +40,9 @@ def test_a_quantile_keeps_away_from_the_ends(many: int, place: float, taken: tup
 def test_all_agree_asks_every_metric_about_the_two_ends() -> None:
     assert names("all_agree", candidates((0.9, 0.8, 0.1), (0.1, 0.2, 0.9))) == ("0", "1")
     assert names("all_agree", candidates((0.9, 0.2, 0.1), (0.1, 0.8, 0.9))).startswith("disagreement: chrf prefer")
-    assert names("all_agree", candidates((0.9, 0.8, 0.5), (0.1, 0.2, 0.5))).startswith("disagreement: wer")  # a tie is no agreement
+    assert names("all_agree", candidates((0.9, 0.8, 0.5), (0.1, 0.2, 0.5))).startswith(
+        "disagreement: wer"
+    )  # a tie is no agreement
 
 
 def test_pareto_takes_the_widest_gap_in_which_the_rejected_is_never_better() -> None:

@@ -13,12 +13,22 @@ from schemas.sequences import Variant, parse
 SETTINGS = {"metric": "bleu", "delta": 0.1, "guards": Guards(), "variant": Variant.COM}
 
 
-def candidate(text: str, bleu: float | None, units: tuple[int, ...] = (1, 2, 3, 4), finish: str = "ok", **scores: float) -> dict[str, Any]:
+def candidate(
+    text: str, bleu: float | None, units: tuple[int, ...] = (1, 2, 3, 4), finish: str = "ok", **scores: float
+) -> dict[str, Any]:
     return {"text": text, "units": list(units), "finish": finish, "scores": {"bleu": bleu, **scores}}
 
 
 def row(*candidates: dict[str, Any], **changes: Any) -> dict[str, Any]:
-    told = {"utt_id": "u1", "src_lang": "fr", "tgt_lang": "en", "text": "il pleut", "units": [5, 6, 7, 8], "status": "ok", "reason": None}
+    told = {
+        "utt_id": "u1",
+        "src_lang": "fr",
+        "tgt_lang": "en",
+        "text": "il pleut",
+        "units": [5, 6, 7, 8],
+        "status": "ok",
+        "reason": None,
+    }
     return told | {"candidates": list(candidates)} | changes
 
 
@@ -72,13 +82,17 @@ def test_an_utterance_without_a_pair_says_why(candidates: tuple[dict[str, Any], 
 
 
 def test_delta_is_exclusive_and_rows_that_failed_before_travel_on() -> None:
-    assert select(row(candidate("a", 0.25), candidate("b", 0.5)), **SETTINGS | {"delta": 0.25})["reason"].startswith("below_delta")
+    assert select(row(candidate("a", 0.25), candidate("b", 0.5)), **SETTINGS | {"delta": 0.25})["reason"].startswith(
+        "below_delta"
+    )
     failed = select(row(status="failed", reason="not_audio: noise"), **SETTINGS)
     assert (failed["status"], failed["reason"]) == ("failed", "not_audio: noise")
 
 
 def test_the_policy_names_the_two_and_its_reason_is_kept() -> None:
-    rows = row(*(candidate(str(score), score, wer=wer) for score, wer in ((0.9, 0.6), (0.7, 0.1), (0.5, 0.5), (0.1, 0.4))))
+    rows = row(
+        *(candidate(str(score), score, wer=wer) for score, wer in ((0.9, 0.6), (0.7, 0.1), (0.5, 0.5), (0.1, 0.4)))
+    )
     told = {"metrics": ("bleu", "wer")}
     assert select(rows, **SETTINGS, policy="quantile")["chosen_text"] == "0.7"
     assert select(rows, **SETTINGS | told, policy="pareto")["chosen_text"] == "0.7"

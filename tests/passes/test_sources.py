@@ -20,7 +20,11 @@ RECIPE = "recipes/phrasebook.yaml"
 
 
 def units(place: Path, prefix: str, count: int) -> DatasetDir:
-    rows = [{"utt_id": f"{prefix}-{lang}-{n}", "lang": lang, "units": [1], "status": "ok"} for lang in ("fr", "en") for n in range(count)]
+    rows = [
+        {"utt_id": f"{prefix}-{lang}-{n}", "lang": lang, "units": [1], "status": "ok"}
+        for lang in ("fr", "en")
+        for n in range(count)
+    ]
     out = DatasetDir(str(place), UNITS)
     out.start({"stage": "toy", "inputs": {}})
     out.append(pa.Table.from_pylist(rows, schema=UNITS))
@@ -42,7 +46,11 @@ def test_rounds_take_other_utterances_or_the_same(tmp_path: Path) -> None:
 def test_two_sources_share_the_limit(tmp_path: Path) -> None:
     both = [units(tmp_path / "mono", "m", 6), units(tmp_path / "paired", "p", 6)]
     ids = utterances_of(both, 1, asked("4")).to_pylist()
-    assert {(prefix, lang): sum(utt.startswith(f"{prefix}-{lang}") for utt in ids) for prefix in "mp" for lang in ("fr", "en")} == {
+    assert {
+        (prefix, lang): sum(utt.startswith(f"{prefix}-{lang}") for utt in ids)
+        for prefix in "mp"
+        for lang in ("fr", "en")
+    } == {
         ("m", "fr"): 2,
         ("m", "en"): 2,
         ("p", "fr"): 2,
@@ -59,10 +67,23 @@ def test_an_id_in_two_sources_is_refused(tmp_path: Path) -> None:
 
 def test_paired_rows_become_utterances_whose_reference_is_their_translation(tmp_path: Path) -> None:
     sides = {"src_lang": "fr", "src_text": "bonjour", "tgt_lang": "en", "tgt_text": "hello", "tgt_units": [3]}
-    pq.write_table(pa.Table.from_pylist([{"pair_id": "a", "src_units": [1, 2], **sides}], schema=PAIRED), tmp_path / "p.parquet")
+    pq.write_table(
+        pa.Table.from_pylist([{"pair_id": "a", "src_units": [1, 2], **sides}], schema=PAIRED), tmp_path / "p.parquet"
+    )
     out = DatasetDir(str(tmp_path / "units"), UNITS)
     write_utterances(str(tmp_path / "p.parquet"), "paired", out)
     [row] = out.rows().to_pylist()
-    assert open_corpus(str(tmp_path / "p.parquet")).holds_units and open_corpus(str(tmp_path / "p.parquet")).recordings(["a"]) == {}
-    expected = {"utt_id": "a", "lang": "fr", "text": "bonjour", "reference": "hello", "units": [1, 2], "split": "paired", "status": "ok"}
+    assert (
+        open_corpus(str(tmp_path / "p.parquet")).holds_units
+        and open_corpus(str(tmp_path / "p.parquet")).recordings(["a"]) == {}
+    )
+    expected = {
+        "utt_id": "a",
+        "lang": "fr",
+        "text": "bonjour",
+        "reference": "hello",
+        "units": [1, 2],
+        "split": "paired",
+        "status": "ok",
+    }
     assert {key: row[key] for key in expected} == expected

@@ -18,7 +18,9 @@ from schemas.datasets import PAIR
 RECIPE = Path(__file__).resolve().parent.parent.parent / "recipes/prost_llm_3b.yaml"
 
 
-def test_what_a_training_is_given_lies_where_other_nodes_see_it_and_goes_with_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_training_is_given_lies_where_other_nodes_see_it_and_goes_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     for _ in range(2):  # a killed training leaves it behind, and the next one takes it over
         with pytest.raises(KeyboardInterrupt), _given("runs/one/round-1/policy") as folder:
@@ -48,14 +50,19 @@ def test_a_plan_tokenizes_what_the_round_reads(number: int, changes: list[str], 
 @pytest.mark.parametrize("source", ["mono", "paired", "both"])
 def test_the_disk_that_each_stage_takes_is_known(source: str, tmp_path: Path) -> None:
     for number in (0, 1):
-        told = [*full(Run(str(tmp_path)), number, load(RECIPE, [f"corpus.source={source}", "expected.parameters=1e15"]))]
+        told = [
+            *full(Run(str(tmp_path)), number, load(RECIPE, [f"corpus.source={source}", "expected.parameters=1e15"]))
+        ]
         assert len(told) == 1 and told[0].startswith("disk: the round takes some")
 
 
 @pytest.mark.parametrize(
     ("reasons", "sentence"),
     [
-        (["below_delta", "below_delta", "malformed"], "by reason: below_delta 2, malformed 1; lower select.delta (now 0.1), or give more"),
+        (
+            ["below_delta", "below_delta", "malformed"],
+            "by reason: below_delta 2, malformed 1; lower select.delta (now 0.1), or give more",
+        ),
         (["malformed: length"], "by reason: malformed 1; give more utterances, or a policy that has learned more"),
     ],
 )
@@ -63,7 +70,10 @@ def test_a_round_without_pairs_says_why(reasons: list[str], sentence: str, tmp_p
     pairs = DatasetDir(str(tmp_path / "pairs"))
     pairs.start({"stage": "select", "inputs": {}})
     named = ("pair_id", "utt_id", "src_lang", "tgt_lang")
-    rows = [{**dict.fromkeys(named, str(place)), "status": "skipped", "reason": reason} for place, reason in enumerate(reasons)]
+    rows = [
+        {**dict.fromkeys(named, str(place)), "status": "skipped", "reason": reason}
+        for place, reason in enumerate(reasons)
+    ]
     pairs.append(pa.Table.from_pylist(rows, schema=PAIR))
     pairs.publish()
     with pytest.raises(ValueError) as told:

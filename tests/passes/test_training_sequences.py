@@ -30,7 +30,10 @@ def test_a_pair_is_written_for_every_task() -> None:
         },
         {
             "sequence_id": "asr-a",
-            "task": "asr", "prompt": "<|asr|><|fr|><|fr|><|sosp|><|u1|><|u2|><|eosp|>", "completion": "bonjour"},
+            "task": "asr",
+            "prompt": "<|asr|><|fr|><|fr|><|sosp|><|u1|><|u2|><|eosp|>",
+            "completion": "bonjour",
+        },
         {"sequence_id": "mt-a", "task": "mt", "prompt": "<|mt|><|fr|><|en|>bonjour<|sep|>", "completion": "hello"},
     ]
 

@@ -22,10 +22,26 @@ RECIPE = ROOT / "recipes/prost_llm_3b.yaml"
 @pytest.mark.parametrize("name", ["prost_llm_3b", "prost_llm_3b_vanilla", "prost_llm_3b_tritask"])
 def test_a_dry_run_prints_plan_sizes_memory_and_hours(name: str, tmp_path: Path) -> None:
     recipe = f"recipes/{name}.yaml"
-    command = [sys.executable, "factory/run_round.py", "--round", "0-1", "--recipe", recipe, "--run", str(tmp_path), "--dry-run"]
+    command = [
+        sys.executable,
+        "factory/run_round.py",
+        "--round",
+        "0-1",
+        "--recipe",
+        recipe,
+        "--run",
+        str(tmp_path),
+        "--dry-run",
+    ]
     told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert told.returncode == 0, told.stderr
-    for words in ("414,748 rows", "corpus.mono is data/mono, and nothing is there", "8 translator", "GPU h", "3.21 G parameters"):
+    for words in (
+        "414,748 rows",
+        "corpus.mono is data/mono, and nothing is there",
+        "8 translator",
+        "GPU h",
+        "3.21 G parameters",
+    ):
         assert words in told.stdout
     assert list(tmp_path.iterdir()) == []
     assert "does not fit" not in told.stdout
@@ -60,7 +76,11 @@ def test_many_texts_of_which_few_are_spoken_cost_little() -> None:
 
 def test_all_that_the_recognizer_hears_is_counted() -> None:
     plain = ["evaluate.cascade=null"]
-    asked = {"plain": load(RECIPE, plain), "cascade": load(RECIPE), "vanilla": load(ROOT / "recipes/prost_llm_3b_vanilla.yaml", plain)}
+    asked = {
+        "plain": load(RECIPE, plain),
+        "cascade": load(RECIPE),
+        "vanilla": load(ROOT / "recipes/prost_llm_3b_vanilla.yaml", plain),
+    }
     hours = {name: {cost.stage: cost.hours for cost in costs(recipe, 1, 1, 1)} for name, recipe in asked.items()}
     once = hours["plain"]["evaluate: recognizer"]
     assert once == hours["plain"]["toplines: recognizer"]  # two policies; recordings and their units

@@ -74,7 +74,9 @@ def test_its_other_variants_fit_too(name: str) -> None:
         ),
     ],
 )
-def test_actors_without_room_are_told_with_the_key_to_change(nodes: list[dict[str, float]], change: str, sentence: str) -> None:
+def test_actors_without_room_are_told_with_the_key_to_change(
+    nodes: list[dict[str, float]], change: str, sentence: str
+) -> None:
     assert placed(nodes, change) == [sentence]
 
 
@@ -88,12 +90,18 @@ def test_two_that_fit_alone_but_not_together_are_told() -> None:
 
 def test_gpu_memory_is_that_of_the_pools_share() -> None:
     (training, *_) = cramped(0, paper("sft.sharded=false"), [H100 | {"accelerator_type:A100": 1.0}])
-    assert training.startswith("sft: some 67 GiB") and "1 of a GPU of 40 GiB is there: take a larger accelerator" in training
+    assert (
+        training.startswith("sft: some 67 GiB")
+        and "1 of a GPU of 40 GiB is there: take a larger accelerator" in training
+    )
     for key in ("sft.sharded", "resources.trainer.actors", "sft.rank", "sft.tokens"):
         assert key in training
     assert "num_gpus" not in training
     (writing, *_) = cramped(1, paper("resources.translator.num_gpus=0.1"), [H100])
-    assert writing.startswith("produce: some 13 GiB") and "0.1 of a GPU of 80 GiB is there: raise resources.translator.num_gpus" in writing
+    assert (
+        writing.startswith("produce: some 13 GiB")
+        and "0.1 of a GPU of 80 GiB is there: raise resources.translator.num_gpus" in writing
+    )
     assert list(cramped(1, paper("resources.translator.num_gpus=0.4"), [H100])) == []
 
 
@@ -108,8 +116,15 @@ def test_a_small_cache_where_a_run_in_a_store_may_train_is_told(local_ray: None,
     stored, large = Run(f"file://{tmp_path}/run"), "expected.parameters=1e15"
     recipe = load(ROOT / "recipes/phrasebook.yaml", [large])
     (sentence,) = narrow(stored, 1, recipe)
-    assert sentence.startswith("disk: the training takes some 4656612.9 GiB on its node, and /") and "ROUNDTRIP_CACHE" in sentence
-    assert list(narrow(Run(str(tmp_path / "run")), 1, recipe)) == [] == list(narrow(stored, 1, load(ROOT / "recipes/phrasebook.yaml")))
+    assert (
+        sentence.startswith("disk: the training takes some 4656612.9 GiB on its node, and /")
+        and "ROUNDTRIP_CACHE" in sentence
+    )
+    assert (
+        list(narrow(Run(str(tmp_path / "run")), 1, recipe))
+        == []
+        == list(narrow(stored, 1, load(ROOT / "recipes/phrasebook.yaml")))
+    )
     elsewhere = load(ROOT / "recipes/phrasebook.yaml", [large, "resources.trainer.num_gpus=1"])
     assert list(narrow(stored, 1, elsewhere)) == []  # no trainer can come to a node without a GPU
     assert "disk: the training takes" in str(pytest.raises(Shortfall, preflight, stored, 1, recipe).value)
@@ -128,7 +143,16 @@ def test_what_a_training_left_counts_as_room(tmp_path: Path, monkeypatch: pytest
     assert _cache_room("s3://bucket/policy")[1] == 2**-10 and _cache_room("s3://bucket/other")[1] == 0
 
 
-ABSENT = ("corpus.mono", "corpus.paired", "corpus.dev", "corpus.test", "corpus.text", "encoder.codebook", "encoder.model", "vocoder.fr")
+ABSENT = (
+    "corpus.mono",
+    "corpus.paired",
+    "corpus.dev",
+    "corpus.test",
+    "corpus.text",
+    "encoder.codebook",
+    "encoder.model",
+    "vocoder.fr",
+)
 ABSENT += ("recognizer.model", "policy.start", "policy.base", "evaluate.cascade.fr")
 
 
@@ -156,7 +180,12 @@ def test_a_round_misses_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
 
 def test_an_encoder_that_nothing_is_tokenized_with_and_names_on_the_hub_are_not_missed(tmp_path: Path) -> None:
     units = [f"corpus.{name}=assets/phrasebook/dev.parquet" for name in ("mono", "paired", "test")]
-    hub = ["vocoder.fr=owner/voice", "policy.base=owner/model@main", "recognizer.model=owner/hears", "evaluate.cascade={fr: owner/speaks}"]
+    hub = [
+        "vocoder.fr=owner/voice",
+        "policy.base=owner/model@main",
+        "recognizer.model=owner/hears",
+        "evaluate.cascade={fr: owner/speaks}",
+    ]
     recipe = load(ROOT / "recipes/phrasebook.yaml", [*units, *hub, f"encoder.model={tmp_path}/no/thing"])
     assert missing(Run(str(tmp_path)), [0, 1], recipe) == []
 
@@ -185,16 +214,26 @@ def test_nodes_that_never_come_are_waited_for_once(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("RAY_ADDRESS", "none")
     monkeypatch.setenv("ROUNDTRIP_GROWTH_S", "1800")
     large = load(ROOT / "recipes/phrasebook.yaml", ["resources.scorer.num_cpus=4", "resources.recognizer.num_cpus=4"])
-    with pytest.raises(Shortfall, match=r"(?s)produce: no node has room for one scorer.*toplines: no node has room for one recognizer"):
+    with pytest.raises(
+        Shortfall, match=r"(?s)produce: no node has room for one scorer.*toplines: no node has room for one recognizer"
+    ):
         preflight(Run(str(tmp_path)), 1, large)
     assert 1800 <= now[0] < 1810
 
 
 def test_pools_that_make_no_sense_are_refused() -> None:
-    with pytest.raises(RecipeError, match=r"resources.encoder.max_actors must be resources.encoder.actors \(2\) or more, or null; got 1"):
+    with pytest.raises(
+        RecipeError,
+        match=r"resources.encoder.max_actors must be resources.encoder.actors \(2\) or more, or null; got 1",
+    ):
         paper("resources.encoder.max_actors=1")
-    with pytest.raises(RecipeError, match=r"resources.scorer.accelerator is a type of GPU and needs resources.scorer.num_gpus; got 0"):
+    with pytest.raises(
+        RecipeError, match=r"resources.scorer.accelerator is a type of GPU and needs resources.scorer.num_gpus; got 0"
+    ):
         paper("resources.scorer.accelerator=H100")
     for share in ("0.5", "2"):
-        with pytest.raises(RecipeError, match="resources.trainer.num_gpus must be 0 or 1, for a worker trains on one GPU; more GPUs are"):
+        with pytest.raises(
+            RecipeError,
+            match="resources.trainer.num_gpus must be 0 or 1, for a worker trains on one GPU; more GPUs are",
+        ):
             paper(f"resources.trainer.num_gpus={share}")

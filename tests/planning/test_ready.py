@@ -21,7 +21,10 @@ def test_the_shipped_policy_is_ready() -> None:
 
 
 def test_a_policy_of_another_codebook_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"no token <\|u100\|>, <\|u101\|>, <\|u102\|> and 97 more: its vocabulary was made for another"):
+    with pytest.raises(
+        ValueError,
+        match=r"no token <\|u100\|>, <\|u101\|>, <\|u102\|> and 97 more: its vocabulary was made for another",
+    ):
         check_policy(str(tiny_policy(tmp_path, num_units=100)), load(RECIPE))
 
 

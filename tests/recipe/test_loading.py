@@ -18,20 +18,29 @@ from schemas.fingerprint import digest
 from schemas.sequences import Variant
 
 INPUTS = dict.fromkeys(
-    ["corpus", "encoder", "codebook", "units", "policy", "vocoder.fr", "vocoder.en", "recognizer", "scored", "pairs"], "0"
+    ["corpus", "encoder", "codebook", "units", "policy", "vocoder.fr", "vocoder.en", "recognizer", "scored", "pairs"],
+    "0",
 )
 
 
 def test_defaults_make_a_whole_recipe():
     recipe = load()
     assert recipe == Recipe()
-    assert recipe.languages == ("fr", "en") and recipe.policy.variant is Variant.COM and recipe.preference == {"loss": "dpo"}
+    assert (
+        recipe.languages == ("fr", "en")
+        and recipe.policy.variant is Variant.COM
+        and recipe.preference == {"loss": "dpo"}
+    )
 
 
 def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
     path = tmp_path / "mine.yaml"
-    path.write_text("name: mine\ntranslator: {n: 4, temperature: 1}\nscorer: {metrics: [bleu, wer]}\nsft: {lr: 1e-4}\nselect:\n")
-    recipe = load(path, ["translator.n=3", "select.guards.max_repetition=0.2", "preference.beta=2e-1", "corpus.limit=null"])
+    path.write_text(
+        "name: mine\ntranslator: {n: 4, temperature: 1}\nscorer: {metrics: [bleu, wer]}\nsft: {lr: 1e-4}\nselect:\n"
+    )
+    recipe = load(
+        path, ["translator.n=3", "select.guards.max_repetition=0.2", "preference.beta=2e-1", "corpus.limit=null"]
+    )
     assert (recipe.name, recipe.translator.n, recipe.translator.temperature) == ("mine", 3, 1.0)
     assert isinstance(recipe.translator.temperature, float)
     assert recipe.scorer.metrics == ("bleu", "wer")
@@ -45,7 +54,10 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         ("select.detla=1", "select.detla is no key of select: did you mean delta?"),
         ("selct.delta=1", "selct is no key of a recipe: did you mean select"),
         ("translator.zzz=1", "translator.zzz is no key of translator: expected one of n, temperature"),
-        ("select.guards.max_repet=1", "select.guards.max_repet is no key of select.guards: did you mean max_repetition"),
+        (
+            "select.guards.max_repet=1",
+            "select.guards.max_repet is no key of select.guards: did you mean max_repetition",
+        ),
         ("select.delta=high", "select.delta must be a number; got 'high' (str)"),
         ("select=3", "select must be a section of keys; got 3 (int)"),
         ("translator.n=1.5", "translator.n must be a whole number; got 1.5 (float)"),
@@ -56,15 +68,27 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         ("scorer.metrics=bleu", "scorer.metrics must be a list of which every item is a text; got 'bleu'"),
         ("scorer.metrics=[bleu, mteor]", "scorer.metrics is 'mteor', which is not known: did you mean meteor?"),
         ("scorer.metrics=[wer]", "select.metric must be among scorer.metrics (wer); got bleu"),
-        ("select.metric=comet", "select.metric is 'comet', which is not known: expected one of bleu, chrf, meteor, wer, mcd"),
+        (
+            "select.metric=comet",
+            "select.metric is 'comet', which is not known: expected one of bleu, chrf, meteor, wer, mcd",
+        ),
         ("policy.variant=cmo", "policy.variant is 'cmo', which is not known"),
         ("policy.variant=asr", "policy.variant must be a way to translate speech; got asr"),
-        ("policy.variant=cot", "policy.variant cot is for policy.tasks alone: a candidate keeps no source text, which its"),
+        (
+            "policy.variant=cot",
+            "policy.variant cot is for policy.tasks alone: a candidate keeps no source text, which its",
+        ),
         ("translator.unit_temperature=-1", "translator.unit_temperature must not be negative; got -1.0"),
-        ("translator.way_back=text", "translator.way_back: text needs a policy that learns the task mt, so policy.tasks with mt; got {"),
+        (
+            "translator.way_back=text",
+            "translator.way_back: text needs a policy that learns the task mt, so policy.tasks with mt; got {",
+        ),
         ("policy.tasks.mt=1", "policy.tasks has mt, which needs corpus.text; got None"),
         ("encoder.kind=wave", "encoder.kind is 'wave', which is not known"),
-        ("resources.trainer.max_actors=2", "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same"),
+        (
+            "resources.trainer.max_actors=2",
+            "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same",
+        ),
         ("preference.loss=ipo", "preference.loss is 'ipo', which is not known"),
         ("languages=[fr, no]", "languages[1] must be a text; got False"),
         ("languages=[fr, english]", "languages must hold ISO 639 codes such as fr or deu; got 'english'"),
@@ -97,10 +121,16 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
         ("sft.lr=.nan", "sft.lr must be above 0; got nan"),
         ("sft.log_every=0", "sft.log_every must be 1 or more; got 0"),
         ("resources.dtype=float16", "resources.dtype is 'float16', which is not known: did you mean bfloat16"),
-        ("preference.precision=half", "preference.precision is 'half', which is not known: expected one of auto, bf16, fp32"),
+        (
+            "preference.precision=half",
+            "preference.precision is 'half', which is not known: expected one of auto, bf16, fp32",
+        ),
         ("resources.vocoder.actors=0", "resources.vocoder.actors must be 1 or more; got 0"),
         ("resources.trainer.actors=0", "resources.trainer.actors must be 1 or more; got 0"),
-        ("resources.trainer.actors=3", "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many"),
+        (
+            "resources.trainer.actors=3",
+            "preference.batch must be a multiple of resources.trainer.actors, so that each worker has as many",
+        ),
         ("corpus.limit=0", "corpus.limit must be 1 or more, or null for all; got 0"),
         ("preference.beta=0", "preference.beta must be above 0; got 0.0"),
         ("preference.sft_weight=-3", "preference.sft_weight must not be negative; got -3.0"),
@@ -109,7 +139,10 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
         ("evaluate.resamples=0", "evaluate.resamples must be 1 or more; got 0"),
         ("policy.tasks.s2t=1", "policy.tasks must have com, the policy.variant, with a share above 0"),
         ("policy.text_variant=s2t", "policy.text_variant is for a policy.variant without text"),
-        ("policy={variant: s2t, tasks: {s2t: 1.0}}", "translator.way_back: speech needs a policy.variant that speaks; got s2t"),
+        (
+            "policy={variant: s2t, tasks: {s2t: 1.0}}",
+            "translator.way_back: speech needs a policy.variant that speaks; got s2t",
+        ),
     ],
 )
 def test_what_would_fail_hours_later_is_refused_at_load(override: str, sentence: str):
@@ -121,13 +154,18 @@ def test_what_would_fail_hours_later_is_refused_at_load(override: str, sentence:
 def test_workers_that_share_out_the_weights_need_equal_shares_of_a_step():
     shares = ["sft={sharded: true, batches: 8}", "preference.batch=24"]
     assert load(None, [*shares, "resources.trainer.actors=4"])
-    with pytest.raises(RecipeError, match="sft.batches must be a multiple of how many workers there are .*; got 8 and 3"):
+    with pytest.raises(
+        RecipeError, match="sft.batches must be a multiple of how many workers there are .*; got 8 and 3"
+    ):
         load(None, [*shares, "resources.trainer.actors=3"])
 
 
 def test_a_policy_that_writes_speech_alone_learns_from_its_units():
     changes = ["policy={variant: vanilla, tasks: {vanilla: 1.0}}", "scorer.score_text=asr", "preference.unit_weight=0"]
-    with pytest.raises(RecipeError, match="preference.unit_weight must be above 0 for policy.variant vanilla, which writes speech alone"):
+    with pytest.raises(
+        RecipeError,
+        match="preference.unit_weight must be above 0 for policy.variant vanilla, which writes speech alone",
+    ):
         load(None, changes)
 
 
@@ -147,7 +185,10 @@ def test_a_recognizer_in_half_precision_needs_a_gpu(changes: list[str], sentence
 
 
 def test_what_rounds_ask_for_must_be_learned():
-    with pytest.raises(RecipeError, match="policy.tasks must have s2t, the policy.text_variant, with a share above 0, or round 0 does not"):
+    with pytest.raises(
+        RecipeError,
+        match="policy.tasks must have s2t, the policy.text_variant, with a share above 0, or round 0 does not",
+    ):
         load("recipes/phrasebook_tritask.yaml", ["policy.tasks={vanilla: 1.0, s2t: 0.0}", "sft.weights={}"])
 
 
@@ -157,7 +198,12 @@ def test_the_schedules_are_those_of_transformers_that_need_no_numbers():
     from transformers.trainer_utils import SchedulerType
 
     for name in SCHEDULES:
-        get_scheduler(name, torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3), num_warmup_steps=1, num_training_steps=9)
+        get_scheduler(
+            name,
+            torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3),
+            num_warmup_steps=1,
+            num_training_steps=9,
+        )
     assert {one.value for one in SchedulerType} > set(SCHEDULES)
 
 
@@ -170,7 +216,9 @@ def test_every_recipe_that_ships_and_every_cell_of_the_tables_is_valid():
 
 
 def test_a_text_that_goes_back_brings_no_speech_that_could_be_measured():
-    with pytest.raises(RecipeError, match="translator.way_back: text brings no speech back, so scorer.metrics without mcd; got"):
+    with pytest.raises(
+        RecipeError, match="translator.way_back: text brings no speech back, so scorer.metrics without mcd; got"
+    ):
         load(Path("recipes/phrasebook.yaml"), ["scorer.metrics=[bleu, mcd]"])
 
 
@@ -234,7 +282,9 @@ def test_resources_and_names_leave_every_fingerprint_alone():
 def test_a_key_changes_the_stages_it_reaches_and_no_other(override: str, stages: set[str]):
     heard = ["scorer.score_text=asr", "policy.tasks={com: 1.0, vanilla: 1.0}"]
     before, after = load(None, heard), load(None, [*heard, override])
-    changed = {stage for stage in STAGES if digest(after.content(stage, INPUTS)) != digest(before.content(stage, INPUTS))}
+    changed = {
+        stage for stage in STAGES if digest(after.content(stage, INPUTS)) != digest(before.content(stage, INPUTS))
+    }
     assert changed == stages
 
 
@@ -248,7 +298,9 @@ def test_inputs_count_and_none_may_be_forgotten():
     recipe = load()
     assert digest(recipe.content("select", {"scored": "a"})) != digest(recipe.content("select", {"scored": "b"}))
     assert len(digest(recipe.content("select", {"scored": "a"}))) == 16
-    with pytest.raises(RecipeError, match="the fingerprint of produce needs the digests of its inputs; got none for policy, vocoder.en"):
+    with pytest.raises(
+        RecipeError, match="the fingerprint of produce needs the digests of its inputs; got none for policy, vocoder.en"
+    ):
         recipe.content("produce", {"units": "a"})
     with pytest.raises(RecipeError, match="the stage is 'selct'"):
         recipe.content("selct", {})
@@ -276,14 +328,23 @@ def test_paths_count_from_here_or_from_the_repository(tmp_path: Path, monkeypatc
 
 def test_missing_files_are_told(tmp_path: Path):
     recipe = load(None, [f"corpus.mono={tmp_path}/nothing", "corpus.test=s3://bucket/test", f"corpus.dev={tmp_path}"])
-    told = [sentence for sentence in recipe.missing_files() if sentence.startswith("corpus.") and "paired" not in sentence]
-    assert told == [f"corpus.mono is {tmp_path}/nothing, and nothing is there: put it there, or say where it is with --set corpus.mono=…"]
+    told = [
+        sentence for sentence in recipe.missing_files() if sentence.startswith("corpus.") and "paired" not in sentence
+    ]
+    assert told == [
+        f"corpus.mono is {tmp_path}/nothing, and nothing is there: put it there, or say where it is with --set corpus.mono=…"
+    ]
     assert recipe.missing_files(["corpus.test", "corpus.dev"]) == []
 
 
 def test_a_name_on_the_hub_is_no_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
-    named = ["vocoder.fr=owner/voice@main", "vocoder.en=./voice", "policy.base=owner/model", "policy.start=runs/a/policy"]
+    named = [
+        "vocoder.fr=owner/voice@main",
+        "vocoder.en=./voice",
+        "policy.base=owner/model",
+        "policy.start=runs/a/policy",
+    ]
     told = load(None, named).local_paths()
     assert told["vocoder.en"] == "./voice" and told["policy.start"] == "runs/a/policy"
     assert not {"vocoder.fr", "policy.base", "encoder.model", "recognizer.model"} & set(told)

@@ -40,14 +40,21 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 def test_the_history_holds_every_finished_round_and_direction(run: Run) -> None:
     write_history(run)
     rows = history_rows(run)
-    assert [(row["round"], row["direction"]) for row in rows] == [(1, "fr-en"), (1, "en-fr"), (2, "fr-en"), (2, "en-fr")]
+    assert [(row["round"], row["direction"]) for row in rows] == [
+        (1, "fr-en"),
+        (1, "en-fr"),
+        (2, "fr-en"),
+        (2, "en-fr"),
+    ]
     assert json.loads(Path(run.uri, "history.json").read_text())["rounds"] == rows
     assert Path(run.uri, "history.svg").read_text().startswith("<svg")
     assert "12.50 [11.00, 13.00]" in render_history(rows)
 
 
 @pytest.mark.parametrize(("stop", "ends"), [(0.0, True), (1.9, True), (2.1, False), (None, False)])
-def test_a_round_that_falls_by_more_than_the_recipe_allows_is_the_last(run: Run, stop: float | None, ends: bool) -> None:
+def test_a_round_that_falls_by_more_than_the_recipe_allows_is_the_last(
+    run: Run, stop: float | None, ends: bool
+) -> None:
     reason = falls(history_rows(run), 2, stopping(stop))
     assert (reason is not None) == ends
     if reason:
@@ -87,7 +94,9 @@ def change(difference: float, low: float, high: float) -> dict[str, Any]:
         ({"after": 3.0}, change(-2.0, -3.0, -1.0), False),  # round 0 has nothing to compare with
     ],
 )
-def test_the_tripwire_wants_a_rise_there_and_back_with_a_fall_against_references(trip: Any, reference: Any, trips: bool) -> None:
+def test_the_tripwire_wants_a_rise_there_and_back_with_a_fall_against_references(
+    trip: Any, reference: Any, trips: bool
+) -> None:
     told = tripped({"round_trip": {"fr-en": trip}, "s2t_bleu": {"fr-en": reference}, "asr_bleu": {"fr-en": None}})
     assert len(told) == int(trips)
     assert all("fr-en" in sentence and "not to translate" in sentence for sentence in told)

@@ -165,10 +165,14 @@ def test_speech_of_which_some_pairs_can_come_is_taken(tmp_path: Path) -> None:
 
 def test_one_language_alone_is_refused_before_a_model_is_loaded_and_after(tmp_path: Path) -> None:
     french = {Kind("fr", True, False): 1, Kind("clips", True, False): 1}
-    with pytest.raises(Unusable, match=r"corpus.mono \(x\) is in en \(languages there: 'fr' 1, 'clips' 1\); an utterance's"):
+    with pytest.raises(
+        Unusable, match=r"corpus.mono \(x\) is in en \(languages there: 'fr' 1, 'clips' 1\); an utterance's"
+    ):
         check_kinds(french, "x", by_ear())
     rows = [{"lang": "fr"}, {"lang": "en", "status": "failed", "reason": "not_audio: no"}]
-    with pytest.raises(Unusable, match=r"no utterance of corpus.mono in en can be used: not_audio 1 \(the first: not_audio: no\)"):
+    with pytest.raises(
+        Unusable, match=r"no utterance of corpus.mono in en can be used: not_audio 1 \(the first: not_audio: no\)"
+    ):
         check_sources([units(tmp_path / "units", *rows)], by_ear())
 
 
@@ -176,7 +180,9 @@ def test_speech_without_texts_is_refused_before_a_model_is_loaded_unless_it_is_j
     silent = {Kind("fr", False, False): 3, Kind("en", False, False): 2}
     check_kinds(silent, "x", by_ear())
     check_kinds(silent | {Kind("en", True, False): 1}, "x", load("recipes/phrasebook.yaml"))
-    with pytest.raises(Unusable, match="has a text, and the recipe compares texts: give .* --set scorer.score_text=asr"):
+    with pytest.raises(
+        Unusable, match="has a text, and the recipe compares texts: give .* --set scorer.score_text=asr"
+    ):
         check_kinds(silent, "x", load("recipes/phrasebook.yaml"))
 
 

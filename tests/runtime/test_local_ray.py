@@ -34,7 +34,9 @@ def test_a_raylet_that_did_not_wait_for_its_agent_is_started_again(tmp_path: Pat
     (tmp_path / "sitecustomize.py").write_text(SLOW_ONCE.format(mark=str(tmp_path / "late")))
     script = "from factory.runtime.local_ray import start_ray; start_ray(); import ray; print(ray.cluster_resources()['CPU'])"
     environment = os.environ | {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "RAY_raylet_start_wait_time_s": "20"}
-    told = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=HANG_S)
+    told = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=HANG_S
+    )
     assert told.returncode == 0, told.stderr[-3000:]
     assert (tmp_path / "late").exists() and float(told.stdout.split()[-1]) >= 4
 
@@ -42,8 +44,13 @@ def test_a_raylet_that_did_not_wait_for_its_agent_is_started_again(tmp_path: Pat
 def started_with(**changes: str) -> subprocess.CompletedProcess[str]:
     """Start a Ray with this environment, and print its folder."""
     script = "from factory.runtime.local_ray import start_ray; start_ray(); import ray; print(ray.nodes()[0]['RayletSocketName'])"
-    environment = {key: value for key, value in os.environ.items() if key != "RAY_TMPDIR"} | {"PYTHONPATH": str(ROOT), **changes}
-    return subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=HANG_S)
+    environment = {key: value for key, value in os.environ.items() if key != "RAY_TMPDIR"} | {
+        "PYTHONPATH": str(ROOT),
+        **changes,
+    }
+    return subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, timeout=HANG_S
+    )
 
 
 @pytest.mark.slow
@@ -61,7 +68,9 @@ def test_rays_folder_is_short_and_can_be_written(tmp_path: Path, monkeypatch: py
         monkeypatch.setattr(tempfile, "tempdir", folder)
         assert ours.ray_folder() == wanted
     monkeypatch.setattr(os, "access", lambda *_: False)
-    with pytest.raises(RuntimeError, match="set TMPDIR to a folder that can be written and whose path has at most 39 bytes"):
+    with pytest.raises(
+        RuntimeError, match="set TMPDIR to a folder that can be written and whose path has at most 39 bytes"
+    ):
         ours.ray_folder()
     monkeypatch.setenv("RAY_TMPDIR", "/somewhere")
     assert ours.ray_folder() is None
@@ -92,7 +101,9 @@ def test_what_is_no_ray_is_told_from_one(local_ray: None, monkeypatch: pytest.Mo
     with socket.create_server(("127.0.0.1", 0)) as silent, timed_out:
         ours._await_answer(f"127.0.0.1:{silent.getsockname()[1]}")
     with socket.create_server(("127.0.0.1", 0)) as other:
-        threading.Thread(target=lambda: other.accept()[0].sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), daemon=True).start()
+        threading.Thread(
+            target=lambda: other.accept()[0].sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n"), daemon=True
+        ).start()
         monkeypatch.setattr(ours, "ANSWER_S", HANG_S)
         with pytest.raises(ConnectionError, match="what answers at .* is no Ray cluster"):
             ours._await_answer(f"127.0.0.1:{other.getsockname()[1]}")

@@ -29,7 +29,9 @@ def test_values_of_secret_variables_are_hidden(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7")
     monkeypatch.setenv("HF_TOKEN_PATH", "/root/.cache/token")
     monkeypatch.setenv("CI_TOKEN", "true")
-    assert redact("my-own-hub-token, wJalrXUtnFEMI/K7, /root/.cache/token, true") == "***, ***, /root/.cache/token, true"
+    assert (
+        redact("my-own-hub-token, wJalrXUtnFEMI/K7, /root/.cache/token, true") == "***, ***, /root/.cache/token, true"
+    )
 
 
 def test_errors_about_a_dataset_do_not_name_the_credentials_of_its_uri() -> None:

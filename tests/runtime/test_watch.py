@@ -53,7 +53,9 @@ def test_what_the_work_raises_is_raised() -> None:
 def test_a_share_of_a_gpu_lies_on_one_gpu() -> None:
     node = {"CPU": 16.0, "GPU": 2.0}
     assert fits({"translator": (2, {"CPU": 1.0, "GPU": 0.6}), "vocoder": (4, {"CPU": 1.0, "GPU": 0.2})}, [node])
-    assert not fits({"translator": (3, {"CPU": 1.0, "GPU": 0.6})}, [node])  # 1.8 of 2 GPUs, but the third would lie on both
+    assert not fits(
+        {"translator": (3, {"CPU": 1.0, "GPU": 0.6})}, [node]
+    )  # 1.8 of 2 GPUs, but the third would lie on both
 
 
 @pytest.mark.parametrize(

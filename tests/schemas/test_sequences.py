@@ -11,11 +11,15 @@ from tests.toys import tiny_tokenizer
 
 TEXTS = st.text(st.characters(codec="utf-8"), min_size=1).map(str.strip).filter(lambda text: text and "<|" not in text)
 UNITS = st.lists(st.integers(0, 999), min_size=1)
-PIECES = st.sampled_from([*special_tokens(5, ["fr", "en"]), "<|u", "|>", "<|", "où", " ", "\n", "<|u-1|>", "<|u99999999999999999999|>"])
+PIECES = st.sampled_from(
+    [*special_tokens(5, ["fr", "en"]), "<|u", "|>", "<|", "où", " ", "\n", "<|u-1|>", "<|u99999999999999999999|>"]
+)
 
 
 @given(st.sampled_from(Variant), TEXTS, UNITS, TEXTS)
-def test_a_completion_reads_back_as_what_was_written(variant: Variant, text: str, units: list[int], source_text: str) -> None:
+def test_a_completion_reads_back_as_what_was_written(
+    variant: Variant, text: str, units: list[int], source_text: str
+) -> None:
     parsed = parse(variant, completion(variant, text, units, source_text))
     assert parsed == Parsed(
         text=text if variant.has_text else None,

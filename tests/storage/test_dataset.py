@@ -21,7 +21,12 @@ from schemas.datasets import FAILED, OK, SKIPPED, UNITS
 from tests.limits import HANG_S
 from tests.s3 import s3_server
 
-CONTENT = {"stage": "tokenize", "encoder": {"layer": 4, "kind": "whisper"}, "languages": ("fr", "en"), "inputs": {"corpus": "c0"}}
+CONTENT = {
+    "stage": "tokenize",
+    "encoder": {"layer": 4, "kind": "whisper"},
+    "languages": ("fr", "en"),
+    "inputs": {"corpus": "c0"},
+}
 
 
 def table(numbers: range, text: str = "") -> pa.Table:
@@ -63,7 +68,12 @@ def test_a_dataset_is_finished_by_its_manifest(tmp_path: Path):
     manifest = out.publish(ids(range(10)))
     assert out.is_finished() and out.manifest() == manifest
     assert manifest.by_status == {SKIPPED: 2, OK: 7, FAILED: 1} and manifest.by_reason == {"too_short": 2, "error": 1}
-    assert manifest.inputs == {"corpus": "c0"} and manifest.attempts == 1 and manifest.rows == 10 and "ray" in manifest.versions
+    assert (
+        manifest.inputs == {"corpus": "c0"}
+        and manifest.attempts == 1
+        and manifest.rows == 10
+        and "ray" in manifest.versions
+    )
     assert sorted(os.listdir(tmp_path / "units")) == ["_manifest.json", Path(out.parts()[0]).name]
     with pytest.raises(StoreError, match="a finished dataset takes no more rows"):
         out.append(table(range(3)))
@@ -102,7 +112,11 @@ def test_another_recipe_is_refused_with_what_differs(tmp_path: Path):
 
 
 def test_differences_of_nested_contents():
-    assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == {"a.c": (2, 4), "d": (3, None), "e": (None, 5)}
+    assert differences({"a": {"b": 1, "c": 2}, "d": 3}, {"a": {"b": 1, "c": 4}, "e": 5}) == {
+        "a.c": (2, 4),
+        "d": (3, None),
+        "e": (None, 5),
+    }
 
 
 def test_parquet_of_others_is_read_and_never_written_into(tmp_path: Path):
@@ -118,7 +132,13 @@ def test_parquet_of_others_is_read_and_never_written_into(tmp_path: Path):
 
 def test_repeated_rows_keep_the_first_and_the_rest_of_their_parts(tmp_path: Path):
     out = begun(tmp_path)
-    blocks = [range(5), range(3, 8), range(6, 8), range(8), range(4)]  # the repeats of one part may be the whole of another
+    blocks = [
+        range(5),
+        range(3, 8),
+        range(6, 8),
+        range(8),
+        range(4),
+    ]  # the repeats of one part may be the whole of another
     for number, block in enumerate(blocks):
         out.append(table(block, text=str(number)))
     out.append(table(range(5), text="again"))  # the same ids: the same file
@@ -157,7 +177,9 @@ def test_half_written_files_are_never_seen(tmp_path: Path):
 
 def passed(out: DatasetDir, source: DatasetDir) -> int:
     """Run a toy pass; returns how many rows it wrote."""
-    rows = out.unfinished(source, rows_per_block=8).map_batches(lambda block: block, batch_format="pyarrow", batch_size=4)
+    rows = out.unfinished(source, rows_per_block=8).map_batches(
+        lambda block: block, batch_format="pyarrow", batch_size=4
+    )
     return sum(report.rows for report in out.write(rows))
 
 
@@ -252,6 +274,8 @@ def test_ray_streams_from_and_to_an_object_store(bucket: str):
     source.append(table(range(12)))
     source.publish()
     out = DatasetDir(f"{bucket}/out")
-    told = subprocess.run([sys.executable, "-c", SLOW_PASS, source.uri, out.uri], capture_output=True, text=True, timeout=HANG_S)
+    told = subprocess.run(
+        [sys.executable, "-c", SLOW_PASS, source.uri, out.uri], capture_output=True, text=True, timeout=HANG_S
+    )
     assert told.returncode == 0, told.stderr[-2000:]
     assert out.manifest().rows == 12 and len(out.parts()) == 3

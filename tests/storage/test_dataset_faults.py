@@ -26,7 +26,9 @@ CONTENT = {"stage": "toy"}
 
 
 def table(numbers: range, text: str = "") -> pa.Table:
-    return pa.Table.from_pylist([{"utt_id": f"u{n:03d}", "lang": "fr", "text": text, "status": "ok"} for n in numbers], schema=UNITS)
+    return pa.Table.from_pylist(
+        [{"utt_id": f"u{n:03d}", "lang": "fr", "text": text, "status": "ok"} for n in numbers], schema=UNITS
+    )
 
 
 @contextmanager
@@ -45,7 +47,10 @@ def test_a_full_disk_is_an_error_with_the_path_and_a_rerun_heals(tmp_path: Path)
     out.start(CONTENT)
     out.append(table(range(5)))
     large = table(range(5, 50), os.urandom(2000).hex())
-    with small_disk(3000), pytest.raises(StoreError, match=r"out/part-\w+\.parquet could not be written: .*File too large.*run the same"):
+    with (
+        small_disk(3000),
+        pytest.raises(StoreError, match=r"out/part-\w+\.parquet could not be written: .*File too large.*run the same"),
+    ):
         out.append(large)
     assert len(out.parts()) == 1 and not list((tmp_path / "out").glob(".*"))
     with small_disk(10), pytest.raises(StoreError, match=r"_progress.json could not be written"):
@@ -125,7 +130,9 @@ def test_a_store_that_keeps_failing_is_an_error_with_the_path_and_nothing_is_pub
     out.start(CONTENT)
     out.append(table(range(5)))
     faults.fails = 1000
-    with pytest.raises(StoreError, match=r"/runs/units/_manifest.json could not be written: .*run the same command again"):
+    with pytest.raises(
+        StoreError, match=r"/runs/units/_manifest.json could not be written: .*run the same command again"
+    ):
         out.publish([f"u{n:03d}" for n in range(5)])
     assert not out.is_finished() and len(out.parts()) == 1
     faults.fails = 0

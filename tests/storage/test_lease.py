@@ -40,7 +40,11 @@ def holder(folder: Path) -> subprocess.Popen[str]:
 def elsewhere(folder: Path, **changes: object) -> None:
     """Make the lease look like that of a process on another machine."""
     path = folder / lease.NAME
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"machine": "boot-of-another", "host": "node-7", "token": "t"} | changes))
+    path.write_text(
+        json.dumps(
+            json.loads(path.read_text()) | {"machine": "boot-of-another", "host": "node-7", "token": "t"} | changes
+        )
+    )
 
 
 def test_the_second_run_is_refused_while_the_first_is_alive_and_takes_over_when_it_is_dead(
@@ -67,7 +71,9 @@ def test_a_writer_that_was_taken_over_writes_and_publishes_no_more(tmp_path: Pat
     rows = UNITS.empty_table()
     elsewhere(tmp_path)
     for act in (lambda: out.append(rows), out.publish):
-        with pytest.raises(StoreError, match="was taken over from this run, which writes no more .*process .* on node-7"):
+        with pytest.raises(
+            StoreError, match="was taken over from this run, which writes no more .*process .* on node-7"
+        ):
             act()
     assert not out.is_finished() and not out.parts()
 

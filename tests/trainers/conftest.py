@@ -54,7 +54,16 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A policy of two layers, context 128."""
     out = tmp_path_factory.mktemp("policies") / "tiny"
     return new_policy(
-        out, texts=list(WORDS), num_units=24, langs=("fr", "en"), hidden=64, layers=2, heads=2, max_positions=128, vocab_text=60, seed=3
+        out,
+        texts=list(WORDS),
+        num_units=24,
+        langs=("fr", "en"),
+        hidden=64,
+        layers=2,
+        heads=2,
+        max_positions=128,
+        vocab_text=60,
+        seed=3,
     )
 
 
@@ -64,7 +73,10 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
     chance = random.Random(0)
     rows = [
         {"sequence_id": f"s{number}"}
-        | sequence([chance.choice(list(WORDS)) for _ in range(chance.randint(1, 5))], Variant.ASR if number % 3 == 0 else Variant.COM)
+        | sequence(
+            [chance.choice(list(WORDS)) for _ in range(chance.randint(1, 5))],
+            Variant.ASR if number % 3 == 0 else Variant.COM,
+        )
         for number in range(120)
     ]
     path = tmp_path_factory.mktemp("data") / "sequences.parquet"

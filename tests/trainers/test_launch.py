@@ -64,7 +64,9 @@ def test_workers_are_connected(local_ray: None, loop: Loop, tmp_path: Path) -> N
     assert {(tmp_path / name).read_text() for name in "01"} == {"2 3"}
 
 
-def test_what_a_worker_raises_is_raised_here_and_the_next_try_is_free(local_ray: None, loop: Loop, tmp_path: Path) -> None:
+def test_what_a_worker_raises_is_raised_here_and_the_next_try_is_free(
+    local_ray: None, loop: Loop, tmp_path: Path
+) -> None:
     with pytest.raises(FileNotFoundError):
         launch(loop, {"folder": tmp_path / "nowhere"}, work=tmp_path / "work", pool=Pool())
     launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool())
@@ -78,7 +80,9 @@ def test_a_training_that_stands_still_is_ended(local_ray: None, tmp_path: Path) 
             time.sleep(0.2)
 
     (tmp_path / "work").mkdir()
-    with pytest.raises(Stalled, match=r"^training has not moved for 25 s \(resources.stall_s\): asked for were 1 trainer"):
+    with pytest.raises(
+        Stalled, match=r"^training has not moved for 25 s \(resources.stall_s\): asked for were 1 trainer"
+    ):
         launch(freeze, {"folder": tmp_path / "work"}, work=tmp_path / "work", pool=Pool(), stall_s=25)
     (tmp_path / "work/end").touch()
 
@@ -105,7 +109,9 @@ def test_a_training_that_loses_a_helper_every_time_ends(local_ray: None) -> None
         tries.append(1)
         raise ControllerError(RayActorError())
 
-    with pytest.raises(Stalled, match=r"^training could not go on: .*actor experienced an error.*; asked for were no actors; there are"):
+    with pytest.raises(
+        Stalled, match=r"^training could not go on: .*actor experienced an error.*; asked for were no actors; there are"
+    ):
         _outlive(train, HANG_S, {})
     assert len(tries) == 2
 
@@ -120,7 +126,11 @@ def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, 
     told = train_sft(sequences, tiny, tmp_path / "first", settings=settings, dev=sequences, seed=1, pool=Pool(actors=2))
     train_sft(sequences, tiny, tmp_path / "alone", settings=settings, dev=sequences, seed=1)
     both, alone = curve(tmp_path / "first"), curve(tmp_path / "alone")
-    plan = [some for epoch in range(8) for some in Batches(sequences, AutoTokenizer.from_pretrained(tiny), 128).plan(512, 1, epoch)]
+    plan = [
+        some
+        for epoch in range(8)
+        for some in Batches(sequences, AutoTokenizer.from_pretrained(tiny), 128).plan(512, 1, epoch)
+    ]
     assert told["step"] == len(plan) // 2 > 30
     assert both[-1]["loss"] < 0.8 * both[0]["loss"]
     for key in ("step", "loss", "dev_loss"):
@@ -128,11 +138,22 @@ def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, 
 
     rows = pq.read_table(sequences).to_pylist()
     pairs = [
-        {"prompt": row["prompt"], "chosen": row["completion"], "rejected": other["completion"]} for row, other in zip(rows[:16], rows[16:])
+        {"prompt": row["prompt"], "chosen": row["completion"], "rejected": other["completion"]}
+        for row, other in zip(rows[:16], rows[16:])
     ]
     pq.write_table(pa.Table.from_pylist(pairs), tmp_path / "pairs.parquet")
-    settings = {"batch": 8, "epochs": 3, "lr": 5e-3, "unit_kl": 0.1, "warmup": 0.0, "held_out": 0.0, "precision": "fp32"}
-    told = train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second", settings=settings, pool=Pool(actors=2))
+    settings = {
+        "batch": 8,
+        "epochs": 3,
+        "lr": 5e-3,
+        "unit_kl": 0.1,
+        "warmup": 0.0,
+        "held_out": 0.0,
+        "precision": "fp32",
+    }
+    told = train_preference(
+        tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second", settings=settings, pool=Pool(actors=2)
+    )
     train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second-alone", settings=settings)
     assert told["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
     assert told["step"] == 6  # 16 pairs, 4 of them in each worker at once
@@ -141,7 +162,9 @@ def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, 
     assert [line["loss"] for line in both] == pytest.approx([line["loss"] for line in alone], abs=2e-3)
 
 
-def test_workers_that_share_out_the_weights_learn_as_one(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:
+def test_workers_that_share_out_the_weights_learn_as_one(
+    local_ray: None, tiny: Path, sequences: Path, tmp_path: Path
+) -> None:
     """FSDP, through a checkpoint that one worker wrote by itself: to where it would have come, and a policy that is whole."""
     settings = SETTINGS | {"epochs": 4, "batches": 2, "precision": "fp32", "log_every": 5, "save_every": 5}
     train_sft(sequences, tiny, tmp_path / "alone", settings=settings, dev=sequences, seed=1)
@@ -156,7 +179,15 @@ def test_workers_that_share_out_the_weights_learn_as_one(local_ray: None, tiny: 
         patched.setattr(Sft, "_learn", until)
         with pytest.raises(KeyboardInterrupt):
             train_sft(sequences, tiny, tmp_path / "shares", settings=settings, dev=sequences, seed=1)
-    train_sft(sequences, tiny, tmp_path / "shares", settings=settings | {"sharded": True}, dev=sequences, seed=1, pool=Pool(actors=2))
+    train_sft(
+        sequences,
+        tiny,
+        tmp_path / "shares",
+        settings=settings | {"sharded": True},
+        dev=sequences,
+        seed=1,
+        pool=Pool(actors=2),
+    )
     shares, alone = (load_file(tmp_path / name / "model.safetensors") for name in ("shares", "alone"))
     assert shares.keys() == alone.keys()
     for name, weight in alone.items():
@@ -172,11 +203,15 @@ def curve(policy: Path) -> list[dict[str, Any]]:
 def test_a_work_folder_belongs_to_one_training(tmp_path: Path) -> None:
     work = work_folder(tmp_path / "policy", {"lr": 1.0, "seed": 1})
     assert work == work_folder(tmp_path / "policy", {"lr": 1.0, "seed": 1}) == tmp_path / "policy.work"
-    with pytest.raises(ValueError, match=r"policy.work holds .* another seed \(1 there, 2 now\); delete it to begin anew"):
+    with pytest.raises(
+        ValueError, match=r"policy.work holds .* another seed \(1 there, 2 now\); delete it to begin anew"
+    ):
         work_folder(tmp_path / "policy", {"lr": 1.0, "seed": 2})
 
 
-def test_a_published_policy_is_left_alone_and_not_taken_for_another(tiny: Path, sequences: Path, tmp_path: Path) -> None:
+def test_a_published_policy_is_left_alone_and_not_taken_for_another(
+    tiny: Path, sequences: Path, tmp_path: Path
+) -> None:
     settings, out = SETTINGS | {"epochs": 1}, tmp_path / "policy"
     told = train_sft(sequences, tiny, out, settings=settings, seed=1)
     made = (out / "model.safetensors").stat().st_mtime_ns
@@ -187,7 +222,9 @@ def test_a_published_policy_is_left_alone_and_not_taken_for_another(tiny: Path, 
 
 
 def test_workers_that_cannot_be_placed_are_refused_at_once(local_ray: None, loop: Loop, tmp_path: Path) -> None:
-    with pytest.raises(Stalled, match=r"^training cannot be placed: asked for were 2 trainer \(64 CPU, 0 GPU each\); .* 4 CPU"):
+    with pytest.raises(
+        Stalled, match=r"^training cannot be placed: asked for were 2 trainer \(64 CPU, 0 GPU each\); .* 4 CPU"
+    ):
         launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(actors=2, num_cpus=64))
     with pytest.raises(Stalled, match=r"^training cannot be placed: asked for were 1 trainer"):
         launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(memory_gib=2**20))
@@ -201,17 +238,23 @@ def test_a_worker_has_its_memory_set_aside(local_ray: None, tmp_path: Path) -> N
     assert float((tmp_path / "told").read_text()) == 2**27
 
 
-def test_a_killed_training_goes_on_from_its_checkpoint(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:
+def test_a_killed_training_goes_on_from_its_checkpoint(
+    local_ray: None, tiny: Path, sequences: Path, tmp_path: Path
+) -> None:
     """The driver is killed, then on Ray the worker; the third process ends the training, each step once."""
     out, work = tmp_path / "policy", tmp_path / "policy.work"
     command = [sys.executable, "-m", "trainers.sft", "--data", sequences, "--start", tiny, "--out", out, "--seed", "1"]
-    driver = subprocess.Popen([*map(str, command), *(f"{key}={value}" for key, value in SETTINGS.items())], env=os.environ.copy())
+    driver = subprocess.Popen(
+        [*map(str, command), *(f"{key}={value}" for key, value in SETTINGS.items())], env=os.environ.copy()
+    )
     before = _killed_after(driver.pid, work / "checkpoint.pt", steps=20)
     driver.wait()
     assert not out.exists()
 
     first_worker: list[int] = []
-    thread = threading.Thread(target=lambda: first_worker.append(_kill_worker_after(work / "checkpoint.pt", steps=before + 20)))
+    thread = threading.Thread(
+        target=lambda: first_worker.append(_kill_worker_after(work / "checkpoint.pt", steps=before + 20))
+    )
     thread.start()
     told = train_sft(sequences, tiny, out, settings=SETTINGS, seed=1, pool=Pool())
     thread.join()
@@ -230,7 +273,10 @@ def _killed_after(pid: int, checkpoint: Path, steps: int) -> int:
 def _kill_worker_after(checkpoint: Path, steps: int) -> int:
     reached = _wait_for(checkpoint, steps)
     for process in psutil.process_iter(["name", "cmdline"]):
-        if "RayTrainWorker" in " ".join(process.info["cmdline"] or []) and process.parent().parent() == psutil.Process():
+        if (
+            "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
+            and process.parent().parent() == psutil.Process()
+        ):
             process.kill()
     return reached
 

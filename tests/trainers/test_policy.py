@@ -67,7 +67,9 @@ def test_added_tokens_have_the_ids_of_the_contract(tokenizer: PreTrainedTokenize
 
 def test_the_same_seed_makes_the_same_policy(tmp_path: Path) -> None:
     def make(name: str, seed: int) -> bytes:
-        new_policy(tmp_path / name, texts=TEXTS, num_units=5, langs=("fr", "en"), hidden=32, layers=1, heads=1, seed=seed)
+        new_policy(
+            tmp_path / name, texts=TEXTS, num_units=5, langs=("fr", "en"), hidden=32, layers=1, heads=1, seed=seed
+        )
         return (tmp_path / name / "model.safetensors").read_bytes()
 
     assert make("a", 1) == make("b", 1) != make("c", 2)
@@ -84,7 +86,13 @@ def test_an_existing_model_learns_units(tmp_path: Path, tied: bool) -> None:
     bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), ByteLevel()
     bpe.post_processor = processors.TemplateProcessing(single="<bos> $A", special_tokens=[("<bos>", 0)])
     PreTrainedTokenizerFast(tokenizer_object=bpe, bos_token="<bos>").save_pretrained(tmp_path / "base")
-    shape = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 1, "num_key_value_heads": 1}
+    shape = {
+        "hidden_size": 32,
+        "intermediate_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 1,
+        "num_key_value_heads": 1,
+    }
     base = LlamaForCausalLM(LlamaConfig(vocab_size=len(letters), tie_word_embeddings=tied, **shape))
     base.save_pretrained(tmp_path / "base")
 

@@ -42,7 +42,9 @@ def pair(number: int) -> dict[str, str]:
 def pairs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Parquet file of 40 pairs."""
     path = tmp_path_factory.mktemp("data") / "pairs.parquet"
-    pq.write_table(pa.Table.from_pylist([pair(number) | {"pair_id": str(number), "margin": 0.5} for number in range(40)]), path)
+    pq.write_table(
+        pa.Table.from_pylist([pair(number) | {"pair_id": str(number), "margin": 0.5} for number in range(40)]), path
+    )
     return path
 
 
@@ -54,9 +56,14 @@ def loss(request: pytest.FixtureRequest) -> Loss:
 
 def trainer_of(tiny: Path, work: Path, rows: int = 8, **settings: Any) -> Trainer:
     """Return a trainer whose LoRA is not zero any more, so that policy and reference differ."""
-    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32), AutoTokenizer.from_pretrained(tiny)
+    model, tokenizer = (
+        AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32),
+        AutoTokenizer.from_pretrained(tiny),
+    )
     chosen = PreferenceSettings(**{"batch": 8, "precision": "fp32", "held_out": 0.0, **settings})
-    trainer = preference_trainer(model, tokenizer, Dataset.from_list([pair(number) for number in range(rows)]), chosen, work, seed=0)
+    trainer = preference_trainer(
+        model, tokenizer, Dataset.from_list([pair(number) for number in range(rows)]), chosen, work, seed=0
+    )
     with torch.no_grad():
         for name, weight in trainer.model.named_parameters():
             if "lora_B" in name:
@@ -146,9 +153,15 @@ def test_the_loss_is_the_formula(tiny: Path, tmp_path: Path, settings: dict[str,
     assert found == pytest.approx(wanted, abs=2e-4)
 
 
-def test_speech_has_not_moved_before_the_first_step_whatever_the_precision(tiny: Path, pairs: Path, tmp_path: Path) -> None:
-    train_preference(pairs, tiny, tmp_path / "policy", settings=QUICK | {"precision": "bf16", "unit_weight": 0.0, "unit_kl": 2.0})
-    moved = [line["unit_kl"] for line in map(json.loads, (tmp_path / "policy/training.jsonl").open()) if "unit_kl" in line]
+def test_speech_has_not_moved_before_the_first_step_whatever_the_precision(
+    tiny: Path, pairs: Path, tmp_path: Path
+) -> None:
+    train_preference(
+        pairs, tiny, tmp_path / "policy", settings=QUICK | {"precision": "bf16", "unit_weight": 0.0, "unit_kl": 2.0}
+    )
+    moved = [
+        line["unit_kl"] for line in map(json.loads, (tmp_path / "policy/training.jsonl").open()) if "unit_kl" in line
+    ]
     assert moved[0] == 0 < moved[-1]
 
 
@@ -163,7 +176,12 @@ def test_it_trains_on_whole_sequences_with_one_end_token(tiny: Path, tmp_path: P
     wanted = set()
     for row in (pair(number) for number in range(8)):
         for side in ("chosen", "rejected"):
-            wanted.add((tuple(tokenizer(row["prompt"])["input_ids"]), tuple(tokenizer(row[side])["input_ids"]) + (tokenizer.eos_token_id,)))
+            wanted.add(
+                (
+                    tuple(tokenizer(row["prompt"])["input_ids"]),
+                    tuple(tokenizer(row[side])["input_ids"]) + (tokenizer.eos_token_id,),
+                )
+            )
     pad, found = tokenizer.pad_token_id, set()
     for row_ids, row_learned in zip(ids, learned):
         found.add((tuple(row_ids[~row_learned & (row_ids != pad)].tolist()), tuple(row_ids[row_learned].tolist())))
@@ -186,15 +204,21 @@ def test_a_training_makes_a_policy(tiny: Path, pairs: Path, tmp_path: Path, loss
     assert [path.name for path in tmp_path.iterdir()] == ["policy"]
 
     before, after = load_file(tiny / "model.safetensors"), load_file(tmp_path / "policy/model.safetensors")
-    assert {name: weight.shape for name, weight in before.items()} == {name: weight.shape for name, weight in after.items()}
+    assert {name: weight.shape for name, weight in before.items()} == {
+        name: weight.shape for name, weight in after.items()
+    }
     changed = {name for name in before if not torch.equal(before[name], after[name])}
     assert changed == {name for name in before if "_proj" in name}  # every linear layer, and no embedding
     assert (tmp_path / "policy/tokenizer.json").read_bytes() == (tiny / "tokenizer.json").read_bytes()
     assert AutoModelForCausalLM.from_pretrained(tmp_path / "policy").config.use_cache
-    assert train_preference(pairs, tiny, tmp_path / "policy", settings=QUICK | {"loss": str(loss)}, seed=2) == told  # published: left alone
+    assert (
+        train_preference(pairs, tiny, tmp_path / "policy", settings=QUICK | {"loss": str(loss)}, seed=2) == told
+    )  # published: left alone
 
 
-def test_a_training_goes_on_where_it_stopped(tiny: Path, pairs: Path, tmp_path: Path, interrupted: Callable[[], Any]) -> None:
+def test_a_training_goes_on_where_it_stopped(
+    tiny: Path, pairs: Path, tmp_path: Path, interrupted: Callable[[], Any]
+) -> None:
     train_preference(pairs, tiny, tmp_path / "whole", settings=QUICK, seed=2)
     with interrupted():
         train_preference(pairs, tiny, tmp_path / "halves", settings=QUICK, seed=2)
@@ -212,8 +236,14 @@ def test_long_pairs_are_counted_and_left_out(tiny: Path, pairs: Path, tmp_path: 
     rows, too_long = read_pairs(pairs, tokenizer, 24, tmp_path)
     assert len(rows) + too_long == 40
     assert 0 < too_long < 40
-    assert all(len(tokenizer(row["prompt"] + row[side] + EOS)["input_ids"]) <= 24 for row in rows for side in ("chosen", "rejected"))
-    with pytest.raises(ValueError, match="none of the 40 pairs in .* fits into 5 tokens; 40 prompts fill it by themselves"):
+    assert all(
+        len(tokenizer(row["prompt"] + row[side] + EOS)["input_ids"]) <= 24
+        for row in rows
+        for side in ("chosen", "rejected")
+    )
+    with pytest.raises(
+        ValueError, match="none of the 40 pairs in .* fits into 5 tokens; 40 prompts fill it by themselves"
+    ):
         read_pairs(pairs, tokenizer, 5, tmp_path)
 
 
@@ -221,7 +251,9 @@ def test_losses_know_their_needs_and_unknown_settings_are_named(tiny: Path, pair
     assert [(kind.needs_reference_model, kind.is_average_loss) for kind in Loss] == [(True, False), (False, True)]
     with pytest.raises(RecipeError, match="preference.loss is 'dpoo', which is not known: did you mean dpo"):
         train_preference(pairs, tiny, tmp_path / "policy", settings={"loss": "dpoo"})
-    with pytest.raises(RecipeError, match="preference.learning_rate is no key of preference: expected one of loss, beta"):
+    with pytest.raises(
+        RecipeError, match="preference.learning_rate is no key of preference: expected one of loss, beta"
+    ):
         train_preference(pairs, tiny, tmp_path / "policy", settings={"learning_rate": 1e-6})
     with pytest.raises(RecipeError, match="preference.unit_kl needs loss: dpo; got simpo"):
         train_preference(pairs, tiny, tmp_path / "policy", settings={"loss": "simpo", "unit_kl": 1.0})
@@ -232,11 +264,16 @@ def test_losses_know_their_needs_and_unknown_settings_are_named(tiny: Path, pair
     [
         ({"rejected": pair(3)["chosen"]}, "row 1 of .* has the same text as chosen and as rejected .*: leave it out"),
         ({"chosen": ""}, "row 1 of .* has an empty prompt, chosen or rejected side"),
-        ({"prompt": prompt(Variant.COM, "fr", "de", [1, 99])}, r"the policy .* has no token <\|de\|>, <\|u99\|>: its vocabulary was made"),
+        (
+            {"prompt": prompt(Variant.COM, "fr", "de", [1, 99])},
+            r"the policy .* has no token <\|de\|>, <\|u99\|>: its vocabulary was made",
+        ),
     ],
     ids=["equal sides", "an empty side", "unknown tokens"],
 )
-def test_pairs_that_cannot_be_trained_on_are_named(tiny: Path, tmp_path: Path, change: dict[str, str], sentence: str) -> None:
+def test_pairs_that_cannot_be_trained_on_are_named(
+    tiny: Path, tmp_path: Path, change: dict[str, str], sentence: str
+) -> None:
     pq.write_table(pa.Table.from_pylist([pair(0), pair(3) | change]), tmp_path / "pairs.parquet")
     with pytest.raises(ValueError, match=sentence):
         train_preference(tmp_path / "pairs.parquet", tiny, tmp_path / "policy", settings=QUICK)
@@ -246,5 +283,7 @@ def test_lora_stands_where_it_is_asked_for(tiny: Path, pairs: Path, tmp_path: Pa
     trained = trainer_of(tiny, tmp_path, targets=("q_proj", "down_proj")).model
     adapted = {name.split(".lora_A")[0].split(".")[-1] for name, _ in trained.named_parameters() if "lora_A" in name}
     assert adapted == {"q_proj", "down_proj"}
-    with pytest.raises(ValueError, match=r"preference.targets names qkv, which tiny does not have; its linear layers: down_proj"):
+    with pytest.raises(
+        ValueError, match=r"preference.targets names qkv, which tiny does not have; its linear layers: down_proj"
+    ):
         train_preference(pairs, tiny, tmp_path / "policy", settings=QUICK | {"targets": ["q_proj", "qkv"]})

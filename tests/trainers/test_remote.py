@@ -62,7 +62,9 @@ def test_a_training_that_lost_its_machine_goes_on_on_another(
     assert {"checkpoint.pt", "identity.json", "pulse"} <= files(f"{out}.work")
     assert files(out) == set()
     shutil.rmtree(tmp_path / "cache")
-    with pytest.raises(ValueError, match=r"s3://roundtrip/run/round-0/policy.work holds .* another seed \(4 there, 5 now\)"):
+    with pytest.raises(
+        ValueError, match=r"s3://roundtrip/run/round-0/policy.work holds .* another seed \(4 there, 5 now\)"
+    ):
         train_sft(sequences, tiny, out, settings=SETTINGS, seed=5)
 
     told = train_sft(sequences, tiny, out, settings=SETTINGS | {"log_every": 1}, seed=4)
@@ -75,7 +77,9 @@ def test_a_training_that_lost_its_machine_goes_on_on_another(
     assert train_sft(sequences, tiny, out, settings=SETTINGS, seed=4) == told  # published: left alone
 
 
-def test_checkpoint_folders_are_kept_whole(store: str, tiny: Path, tmp_path: Path, interrupted: Callable[[], Any]) -> None:
+def test_checkpoint_folders_are_kept_whole(
+    store: str, tiny: Path, tmp_path: Path, interrupted: Callable[[], Any]
+) -> None:
     said = "<|com|><|fr|><|sosp|><|u1|><|eosp|><|en|>"
     rows = [{"prompt": said, "chosen": f"gare <|sosp|><|u{n}|><|eosp|>", "rejected": "train"} for n in range(16)]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "pairs.parquet")

@@ -34,7 +34,9 @@ def test_a_plan_holds_every_sequence_once_within_the_budget(batches: Batches) ->
     plan = batches.plan(512, seed=1)
     assert sorted(index for some in plan for index in some) == list(range(120))
     assert all(batches.batch(some).ids.numel() <= 512 for some in plan)
-    padding = sum(batches.batch(some).ids.numel() for some in plan) / sum(sequence.length for sequence in batches.sequences)
+    padding = sum(batches.batch(some).ids.numel() for some in plan) / sum(
+        sequence.length for sequence in batches.sequences
+    )
     assert padding < 1.5
     assert plan == batches.plan(512, seed=1)
     assert plan != batches.plan(512, seed=1, epoch=1)
@@ -108,10 +110,14 @@ def test_training_learns_and_publishes_a_policy(tiny: Path, sequences: Path, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["policy"]
     AutoModelForCausalLM.from_pretrained(tmp_path / "policy")
     assert (tmp_path / "policy/tokenizer.json").read_bytes() == (tiny / "tokenizer.json").read_bytes()
-    assert train_sft(sequences, tiny, tmp_path / "policy", settings=QUICK | {"epochs": 12}, seed=1) == told  # published: left alone
+    assert (
+        train_sft(sequences, tiny, tmp_path / "policy", settings=QUICK | {"epochs": 12}, seed=1) == told
+    )  # published: left alone
 
 
-def test_a_training_goes_on_exactly_where_it_stopped(tiny: Path, sequences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_training_goes_on_exactly_where_it_stopped(
+    tiny: Path, sequences: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     train_sft(sequences, tiny, tmp_path / "whole", settings=QUICK, seed=4)
     with monkeypatch.context() as patched:
         learn, died = Sft._learn, KeyboardInterrupt()
@@ -189,12 +195,18 @@ def test_compiled_and_bf16_training_come_out_near(tiny: Path, sequences: Path, t
     assert loss(precision="bf16", compile=True) == pytest.approx(plain, rel=0.02)
 
 
-def test_lora_leaves_the_layers_to_its_adapter_and_comes_out_merged(tiny: Path, sequences: Path, tmp_path: Path) -> None:
-    told = train_sft(sequences, tiny, tmp_path / "policy", settings=QUICK | {"rank": 4, "epochs": 2}, dev=sequences, seed=1)
+def test_lora_leaves_the_layers_to_its_adapter_and_comes_out_merged(
+    tiny: Path, sequences: Path, tmp_path: Path
+) -> None:
+    told = train_sft(
+        sequences, tiny, tmp_path / "policy", settings=QUICK | {"rank": 4, "epochs": 2}, dev=sequences, seed=1
+    )
     curve = [json.loads(line) for line in (tmp_path / "policy/training.jsonl").read_text().splitlines()]
     assert curve[-1]["dev_loss"] == told["dev_loss"] < curve[0]["dev_loss"]
     before, after = load_file(tiny / "model.safetensors"), load_file(tmp_path / "policy/model.safetensors")
-    assert {name: weight.shape for name, weight in before.items()} == {name: weight.shape for name, weight in after.items()}
+    assert {name: weight.shape for name, weight in before.items()} == {
+        name: weight.shape for name, weight in after.items()
+    }
     for name, weight in before.items():
         change = after[name] - weight
         assert torch.count_nonzero(change) == 0 if "norm" in name else torch.count_nonzero(change) > 0, name
@@ -203,14 +215,25 @@ def test_lora_leaves_the_layers_to_its_adapter_and_comes_out_merged(tiny: Path, 
 
 def test_activations_that_are_computed_twice_change_nothing(tiny: Path, sequences: Path, tmp_path: Path) -> None:
     for name, twice in (("kept", False), ("twice", True)):
-        train_sft(sequences, tiny, tmp_path / name, settings=QUICK | {"epochs": 1, "precision": "fp32", "checkpointing": twice}, seed=1)
+        train_sft(
+            sequences,
+            tiny,
+            tmp_path / name,
+            settings=QUICK | {"epochs": 1, "precision": "fp32", "checkpointing": twice},
+            seed=1,
+        )
     kept, twice = (load_file(tmp_path / name / "model.safetensors") for name in ("kept", "twice"))
     for name, weight in kept.items():
         torch.testing.assert_close(twice[name], weight, atol=1e-6, rtol=1e-5)
 
 
 def test_tokens_that_the_policy_lacks_are_named(tiny: Path, tmp_path: Path) -> None:
-    row = {"sequence_id": "a", "task": "com", "prompt": "<|com|><|fr|><|en|><|sosp|><|u400|><|eosp|>", "completion": "gare"}
+    row = {
+        "sequence_id": "a",
+        "task": "com",
+        "prompt": "<|com|><|fr|><|en|><|sosp|><|u400|><|eosp|>",
+        "completion": "gare",
+    }
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "data.parquet")
     with pytest.raises(ValueError, match=r"has no token <\|u400\|>: its vocabulary was made for another codebook"):
         train_sft(tmp_path / "data.parquet", tiny, tmp_path / "policy", settings=QUICK)

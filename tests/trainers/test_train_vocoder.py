@@ -17,7 +17,14 @@ import torch
 
 from factory.models.unit_hifigan import CodeHiFiGAN
 from trainers.vocoder.data import Corpus
-from trainers.vocoder.discriminators import Discriminators, SpectralLoss, discriminator_loss, feature_loss, generator_loss, mel_basis
+from trainers.vocoder.discriminators import (
+    Discriminators,
+    SpectralLoss,
+    discriminator_loss,
+    feature_loss,
+    generator_loss,
+    mel_basis,
+)
 from trainers.vocoder.pitch import track
 from trainers.vocoder.state import Budget, Settings
 from trainers.vocoder.train import main, train
@@ -58,7 +65,9 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         sink = io.BytesIO()
         soundfile.write(sink, spoken(units, durations), 16_000, format="FLAC")
         audio = {"bytes": sink.getvalue(), "path": None}
-        rows.append({"utt_id": f"u{i}", "lang": "fr" if i < 8 else "en", "units": units, "durations": durations, "audio": audio})
+        rows.append(
+            {"utt_id": f"u{i}", "lang": "fr" if i < 8 else "en", "units": units, "durations": durations, "audio": audio}
+        )
     for part in range(2):
         pq.write_table(pa.Table.from_pylist(rows[6 * part : 6 * part + 6]), folder / f"part-{part}.parquet")
     return folder
@@ -116,7 +125,9 @@ def test_a_voice_learns_pitch_and_durations(data: Path, tmp_path: Path) -> None:
     assert last["spectral"] < 0.8 * first["spectral"]
     voice = CodeHiFiGAN.from_pretrained(tmp_path)
     units = [2, 0, 3, 1]
-    assert voice.predict_durations(torch.tensor(units)).tolist() == pytest.approx([5 + 3 * unit for unit in units], abs=2)
+    assert voice.predict_durations(torch.tensor(units)).tolist() == pytest.approx(
+        [5 + 3 * unit for unit in units], abs=2
+    )
     wave = voice.synthesize([units], [[12] * 4])[0]
     f0, voiced = track(torch.from_numpy(wave), 48)
     assert f0[6::12].tolist() == pytest.approx([TONES[unit] for unit in units], rel=0.1)

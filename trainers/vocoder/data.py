@@ -68,7 +68,9 @@ class Corpus:
         self.utterances, self.hop = utterances, hop
         self.long = [utterance for utterance in utterances if len(utterance.frames) >= crop]
         if not self.long:
-            raise ValueError(f"none of {len(utterances)} utterances is as long as a crop of {crop} frames: more data or a shorter --crop")
+            raise ValueError(
+                f"none of {len(utterances)} utterances is as long as a crop of {crop} frames: more data or a shorter --crop"
+            )
         self.weights = torch.tensor([float(len(utterance.frames)) for utterance in self.long])
 
     @classmethod
@@ -99,7 +101,10 @@ class Corpus:
     def lines(self, batch: int, generator: torch.Generator) -> Lines:
         """Draw `batch` whole utterances."""
         some = [self.utterances[i] for i in torch.randint(len(self.utterances), (batch,), generator=generator).tolist()]
-        columns = {name: _pad([getattr(line, name) for line in some]) for name in ("units", "durations", "frames", "log_f0", "voiced")}
+        columns = {
+            name: _pad([getattr(line, name) for line in some])
+            for name in ("units", "durations", "frames", "log_f0", "voiced")
+        }
         return Lines(**columns, inside=_pad([torch.ones_like(line.voiced) for line in some]))
 
 

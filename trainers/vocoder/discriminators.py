@@ -71,7 +71,9 @@ class _Convolutions(nn.Module):
         self.convs = nn.ModuleList(nn.Conv2d(a, b, kernel, stride, padding) for a, b, stride in shapes)
         self.verdict = nn.Conv2d(channels[-1], 1, (3, 1), padding=(1, 0))
         for conv in (*self.convs, self.verdict):
-            nn.init.kaiming_normal_(conv.weight, 0.1)  # torch's default lets quiet speech fade to the biases: such judges never learn
+            nn.init.kaiming_normal_(
+                conv.weight, 0.1
+            )  # torch's default lets quiet speech fade to the biases: such judges never learn
             nn.init.zeros_(conv.bias)
             nn.utils.parametrizations.weight_norm(conv)
 
@@ -94,7 +96,9 @@ class Discriminators(nn.Module):
         folded = (1, width, 2 * width, 4 * width, 4 * width)
         self.by_period = nn.ModuleList(_Convolutions(folded, (5, 1), ((3, 1), (3, 1), (3, 1), (1, 1))) for _ in periods)
         flat = (1, width, width, width, width)
-        self.by_resolution = nn.ModuleList(_Convolutions(flat, (3, 9), ((1, 2), (1, 2), (2, 2), (1, 1))) for _ in RESOLUTIONS)
+        self.by_resolution = nn.ModuleList(
+            _Convolutions(flat, (3, 9), ((1, 2), (1, 2), (2, 2), (1, 1))) for _ in RESOLUTIONS
+        )
 
     def forward(self, wave: Tensor) -> Judged:
         """[B, samples] -> the verdicts and features of every sub-discriminator."""
@@ -110,7 +114,9 @@ class Discriminators(nn.Module):
 
 def discriminator_loss(real: Judged, fake: Judged) -> Tensor:
     """Least squares: real speech should be judged 1, made speech 0; the mean over sub-discriminators."""
-    terms = [(1 - r.float()).square().mean() + f.float().square().mean() for (r, _), (f, _) in zip(real, fake, strict=True)]
+    terms = [
+        (1 - r.float()).square().mean() + f.float().square().mean() for (r, _), (f, _) in zip(real, fake, strict=True)
+    ]
     return torch.stack(terms).mean()
 
 
@@ -121,5 +127,9 @@ def generator_loss(fake: Judged) -> Tensor:
 
 def feature_loss(real: Judged, fake: Judged) -> Tensor:
     """L1 between features of real and made speech, relative to the real ones' size; the mean over layers and sub-discriminators."""
-    pairs = [(r.detach().float(), f.float()) for (_, rs), (_, fs) in zip(real, fake, strict=True) for r, f in zip(rs, fs, strict=True)]
+    pairs = [
+        (r.detach().float(), f.float())
+        for (_, rs), (_, fs) in zip(real, fake, strict=True)
+        for r, f in zip(rs, fs, strict=True)
+    ]
     return torch.stack([F.l1_loss(f, r) / (r.abs().mean() + 1e-3) for r, f in pairs]).mean()

@@ -30,7 +30,12 @@ def small_config(num_units: int) -> dict[str, Any]:
         "resblock_dilation_sizes": [[1, 3, 5]] * 2,
         "filter_n_fft": 256,
         "filter_hop": 64,
-        "dur_predictor_params": {"encoder_embed_dim": 128, "var_pred_hidden_dim": 128, "var_pred_kernel_size": 3, "var_pred_dropout": 0.5},
+        "dur_predictor_params": {
+            "encoder_embed_dim": 128,
+            "var_pred_hidden_dim": 128,
+            "var_pred_kernel_size": 3,
+            "var_pred_dropout": 0.5,
+        },
         "pitch_predictor_params": {"dim": 128},
         "carry_durations": True,
         "code_hop_size": 320,
@@ -97,7 +102,9 @@ class State:
         """Replace the checkpoint; a kill meanwhile leaves the old one."""
         part = path.with_suffix(".part")
         state = {name: getattr(self, name).state_dict() for name in self._MODULES}
-        torch.save(state | {name: getattr(self, name) for name in self._NUMBERS} | {"config": self.voice.raw_config}, part)
+        torch.save(
+            state | {name: getattr(self, name) for name in self._NUMBERS} | {"config": self.voice.raw_config}, part
+        )
         os.replace(part, path)
 
     def load(self, path: Path) -> None:

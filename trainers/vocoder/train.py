@@ -75,7 +75,9 @@ class Trainer:
         """One step of each optimizer; `spent` is the part of the phase that is over."""
         state, settings = self.state, self.settings
         state.voice.train()
-        generator = torch.manual_seed(settings.seed * 1_000_003 + sum(state.steps))  # a resumed run draws what an unbroken one does
+        generator = torch.manual_seed(
+            settings.seed * 1_000_003 + sum(state.steps)
+        )  # a resumed run draws what an unbroken one does
         self._set_rates(phase, spent)
         crops = self.corpus.crops(settings.batch, settings.crop, generator).to(settings.device)
         fake = self._speak(crops, generator)
@@ -126,13 +128,17 @@ class Trainer:
         """Whole utterances: squared error of log(d + 1), of log pitch where voiced, and the voicing's cross entropy."""
         voice = self.state.voice
         spoken = lines.durations > 0
-        log_durations = voice.dur_predictor(voice.dict(lines.units).detach() * spoken[:, :, None], spoken[:, :, None].float())
+        log_durations = voice.dur_predictor(
+            voice.dict(lines.units).detach() * spoken[:, :, None], spoken[:, :, None].float()
+        )
         losses = {"duration": F.mse_loss(log_durations[spoken], torch.log(lines.durations[spoken] + 1.0))}
         if voice.pitch_predictor is not None:
             log_f0, voicing = voice.pitch_predictor(lines.frames, lines.inside[:, :, None].float()).unbind(2)
             voiced = lines.voiced & lines.inside
             losses["pitch"] = 5 * F.mse_loss(log_f0[voiced], lines.log_f0[voiced])
-            losses["voicing"] = F.binary_cross_entropy_with_logits(voicing[lines.inside], lines.voiced[lines.inside].float())
+            losses["voicing"] = F.binary_cross_entropy_with_logits(
+                voicing[lines.inside], lines.voiced[lines.inside].float()
+            )
         return losses
 
     def _average(self) -> None:
@@ -143,7 +149,9 @@ class Trainer:
                 old.lerp_(new, 1 - keep)
 
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self.settings.device.split(":")[0], torch.bfloat16, enabled=self.settings.precision == "bf16")
+        return torch.autocast(
+            self.settings.device.split(":")[0], torch.bfloat16, enabled=self.settings.precision == "bf16"
+        )
 
     def _note(self, name: str, loss: Tensor) -> None:
         self.recent.setdefault(name, []).append(float(loss.detach()))
@@ -179,7 +187,12 @@ def _descend(loss: Tensor, module: nn.Module, optimizer: torch.optim.Optimizer) 
 
 
 def train(
-    data: str | Path, out: str | Path, *, config: dict[str, Any], settings: Settings | None = None, lang: str | None = None
+    data: str | Path,
+    out: str | Path,
+    *,
+    config: dict[str, Any],
+    settings: Settings | None = None,
+    lang: str | None = None,
 ) -> dict[str, Any]:
     """Train a voice on the rows of `data` (Parquet file or folder: utt_id, lang, units, durations, audio; only `lang`'s if given).
 
@@ -196,7 +209,9 @@ def train(
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command line."""
     print_any_text()
-    parser = argparse.ArgumentParser(prog="python -m trainers.vocoder.train", description="Train a unit vocoder for one language.")
+    parser = argparse.ArgumentParser(
+        prog="python -m trainers.vocoder.train", description="Train a unit vocoder for one language."
+    )
     parser.add_argument("--data", required=True, help="Parquet file or folder: utt_id, lang, units, durations, audio")
     parser.add_argument("--out", required=True, help="the voice's folder; a killed run goes on where it stopped")
     parser.add_argument("--lang", help="use only the rows of this language")
@@ -207,11 +222,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for name, default in (("batch", Settings.batch), ("crop", Settings.crop), ("seed", Settings.seed), ("threads", 1)):
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--precision", choices=get_args(Precision), default="auto", help="auto: bf16 where the machine has units for it")
+    parser.add_argument(
+        "--precision", choices=get_args(Precision), default="auto", help="auto: bf16 where the machine has units for it"
+    )
     args = parser.parse_args(arguments)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     torch.set_num_threads(args.threads)
-    budgets = (Budget(args.steps_spectral, args.minutes_spectral), Budget(args.steps_adversarial, args.minutes_adversarial))
+    budgets = (
+        Budget(args.steps_spectral, args.minutes_spectral),
+        Budget(args.steps_adversarial, args.minutes_adversarial),
+    )
     settings = Settings(*budgets, args.batch, args.crop, seed=args.seed, device=args.device, precision=args.precision)
     train(args.data, args.out, config=small_config(args.num_units), settings=settings, lang=args.lang)
 
