@@ -36,7 +36,7 @@ from factory.actors.encoder import Encoder  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
 from factory.passes.execute import act, finish  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.sections import Pool, Resources  # noqa: E402
+from factory.recipe.sections import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_here  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.manifest import slug  # noqa: E402
@@ -96,7 +96,7 @@ def tokenize(folder: Path) -> list[dict[str, Any]]:
     ray.data.DataContext.get_current().enable_progress_bars = False
     speech, out = open_corpus(str(folder / "corpus")).speech(), DatasetDir(str(folder / "units"), UNITS)
     out.start({"stage": "tokenize"})
-    resources = Resources(encoder=Pool(row_timeout_s=60))
+    resources = ResourcesConfig(encoder=PoolConfig(row_timeout_s=60))
     rows = act(out.unfinished(speech.rows), ToyEncoder, {}, resources.encoder)
     finish(out, rows, speech.ids, Clock(str(folder)), "tokenize", resources, "encoder")
     ray.shutdown()

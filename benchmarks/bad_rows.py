@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import soundfile
 
-Row = dict[str, Any]
+from schemas.datasets import Row
+
 RATE = 16_000
 
 

@@ -1,7 +1,7 @@
 """Is there anything to learn from? What the round trip prefers among n candidates, beside what the policy says when it is greedy.
 
     python benchmarks/best_of.py --policy assets/phrasebook/policy --corpus assets/phrasebook/dev.parquet --limit 100
-    python benchmarks/best_of.py --set translator.way_back=speech --set translator.unit_temperature=null    # as the paper has it
+    python benchmarks/best_of.py --set translator.back_translate=speech --set translator.unit_temperature=null    # as the paper has it
 
 Preference training moves a policy towards the chosen candidates. Where those are no better than its greedy output there is nothing to
 gain, however right the labels are. S2T BLEU against references (0..100) of greedy, of a candidate drawn at random, of the text that most
@@ -16,7 +16,6 @@ import json
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,10 +28,13 @@ from factory.actors.translator import Translator  # noqa: E402
 from factory.passes.produce import translator_arguments  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
-from schemas.datasets import OK, UNITS, UNSPOKEN  # noqa: E402
+from schemas.datasets import (  # noqa: E402
+    OK,
+    UNITS,
+    UNSPOKEN,
+    Row,  # noqa: E402
+)
 from schemas.sequences import words  # noqa: E402
-
-Row = dict[str, Any]
 
 
 def utterances(corpus: Path, limit: int) -> pa.Table:
@@ -69,9 +71,9 @@ def translated(recipe: Recipe, policy: str, table: pa.Table, n: int, temperature
 
 def home(row: Row, candidate: Row) -> float:
     """Return the BLEU (0..100) of a candidate's way back, -1 where it or its way back is malformed."""
-    if candidate["finish"] not in (OK, UNSPOKEN) or candidate["back_finish"] != OK:
+    if candidate["finish"] not in (OK, UNSPOKEN) or candidate["back_translation_finish"] != OK:
         return -1.0
-    return sacrebleu.sentence_bleu(candidate["back_text"] or "", [row["text"]]).score
+    return sacrebleu.sentence_bleu(candidate["back_translation"] or "", [row["text"]]).score
 
 
 def right(row: Row, candidate: Row) -> float:

@@ -25,7 +25,7 @@ from factory.passes.select import select_pairs  # noqa: E402
 from factory.passes.train import training_pairs  # noqa: E402
 from factory.planning.places import Run  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
-from factory.recipe.sections import Pool, Resources, Select  # noqa: E402
+from factory.recipe.sections import PoolConfig, ResourcesConfig, SelectConfig  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import EVALUATED, SCORED, SKIPPED, UNITS, UTTERANCE, Row  # noqa: E402
 
@@ -33,12 +33,12 @@ ROWS, BLOCK = 400, 16
 RAISES, KILLS = "u0123", "u0251"
 """The row that raises and the row that kills its process: both must end as failed, in every run."""
 PASSES = ("units/mono", "round-1/scored", "round-1/pairs", "round-1/evaluation")
-POOL = Pool(actors=2, num_cpus=0.6, batch_size=BLOCK, row_timeout_s=30)
+POOL = PoolConfig(actors=2, num_cpus=0.6, batch_size=BLOCK, row_timeout_s=30)
 RECIPE = Recipe(
     name="chaos",
-    select=Select(delta=0.1),
-    resources=Resources(
-        encoder=POOL, translator=POOL, scorer=POOL, recognizer=POOL, trainer=Pool(num_cpus=1), stall_s=300
+    select=SelectConfig(delta=0.1),
+    resources=ResourcesConfig(
+        encoder=POOL, translator=POOL, scorer=POOL, recognizer=POOL, trainer=PoolConfig(num_cpus=1), stall_s=300
     ),
     preference={"epochs": 4.0, "batch": 8, "save_every": 2, "held_out": 0.0, "precision": "fp32"},
 )
@@ -110,8 +110,15 @@ def _units(utt_id: str, name: str) -> list[int]:
 
 def _candidate(utt_id: str, number: int) -> dict[str, Any]:
     text = f"where is station {number}"
-    units = {"units": _units(utt_id, f"there {number}"), "back_units": _units(utt_id, f"back {number}")}
-    return {"text": text, **units, "logprob": -1.0, "finish": "ok", "back_text": text, "back_finish": "ok"}
+    units = {"units": _units(utt_id, f"there {number}"), "back_translation_units": _units(utt_id, f"back {number}")}
+    return {
+        "text": text,
+        **units,
+        "logprob": -1.0,
+        "finish": "ok",
+        "back_translation": text,
+        "back_translation_finish": "ok",
+    }
 
 
 def corpus(number: int = ROWS) -> pa.Table:
@@ -187,7 +194,7 @@ def train(pairs: DatasetDir, shared: Path, folder: Path) -> None:
     data = folder / "pairs.parquet"
     pq.write_table(pa.Table.from_pylist(chosen), data)
     train_preference(
-        data, shared / "policy", folder / "round-1/policy", settings=RECIPE.preference, seed=0, pool=Pool()
+        data, shared / "policy", folder / "round-1/policy", settings=RECIPE.preference, seed=0, pool=PoolConfig()
     )
 
 

@@ -28,9 +28,11 @@ from factory.passes.evaluate import judge_arguments  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.files import put_table  # noqa: E402
-from schemas.datasets import EVALUATED  # noqa: E402
+from schemas.datasets import (
+    EVALUATED,  # noqa: E402
+    Row,  # noqa: E402
+)
 
-Row = dict[str, Any]
 Hear = Callable[[list[list[int]], str], list[str]]
 AT_ONCE = 50
 SCHEMA = pa.schema([EVALUATED.field(name) for name in SAID])

@@ -82,7 +82,7 @@ def run_bare(actor: Translator, done: pa.Table, endless: bool, clock: Clock) -> 
         (row["tgt_lang"], row["src_lang"], one["units"], 1)
         for row in rows
         for one in row["candidates"]
-        if one["back_finish"] is not None
+        if one["back_translation_finish"] is not None
     ]
     ids = actor.engine.encode([prompt(actor.variant, src, tgt, units) for src, tgt, units, _ in ways])
     common: dict[str, Any] = {"detokenize": False, "ignore_eos": endless}
@@ -122,7 +122,7 @@ def load(arguments: argparse.Namespace, folder: Path) -> Translator:
         return Translator(policy=str(arguments.policy), **options)
     policy = tiny_policy(folder, num_units=1000, layers=6, hidden=256)
     # the way back is sampled too: greedy, random weights repeat themselves, and the actor would stop such an output early
-    actor = EndlessTranslator(policy=str(policy), max_tokens=TOKENS, back_temperature=1.0, **options)
+    actor = EndlessTranslator(policy=str(policy), max_tokens=TOKENS, back_translation_temperature=1.0, **options)
     actor.engine.banned.add(actor.engine.vocabulary["<|eos|>"])
     return actor
 

@@ -53,7 +53,7 @@ SPLITS = {"paired": (0, 2_100), "mono": (2_100, 3_000), "test": (3_000, 4_000)}
 MORE = 1_000
 """Sentences a language that are spoken for the rounds with more utterances, `assets/phrasebook/mono_units.parquet`."""
 SPOKEN = (
-    "translator={n: 2, temperature: 1.0, unit_temperature: null, way_back: speech}",
+    "translator={n: 2, temperature: 1.0, unit_temperature: null, back_translate: speech}",
     "scorer.metrics=[bleu, chrf, meteor, wer, mcd]",
 )
 """The paper's way back, in place of the recipe's: two candidates, and what was said goes back."""

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK
-from trainers.publish import digest
+from trainers.publish import policy_digest
 
 HEARD = "heard"
 """The folder beside the records in which `benchmarks/hear_all.py` keeps what it heard."""
@@ -55,9 +55,9 @@ def keep(folder: Path, name: str, run: Path, number: int, made: dict[str, Any]) 
         folder / f"{name}.parquet",
         compression="zstd",
     )
-    start = digest(run.parent / made["start"] / "round-0" / "policy") if made.get("start") else None
+    start = policy_digest(run.parent / made["start"] / "round-0" / "policy") if made.get("start") else None
     policy = run / f"round-{number}" / "policy"
-    told = made | {"digests": {"start": start, "policy": digest(policy)}}
+    told = made | {"digests": {"start": start, "policy": policy_digest(policy)}}
     told["learned"] = json.loads((policy / "training.json").read_text()).get("pairs", 0)
     told["summary"] = json.loads((run / f"round-{number}" / "summary.json").read_text())
     part = folder / f".{name}.json.part"

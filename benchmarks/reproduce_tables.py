@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from benchmarks.reproduce_records import HEARD, Record
 from factory.metrics import bootstrap, normalise
+from schemas.datasets import Row
 
-Row = dict[str, Any]
 Records = dict[str, Record]
 Changes = dict[tuple[str, str], bootstrap.Estimate]
 DIRECTIONS = ("en-fr", "fr-en")

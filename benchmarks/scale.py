@@ -40,13 +40,13 @@ from factory.corpora.audio import encode  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
 from factory.passes.execute import act, finish  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.sections import Pool, Resources  # noqa: E402
+from factory.recipe.sections import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import UNITS, UTTERANCE, Row  # noqa: E402
 
 SHARD = 1_000
-RESOURCES = Resources(encoder=Pool(actors=2, num_cpus=0.5, batch_size=64))
+RESOURCES = ResourcesConfig(encoder=PoolConfig(actors=2, num_cpus=0.5, batch_size=64))
 
 
 class LightEncoder(RowActor):

@@ -33,9 +33,10 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from factory.commands import FORMATS  # noqa: E402
-from schemas.datasets import UTTERANCE  # noqa: E402
-
-Row = dict[str, Any]
+from schemas.datasets import (
+    UTTERANCE,  # noqa: E402
+    Row,  # noqa: E402
+)
 
 EACH = 3
 """Utterances of each language."""
@@ -49,7 +50,7 @@ SETTINGS = {
     "rounds.fresh": "false",
     "rounds.stop": "null",
 }
-BY_EAR = {"translator.way_back": "speech", "translator.unit_temperature": "null", "scorer.score_text": "asr"}
+BY_EAR = {"translator.back_translate": "speech", "translator.unit_temperature": "null", "scorer.score_text": "asr"}
 SHARED = ("units/test", "toplines", "round-0/evaluation")
 """What does not depend on the corpus: a cell takes it from one that was run before."""
 

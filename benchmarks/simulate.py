@@ -53,7 +53,7 @@ from factory.planning.estimate import costs  # noqa: E402
 from factory.planning.places import Run  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
-from factory.recipe.sections import Pool  # noqa: E402
+from factory.recipe.sections import PoolConfig  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.files import filesystem, get_json  # noqa: E402
 from schemas.datasets import SCORED, UNITS, Row  # noqa: E402
@@ -222,7 +222,7 @@ def simulate(recipe: Recipe, profile: Profile, gpus: int, rows: int, largest: in
 
 def with_crews(recipe: Recipe, manned: dict[str, Crew]) -> Recipe:
     """Return the recipe with a process for each crew, which takes the cores and GPUs of its actors; a crew of several takes cores alone."""
-    sizes: dict[str, Pool] = {}
+    sizes: dict[str, PoolConfig] = {}
     for name, crew in manned.items():
         pool = getattr(recipe.resources, name)
         gpus = pool.num_gpus if crew.calls == 1 else 0.0  # a process may ask for a share of one GPU, or for whole ones

@@ -21,10 +21,12 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory.arguments import UNMADE, mended, running_parser
+from factory.arguments import UNMADE, run_command, running_parser
 from factory.run_round import ROOT
 from factory.runtime.local_ray import TOKEN_HINT
 from factory.runtime.redact import redact
+from schemas.errors import RoundtripError
+from schemas.fingerprint import json_digest
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -35,7 +37,7 @@ OVER = ("SUCCEEDED", "FAILED", "STOPPED")
 LOST, STOPPED = 4, 3
 
 
-class SubmitError(RuntimeError):
+class SubmitError(RoundtripError):
     """A job that cannot be submitted; the message says what to do."""
 
 
@@ -47,7 +49,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     asked = parser.parse_args(argv)
     logging.getLogger("ray").setLevel(logging.WARNING)
-    return mended("roundtrip submit", lambda: _submitted(asked))
+    return run_command("roundtrip submit", lambda: _submitted(asked))
 
 
 def _submitted(asked: argparse.Namespace) -> int:
@@ -118,11 +120,10 @@ def shared(run: str) -> str:
 
 def base_name(run: str, rounds: range) -> str:
     """Return what the submission ids of these rounds of a run begin with."""
-    from schemas.fingerprint import digest
 
     run = run.rstrip("/")  # the same place, with or without
     slug = re.sub(r"[^A-Za-z0-9]+", "-", run.rpartition("/")[2]).strip("-")
-    return f"roundtrip-{slug}-{digest(run)[:8]}-round-{_told(rounds)}"
+    return f"roundtrip-{slug}-{json_digest(run)[:8]}-round-{_told(rounds)}"
 
 
 def free_name(client: JobSubmissionClient, base: str) -> str:

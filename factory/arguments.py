@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable
 
 from factory.runtime.redact import redact
+from schemas.errors import RoundtripError
 
 UNMADE = 5
 """Exit code of a run whose rounds are finished, and whose samples, report or history are not all made: not 0, or a
@@ -64,7 +65,7 @@ def stay_local() -> None:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
-def mended(prog: str, work: Callable[[], int]) -> int:
+def run_command(prog: str, work: Callable[[], int]) -> int:
     """Return what `work` returns; 2, with one sentence on stderr that holds no secret, where it raises what the user can mend.
 
     With ROUNDTRIP_TRACEBACK set the error is raised instead.
@@ -72,7 +73,7 @@ def mended(prog: str, work: Callable[[], int]) -> int:
     print_any_text()
     try:
         return work()
-    except (ValueError, OSError, RuntimeError) as error:
+    except RoundtripError as error:
         if os.environ.get("ROUNDTRIP_TRACEBACK"):
             raise
         print(f"{prog}: {redact(str(error))}", file=sys.stderr)

@@ -12,7 +12,7 @@ import json
 import sys
 from typing import Any
 
-from factory.arguments import mended, print_any_text
+from factory.arguments import print_any_text, run_command
 from factory.commands import add_commands, carry_out
 from factory.storage.names import on_one_line
 
@@ -41,7 +41,7 @@ def main(argv: list[str] | None = None) -> int:
     rows.add_argument("--limit", type=int, default=5, help="how many rows (default: %(default)s)")
     add_commands(commands)
     asked = parser.parse_args(argv)
-    return mended("roundtrip", lambda: show_rows(asked) if asked.command == "rows" else carry_out(asked))
+    return run_command("roundtrip", lambda: show_rows(asked) if asked.command == "rows" else carry_out(asked))
 
 
 def show_rows(asked: argparse.Namespace) -> int:

@@ -13,9 +13,7 @@ from factory.planning.plan import compared, paired_corpora
 from factory.recipe.recipe import Recipe
 from factory.runtime.local_ray import start_ray
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import SCORED
-
-Row = dict[str, Any]
+from schemas.datasets import SCORED, Row
 
 
 def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> bool:

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 if sys.path and Path(sys.path[0] or ".").resolve() == ROOT / "factory":
     sys.path[0] = str(ROOT)  # a script's own folder comes first: `factory/` there would shadow libraries
 
-from factory.arguments import UNMADE, mended, running_parser, stay_local  # noqa: E402
+from factory.arguments import UNMADE, run_command, running_parser, stay_local  # noqa: E402
 
 
 def arguments(argv: list[str] | None) -> argparse.Namespace:
@@ -32,7 +32,7 @@ def main(argv: list[str] | None = None) -> int:
     """
     asked = arguments(argv)
     stay_local()
-    return mended("run_round", lambda: _run(asked))
+    return run_command("run_round", lambda: _run(asked))
 
 
 def _run(asked: argparse.Namespace) -> int:

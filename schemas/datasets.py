@@ -7,9 +7,28 @@ slug and a colon, so that reasons can be counted (`too_short: 0.02 s of audio, a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pyarrow as pa
+
+Row = dict[str, Any]
+"""One row of a dataset as Python values, by the names of its columns."""
+Scores = dict[str, float | None]
+"""The scores of a back-translation by metric, each on the metric's own scale; None: not scored."""
+
+
+class Candidate(TypedDict):
+    """One sampled translation and its back-translation, as CANDIDATE stores it."""
+
+    text: str | None
+    units: list[int] | None
+    logprob: float | None
+    finish: str
+    back_translation: str | None
+    back_translation_units: list[int] | None
+    back_translation_finish: str | None
+    scores: NotRequired[Scores]
+
 
 OK, SKIPPED, FAILED = "ok", "skipped", "failed"
 UNSPOKEN = "unspoken"
@@ -57,13 +76,13 @@ CANDIDATE = pa.struct(
         ("units", _UNITS),
         ("logprob", pa.float64()),
         ("finish", pa.string()),
-        ("back_text", pa.string()),
-        ("back_units", _UNITS),
-        ("back_finish", pa.string()),
+        ("back_translation", pa.string()),
+        ("back_translation_units", _UNITS),
+        ("back_translation_finish", pa.string()),
         ("scores", SCORES),
     ]
 )
-"""One sampled translation and its way back. `finish` and `back_finish` are `ok`, or the reason why the output is no translation; a `finish`
+"""One sampled translation and its way back. `finish` and `back_translation_finish` are `ok`, or the reason why the output is no translation; a `finish`
 may be UNSPOKEN too."""
 
 SCORED = pa.schema(
@@ -136,7 +155,7 @@ EVALUATED = pa.schema(
         pa.field("asr_text", pa.string()),
         pa.field("mos", pa.float64()),
         pa.field("source_text", pa.string()),
-        pa.field("back_text", pa.string()),
+        pa.field("back_translation", pa.string()),
         pa.field("cascade_text", pa.string()),
         pa.field("cascade_mos", pa.float64()),
         *_STATUS,
@@ -144,7 +163,7 @@ EVALUATED = pa.schema(
 )
 """A greedy translation of a test utterance, and what the recognizer heard of it where it was spoken (null elsewhere).
 
-`back_text` is its way back (empty where it should be and is not; heard, and only where spoken, if the policy writes no text), to be
+`back_translation` is its way back (empty where it should be and is not; heard, and only where spoken, if the policy writes no text), to be
 compared with `source_text`; `cascade_*` tells of a voice that spoke the policy's text instead of its units."""
 
 TOPLINE = pa.schema(
@@ -160,6 +179,3 @@ TOPLINE = pa.schema(
     ]
 )
 """What perfect output would get: the recording, and its units spoken again, through the same recognizer."""
-
-
-Row = dict[str, Any]

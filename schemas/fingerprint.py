@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 
-def digest(content: Any) -> str:
+def json_digest(content: Any) -> str:
     """Return the first 16 hexadecimal digits of the sha256 of a value written as canonical JSON."""
     text = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

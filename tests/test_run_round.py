@@ -23,7 +23,7 @@ import pytest
 
 from factory.arguments import UNMADE
 from factory.export.export import export_policy
-from factory.models.weights import digest, resolve
+from factory.models.weights import resolve, weights_digest
 from factory.planning.places import Run
 from factory.recipe.loading import load
 from factory.storage.dataset import DatasetDir
@@ -125,7 +125,7 @@ def test_the_policy_of_a_run_in_an_object_store_is_exported(
     export_policy(Run(finished[0]), 1, load(ROOT / "recipes/phrasebook.yaml"), str(tmp_path / "policy"))
     assert {"config.json", "model.safetensors", "README.md"} <= {path.name for path in (tmp_path / "policy").iterdir()}
     noted = DatasetDir(f"{finished[0]}/round-1/evaluation").manifest().inputs["policy"]
-    assert noted == digest(resolve(Run(finished[0]).made_policy(1)))
+    assert noted == weights_digest(resolve(Run(finished[0]).made_policy(1)))
 
 
 @pytest.mark.slow
@@ -192,7 +192,7 @@ NOISES = {
     "translator.n": "6",
     "translator.temperature": "0.5",
     "select.metric": "mcd",
-    "select.guards": "{min_length_ratio: 0, max_length_ratio: 99, max_repetition: 1, max_copy: 1}",
+    "select.filters": "{min_length_ratio: 0, max_length_ratio: 99, max_repetition: 1, max_copy: 1}",
     "evaluate.s2t_utterances": "3",
     "evaluate.asr_utterances": "2",
 }

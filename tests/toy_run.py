@@ -33,7 +33,7 @@ def toy_recipe() -> Recipe:
     """Return the embedded recipe with the speech going back, so that every metric has something to measure, and fewer resamples."""
     recipe = load(
         ROOT / "recipes/phrasebook.yaml",
-        ["translator.way_back=speech", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]"],
+        ["translator.back_translate=speech", "scorer.metrics=[bleu, chrf, meteor, wer, mcd]"],
     )
     return replace(recipe, evaluate=replace(recipe.evaluate, resamples=50))
 
@@ -65,9 +65,15 @@ def scored_row(utterance: dict[str, Any], place: int) -> dict[str, Any]:
         }
         own = [(unit * 3 + shift) % 100 for unit in units]
         sides.append(
-            {"text": text, "units": own, "logprob": -3.0, "finish": "ok", "back_text": f"{utterance['text']} {shift}"}
+            {
+                "text": text,
+                "units": own,
+                "logprob": -3.0,
+                "finish": "ok",
+                "back_translation": f"{utterance['text']} {shift}",
+            }
         )
-        sides[-1] |= {"back_units": units[: 10 + shift], "back_finish": "ok", "scores": scores}
+        sides[-1] |= {"back_translation_units": units[: 10 + shift], "back_translation_finish": "ok", "scores": scores}
     head = {
         "utt_id": utterance["utt_id"],
         "src_lang": src,
@@ -98,8 +104,8 @@ def toy_run(
     spoken = [utterance for utterance in utterances(count) if utterance["lang"] in langs]
     spoken = [utterance | ({"utt_id": ids[at]} if at < len(ids) else {}) for at, utterance in enumerate(spoken)]
     rows = [scored_row(utterance, number) | lost for number, utterance in enumerate(spoken)]
-    guards = recipe.select.guards
-    pairs = [select(row, metric="bleu", delta=0.1, guards=guards, variant=recipe.policy.variant) for row in rows]
+    filters = recipe.select.filters
+    pairs = [select(row, metric="bleu", delta=0.1, filters=filters, variant=recipe.policy.variant) for row in rows]
     units = [
         {**u, **lost, "units": r["units"], "durations": r["durations"], "status": "ok"}
         for u, r in zip(spoken, rows, strict=True)
@@ -120,7 +126,7 @@ def toy_run(
 def _evaluated(row: dict[str, Any]) -> dict[str, Any]:
     told = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang", "reference", "status")}
     told |= {"text": row["reference"], "units": row["units"], "finish": "ok", "asr_text": row["reference"], "mos": 2.0}
-    return told | {"source_text": row["text"], "back_text": row["text"] or ""}
+    return told | {"source_text": row["text"], "back_translation": row["text"] or ""}
 
 
 def _topline(row: dict[str, Any]) -> dict[str, Any]:

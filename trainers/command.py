@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from factory.arguments import print_any_text
-from factory.recipe.sections import Pool
+from factory.recipe.sections import PoolConfig
 from factory.recipe.typed import lay_over
 
 
@@ -26,4 +26,4 @@ def asked(prog: str, told_of: str, places: Sequence[str], also: Sequence[str] = 
     for override in given.pop("settings"):
         lay_over(settings, override)
     workers = given.pop("workers")
-    return given | {"settings": settings, "pool": Pool(actors=workers) if workers else None}
+    return given | {"settings": settings, "pool": PoolConfig(actors=workers) if workers else None}

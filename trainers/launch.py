@@ -11,7 +11,7 @@ from typing import Any
 
 import cloudpickle
 
-from factory.recipe.sections import Pool
+from factory.recipe.sections import PoolConfig
 from factory.runtime.watch import MARK, Stalled, Wanted, await_places, there, told, watched
 from factory.storage.files import filesystem
 from trainers.publish import clear, is_published, summary_of, work_folder
@@ -29,7 +29,7 @@ def launch(
     config: dict[str, Any],
     *,
     work: Place,
-    pool: Pool | None = None,
+    pool: PoolConfig | None = None,
     stall_s: float = STALL_S,
 ) -> None:
     """Call `loop(config)` in each of the `pool`'s Ray Train workers (None: here, without Ray), which torch.distributed connects.
@@ -77,7 +77,7 @@ def train_policy(
     identity: dict[str, Any],
     config: dict[str, Any],
     *,
-    pool: Pool | None,
+    pool: PoolConfig | None,
     stall_s: float,
 ) -> dict[str, Any]:
     """Train until the policy `out` is published, unless it is; return its training.json.

@@ -17,18 +17,18 @@ from datasets import Dataset
 from peft import LoraConfig
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase, Trainer
 
-from factory.recipe.sections import Pool
-from factory.recipe.training import PreferenceSettings, resolve_precision
+from factory.recipe.sections import PoolConfig
+from factory.recipe.training import PreferenceConfig, resolve_precision
 from factory.recipe.typed import build
 from trainers.checks import check_pairs, check_targets, check_tokens, none_fits
 from trainers.command import asked
 from trainers.launch import STALL_S, pulse, train_policy
-from trainers.publish import ADAPTER, digest, publish
+from trainers.publish import ADAPTER, policy_digest, publish
 from trainers.remote import Place, last_checkpoint, place_of
 from trainers.speech_weights import UnitWeights, last_states, reference_states
 from trainers.workers import device, rank, world_size
 
-_CPU_PIECE = 8  # pairs at once on a CPU: more do not fit its caches
+_CPU_MICRO_BATCH = 8  # pairs at once on a CPU: more do not fit its caches
 _SPEED = ("save_every", "threads")  # settings that do not change what comes out
 
 
@@ -39,7 +39,7 @@ def train_preference(
     *,
     settings: dict[str, Any],
     seed: int = 0,
-    pool: Pool | None = None,
+    pool: PoolConfig | None = None,
     stall_s: float = STALL_S,
 ) -> dict[str, Any]:
     """Train `policy` on Parquet rows {prompt, chosen, rejected} and publish the merged policy as `out`; returns its training.json.
@@ -49,15 +49,15 @@ def train_preference(
     cannot be, for an unfinished training with other settings, pairs or weights, for pairs and layers that cannot be trained on
     (`trainers.checks`), and when no pair fits `max_length`.
     """
-    chosen, out = build(PreferenceSettings, settings, "preference"), place_of(out)
+    chosen, out = build(PreferenceConfig, settings, "preference"), place_of(out)
     chosen.check()
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
     identity = {
         **counting,
         "seed": seed,
         "workers": pool.actors if pool else 1,
-        "pairs": digest(pairs),
-        "policy": digest(policy),
+        "pairs": policy_digest(pairs),
+        "policy": policy_digest(policy),
     }
     inputs, config = {"pairs": pairs, "policy": policy}, {"settings": chosen, "seed": seed}
     return train_policy(_loop, inputs, out, identity, config, pool=pool, stall_s=stall_s)
@@ -115,7 +115,7 @@ def read_pairs(path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int, 
 
 
 def preference_trainer(
-    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Dataset, settings: PreferenceSettings, work: Path, seed: int
+    model: Any, tokenizer: PreTrainedTokenizerBase, rows: Dataset, settings: PreferenceConfig, work: Path, seed: int
 ) -> Trainer:
     """Return TRL's trainer of the loss on LoRA over `model`, with a part of the rows held out where there are more than ten."""
     from trl import DPOConfig, DPOTrainer
@@ -152,7 +152,7 @@ def preference_trainer(
     return trainer
 
 
-def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: PreferenceSettings) -> Any:
+def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: PreferenceConfig) -> Any:
     """Return the trainer with the weights on, in its reference's log-probabilities too, which it computes while it is being made."""
     weights = UnitWeights(tokenizer, settings.unit_weight)
 
@@ -181,23 +181,23 @@ def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: Preferenc
     return Weighing
 
 
-def _dpo(settings: PreferenceSettings) -> dict[str, Any]:
+def _dpo(settings: PreferenceConfig) -> dict[str, Any]:
     kind = "sigmoid_norm" if settings.length_normalised else "sigmoid"
     if not settings.sft_weight or not settings.all_tokens_count_alike:  # the second loss is ours then
         return {"loss_type": [kind]}
     return {"loss_type": [kind, "sft"], "loss_weights": [1.0, settings.sft_weight]}
 
 
-def _common(settings: PreferenceSettings, work: Path, seed: int) -> dict[str, Any]:
+def _common(settings: PreferenceConfig, work: Path, seed: int) -> dict[str, Any]:
     """Return what both trainers are configured with."""
     gpu, batch = device().type == "cuda", max(1, settings.batch // world_size())
-    most = settings.piece or (batch if gpu else _CPU_PIECE)
-    piece = max(size for size in range(1, min(most, batch) + 1) if batch % size == 0)
+    most = settings.micro_batch or (batch if gpu else _CPU_MICRO_BATCH)
+    micro_batch = max(size for size in range(1, min(most, batch) + 1) if batch % size == 0)
     return {
         "output_dir": str(work),
-        "per_device_train_batch_size": piece,
-        "per_device_eval_batch_size": piece,
-        "gradient_accumulation_steps": batch // piece,
+        "per_device_train_batch_size": micro_batch,
+        "per_device_eval_batch_size": micro_batch,
+        "gradient_accumulation_steps": batch // micro_batch,
         "beta": settings.beta,
         "learning_rate": settings.lr,
         "weight_decay": settings.weight_decay,

@@ -79,7 +79,7 @@ def _sync(folder: Path) -> None:
                 os.fsync(stream.fileno())
 
 
-def digest(place: Place) -> str:
+def policy_digest(place: Place) -> str:
     """Return 16 hexadecimal digits of what a file, or a policy's weights and tokenizer, hold."""
     path = resolve(str(place))
     files = [path] if path.is_file() else [path / "tokenizer.json", *sorted(path.glob("*.safetensors"))]

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
-from factory.recipe.sections import Pool
-from factory.recipe.training import UNEVEN, SftSettings, resolve_precision
+from factory.recipe.sections import PoolConfig
+from factory.recipe.training import UNEVEN, SftConfig, resolve_precision
 from factory.recipe.typed import build
 from trainers.batches import IGNORED, Batch, Batches
 from trainers.command import asked
 from trainers.launch import STALL_S, pulse, train_policy
-from trainers.publish import digest, publish
+from trainers.publish import policy_digest, publish
 from trainers.remote import Place, place_of
 from trainers.workers import device, load_whole, mean, quiet, rank, spread, whole_state, world_size
 
@@ -59,7 +59,7 @@ class CompletionLoss(nn.Module):
 class Sft:
     """One supervised training. Its state is in `work`; the same training after a kill goes on from the last checkpoint."""
 
-    def __init__(self, data: Path, dev: Path | None, start: Path, work: Path, settings: SftSettings, seed: int) -> None:
+    def __init__(self, data: Path, dev: Path | None, start: Path, work: Path, settings: SftConfig, seed: int) -> None:
         torch.set_num_threads(settings.threads)
         self.settings, self.work, self.seed, self.device, self.start = settings, work, seed, device(), start
         self.tokenizer = AutoTokenizer.from_pretrained(start)
@@ -224,7 +224,7 @@ def train_sft(
     settings: dict[str, Any],
     dev: Place | None = None,
     seed: int = 0,
-    pool: Pool | None = None,
+    pool: PoolConfig | None = None,
     stall_s: float = STALL_S,
 ) -> dict[str, Any]:
     """Train the policy in `start` on rows of SEQUENCE, watch rows of `dev`, and publish the policy as `out`; returns its training.json.
@@ -233,10 +233,10 @@ def train_sft(
     called again it goes on from the last checkpoint in `out.work`; a published policy is left alone. Raises ValueError for settings that
     cannot be and for an unfinished training with other settings, data or weights.
     """
-    chosen, out = build(SftSettings, settings, "sft"), place_of(out)
+    chosen, out = build(SftConfig, settings, "sft"), place_of(out)
     chosen.check()
     counting = {key: value for key, value in asdict(chosen).items() if key not in _SPEED}
-    identity = {**counting, "seed": seed, "data": digest(data), "start": digest(start)}
+    identity = {**counting, "seed": seed, "data": policy_digest(data), "start": policy_digest(start)}
     identity |= {"workers": None if chosen.batches else pool.actors if pool else 1}
     inputs, config = {"data": data, "dev": dev, "start": start}, {"settings": chosen, "seed": seed}
     return train_policy(_loop, inputs, out, identity, config, pool=pool, stall_s=stall_s)
@@ -244,7 +244,7 @@ def train_sft(
 
 def _loop(config: dict[str, Any]) -> None:
     """Train in one worker; the first of them publishes."""
-    chosen: SftSettings = resolve_precision(config["settings"], on_gpu=device().type == "cuda")
+    chosen: SftConfig = resolve_precision(config["settings"], on_gpu=device().type == "cuda")
     training = Sft(config["data"], config["dev"], config["start"], config["work"], chosen, config["seed"])
     last = training.run()
     data = {"sequences": len(training.data.sequences), "too_long": training.data.too_long}

@@ -9,7 +9,6 @@ import sys
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,9 +17,7 @@ from assets.build.corpus import SEED, SIZES
 from assets.build.grammar import split
 from assets.build.units import rows_of
 from factory.corpora.audio import encode, read
-from schemas.datasets import PAIRED, UTTERANCE
-
-Row = dict[str, Any]
+from schemas.datasets import PAIRED, UTTERANCE, Row
 
 TARGETS = {"fr": "siwis", "en": "heart"}
 """The voice whose units a translation into this language is written in: the one that its vocoder speaks with."""

@@ -24,6 +24,7 @@ import pyarrow as pa
 from factory.actors.base import RowActor, failed, written
 from factory.runtime.redact import redact
 from schemas.datasets import OK
+from schemas.errors import RoundtripError
 
 STARTS = 3
 """How often in a row a child may die while it loads its model."""
@@ -37,7 +38,7 @@ IDLE_S = 10.0
 """A child none of whose threads wanted a core for so many seconds hangs: one that only waits for its turn is seen to want one."""
 
 
-class ActorError(RuntimeError):
+class ActorError(RoundtripError):
     """An actor that cannot work at all, on any row."""
 
 

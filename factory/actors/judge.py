@@ -65,17 +65,17 @@ class Judge(RowActor):
         spoken = [row for row in told if row["utt_id"] in self.spoken]
         self._hear(spoken, "units", "tgt_lang", "asr_text", "mos")
         if not self.writes_text:
-            self._hear(spoken, "back_units", "src_lang", "back_text")
+            self._hear(spoken, "back_translation_units", "src_lang", "back_translation")
         if self.speakers:
             self._hear_cascade([row for row in spoken if row["text"]], self.speakers)
         return told
 
     def _read(self, row: Row, candidate: Row) -> Row:
-        back = (candidate["back_text"] or "") if self.writes_text else None
-        taken = {key: candidate[key] for key in ("text", "units", "finish", "back_units")}
+        back = (candidate["back_translation"] or "") if self.writes_text else None
+        taken = {key: candidate[key] for key in ("text", "units", "finish", "back_translation_units")}
         if taken["text"]:
             taken["text"] = words(taken["text"])
-        return row | {"source_text": row["text"]} | taken | {"back_text": back}
+        return row | {"source_text": row["text"]} | taken | {"back_translation": back}
 
     def _hear(self, rows: list[Row], units: str, language: str, into: str, mos_into: str | None = None) -> None:
         """Put what the recognizer hears of units, and how natural it sounds, into the rows."""

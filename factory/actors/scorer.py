@@ -21,7 +21,7 @@ class Scorer(RowActor):
     """Fills `scores` of every candidate by comparing its way back with the source utterance.
 
     Rows in: `factory.actors.vocoder.SPOKEN` (or SCORED, when nothing was spoken); rows out: SCORED, the audio is dropped here. With
-    `score_text` "policy" the text metrics compare `back_text` with `text`, both as they are written (WER normalises by itself). With
+    `score_text` "policy" the text metrics compare `back_translation` with `text`, both as they are written (WER normalises by itself). With
     "asr" they compare what the recognizer hears in `back_audio`, and in `source_audio` where a source has no text, both normalised.
 
     A way back that is missing because it or its candidate is malformed gets the worst score of each text metric (0 for BLEU, chrF and
@@ -61,7 +61,7 @@ class Scorer(RowActor):
         ]
 
     def _scored(self, row: Row, candidate: Candidate, back: str | None, source: str | None) -> Candidate:
-        sound = candidate["back_finish"] == OK
+        sound = candidate["back_translation_finish"] == OK
         audio = _wave(candidate.get("back_audio")), _wave(row.get("source_audio"))
         scores: dict[str, float | None] = {}
         for metric in self.metrics:
@@ -84,7 +84,7 @@ class Scorer(RowActor):
 
     def _back_texts(self, rows: list[Row]) -> list[list[str | None]]:
         if self.recognizer is None:
-            return [[candidate["back_text"] for candidate in row["candidates"]] for row in rows]
+            return [[candidate["back_translation"] for candidate in row["candidates"]] for row in rows]
         spoken = [(candidate.get("back_audio"), row["src_lang"]) for row in rows for candidate in row["candidates"]]
         heard = iter(self._heard([audio for audio, _ in spoken], [lang for _, lang in spoken]))
         return [[next(heard) for _ in row["candidates"]] for row in rows]

@@ -56,9 +56,9 @@ class Translator(RowActor):
         back: bool = True,
         back_variant: str | list[str] | None = None,
         text_variant: str | None = None,
-        way_back: Literal["speech", "text"] = "speech",
+        back_translate: Literal["speech", "text"] = "speech",
         speak_by: Sequence[str] | None = None,
-        back_temperature: float = 0.0,
+        back_translation_temperature: float = 0.0,
         seed: int = 0,
         threads: int = 1,
         kv_cache_gib: int = 2,
@@ -69,7 +69,7 @@ class Translator(RowActor):
         """Load `policy`, a Hugging Face folder.
 
         With a `unit_temperature` a candidate's text is sampled by itself and then spoken at that temperature, once for all candidates of an
-        utterance with the same text, which share their way back too. With `way_back` "text" a candidate's text is translated back instead
+        utterance with the same text, which share their way back too. With `back_translate` "text" a candidate's text is translated back instead
         of its units (task mt), which gives a text alone; the variant must write one. With both, and metrics to `speak_by`, only texts that
         come back best or worst of their utterance by one of these are spoken: the others can hardly stand in a pair, and have the finish
         `unspoken`. `back_variant` is what the way back is asked with (default: `variant`); of several, such as ["vanilla", "s2t"], each is
@@ -81,16 +81,16 @@ class Translator(RowActor):
         vLLM refuses the sampling (it wants a temperature between 0 and 2).
         """
         self.variant = Variant(variant)
-        self.back_variants = _back_variants(self.variant, way_back, back_variant) if back else []
+        self.back_variants = _back_variants(self.variant, back_translate, back_variant) if back else []
         self.text_variant = Variant(text_variant) if text_variant else None
-        self.n, self.seed, self.speak_by = n, seed, speak_by if way_back == "text" else None
+        self.n, self.seed, self.speak_by = n, seed, speak_by if back_translate == "text" else None
         self.sampling = Sampling(temperature, top_p, top_k, max_tokens)
         self.speaking = None if unit_temperature is None else Sampling(unit_temperature, top_p, top_k, max_tokens)
         if self.speaking and not (self.variant.has_text and self.variant.has_units):
             raise ValueError(
                 f"variant {self.variant} does not write a text before its units: leave unit_temperature out"
             )
-        self.back_sampling = Sampling(back_temperature, top_p, top_k, max_tokens)
+        self.back_sampling = Sampling(back_translation_temperature, top_p, top_k, max_tokens)
         self.engine = Engine(
             policy,
             usable=_usable(self._variants()),
@@ -241,9 +241,11 @@ class Translator(RowActor):
                     "units": there.units,
                     "logprob": outputs[key].logprob,
                     "finish": there.reason,
-                    "back_text": next((way.text for way in ways if way.text), None),
-                    "back_units": next((way.units for way in ways if way.units), None),
-                    "back_finish": next((way.reason for way in ways if way.reason != "ok"), "ok") if ways else None,
+                    "back_translation": next((way.text for way in ways if way.text), None),
+                    "back_translation_units": next((way.units for way in ways if way.units), None),
+                    "back_translation_finish": next((way.reason for way in ways if way.reason != "ok"), "ok")
+                    if ways
+                    else None,
                 }
             )
         return candidates
@@ -253,11 +255,11 @@ class Translator(RowActor):
         return int.from_bytes(hashlib.sha256(repr((self.seed, names)).encode()).digest()[:4], "big") >> 1
 
 
-def _back_variants(there: Variant, way_back: str, back: str | list[str] | None) -> list[Variant]:
-    if way_back == "text":
+def _back_variants(there: Variant, back_translate: str, back: str | list[str] | None) -> list[Variant]:
+    if back_translate == "text":
         if not there.has_text:
             raise ValueError(
-                f"variant {there} writes no text that could be translated back: choose another or way_back='speech'"
+                f"variant {there} writes no text that could be translated back: choose another or back_translate='speech'"
             )
         return [Variant.MT]
     if not there.has_units:

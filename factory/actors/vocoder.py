@@ -15,7 +15,7 @@ PCM = pa.binary()
 """Audio between actors: 16-bit little-endian samples, mono, 16 kHz (32 kB a second, one Arrow buffer). It is dropped before writing."""
 
 SPOKEN_CANDIDATE = pa.struct([*CANDIDATE, pa.field("back_audio", PCM)])
-"""A candidate with the audio of its `back_units` (source language); null where there are none."""
+"""A candidate with the audio of its `back_translation_units` (source language); null where there are none."""
 
 SPOKEN = SCORED.set(SCORED.get_field_index("candidates"), pa.field("candidates", pa.list_(SPOKEN_CANDIDATE))).append(
     pa.field("source_audio", PCM)
@@ -34,7 +34,7 @@ def from_pcm(audio: bytes) -> np.ndarray:
 
 
 class Vocoder(RowActor):
-    """Speaks the source's units and every candidate's `back_units` in the source language.
+    """Speaks the source's units and every candidate's `back_translation_units` in the source language.
 
     `checkpoints` names a voice for each language (a path or a name of weights). Units of a language without a voice raise KeyError.
     """
@@ -65,12 +65,14 @@ class Vocoder(RowActor):
             return spoken.get((lang, tuple(units))) if units else None
 
         lang, some = row["src_lang"], row["candidates"] or []
-        candidates = [candidate | {"back_audio": audio(lang, candidate.get("back_units"))} for candidate in some]
+        candidates = [
+            candidate | {"back_audio": audio(lang, candidate.get("back_translation_units"))} for candidate in some
+        ]
         return {**row, "candidates": candidates, "source_audio": audio(lang, row["units"])}
 
 
 def _wanted(rows: list[Row]) -> Iterable[tuple[str, tuple[int, ...]]]:
     """Yield every (language, units) that a row's audio needs."""
     for row in rows:
-        asked = [row["units"], *(candidate.get("back_units") for candidate in row["candidates"] or [])]
+        asked = [row["units"], *(candidate.get("back_translation_units") for candidate in row["candidates"] or [])]
         yield from ((row["src_lang"], tuple(units)) for units in asked if units)

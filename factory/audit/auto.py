@@ -23,7 +23,7 @@ def settle_delta(
         return recipe
     everything = replace(recipe, corpus=replace(recipe.corpus, limit=None))
     produce([units], policy, number, everything, scored, clock)
-    rows = judged(referenced(scored), recipe.select.guards)
+    rows = judged(referenced(scored), recipe.select.filters)
     delta = recommended_delta(rows, recipe.select.metric)
     print(f"  select.delta: auto takes {delta:g} (audit of {len(rows)} utterances of {recipe.corpus.dev})", flush=True)
     return replace(recipe, select=replace(recipe.select, delta=delta))

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from factory.audit.labels import ALL, JUDGES, POLICIES, Judged, agreement, by_delta, by_gap, compare
-
-Row = dict[str, Any]
+from schemas.datasets import Row
+from schemas.errors import RoundtripError
 
 FEWEST = 20
 """Labels that a threshold must keep before the audit recommends it."""
 
 
-class NoDelta(ValueError):
+class NoDelta(RoundtripError):
     """The audit recommends no δ, and says why."""
 
 

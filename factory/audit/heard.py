@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -12,9 +10,8 @@ from factory.passes.produce import recognizer_arguments, voices
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, put_table
-from schemas.datasets import OK
+from schemas.datasets import OK, Row
 
-Row = dict[str, Any]
 Heard = dict[tuple[str, int], str]
 HEARD = pa.schema([("utt_id", pa.string()), ("place", pa.int32()), ("asr_text", pa.string())])
 _ORIGIN = b"roundtrip.scored"

@@ -17,13 +17,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.metrics import METRICS, bootstrap, normalise
-from factory.passes.filters import fault
+from factory.passes.filters import rejection_reason
 from factory.recipe.recipe import Recipe
-from factory.recipe.sections import Guards
+from factory.recipe.sections import FiltersConfig
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import OK, UNSPOKEN
-
-Row = dict[str, Any]
+from schemas.datasets import OK, UNSPOKEN, Row
 
 LIMIT = 3_000
 """Most utterances an audit looks at: more would narrow intervals that are narrow already."""
@@ -52,14 +50,16 @@ class Judged:
     spoken: list[bool]
 
 
-def judged(rows: Iterable[Row], guards: Guards, heard: dict[tuple[str, int], str] | None = None) -> list[Judged]:
+def judged(
+    rows: Iterable[Row], filters: FiltersConfig, heard: dict[tuple[str, int], str] | None = None
+) -> list[Judged]:
     """Score the candidates of rows of SCORED against their references; rows without a reference are left out.
 
-    `guards` are the recipe's: which candidates select would have thrown out. `heard` holds what the recognizer understood of candidate
+    `filters` are the recipe's: which candidates select would have thrown out. `heard` holds what the recognizer understood of candidate
     (utt_id, place); with it `asr_bleu` is among the judges.
     """
     known = [row for row in rows if row["status"] == OK and row["reference"]]
-    return [_judge_row(row, guards, heard or {}) for row in known]
+    return [_judge_row(row, filters, heard or {}) for row in known]
 
 
 def referenced(scored: DatasetDir, limit: int = LIMIT) -> list[Row]:
@@ -95,12 +95,12 @@ def sampled(table: pa.Table, limit: int) -> list[Row]:
     return table.take(pa.array(chosen, pa.int64())).to_pylist()  # typed: Arrow cannot take an empty Python list
 
 
-def _judge_row(row: Row, guards: Guards, heard: dict[tuple[str, int], str]) -> Judged:
+def _judge_row(row: Row, filters: FiltersConfig, heard: dict[tuple[str, int], str]) -> Judged:
     there = [(place, c) for place, c in enumerate(row["candidates"]) if c["finish"] in (OK, UNSPOKEN)]
     truth = [
         _truth(c["text"], heard.get((row["utt_id"], place)), row["reference"], row["tgt_lang"]) for place, c in there
     ]
-    sound = [fault(c, row, guards) is None for _, c in there]
+    sound = [rejection_reason(c, row, filters) is None for _, c in there]
     scores, spoken = ([c["scores"] for _, c in there], [c["finish"] != UNSPOKEN for _, c in there])
     return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", scores, truth, sound, spoken)
 
@@ -137,10 +137,10 @@ def _any_two(row: Judged, metric: str) -> tuple[int, int] | None:
 
 POLICIES: dict[str, Callable[[Judged, str], tuple[int, int] | None]] = {
     "best_worst": lambda row, metric: _best_worst(row, metric, guarded=True),
-    "unguarded": lambda row, metric: _best_worst(row, metric, guarded=False),
+    "unfiltered": lambda row, metric: _best_worst(row, metric, guarded=False),
     "any_two": _any_two,
 }
-"""`best_worst` is what select does by its default policy (the others are not audited); `unguarded` the same without guards; `any_two`
+"""`best_worst` is what select does by its default policy (the others are not audited); `unfiltered` the same without filters; `any_two`
 compares two candidates as they come.
 """
 
@@ -255,7 +255,7 @@ def bin_name(gap: list[float | None]) -> str:
 
 def scores_of(row: Row, recipe: Recipe) -> Judged:
     """Return the scores of a row's candidates, and which of them break a guard; nothing is judged."""
-    sound = [fault(candidate, row, recipe.select.guards) is None for candidate in row["candidates"]]
+    sound = [rejection_reason(candidate, row, recipe.select.filters) is None for candidate in row["candidates"]]
     back = [candidate["scores"] or {} for candidate in row["candidates"]]
     spoken = [candidate["finish"] != UNSPOKEN for candidate in row["candidates"]]
     return Judged(row["utt_id"], f"{row['src_lang']}-{row['tgt_lang']}", back, [{}] * len(back), sound, spoken)

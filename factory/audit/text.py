@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from factory.audit.delta import audit
 from factory.audit.heard import hear, kept
@@ -12,8 +11,7 @@ from factory.planning.places import Run
 from factory.recipe.recipe import Recipe
 from factory.storage.files import filesystem, get_json, put_json
 from factory.storage.names import on_one_line
-
-Row = dict[str, Any]
+from schemas.datasets import Row
 
 
 def audit_round(run: Run, number: int, recipe: Recipe, asr: int = 0) -> Row:
@@ -23,7 +21,7 @@ def audit_round(run: Run, number: int, recipe: Recipe, asr: int = 0) -> Row:
     """
     scored, place = run.dataset(number, "scored"), f"{run.place(number)}/audit"
     heard = hear(scored, recipe, place, asr) if asr else kept(scored, place)
-    rows = judged(referenced(scored), recipe.select.guards, heard)
+    rows = judged(referenced(scored), recipe.select.filters, heard)
     found = audit(rows, recipe.scorer.metrics) | {
         "chosen": {"metric": recipe.select.metric, "delta": recipe.select.delta}
     }

@@ -10,13 +10,13 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from factory.corpora.base import CorpusError, Row
+from factory.corpora.base import CorpusError
 from factory.corpora.columns import Options
 from factory.corpora.files import list_files
 from factory.corpora.listed import Tables
 from factory.corpora.tables import is_table
 from factory.corpora.tar import TAR_SUFFIXES, TableTar
-from schemas.datasets import UTTERANCE
+from schemas.datasets import UTTERANCE, Row
 
 _SHARD = 1_000
 

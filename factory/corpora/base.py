@@ -9,9 +9,9 @@ from typing import Any, ClassVar, NamedTuple, Protocol
 
 import pyarrow as pa
 
-from schemas.datasets import FAILED, UTTERANCE
+from schemas.datasets import FAILED, UTTERANCE, Row
+from schemas.errors import RoundtripError
 
-Row = dict[str, Any]
 """A row with columns of UTTERANCE; a reader that knows of a fault adds `status` and `reason`."""
 
 STATED = pa.schema([*UTTERANCE, pa.field("status", pa.string()), pa.field("reason", pa.string())])
@@ -22,7 +22,7 @@ AT_ONCE_BYTES = 64 << 20
 """Bytes of recordings that end a batch of rows before that: an hour of sound may be one row."""
 
 
-class CorpusError(ValueError):
+class CorpusError(RoundtripError):
     """A corpus that cannot be read at all; a bad row is no error, it is kept with its reason."""
 
 

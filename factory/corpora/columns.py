@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from factory.corpora.base import CorpusError, Row, failed_row
+from factory.corpora.base import CorpusError, failed_row
 from factory.corpora.text import clean_text, language, storable
+from schemas.datasets import Row
 
 NAMES: dict[str, tuple[str, ...]] = {
     "utt_id": ("utt_id", "audio_id", "id_"),

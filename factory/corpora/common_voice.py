@@ -19,10 +19,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from factory.arguments import mended
+from factory.arguments import run_command
 from factory.corpora.archive import Clips, count_faults, write_shards
-from factory.corpora.base import CorpusError, Row
+from factory.corpora.base import CorpusError
 from factory.corpora.text import language
+from schemas.datasets import Row
 
 
 def of_language(rows: Sequence[Row], lang: str, place: Path) -> set[str]:
@@ -88,7 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument(
         "--exclude", type=Path, metavar="FOLDER", help="a corpus whose clips and sentences are left out, such as cvss_c"
     )
-    return mended("common_voice", lambda: _convert(parser.parse_args(argv)))
+    return run_command("common_voice", lambda: _convert(parser.parse_args(argv)))
 
 
 def _convert(asked: argparse.Namespace) -> int:

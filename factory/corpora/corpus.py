@@ -25,7 +25,7 @@ from factory.corpora.marking import Marked, mark
 from factory.corpora.parquet import ParquetShard
 from factory.corpora.tar import TableTar, TarShard, has_table
 from factory.storage.manifest import StoreError
-from schemas.fingerprint import digest
+from schemas.fingerprint import json_digest
 
 if TYPE_CHECKING:
     import ray.data
@@ -85,7 +85,7 @@ class Corpus(ABC):
         marked: Marked = mark(self.shards)
         if not marked.ids:
             raise CorpusError(f"{self.uri} holds no rows")
-        stated = digest([marked.ids, self.stamps, self.options.lang, self.options.text])
+        stated = json_digest([marked.ids, self.stamps, self.options.lang, self.options.text])
         return Speech(marked.dataset(), marked.ids, marked.kinds, stated, self.left_out + marked.left_out)
 
     def recordings(self, ids: Collection[str]) -> dict[str, np.ndarray]:

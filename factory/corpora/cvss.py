@@ -20,11 +20,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from factory.arguments import mended
+from factory.arguments import run_command
 from factory.corpora.archive import Clips, count_faults, write_shards
-from factory.corpora.base import CorpusError, Row
+from factory.corpora.base import CorpusError
 from factory.corpora.common_voice import of_language
 from factory.corpora.text import language
+from schemas.datasets import Row
 
 TABLES = ("train.tsv", "dev.tsv", "test.tsv")
 TARGET = "en"
@@ -110,7 +111,7 @@ def main(argv: list[str] | None = None) -> int:
         "--src", type=language, default="fr", help="ISO 639 code of the source language (default: %(default)s)"
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write into")
-    return mended("cvss", lambda: _convert(parser.parse_args(argv)))
+    return run_command("cvss", lambda: _convert(parser.parse_args(argv)))
 
 
 def _convert(asked: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ import soundfile
 import soxr
 
 from factory.corpora.containers import has_end, is_chained, share_present, stated_samples
+from schemas.errors import RoundtripError
 
 if TYPE_CHECKING:
     from av.audio.frame import AudioFrame
@@ -45,7 +46,7 @@ _HOLDS_PACKETS = {"asf", "flac", "matroska,webm", _MP4}
 _TYPES = {"u8": "u1", "s16": "i2", "s32": "i4", "s64": "i8", "flt": "f4", "dbl": "f8"}
 
 
-class AudioError(ValueError):
+class AudioError(RoundtripError):
     """Audio that cannot be used; its text is `slug: sentence`, so that reasons can be counted."""
 
     def __init__(self, slug: str, sentence: str) -> None:

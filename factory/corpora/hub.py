@@ -12,11 +12,12 @@ from typing import Any, ClassVar
 
 import pyarrow as pa
 
-from factory.corpora.base import AT_ONCE, CorpusError, Entry, Row, entry, failed_row, in_batches
+from factory.corpora.base import AT_ONCE, CorpusError, Entry, entry, failed_row, in_batches
 from factory.corpora.columns import NAMES, Options, check_option, utterance
 from factory.corpora.files import path_inside
 from factory.corpora.parquet import class_names, local_path, named_classes
 from factory.corpora.sounds import audio_reader, with_audio
+from schemas.datasets import Row
 
 SAVED = ("state.json", "dataset_dict.json")
 """What `save_to_disk` leaves in a folder."""

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from factory.corpora.base import CorpusError, Row, failed_row
+from factory.corpora.base import CorpusError, failed_row
 from factory.corpora.columns import NAMES, Options, check_option, find, utterance
 from factory.corpora.tables import Cells, Line, Table, read_table
 from factory.corpora.text import language, stem, storable
+from schemas.datasets import Row
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,14 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from factory.corpora.audio import AUDIO_SUFFIXES
-from factory.corpora.base import AT_ONCE, STATED, CorpusError, Entry, Row, entry, failed_row, in_batches
+from factory.corpora.base import AT_ONCE, STATED, CorpusError, Entry, entry, failed_row, in_batches
 from factory.corpora.columns import Options
 from factory.corpora.files import IN_PARALLEL, File, files_at, uri_of
 from factory.corpora.layouts import Named, named_rows
 from factory.corpora.tables import is_table
 from factory.corpora.text import language, stem, suffix_of, transcript
 from factory.storage.files import get
+from schemas.datasets import Row
 
 
 @dataclass(frozen=True)

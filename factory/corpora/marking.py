@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
-from factory.corpora.base import STATED, Entry, Kind, Row, Shard
+from factory.corpora.base import STATED, Entry, Kind, Shard
 from factory.corpora.files import IN_PARALLEL
-from factory.runtime.light_tasks import LIGHT, light
-from schemas.datasets import FAILED, OK
+from factory.runtime.light_tasks import LIGHT, light_task
+from schemas.datasets import FAILED, OK, Row
 
 if TYPE_CHECKING:
     import ray.data
@@ -64,7 +64,7 @@ class Marked:
         import ray.data
 
         return ray.data.from_items([{"part": part} for part in self.parts]).map_batches(
-            _read_parts, batch_size=1, **light()
+            _read_parts, batch_size=1, **light_task()
         )
 
 

@@ -15,11 +15,12 @@ from urllib.parse import unquote
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.corpora.base import AT_ONCE, CorpusError, Entry, Row, entry, failed_row
+from factory.corpora.base import AT_ONCE, CorpusError, Entry, entry, failed_row
 from factory.corpora.columns import NAMES, Options, check_option, utterance
 from factory.corpora.files import path_inside, uri_of
 from factory.corpora.sounds import audio_reader, with_audio
 from factory.storage.files import filesystem
+from schemas.datasets import Row
 
 _STORES = ("s3://", "gs://", "gcs://", "abfs://", "abfss://", "az://", "hf://", "http://", "https://")
 """What a URI in somebody else's row may lead to: other schemes of fsspec lead to files of this machine."""

@@ -10,8 +10,9 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from factory.corpora.base import CorpusError, Row, failed_row
+from factory.corpora.base import CorpusError, failed_row
 from factory.corpora.decode import AudioError
+from schemas.datasets import Row
 
 Audio = dict[str, Any]
 """An encoded file, `bytes`, or the `path` to one."""

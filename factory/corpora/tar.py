@@ -10,13 +10,14 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from factory.corpora.audio import AUDIO_SUFFIXES
-from factory.corpora.base import CorpusError, Entry, Row, entry, failed_row, in_batches
+from factory.corpora.base import CorpusError, Entry, entry, failed_row, in_batches
 from factory.corpora.columns import Options, find, utterance
 from factory.corpora.layouts import named_rows
 from factory.corpora.listed import suffix_reason
 from factory.corpora.tables import json_object
 from factory.corpora.text import language, storable, suffix_of, transcript
 from factory.storage.files import filesystem, trying
+from schemas.datasets import Row
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TABLES = ("validated.tsv", "train.tsv", "dev.tsv", "test.tsv", "metadata.csv", "metadata.jsonl")

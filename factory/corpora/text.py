@@ -6,8 +6,7 @@ import re
 import unicodedata
 from pathlib import PurePosixPath
 
-from factory.corpora.base import Row
-from schemas.datasets import FAILED
+from schemas.datasets import FAILED, Row
 
 _REGION = re.compile(r"([a-z]{2,3})[_-](?:[a-z]{2}|[a-z]{4}|\d{3})(?:[_-](?:[a-z]{2}|\d{3}))?")
 """A language code with a script or a region behind it (BCP 47, also with `_`).

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from typing import Any
 
 from factory.audit.text import kept_audit, table, why_unmeasured
 from factory.export.layout import HELD_OUT, features
@@ -14,9 +13,8 @@ from factory.recipe.recipe import Recipe
 from factory.report import collect
 from factory.report.table import LABELS, scores_of
 from factory.storage.files import filesystem, get_json
+from schemas.datasets import Row
 from schemas.sequences import prompt
-
-Row = dict[str, Any]
 
 SHIPPED = "assets/phrasebook/"
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))

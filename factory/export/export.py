@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -20,8 +19,7 @@ from factory.recipe.recipe import Recipe
 from factory.report.pairs import shown_pairs
 from factory.runtime.local_ray import start_ray
 from factory.storage.transfer import download
-
-Row = dict[str, Any]
+from schemas.datasets import Row
 
 
 def export_pairs(

@@ -10,14 +10,12 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import soundfile
 
 from factory.export.layout import split_of
 from factory.storage.names import file_name
-
-Row = dict[str, Any]
+from schemas.datasets import Row
 
 
 def _splits(rows: Sequence[Row]) -> dict[str, list[Row]]:

@@ -16,9 +16,10 @@ from typing import Any, NamedTuple, TypeVar
 
 from factory.storage.files import files_below, filesystem, get
 from factory.storage.transfer import upload
+from schemas.datasets import Row
+from schemas.errors import RoundtripError
 
 T = TypeVar("T")
-Row = dict[str, Any]
 
 MARK = "roundtrip.json"
 """What tells an export of ours from other content; it lists the rounds that are in it."""
@@ -27,7 +28,7 @@ TRIES, LONGEST_WAIT_S = 8, 300.0
 _BUSY = (429, 503)
 
 
-class ExportError(RuntimeError):
+class ExportError(RoundtripError):
     """An export that cannot be made or published; the message says why, and what to do."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,12 +13,11 @@ import pyarrow.parquet as pq
 from factory.corpora.audio import RATE
 from factory.storage.dataset import DatasetDir
 from factory.storage.names import file_name
-from schemas.datasets import OK, SCORES
+from schemas.datasets import OK, SCORES, Row
 
 if TYPE_CHECKING:
     import datasets
 
-Row = dict[str, Any]
 
 HELD_OUT = 0.05
 """Share of the utterances whose pairs are the split `test`, by a hash of their ids: a pair never moves between rounds."""
@@ -62,7 +61,7 @@ def _told(row: Row) -> Row:
         given = row[side]
         told |= {
             f"{side}_text": given["text"],
-            f"{side}_back_text": given["back_text"],
+            f"{side}_back_text": given["back_translation"],
             f"{side}_units": given["units"] or [],
         }
         told[f"{side}_scores"] = {field.name: given["scores"].get(field.name) for field in SCORES}

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
 import ray.data
 
@@ -19,9 +17,8 @@ from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 from factory.report.players import waves_of
 from factory.storage.dataset import DatasetDir
-from schemas.fingerprint import digest
-
-Row = dict[str, Any]
+from schemas.datasets import Row
+from schemas.fingerprint import json_digest
 
 _UNITS = pa.list_(pa.int32())
 _SIDE = pa.struct([("units", _UNITS)])
@@ -63,10 +60,10 @@ def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[Row]) -> Datas
     content: Row = {
         "stage": "speak",
         "corpus": recipe.corpus.mono,
-        "pairs": digest(sorted(row["pair_id"] for row in rows)),
+        "pairs": json_digest(sorted(row["pair_id"] for row in rows)),
     }
     content["inputs"] = digests(named) | {"pairs": run.dataset(number, "pairs").manifest().fingerprint}
-    out = DatasetDir(f"{run.place(number)}/spoken/{digest(content)}", SPOKEN, "pair_id")
+    out = DatasetDir(f"{run.place(number)}/spoken/{json_digest(content)}", SPOKEN, "pair_id")
     if out.start(content):
         table = pa.Table.from_pylist([_to_speak(row) for row in rows], schema=TO_SPEAK)
         arguments = {

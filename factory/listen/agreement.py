@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from factory.listen.judgements import judgements_of
 from factory.metrics import METRICS, bootstrap
 from factory.planning.places import Run
 from factory.recipe.recipe import Recipe
-
-Row = dict[str, Any]
+from schemas.datasets import Row
 
 
 def human_audit(run: Run, number: int, recipe: Recipe) -> Row:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import random
-from typing import Any
 
 from factory.audit.labels import POLICIES, Judged, sampled, scores_of
 from factory.metrics import METRICS
 from factory.planning.places import Run
 from factory.recipe.recipe import Recipe
-from schemas.datasets import OK
+from schemas.datasets import OK, Row
 
-Row = dict[str, Any]
 FROM = 20_000
 """Most utterances that are considered."""
 

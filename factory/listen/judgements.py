@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any
 from uuid import uuid4
 
 import pyarrow as pa
@@ -11,9 +10,7 @@ import pyarrow.dataset as pads
 
 from factory.planning.places import Run
 from factory.storage.files import filesystem, parquet_files, put_table
-from schemas.datasets import SCORES
-
-Row = dict[str, Any]
+from schemas.datasets import SCORES, Row
 
 JUDGEMENT = pa.schema(
     [

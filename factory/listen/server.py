@@ -20,14 +20,14 @@ from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 from factory.report.players import recordings_or_none, voices_of
 from factory.runtime.redact import redact
-
-Row = dict[str, Any]
+from schemas.datasets import Row
+from schemas.errors import RoundtripError
 
 LOOPBACK = "127.0.0.1"
 _LARGEST = 4_096
 
 
-class SilentError(RuntimeError):
+class SilentError(RoundtripError):
     """A sound that cannot be made."""
 
 

@@ -35,7 +35,7 @@ class _Heard(NamedTuple):
     loops: bool = False
 
 
-def protocol(asked: recipe_sections.Recognizer, lang: str) -> str:
+def protocol(asked: recipe_sections.RecognizerConfig, lang: str) -> str:
     """Return what makes two ASR-BLEUs comparable: the model, the search, the padding and the normaliser."""
     contexts = ",".join(f"{context:g}" for context in CONTEXTS_S)
     search = f"{asked.compute_type}|beam:{asked.beam_size}|temp:0|context:{contexts}s,loops:30s"

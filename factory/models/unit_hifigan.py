@@ -34,11 +34,12 @@ from factory.models.hifigan_layers import (
     Upsample,
     harmonic_source,
 )
+from schemas.errors import RoundtripError
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
-class VocoderError(ValueError):
+class VocoderError(RoundtripError):
     """A vocoder checkpoint that cannot be used; the sentence says which file and what is wrong with it."""
 
 

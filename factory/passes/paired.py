@@ -13,10 +13,8 @@ from factory.passes.tokenize import list_speech, tokenize
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import OK, PAIRED, UNITS
-from schemas.fingerprint import digest
-
-Row = dict[str, Any]
+from schemas.datasets import OK, PAIRED, UNITS, Row
+from schemas.fingerprint import json_digest
 
 
 def pair_units(corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
@@ -80,7 +78,7 @@ def write_units(corpus: str, speech: Speech | None, split: str, recipe: Recipe, 
 def write_utterances(corpus: str, split: str, out: DatasetDir) -> None:
     """Write the PAIRED rows of `corpus` as rows of UNITS whose reference is their translation; their ids are the pairs'."""
     rows = DatasetDir(locate(corpus)).rows().to_pylist()
-    if out.start({"stage": f"{split}_units", "inputs": {split: digest(rows)}}):
+    if out.start({"stage": f"{split}_units", "inputs": {split: json_digest(rows)}}):
         out.append(pa.Table.from_pylist([_utterance(row, split) for row in rows if row["src_units"]], schema=UNITS))
         out.publish()
 

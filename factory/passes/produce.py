@@ -14,9 +14,9 @@ import ray.data
 from factory.actors.base import RowActor
 from factory.passes.execute import act, finish
 from factory.passes.progress import Clock
-from factory.passes.weights import digests, handed
+from factory.passes.weights import actor_weights, digests
 from factory.recipe.recipe import Recipe
-from factory.runtime.light_tasks import light
+from factory.runtime.light_tasks import light_task
 from factory.storage.dataset import BLOCK, DatasetDir
 
 Pools = dict[str, tuple[type[RowActor], dict[str, Any]]]
@@ -61,7 +61,7 @@ def planned(
     """Return the plan that takes the rows with these ids, but for those that `out` has, through the pools; nothing runs yet."""
     target = partial(with_target, ids=ids, langs=recipe.languages)
     every = reduce(ray.data.Dataset.union, [units.dataset() for units in sources])
-    rows = out.unfinished(every.map_batches(target, batch_format="pyarrow", **light()))
+    rows = out.unfinished(every.map_batches(target, batch_format="pyarrow", **light_task()))
     for name, (actor, arguments) in pools.items():
         pool = getattr(recipe.resources, name)
         rows = act(rows, actor, arguments, pool)
@@ -106,7 +106,7 @@ def with_target(table: pa.Table, ids: pa.Array, langs: tuple[str, ...]) -> pa.Ta
 def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
     """Return the Translator's constructor arguments for sampling candidates."""
     return {
-        "policy": handed(policy),
+        "policy": actor_weights(policy),
         "variant": str(recipe.policy.variant),
         "seed": recipe.seed,
         "threads": recipe.resources.translator.threads,
@@ -141,12 +141,12 @@ def scorer_arguments(recipe: Recipe) -> dict[str, object]:
 
 def recognizer_arguments(recipe: Recipe) -> dict[str, Any]:
     """Return the Recognizer's constructor arguments, its weights by the name that an actor finds them by."""
-    return asdict(recipe.recognizer) | {"model": handed(recipe.recognizer.model)}
+    return asdict(recipe.recognizer) | {"model": actor_weights(recipe.recognizer.model)}
 
 
 def voices(recipe: Recipe) -> dict[str, str]:
     """Return where an actor finds each language's vocoder."""
-    return {lang: handed(path) for lang, path in recipe.vocoder.items()}
+    return {lang: actor_weights(path) for lang, path in recipe.vocoder.items()}
 
 
 def limited(rows: ray.data.Dataset, ids: pa.Array) -> ray.data.Dataset:

@@ -1,4 +1,4 @@
-"""Which two of an utterance's candidates become its pair: the policies of `select.policy`."""
+"""Which two of an utterance's candidates become its pair: the policies of `select.rule`."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def pareto(ranked: Sequence[Candidate], choice: Choice) -> Found:
     return max(sides, key=lambda pair: preference(choice.metric, *pair))
 
 
-POLICIES: dict[str, Callable[[Sequence[Candidate], Choice], Found]] = {
+RULES: dict[str, Callable[[Sequence[Candidate], Choice], Found]] = {
     "best_worst": best_worst,
     "all_agree": all_agree,
     "pareto": pareto,

@@ -9,18 +9,17 @@ import pyarrow as pa
 
 from factory.metrics import METRICS
 from factory.passes.execute import finish
-from factory.passes.filters import fault
+from factory.passes.filters import rejection_reason
 from factory.passes.progress import Clock
-from factory.passes.rules import POLICIES, Choice, Found
+from factory.passes.rules import RULES, Choice, Found
 from factory.recipe.recipe import Recipe
-from factory.recipe.sections import Guards
+from factory.recipe.sections import FiltersConfig
 from factory.runtime.counters import count
-from factory.runtime.light_tasks import light
+from factory.runtime.light_tasks import light_task
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import OK, PAIR, SKIPPED, UNSPOKEN
+from schemas.datasets import OK, PAIR, SKIPPED, UNSPOKEN, Row
 from schemas.sequences import Variant, completion, prompt
 
-Row = dict[str, Any]
 Candidate = dict[str, Any]
 
 
@@ -32,11 +31,11 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     settings: dict[str, Any] = {
         "metric": chosen.metric,
         "delta": chosen.delta,
-        "guards": chosen.guards,
+        "filters": chosen.filters,
         "variant": recipe.policy.variant,
     }
-    settings |= {"policy": chosen.policy, "quantile": chosen.quantile, "metrics": recipe.scorer.metrics}
-    rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", **light())
+    settings |= {"rule": chosen.rule, "quantile": chosen.quantile, "metrics": recipe.scorer.metrics}
+    rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", **light_task())
     finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
     paired = out.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()
     for direction, pairs in Counter(f"{row['src_lang']}-{row['tgt_lang']}" for row in paired).items():
@@ -52,23 +51,23 @@ def select(
     *,
     metric: str,
     delta: float,
-    guards: Guards,
+    filters: FiltersConfig,
     variant: Variant,
-    policy: str = "best_worst",
+    rule: str = "best_worst",
     quantile: float = 0.75,
     metrics: tuple[str, ...] = (),
 ) -> Row:
-    """Make one utterance's pair (a row of PAIR): two sound candidates that `policy` names, when their gap on `metric` exceeds `delta`.
+    """Make one utterance's pair (a row of PAIR): two sound candidates that `rule` names, when their gap on `metric` exceeds `delta`.
 
     `delta` is on the metric's own scale (BLEU, chrF, METEOR, WER: 0..1; MCD: dB); `metrics` are those that policies all_agree and pareto
-    ask. An utterance that gives no pair is kept, `skipped`, with the reason: what the candidates' guards found, `one_candidate`,
+    ask. An utterance that gives no pair is kept, `skipped`, with the reason: what the candidates' filters found, `one_candidate`,
     `duplicate`, `unscored`, `disagreement`, `no_dominance`, `tie` or `below_delta`.
     """
     pair_id = f"{row['utt_id']}-{row['tgt_lang']}"
     head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")} | {"pair_id": pair_id, "metric": metric}
     if row["status"] != OK:
         return head | {"status": row["status"], "reason": row["reason"]}
-    verdict = _two(row, policy, Choice(metric, metrics or (metric,), quantile), guards)
+    verdict = _two(row, rule, Choice(metric, metrics or (metric,), quantile), filters)
     if isinstance(verdict, str):
         return head | {"status": SKIPPED, "reason": verdict}
     chosen, rejected = verdict
@@ -84,10 +83,10 @@ def select(
     return told | {"status": OK, "reason": None}
 
 
-def _two(row: Row, policy: str, choice: Choice, guards: Guards) -> Found:
+def _two(row: Row, rule: str, choice: Choice, filters: FiltersConfig) -> Found:
     """Return chosen and rejected, or the reason why there are no two to compare."""
     spoken = [candidate for candidate in row["candidates"] if candidate["finish"] != UNSPOKEN]
-    faults = [fault(candidate, row, guards) for candidate in spoken]
+    faults = [rejection_reason(candidate, row, filters) for candidate in spoken]
     sound = [candidate for candidate, found in zip(spoken, faults, strict=True) if found is None]
     if len(sound) < 2:
         return f"{next((found for found in faults if found), 'one_candidate')}: fewer than two candidates are left to compare"
@@ -100,7 +99,7 @@ def _two(row: Row, policy: str, choice: Choice, guards: Guards) -> Found:
     ranked = sorted(
         scored, key=lambda candidate: metric.advantage(candidate["scores"][choice.metric], 0.0), reverse=True
     )
-    found = POLICIES[policy](ranked, choice)
+    found = RULES[rule](ranked, choice)
     same = not isinstance(found, str) and _said(found[0]) == _said(found[1])
     return "duplicate: the two that were chosen are the same" if same else found
 

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from typing import Any
 
 import pyarrow as pa
 
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import SEQUENCE
-from schemas.fingerprint import digest
+from schemas.datasets import SEQUENCE, Row
+from schemas.fingerprint import json_digest
 from schemas.sequences import Variant, completion, prompt, text_prompt
-
-Row = dict[str, Any]
 
 
 def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
@@ -23,7 +20,7 @@ def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
     `policy.tasks` names, each with its share (0..1).
     """
     rows = paired(recipe)
-    if not out.start(recipe.content("sequences", {"units": digest(rows)})):
+    if not out.start(recipe.content("sequences", {"units": json_digest(rows)})):
         return
     written = [sequence for row in rows for sequence in sequences(row, recipe.policy.tasks)]
     if not written:

@@ -7,7 +7,7 @@ from factory.corpora.files import summarise_left_out
 from factory.corpora.opening import open_corpus
 from factory.passes.execute import act, finish
 from factory.passes.progress import Clock
-from factory.passes.weights import digests, handed
+from factory.passes.weights import actor_weights, digests
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
@@ -51,9 +51,9 @@ def encoder_arguments(recipe: Recipe) -> dict[str, object]:
     encoder = recipe.encoder
     return {
         "encoder": encoder.kind,
-        "model": handed(encoder.model),
+        "model": actor_weights(encoder.model),
         "layer": encoder.layer,
-        "codebook": handed(encoder.codebook),
+        "codebook": actor_weights(encoder.codebook),
         "langs": list(recipe.languages),
         "min_s": encoder.min_s,
         "max_s": encoder.max_s,

@@ -15,16 +15,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.passes.sequences import paired, sequences
-from factory.passes.weights import handed, num_units, weights
+from factory.passes.weights import actor_weights, count_units, local_weights
 from factory.planning.usable import BY_EAR, compares_texts
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import filesystem, trying
 from factory.storage.transfer import remove, upload
-from schemas.datasets import SEQUENCE
+from schemas.datasets import SEQUENCE, Row
 
-Row = dict[str, Any]
 WATCHED = 1_000
 """Most pairs of `corpus.dev` that a training watches: every worker reads them at every checkpoint."""
 
@@ -72,9 +71,9 @@ def _new(recipe: Recipe, out: Path) -> Path:
     """Write a policy that is still to learn: `policy.base` with the tokens of the templates, or random weights and a new tokenizer."""
     from trainers.policy import extend_policy, new_policy
 
-    shape, units = recipe.policy, num_units(recipe)
+    shape, units = recipe.policy, count_units(recipe)
     if shape.base:
-        return extend_policy(weights(shape.base), out, num_units=units, langs=recipe.languages)
+        return extend_policy(local_weights(shape.base), out, num_units=units, langs=recipe.languages)
     return new_policy(
         out,
         texts=sorted({text for row in paired(recipe) for text in (row["src_text"], row["tgt_text"])}),
@@ -101,7 +100,7 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
         pool = replace(recipe.resources.trainer, max_actors=None)  # only round 0 grows
         train_preference(
             data,
-            handed(previous),
+            actor_weights(previous),
             out,
             settings=settings,
             seed=recipe.seed,

@@ -5,17 +5,17 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from factory.models.weights import digest, resolve
+from factory.models.weights import resolve, weights_digest
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 
 
-def weights(name: str) -> Path:
+def local_weights(name: str) -> Path:
     """Return the local files of named weights: a path of the recipe, `package:NAME` or a hub name."""
     return resolve(locate(name))
 
 
-def handed(name: str) -> str:
+def actor_weights(name: str) -> str:
     """Return by which name an actor finds these weights on its own node: a whole path for what lies on a disk, else the name itself."""
     place, mark, wanted = locate(name).partition("#")
     return f"{Path(place).absolute()}{mark}{wanted}" if Path(place).exists() else locate(name)
@@ -28,11 +28,11 @@ def digests(named: dict[str, str]) -> dict[str, str]:
 
 @cache
 def _digest(name: str) -> str:
-    return digest(weights(name))
+    return weights_digest(local_weights(name))
 
 
-def num_units(recipe: Recipe) -> int:
+def count_units(recipe: Recipe) -> int:
     """Return how many units the recipe's codebook has."""
     from factory.models.speech_encoders import Codebook
 
-    return Codebook.load(weights(recipe.encoder.codebook)).k
+    return Codebook.load(local_weights(recipe.encoder.codebook)).k

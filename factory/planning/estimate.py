@@ -86,10 +86,10 @@ def _cache_gib(recipe: Recipe) -> float:
 
 
 def _sft(recipe: Recipe, paired: int) -> Cost:
-    from factory.recipe.training import SftSettings
+    from factory.recipe.training import SftConfig
     from factory.recipe.typed import build
 
-    sft = build(SftSettings, recipe.sft, "sft")
+    sft = build(SftConfig, recipe.sft, "sft")
     shares = {task: share * sft.weights.get(task, 1.0) for task, share in recipe.policy.tasks.items()}
     each = sum(share * (_side(recipe) + _completion(recipe, Variant(task))) for task, share in shares.items())
     tokens = sft.epochs * paired * each
@@ -105,19 +105,19 @@ def _sft(recipe: Recipe, paired: int) -> Cost:
 
 
 def _preference(recipe: Recipe, mono: int) -> Cost:
-    from factory.recipe.training import PreferenceSettings
+    from factory.recipe.training import PreferenceConfig
     from factory.recipe.typed import build
 
-    settings, workers = build(PreferenceSettings, recipe.preference, "preference"), recipe.resources.trainer.actors
+    settings, workers = build(PreferenceConfig, recipe.preference, "preference"), recipe.resources.trainer.actors
     pairs = 2 * recipe.select.pairs if recipe.select.pairs else mono
     length = _side(recipe) + _completion(recipe, recipe.policy.variant)
-    piece = min(settings.piece or settings.batch, settings.batch / workers)
+    micro_batch = min(settings.micro_batch or settings.batch, settings.batch / workers)
     again = (
         1 / 3
     )  # the reference reads without learning: once for its log-probabilities, in each epoch for a divergence
     passes = settings.epochs * (1 + again * (settings.unit_kl > 0)) + again * settings.loss.needs_reference_model
     tokens = 2 * pairs * length * passes
-    gib = parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * piece, recomputed=True)
+    gib = parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * micro_batch, recomputed=True)
     return Cost("train", "trainer", gib, _training_hours(recipe, tokens, recomputed=True), f"at most {pairs:,} pairs")
 
 
@@ -153,7 +153,7 @@ def _producing(recipe: Recipe, utterances: int) -> list[Cost]:
 def _there_and_back(recipe: Recipe, candidates: int, spoken: int) -> float:
     """Return the tokens of an utterance's candidates, of which so many are spoken, and of their ways back."""
     whole, text = _completion(recipe, recipe.policy.variant), _completion(recipe, Variant.MT)
-    if recipe.translator.way_back == "speech":
+    if recipe.translator.back_translate == "speech":
         return 2 * candidates * whole
     return 2 * candidates * text + spoken * (whole - text)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pyarrow.fs as pafs
 
@@ -11,11 +11,12 @@ from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, look, trying
 from schemas.datasets import EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
+from schemas.errors import RoundtripError
 
 SCHEMAS = {"sequences": SEQUENCE, "scored": SCORED, "pairs": PAIR, "evaluation": EVALUATED}
 
 
-class MissingRound(FileNotFoundError):
+class MissingRound(RoundtripError):
     """The round before the one asked for has left no policy."""
 
 
@@ -77,6 +78,60 @@ class Run:
         raise MissingRound(
             f"round {number} has made no policy at {made}; make it first: {command} (and its --recipe and --set)"
         )
+
+
+@dataclass(frozen=True)
+class Round:
+    """One round of a run: its number, its recipe, and the URIs of what it reads and writes."""
+
+    run: Run
+    number: int
+    recipe: Recipe
+
+    @property
+    def uri(self) -> str:
+        """The folder of the round."""
+        return self.run.place(self.number)
+
+    @property
+    def scored(self) -> DatasetDir:
+        """The dataset of candidates and their scores (SCORED)."""
+        return self.run.dataset(self.number, "scored")
+
+    @property
+    def pairs(self) -> DatasetDir:
+        """The dataset of preference pairs (PAIR)."""
+        return self.run.dataset(self.number, "pairs")
+
+    @property
+    def evaluation(self) -> DatasetDir:
+        """The dataset of translations of the test set (EVALUATED) by the policy of this round."""
+        return self.run.dataset(self.number, "evaluation")
+
+    @property
+    def sequences(self) -> DatasetDir:
+        """The dataset of training sequences (SEQUENCE); round 0 alone has one."""
+        return self.run.dataset(self.number, "sequences")
+
+    @property
+    def sources(self) -> list[DatasetDir]:
+        """The units that pairs are made of, by `corpus.source`."""
+        return self.run.sources(self.recipe)
+
+    @property
+    def policy_uri(self) -> str:
+        """Where the round publishes its policy."""
+        return self.run.made_policy(self.number)
+
+    @property
+    def policy(self) -> str:
+        """The policy of the round; for round 0 the recipe's ready-made one where the run has none. Raises MissingRound."""
+        return self.run.policy(self.number, self.recipe)
+
+    @property
+    def previous(self) -> Round | None:
+        """The round before, whose policy makes the candidates of this one; None for round 0."""
+        return replace(self, number=self.number - 1) if self.number else None
 
 
 def finished_rounds(run: Run) -> list[int]:

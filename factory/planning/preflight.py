@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from factory.arguments import mended, round_parser, stay_local
+from factory.arguments import round_parser, run_command, stay_local
 from factory.models.weights import near_folder
 from factory.passes.execute import demands
 from factory.planning.estimate import GIB, costs, parameters
@@ -26,6 +26,7 @@ from factory.planning.places import Run
 from factory.planning.plan import Stage, missing, reckoned, stages
 from factory.recipe.recipe import Recipe
 from factory.runtime.watch import MARK, Resources, Stalled, Wanted, amounts, await_places, fits, growth_s, nodes
+from schemas.errors import RoundtripError
 
 T = TypeVar("T")
 GPU_GIB = {
@@ -57,7 +58,7 @@ SEEN_S = 300.0
 """Seconds that the nodes have to answer, each in a new process."""
 
 
-class Shortfall(RuntimeError):
+class Shortfall(RoundtripError):
     """A round that cannot run here; a line for each file that is missing, or each thing that the cluster lacks."""
 
 
@@ -248,7 +249,7 @@ def main(argv: list[str] | None = None) -> int:
     """Look at the cluster for the rounds asked for; returns 0, or 2 with a sentence for each shortfall on stderr."""
     asked = round_parser("preflight.py", __doc__).parse_args(argv)
     stay_local()
-    return mended("preflight", lambda: _look(asked))
+    return run_command("preflight", lambda: _look(asked))
 
 
 def _look(asked: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 from factory.models.device import cpu_has_bf16, describe_dtype
-from factory.passes.weights import num_units, weights
+from factory.passes.weights import count_units, local_weights
 from factory.recipe.recipe import Recipe
 from factory.storage.files import filesystem, put
 from factory.storage.manifest import StoreError
@@ -21,9 +21,9 @@ from trainers.checks import check_targets, check_tokens
 
 def check_policy(policy: str, recipe: Recipe) -> None:
     """Raise ValueError when a policy lacks units of the codebook, languages or tasks of the recipe, or layers that LoRA is asked for."""
-    folder = weights(policy)
+    folder = local_weights(policy)
     asked = [tag(name) for name in (*recipe.languages, *recipe.back_variants)]
-    units = map(unit_token, range(num_units(recipe)))
+    units = map(unit_token, range(count_units(recipe)))
     check_tokens(chain([EOS, PAD, SOSP, EOSP], asked, units), _vocabulary(folder), policy)
     if targets := recipe.preference.get("targets"):
         check_targets(targets, _layers(folder), policy)
@@ -77,5 +77,5 @@ def _layers(folder: Path) -> list[str]:
         with safe_open(file, "numpy") as kept:
             names += [
                 name.removesuffix(".weight") for name in kept.keys() if len(kept.get_slice(name).get_shape()) == 2
-            ]  # noqa: SIM118
+            ]
     return names

@@ -16,8 +16,9 @@ from factory.runtime.redact import redact
 from factory.storage.dataset import DatasetDir
 from factory.storage.manifest import slug
 from schemas.datasets import OK
+from schemas.errors import RoundtripError
 
-BY_EAR = "--set translator.way_back=speech --set translator.unit_temperature=null --set scorer.score_text=asr"
+BY_EAR = "--set translator.back_translate=speech --set translator.unit_temperature=null --set scorer.score_text=asr"
 """What lets a round judge speech without transcripts: the recognizer hears the source and its back-translations."""
 LANGUAGES = (
     "an utterance's language is the first folder of a folder of audio (fr/name.wav), or the column lang of a table"
@@ -25,7 +26,7 @@ LANGUAGES = (
 ADD_REFERENCES = "add a column reference with the translation of each utterance"
 
 
-class Unusable(ValueError):
+class Unusable(RoundtripError):
     """A corpus of which a round could use no utterance; the message says why, and what to do."""
 
 

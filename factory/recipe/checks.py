@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from factory.recipe.sections import Pool
-from factory.recipe.training import UNEVEN, PreferenceSettings, SftSettings
+from factory.recipe.sections import PoolConfig
+from factory.recipe.training import UNEVEN, PreferenceConfig, SftConfig
 from factory.recipe.typed import build, chosen, need
 from schemas.datasets import SCORES
 from schemas.sequences import Variant
@@ -84,27 +84,27 @@ def _check_translator(recipe: Recipe) -> None:
             "translator.unit_temperature needs a policy.variant with text and units",
             variant,
         )
-    if translator.way_back == "speech":
+    if translator.back_translate == "speech":
         need(
             recipe.policy.variant.has_units,
-            "translator.way_back: speech needs a policy.variant that speaks",
+            "translator.back_translate: speech needs a policy.variant that speaks",
             recipe.policy.variant,
         )
-    if translator.way_back == "text":
+    if translator.back_translate == "text":
         need(
             recipe.policy.variant.has_text,
-            "translator.way_back: text needs a policy.variant that writes a text",
+            "translator.back_translate: text needs a policy.variant that writes a text",
             recipe.policy.variant,
         )
         tasks = recipe.policy.tasks
         need(
             tasks.get("mt"),
-            "translator.way_back: text needs a policy that learns the task mt, so policy.tasks with mt",
+            "translator.back_translate: text needs a policy that learns the task mt, so policy.tasks with mt",
             tasks,
         )
         need(
             not recipe.listens,
-            "translator.way_back: text brings no speech back, so scorer.metrics without mcd",
+            "translator.back_translate: text brings no speech back, so scorer.metrics without mcd",
             recipe.scorer.metrics,
         )
 
@@ -125,7 +125,7 @@ def _check_scores(recipe: Recipe) -> None:
 
 def _check_pools(recipe: Recipe) -> None:
     for name, pool in vars(recipe.resources).items():
-        if isinstance(pool, Pool):
+        if isinstance(pool, PoolConfig):
             most, key = pool.max_actors, f"resources.{name}"
             need(pool.actors >= 1, f"{key}.actors must be 1 or more", pool.actors)
             need(
@@ -153,14 +153,14 @@ def _check_recognizer(recipe: Recipe) -> None:
 
 
 def _check_select(recipe: Recipe) -> None:
-    select, guards = recipe.select, recipe.select.guards
+    select, filters = recipe.select, recipe.select.filters
     need(select.delta == "auto" or select.delta >= 0, "select.delta must not be negative", select.delta)
     need(0.5 < select.quantile <= 1, "select.quantile must lie in (0.5, 1]", select.quantile)
     need(select.pairs is None or select.pairs > 0, "select.pairs must be 1 or more, or null for all", select.pairs)
-    low, high = guards.min_length_ratio, guards.max_length_ratio
-    need(0 <= low < high, "select.guards.min_length_ratio must be below max_length_ratio", f"{low} and {high}")
+    low, high = filters.min_length_ratio, filters.max_length_ratio
+    need(0 <= low < high, "select.filters.min_length_ratio must be below max_length_ratio", f"{low} and {high}")
     for name in ("max_repetition", "max_copy", "max_wrong_language"):
-        need(0 <= getattr(guards, name) <= 1, f"select.guards.{name} must lie in [0, 1]", getattr(guards, name))
+        need(0 <= getattr(filters, name) <= 1, f"select.filters.{name} must lie in [0, 1]", getattr(filters, name))
 
 
 def _check_evaluate(recipe: Recipe) -> None:
@@ -169,14 +169,14 @@ def _check_evaluate(recipe: Recipe) -> None:
 
 
 def _check_trainings(recipe: Recipe) -> None:
-    sft, most = build(SftSettings, recipe.sft, "sft"), recipe.resources.trainer.max_actors
+    sft, most = build(SftConfig, recipe.sft, "sft"), recipe.resources.trainer.max_actors
     sft.check()
     for task in sft.weights:
         written = f"sft.weights must name tasks that policy.tasks writes, of {', '.join(recipe.policy.tasks)}"
         need(task in recipe.policy.tasks, written, task)
     enough = "sft.batches must be resources.trainer.max_actors or more, so that a step learns the same however many workers there are"
     need(most is None or (sft.batches or 0) >= most, enough, f"{sft.batches} and {most}")
-    preference, workers = build(PreferenceSettings, recipe.preference, "preference"), recipe.resources.trainer.actors
+    preference, workers = build(PreferenceConfig, recipe.preference, "preference"), recipe.resources.trainer.actors
     many = range(workers, (most or workers) + 1)
     even = not sft.sharded or all((sft.batches or number) % number == 0 for number in many)
     need(even, UNEVEN, f"{sft.batches} and {' or '.join(map(str, many))}")

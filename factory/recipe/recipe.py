@@ -14,20 +14,20 @@ from typing import Any
 from factory.recipe.checks import check
 from factory.recipe.paths import is_there
 from factory.recipe.sections import (
-    Corpus,
-    Encoder,
-    Evaluate,
-    Expected,
-    Policy,
-    Recognizer,
-    Resources,
-    Rounds,
-    Scorer,
-    Select,
-    Translator,
+    CorpusConfig,
+    EncoderConfig,
+    EvaluateConfig,
+    ExpectedConfig,
+    PolicyConfig,
+    RecognizerConfig,
+    ResourcesConfig,
+    RoundsConfig,
+    ScorerConfig,
+    SelectConfig,
+    TranslatorConfig,
 )
 from factory.recipe.typed import chosen, need
-from schemas.fingerprint import digest
+from schemas.fingerprint import json_digest
 from schemas.sequences import Variant, completion, prompt, text_prompt
 
 
@@ -42,20 +42,20 @@ class Recipe:
     name: str = "phrasebook"  # what runs and reports are called
     seed: int = 0  # of sampling, training and resampling
     languages: tuple[str, ...] = ("fr", "en")  # two ISO 639 codes; a round goes both ways
-    corpus: Corpus = field(default_factory=Corpus)
-    encoder: Encoder = field(default_factory=Encoder)
+    corpus: CorpusConfig = field(default_factory=CorpusConfig)
+    encoder: EncoderConfig = field(default_factory=EncoderConfig)
     vocoder: dict[str, str] = field(default_factory=_toy_vocoders)  # language: folder or hub name of its unit vocoder
-    recognizer: Recognizer = field(default_factory=Recognizer)
-    policy: Policy = field(default_factory=Policy)
-    translator: Translator = field(default_factory=Translator)
-    scorer: Scorer = field(default_factory=Scorer)
-    select: Select = field(default_factory=Select)
+    recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    translator: TranslatorConfig = field(default_factory=TranslatorConfig)
+    scorer: ScorerConfig = field(default_factory=ScorerConfig)
+    select: SelectConfig = field(default_factory=SelectConfig)
     sft: dict[str, Any] = field(default_factory=dict)  # SftSettings of factory/recipe/training.py
     preference: dict[str, Any] = field(default_factory=dict)  # PreferenceSettings there; loss: dpo (default) or simpo
-    evaluate: Evaluate = field(default_factory=Evaluate)
-    rounds: Rounds = field(default_factory=Rounds)
-    resources: Resources = field(default_factory=Resources)
-    expected: Expected = field(default_factory=Expected)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+    rounds: RoundsConfig = field(default_factory=RoundsConfig)
+    resources: ResourcesConfig = field(default_factory=ResourcesConfig)
+    expected: ExpectedConfig = field(default_factory=ExpectedConfig)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "preference", {"loss": "dpo", **self.preference})
@@ -173,7 +173,7 @@ STAGES: dict[str, tuple[str, ...]] = {
             "policy.variant",
             "policy.text_variant",
             "translator.max_tokens",
-            "translator.way_back",
+            "translator.back_translate",
         ),  # greedy, there and back: no seed
         *("recognizer.compute_type", "recognizer.beam_size", "evaluate"),
     ),
@@ -200,4 +200,4 @@ def _templates() -> str:
         (prompt(variant, "fr", "en", [1, 2]), completion(variant, "text", [3, 4], "source")) for variant in Variant
     ]
     examples.append((text_prompt("fr", "en", "text"), ""))
-    return digest(examples)
+    return json_digest(examples)

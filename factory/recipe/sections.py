@@ -16,7 +16,7 @@ from schemas.sequences import Variant
 
 
 @dataclass(frozen=True)
-class Corpus:
+class CorpusConfig:
     """The speech, on a disk or in an object store (`s3://`, `gs://`), as `factory.corpora.opening.open_corpus` takes it.
 
     Any of these may hold PAIRED rows instead: speech that is units already. The speech of `paired` and `dev` has the ids `NAME/LANG`.
@@ -34,7 +34,7 @@ class Corpus:
 
 
 @dataclass(frozen=True)
-class Encoder:
+class EncoderConfig:
     """Speech to units: a network's hidden states, assigned to the centroids of a codebook."""
 
     kind: Literal["whisper", "hubert"] = "whisper"  # which family of network `model` is
@@ -46,7 +46,7 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class Recognizer:
+class RecognizerConfig:
     """Speech to text: judges what was spoken (ASR-BLEU), and reads candidates when `scorer.score_text` is asr."""
 
     model: str = "package:whisper-base"  # weights: package:NAME, a folder, or a name on the hub
@@ -57,7 +57,7 @@ class Recognizer:
 
 
 @dataclass(frozen=True)
-class Policy:
+class PolicyConfig:
     """The unit language model that translates; `hidden`, `layers` and `heads` are the shape of one that round 0 makes from nothing."""
 
     start: str | None = None  # folder or hub name of a ready-made round-0 policy; null: round 0 has to be run
@@ -79,7 +79,7 @@ class Policy:
 
 
 @dataclass(frozen=True)
-class Translator:
+class TranslatorConfig:
     """How candidates are sampled, and the way back (open in the paper but for n)."""
 
     n: int = 2  # candidates an utterance; the paper's
@@ -91,18 +91,18 @@ class Translator:
         None  # of the units that say a candidate's text; null: they are sampled on from the text. A number:
     )
     # texts are sampled first, and each different one is spoken once, so that candidates differ in what they say and not in how. With
-    # way_back text only those are spoken that come back best or worst by one of scorer.metrics: a pair is made of no others
-    way_back: Literal["speech", "text"] = (
+    # back_translate text only those are spoken that come back best or worst by one of scorer.metrics: a pair is made of no others
+    back_translate: Literal["speech", "text"] = (
         "speech"  # what goes back: the candidate's units, as the paper has it, or its text (task mt);
     )
     # then labels tell of the text alone, and are right far more often (docs/experiments.md)
-    back_temperature: float = (
+    back_translation_temperature: float = (
         0.0  # of the way back; greedy, so that the score tells of the candidate and not of luck on the way back
     )
 
 
 @dataclass(frozen=True)
-class Scorer:
+class ScorerConfig:
     """How far what came back is from where it started."""
 
     metrics: tuple[str, ...] = ("bleu", "chrf", "meteor", "wer", "mcd")  # all are stored; select chooses one
@@ -113,7 +113,7 @@ class Scorer:
 
 
 @dataclass(frozen=True)
-class Guards:
+class FiltersConfig:
     """What a candidate must keep to stand in a pair at all: without them training rewards degenerate speech (not in the paper).
 
     A threshold is far outside of what references show: of 4,800 paired rows of the phrasebook 99.9 % copy less than 0.06 of the source's
@@ -131,11 +131,11 @@ class Guards:
 
 
 @dataclass(frozen=True)
-class Select:
+class SelectConfig:
     """Which scored candidates become a preference pair."""
 
     metric: str = "bleu"  # one of scorer.metrics; the paper finds them close, BLEU needs no audio and no stems
-    policy: Literal["best_worst", "all_agree", "pareto", "quantile"] = (
+    rule: Literal["best_worst", "all_agree", "pareto", "quantile"] = (
         "best_worst"  # which two of n candidates; open: the paper has n = 2
     )
     quantile: float = 0.75  # policy quantile: chosen stands so far up the ranking (0.5..1; 1 is best against worst), rejected so far down
@@ -143,11 +143,11 @@ class Select:
         0.1  # the gap a pair needs, on the metric's scale (mcd: dB, others 0..1); auto: by audit of corpus.dev
     )
     pairs: int | None = None  # at most so many pairs a direction; null: all (the paper: 5,000)
-    guards: Guards = field(default_factory=Guards)
+    filters: FiltersConfig = field(default_factory=FiltersConfig)
 
 
 @dataclass(frozen=True)
-class Evaluate:
+class EvaluateConfig:
     """How a policy is judged on `corpus.test`."""
 
     s2t_utterances: int = 500  # utterances a direction for S2T BLEU
@@ -159,7 +159,7 @@ class Evaluate:
 
 
 @dataclass(frozen=True)
-class Rounds:
+class RoundsConfig:
     """What changes from round to round (open: the paper compares one round with two of half the size)."""
 
     fresh: bool = True  # every round other utterances, as long as they last; false: the same, where speech is scarce
@@ -169,7 +169,7 @@ class Rounds:
 
 
 @dataclass(frozen=True)
-class Expected:
+class ExpectedConfig:
     """What a dry run reckons with where it cannot look: corpora and models that are not here yet, and the GPU. Changes no result."""
 
     paired: int | None = None  # rows that round 0 trains on, both directions
@@ -183,7 +183,7 @@ class Expected:
 
 
 @dataclass(frozen=True)
-class Pool:
+class PoolConfig:
     """The processes of one stage. Changes how fast a stage is, not what it means: only which candidates are sampled depends on the batch,
     whose ids are part of the seed.
     """
@@ -210,15 +210,15 @@ class Pool:
 
 
 @dataclass(frozen=True)
-class Resources:
+class ResourcesConfig:
     """The pools of all stages, and what else changes how fast they are."""
 
-    encoder: Pool = Pool()
-    translator: Pool = Pool(batch_size=256)
-    vocoder: Pool = Pool()
-    recognizer: Pool = Pool(batch_size=16)
-    scorer: Pool = Pool()
-    trainer: Pool = Pool(num_cpus=2, threads=2)
+    encoder: PoolConfig = PoolConfig()
+    translator: PoolConfig = PoolConfig(batch_size=256)
+    vocoder: PoolConfig = PoolConfig()
+    recognizer: PoolConfig = PoolConfig(batch_size=16)
+    scorer: PoolConfig = PoolConfig()
+    trainer: PoolConfig = PoolConfig(num_cpus=2, threads=2)
     stall_s: float = 1800.0  # seconds without a new row, or a step of training, after which a stage ends with an error
     dtype: WantedDtype = (
         "auto"  # what translators compute in; auto: bfloat16 where the CPU or GPU has units for it, else

@@ -28,7 +28,7 @@ UNEVEN = (
 
 
 @dataclass(frozen=True)
-class SftSettings:
+class SftConfig:
     """Supervised training of round 0."""
 
     epochs: int = 6
@@ -92,7 +92,7 @@ class Loss(StrEnum):
 
 
 @dataclass(frozen=True)
-class PreferenceSettings:
+class PreferenceConfig:
     """Preference training; beta, gamma and epochs are open or differ in the papers, so they stand in the recipe."""
 
     loss: Loss = Loss.DPO
@@ -114,7 +114,7 @@ class PreferenceSettings:
     weight_decay: float = 0.0
     epochs: float = 1.0
     batch: int = 32  # pairs a step, over all workers
-    piece: int | None = (
+    micro_batch: int | None = (
         None  # pairs at once in a worker, what it holds in memory; null: its share of the step, on a CPU 8
     )
     rank: int = 8  # of LoRA; its alpha is twice as large
@@ -154,8 +154,8 @@ class PreferenceSettings:
             raise RecipeError(f"preference.beta must be above 0; got {self.beta}")
         if self.sft_weight < 0:
             raise RecipeError(f"preference.sft_weight must not be negative; got {self.sft_weight}")
-        if self.piece is not None and self.piece < 1:
-            raise RecipeError(f"preference.piece must be 1 or more, or null; got {self.piece}")
+        if self.micro_batch is not None and self.micro_batch < 1:
+            raise RecipeError(f"preference.micro_batch must be 1 or more, or null; got {self.micro_batch}")
         if not 0 <= self.held_out < 1:
             raise RecipeError(f"preference.held_out must lie in [0, 1); got {self.held_out}")
 
@@ -168,7 +168,7 @@ def resolve_precision(settings: S, *, on_gpu: bool) -> S:
     return replace(settings, precision="bf16" if dtype == "bfloat16" else "fp32")
 
 
-def _check_counts(section: str, settings: SftSettings | PreferenceSettings, names: Iterable[str]) -> None:
+def _check_counts(section: str, settings: SftConfig | PreferenceConfig, names: Iterable[str]) -> None:
     for name in names:
         if getattr(settings, name) < 1:
             raise RecipeError(f"{section}.{name} must be 1 or more; got {getattr(settings, name)}")

@@ -16,10 +16,20 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from schemas.errors import RoundtripError
+
 T = TypeVar("T")
+RENAMED = {
+    "translator.way_back": "translator.back_translate",
+    "translator.back_temperature": "translator.back_translation_temperature",
+    "select.policy": "select.rule",
+    "select.guards": "select.filters",
+    "preference.piece": "preference.micro_batch",
+}
+"""Keys of 0.1, and what they are called now."""
 
 
-class RecipeError(ValueError):
+class RecipeError(RoundtripError):
     """A setting that cannot be used; the message names its key, what was expected and what was found."""
 
 
@@ -33,6 +43,8 @@ def build(cls: type[T], values: Any, where: str = "") -> T:
     hints, prefix = get_type_hints(cls), f"{where}." if where else ""
     known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
     for key in values:
+        if new := RENAMED.get(f"{prefix}{key}"):
+            raise RecipeError(f"{prefix}{key} is called {new} since 0.2.0: use that key")
         if key not in known:
             raise RecipeError(f"{prefix}{key} is no key of {where or 'a recipe'}: {choices(str(key), known)}")
     try:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
@@ -18,9 +17,7 @@ from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import filesystem, get, get_json, look
 from factory.storage.manifest import Manifest, StoreError
-from schemas.datasets import OK
-
-Row = dict[str, Any]
+from schemas.datasets import OK, Row
 
 PLOTTED = 5_000
 """Most utterances (and pairs) behind a histogram; of more a sample by hash, and the page says so."""
@@ -97,9 +94,10 @@ def correlation(rows: list[Judged], metrics: tuple[str, ...]) -> np.ndarray:
 
 def _preferences(row: Judged, metrics: tuple[str, ...]) -> list[float] | None:
     able = [back for back in row.back if all(back.get(metric) is not None for metric in metrics)][:2]
-    return (
-        [METRICS[metric].advantage(able[0][metric], able[1][metric]) for metric in metrics] if len(able) == 2 else None
-    )  # type: ignore[arg-type]
+    if len(able) < 2:
+        return None
+    one, two = able
+    return [METRICS[metric].advantage(one[metric], two[metric]) for metric in metrics]  # type: ignore[arg-type]
 
 
 def shapes(pairs: list[Row]) -> dict[str, dict[str, np.ndarray]]:

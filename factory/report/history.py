@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from factory.planning.places import Run, finished_rounds
 from factory.recipe.recipe import Recipe
 from factory.report.table import LABELS, OTHERS
 from factory.storage.files import filesystem, get_json, look, put, put_json
+from schemas.datasets import Row
 
-Row = dict[str, Any]
 TOLD = ("before", "after", "ci", "difference", "difference_ci")
 SCORES = {name: label for name, label in (LABELS | OTHERS).items() if name not in ("s2t_chrf", "cascade_bleu")}
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from difflib import SequenceMatcher
-from typing import Any
 
 from factory.audit.labels import sampled
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import OK
+from schemas.datasets import OK, Row
 from schemas.sequences import parse, task
-
-Row = dict[str, Any]
 
 SPOKEN = 24
 """Most pairs with players: five sounds each, about 10 kB a sound."""
@@ -55,8 +52,8 @@ def _parsed(row: Row, side: str) -> Row:
     return {
         "text": read.text,
         "units": read.units,
-        "back_text": None,
-        "back_units": None,
+        "back_translation": None,
+        "back_translation_units": None,
         "scores": row[f"{side}_scores"],
     }
 
@@ -94,7 +91,7 @@ def table_row(row: Row, recipe: Recipe, sounds: dict[str, str]) -> Row:
     for side, other in (("chosen", "rejected"), ("rejected", "chosen")):
         sides[side] = {
             "text": marked(row[side]["text"], row[other]["text"]),
-            "back": marked(row[side]["back_text"], row["source"]["text"]),
+            "back": marked(row[side]["back_translation"], row["source"]["text"]),
             "scores": [_rounded(row[side]["scores"].get(metric)) for metric in recipe.scorer.metrics],
         }
     head = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import sys
 from collections.abc import Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,11 +14,10 @@ from factory.corpora.opening import open_corpus
 from factory.passes.produce import voices
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
+from schemas.datasets import Row
 
 if TYPE_CHECKING:
     from factory.models.voice import Voice
-
-Row = dict[str, Any]
 
 
 def recordings_or_none(corpus: str, ids: Collection[str]) -> dict[str, np.ndarray]:
@@ -69,7 +68,9 @@ def _units(row: Row, back: bool) -> dict[str, tuple[str, list[int] | None]]:
         "source": (src, row["source"]["units"]),
         **{side: (tgt, row[side]["units"]) for side in ("chosen", "rejected")},
     }
-    return ahead | ({f"{side}_back": (src, row[side]["back_units"]) for side in ("chosen", "rejected")} if back else {})
+    return ahead | (
+        {f"{side}_back": (src, row[side]["back_translation_units"]) for side in ("chosen", "rejected")} if back else {}
+    )
 
 
 def embedded(waves: dict[str, np.ndarray]) -> dict[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from importlib.resources import files
-from typing import Any
 
 from factory.audit.text import audit_round, why_unmeasured
 from factory.planning.kept_recipe import as_yaml
@@ -16,8 +15,7 @@ from factory.report.pairs import SPOKEN, shown_pairs, table_row, to_speak
 from factory.report.players import embedded, recordings_or_none, voices_of, waves_of
 from factory.report.table import LABELS
 from factory.storage.files import filesystem, get_json, put
-
-Row = dict[str, Any]
+from schemas.datasets import Row
 
 
 def write_report(run: Run, number: int, recipe: Recipe) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
-from typing import Any
 
 from factory.corpora.audio import encode
 from factory.planning.places import Run
@@ -15,9 +14,7 @@ from factory.report.pairs import by_margin, joined
 from factory.report.players import recordings_or_none, voices_of, waves_of
 from factory.storage.files import exists, filesystem, put
 from factory.storage.names import file_name
-from schemas.datasets import OK
-
-Row = dict[str, Any]
+from schemas.datasets import OK, Row
 
 EACH = 3
 """Pairs of each direction."""

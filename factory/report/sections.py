@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from factory.audit.labels import ALL, bin_name
 from factory.audit.text import table
@@ -10,8 +10,8 @@ from factory.planning.places import Run
 from factory.recipe.recipe import Recipe
 from factory.report import collect, plots
 from factory.report.table import LABELS, scores_of
+from schemas.datasets import Row
 
-Row = dict[str, Any]
 WORTH = (
     "What the labels above each δ are worth: n (2a - 1)², for n labels of which a share a is right by the reference."
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Literal
+from typing import Literal
 
 from factory.audit.labels import Judged, by_gap, compare, judged, referenced, unmeasured
 from factory.metrics import bootstrap, normalise
@@ -16,16 +16,14 @@ from factory.recipe.recipe import Recipe
 from factory.report.tripwire import tripped
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, put_json
-from schemas.datasets import OK
-
-Row = dict[str, Any]
+from schemas.datasets import OK, Row
 
 SCORES: dict[str, tuple[Literal["bleu", "chrf"], str]] = {
     "s2t_bleu": ("bleu", "text"),
     "s2t_chrf": ("chrf", "text"),
     "asr_bleu": ("bleu", "asr_text"),
     "cascade_bleu": ("bleu", "cascade_text"),
-    "round_trip": ("bleu", "back_text"),
+    "round_trip": ("bleu", "back_translation"),
 }
 """The corpus scores of an evaluation: metric, and the column that it reads; `round_trip` is against the source, not the reference."""
 
@@ -73,7 +71,7 @@ def _nothing(asked: Row, recipe: Recipe) -> Row:
     heard = "" if asked["spoken"] else None
     told = {"text": "", "units": None, "finish": None, "asr_text": heard, "mos": None, "source_text": asked["text"]}
     return told | {
-        "back_text": "" if recipe.writes_text else heard,
+        "back_translation": "" if recipe.writes_text else heard,
         "cascade_text": heard if recipe.evaluate.cascade else None,
     }
 
@@ -87,7 +85,7 @@ def _datasets(run: Run, number: int, recipe: Recipe) -> dict[str, DatasetDir]:
 def _production(run: Run, number: int, recipe: Recipe) -> Row:
     """Count what came of the utterances, and how often the labels are right where references are known."""
     scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
-    rows, status = judged(referenced(scored), recipe.select.guards), scored.manifest().by_status
+    rows, status = judged(referenced(scored), recipe.select.filters), scored.manifest().by_status
     kept = Counter(
         f"{pair['src_lang']}-{pair['tgt_lang']}" for pair in pairs.rows(["src_lang", "tgt_lang"], "ok").to_pylist()
     )
@@ -127,7 +125,7 @@ def _scored(key: str, rows: list[Row], recipe: Recipe) -> list[Row]:
     """
     if key == "text":
         return rows if recipe.writes_text else []
-    return [row for row in rows if row.get(key) is not None and (key != "back_text" or row["source_text"])]
+    return [row for row in rows if row.get(key) is not None and (key != "back_translation" or row["source_text"])]
 
 
 def _side(rows: list[Row], direction: str) -> list[Row]:
@@ -140,8 +138,8 @@ def _compared(
     metric: Literal["bleu", "chrf"], key: str, ours: list[Row], theirs: list[Row] | None, recipe: Recipe
 ) -> Row:
     sample = _sample(metric, key, _scored(key, ours, recipe))
-    lang = ours[0]["src_lang" if key == "back_text" else "tgt_lang"]
-    heard = key in ("asr_text", "cascade_text") or (key == "back_text" and not recipe.writes_text)
+    lang = ours[0]["src_lang" if key == "back_translation" else "tgt_lang"]
+    heard = key in ("asr_text", "cascade_text") or (key == "back_translation" and not recipe.writes_text)
     signature = sample.signature + f"|{protocol(recipe.recognizer, lang)}" * heard
     told: Row = {"signature": signature, "utterances": len(sample.statistics)}
     if theirs is None:
@@ -164,7 +162,7 @@ def _compared(
 
 def _sample(metric: Literal["bleu", "chrf"], key: str, rows: list[Row]) -> bootstrap.Sample:
     """Score what was written or heard; output that does not parse counts as an empty text."""
-    home = key == "back_text"
+    home = key == "back_translation"
     lang = rows[0]["src_lang" if home else "tgt_lang"]
     texts = [row[key] or "" for row in rows]
     references = [row["source_text" if home else "reference"] or "" for row in rows]

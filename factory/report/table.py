@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from factory.audit.labels import bin_name
 from factory.storage.names import on_one_line
+from schemas.datasets import Row
 
-Row = dict[str, Any]
 LABELS = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", "asr_bleu": "ASR-BLEU"}
 OTHERS = {"cascade_bleu": "cascade", "round_trip": "round trip"}
 """Scores that are no merit of the policy's speech: the baseline's ASR-BLEU, and BLEU of the way back against the source."""

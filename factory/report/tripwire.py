@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-Row = dict[str, Any]
+from schemas.datasets import Row
 
 REFERENCES = {"s2t_bleu": "S2T BLEU", "asr_bleu": "ASR-BLEU"}
 

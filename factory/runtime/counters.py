@@ -43,7 +43,9 @@ def measured(table: pa.Table) -> dict[str, float]:
     names, found = set(table.column_names), {}
     if "candidates" in names:
         sides = pc.list_flatten(table["candidates"])
-        found["roundtrip_tokens"] = sum(_lengths(pc.struct_field(sides, name)) for name in ("units", "back_units"))
+        found["roundtrip_tokens"] = sum(
+            _lengths(pc.struct_field(sides, name)) for name in ("units", "back_translation_units")
+        )
     elif "units" in names:
         found["roundtrip_tokens"] = _lengths(table["units"])
     if "durations" in names:

@@ -17,6 +17,8 @@ from typing import TypeVar
 
 import psutil
 
+from schemas.errors import RoundtripError
+
 T = TypeVar("T")
 Resources = dict[str, float]
 Wanted = Mapping[str, tuple[int, Resources]]
@@ -34,7 +36,7 @@ MARK = "accelerator_type:"
 """What the name of the resource begins with by which Ray tells nodes with one type of GPU."""
 
 
-class Stalled(RuntimeError):
+class Stalled(RoundtripError):
     """A stage that cannot go on; the message names it, the resources asked for and those that are there."""
 
 

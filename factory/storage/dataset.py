@@ -26,7 +26,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as pads
 import pyarrow.parquet as pq
 
-from factory.runtime.light_tasks import light
+from factory.runtime.light_tasks import light_task
 from factory.runtime.redact import redact
 from factory.storage import lease
 from factory.storage.files import exists, filesystem, get_json, look, parquet_files, put_json, set_aside_if_torn, sweep
@@ -43,7 +43,7 @@ from factory.storage.manifest import (
 from factory.storage.names import on_one_line
 from factory.storage.parts import PartWriter, WriteReport, read_part, write_block
 from schemas.datasets import OK
-from schemas.fingerprint import digest
+from schemas.fingerprint import json_digest
 
 if TYPE_CHECKING:
     import ray.data
@@ -102,7 +102,7 @@ class DatasetDir:
         put_json(
             self.fs,
             f"{self.path}/{PROGRESS}",
-            {"fingerprint": digest(content), "content": content, "attempts": attempts},
+            {"fingerprint": json_digest(content), "content": content, "attempts": attempts},
         )
         return True
 
@@ -141,7 +141,7 @@ class DatasetDir:
         read = partial(
             read_part, fs=self.fs, columns=columns
         )  # Ray's read_parquet looks at each file first, for 0.15 s
-        return ray.data.from_items([{"path": part} for part in parts]).map_batches(read, batch_size=1, **light())
+        return ray.data.from_items([{"path": part} for part in parts]).map_batches(read, batch_size=1, **light_task())
 
     def failures(self) -> pa.Table:
         """Count the reasons of rows that are not ok: status, reason (its slug), count, ids (the first five), most frequent first."""
@@ -171,7 +171,7 @@ class DatasetDir:
         self.already = len(done)
         if done:
             leave_out = partial(_leave_out, key=self.key, done=frozenset(done))
-            rows = rows.map_batches(leave_out, batch_size=None, batch_format="pyarrow", **light())
+            rows = rows.map_batches(leave_out, batch_size=None, batch_format="pyarrow", **light_task())
         return rows.repartition(target_num_rows_per_block=rows_per_block, strict=True)
 
     # ---- writing
@@ -179,7 +179,7 @@ class DatasetDir:
     def write(self, rows: ray.data.Dataset) -> Iterator[WriteReport]:
         """Write a stream of rows, every block as a part file of its own; yields a report a part. Nothing runs until it is iterated."""
         write = partial(write_block, out=self._writer())
-        written = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light())
+        written = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light_task())
         for report in written.iter_rows():
             yield WriteReport(**json.loads(report["report"]))
 

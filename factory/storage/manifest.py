@@ -8,9 +8,10 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from factory.runtime.redact import redact
+from schemas.errors import RoundtripError
 
 
-class StoreError(RuntimeError):
+class StoreError(RoundtripError):
     """A dataset that cannot be used as asked; the message says why and what to do, and holds no credentials."""
 
     def __init__(self, message: str) -> None:

@@ -55,11 +55,17 @@ def spoken() -> list[dict[str, Any]]:
     candidate = {
         "text": pair["tgt_text"],
         "units": pair["tgt_units"],
-        "back_units": pair["src_units"],
-        "back_text": None,
+        "back_translation_units": pair["src_units"],
+        "back_translation": None,
         "finish": "ok",
     }
-    broken = {"text": None, "units": None, "back_units": None, "back_text": None, "finish": "unclosed"}
+    broken = {
+        "text": None,
+        "units": None,
+        "back_translation_units": None,
+        "back_translation": None,
+        "finish": "unclosed",
+    }
     head = {"src_lang": "fr", "tgt_lang": "en", "text": pair["src_text"], "reference": pair["tgt_text"], "status": "ok"}
     return [head | {"utt_id": f"u{n}", "candidates": [each]} for n, each in enumerate((candidate, broken, candidate))]
 
@@ -73,10 +79,15 @@ def judged(rows: list[dict[str, Any]], **changes: Any) -> list[dict[str, Any]]:
 def test_a_policys_speech_its_way_back_and_the_cascade_are_heard(spoken: list[dict[str, Any]], voice: str) -> None:
     said, broken, unspoken = judged(spoken, writes_text=False, cascade={"en": voice})
     assert said["asr_text"] and 1 < said["mos"] < 5
-    assert said["back_text"]  # heard from the way back's units
+    assert said["back_translation"]  # heard from the way back's units
     assert said["cascade_text"] is not None and 1 <= said["cascade_mos"] < 5
-    assert (broken["asr_text"], broken["mos"], broken["back_text"], broken["cascade_text"]) == ("", None, "", None)
-    assert unspoken["text"] and (unspoken["asr_text"], unspoken["back_text"], unspoken["cascade_text"]) == (
+    assert (broken["asr_text"], broken["mos"], broken["back_translation"], broken["cascade_text"]) == (
+        "",
+        None,
+        "",
+        None,
+    )
+    assert unspoken["text"] and (unspoken["asr_text"], unspoken["back_translation"], unspoken["cascade_text"]) == (
         None,
         None,
         None,
@@ -86,7 +97,7 @@ def test_a_policys_speech_its_way_back_and_the_cascade_are_heard(spoken: list[di
 def test_a_way_back_that_has_a_text_is_read(spoken: list[dict[str, Any]]) -> None:
     texts = ("il est là", None, None)
     written = [
-        row | {"candidates": [row["candidates"][0] | {"back_text": text}]}
+        row | {"candidates": [row["candidates"][0] | {"back_translation": text}]}
         for row, text in zip(spoken, texts, strict=True)
     ]
-    assert [row["back_text"] for row in judged(written, writes_text=True)] == ["il est là", "", ""]
+    assert [row["back_translation"] for row in judged(written, writes_text=True)] == ["il est là", "", ""]

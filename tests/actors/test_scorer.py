@@ -17,12 +17,14 @@ from schemas.datasets import SCORED
 ALL = list(METRICS)
 
 
-def candidate(back_text: str | None, back_finish: str | None = "ok", back_audio: bytes | None = None) -> dict[str, Any]:
+def candidate(
+    back_translation: str | None, back_translation_finish: str | None = "ok", back_audio: bytes | None = None
+) -> dict[str, Any]:
     there = {"text": "le train part", "units": [1, 2], "logprob": -1.0, "finish": "ok"}
     return there | {
-        "back_text": back_text,
-        "back_units": None,
-        "back_finish": back_finish,
+        "back_translation": back_translation,
+        "back_translation_units": None,
+        "back_translation_finish": back_translation_finish,
         "audio": None,
         "back_audio": back_audio,
     }
@@ -65,9 +67,13 @@ def test_a_metric_that_is_not_asked_for_is_null() -> None:
     assert scores == {"bleu": pytest.approx(1.0), "chrf": None, "meteor": None, "wer": None, "mcd": None}
 
 
-@pytest.mark.parametrize("back_finish", [None, "no_text", "unclosed"])
-def test_a_malformed_way_back_gets_the_worst_scores(back_finish: str | None, speech: list[np.ndarray]) -> None:
-    [[scores]] = scored([row("a b", candidate(None, back_finish), source_audio=to_pcm(speech[0]))], Scorer(metrics=ALL))
+@pytest.mark.parametrize("back_translation_finish", [None, "no_text", "unclosed"])
+def test_a_malformed_way_back_gets_the_worst_scores(
+    back_translation_finish: str | None, speech: list[np.ndarray]
+) -> None:
+    [[scores]] = scored(
+        [row("a b", candidate(None, back_translation_finish), source_audio=to_pcm(speech[0]))], Scorer(metrics=ALL)
+    )
     assert scores == {"bleu": 0.0, "chrf": 0.0, "meteor": 0.0, "wer": 1.0, "mcd": None}
 
 

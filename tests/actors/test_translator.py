@@ -120,7 +120,7 @@ def test_a_taught_policy_goes_out_and_comes_home(actor: Translator) -> None:
     rows = done.to_pylist()
     assert [one["utt_id"] for one in rows] == [one["utt_id"] for one in known()]
     home = [
-        (candidate["back_text"], candidate["back_units"]) == (one["text"], one["units"])
+        (candidate["back_translation"], candidate["back_translation_units"]) == (one["text"], one["units"])
         for one in rows
         for candidate in one["candidates"]
         if candidate["finish"] == "ok"
@@ -147,9 +147,14 @@ def test_candidates_with_one_text_are_spoken_once(actor: Translator) -> None:
             assert candidate["finish"] != "ok" or candidate == said[candidate["text"]]
         right = said[TEXTS[one["tgt_lang"]][int(one["utt_id"][-1])]]
         assert speech(right["units"]) == speech(SPOKEN[one["tgt_lang"]][int(one["utt_id"][-1])])
-        assert (right["back_text"], right["back_units"], right["back_finish"]) == (one["text"], one["units"], "ok")
+        assert (right["back_translation"], right["back_translation_units"], right["back_translation_finish"]) == (
+            one["text"],
+            one["units"],
+            "ok",
+        )
         kept += sum(
-            len(candidate["units"] or ()) + len(candidate["back_units"] or ()) for candidate in one["candidates"]
+            len(candidate["units"] or ()) + len(candidate["back_translation_units"] or ())
+            for candidate in one["candidates"]
         )
     assert made < kept, "what is the same is generated once"
 
@@ -164,8 +169,10 @@ def test_only_texts_at_an_end_of_a_ranking_are_spoken(actor: Translator) -> None
         actor.sampling, actor.back_variants = before, [Variant.COM]
     silent = 0
     for one in rows:
-        there = [candidate for candidate in one["candidates"] if candidate["back_text"]]
-        scores = [METRICS["bleu"].score(candidate["back_text"], one["text"], one["src_lang"]) for candidate in there]
+        there = [candidate for candidate in one["candidates"] if candidate["back_translation"]]
+        scores = [
+            METRICS["bleu"].score(candidate["back_translation"], one["text"], one["src_lang"]) for candidate in there
+        ]
         for candidate, score in zip(there, scores, strict=True):
             assert candidate["finish"] != "unspoken" or (
                 candidate["units"] is None and min(scores) <= score <= max(scores)
@@ -189,7 +196,12 @@ def test_candidates_without_a_translation_have_a_reason_and_no_way_back(actor: T
     for candidate in done["candidates"]:
         assert candidate["finish"] == "length"
         assert candidate["text"] == TEXTS["en"][0], "what could be read is kept"
-        assert candidate["back_text"] is candidate["back_units"] is candidate["back_finish"] is None
+        assert (
+            candidate["back_translation"]
+            is candidate["back_translation_units"]
+            is candidate["back_translation_finish"]
+            is None
+        )
 
 
 @pytest.mark.parametrize(
@@ -308,7 +320,7 @@ def test_variants_that_cannot_work_are_refused_before_the_engine_starts() -> Non
     with pytest.raises(ValueError, match="s2t gives no units"):
         Translator(policy="nowhere", variant="s2t")
     with pytest.raises(ValueError, match="variant vanilla writes no text that could be translated back"):
-        Translator(policy="nowhere", variant="vanilla", way_back="text")
+        Translator(policy="nowhere", variant="vanilla", back_translate="text")
     with pytest.raises(ValueError, match="variant vanilla does not write a text before its units"):
         Translator(policy="nowhere", variant="vanilla", unit_temperature=0.0)
     with pytest.raises(ValueError, match="'sung' is not a valid Variant"):
@@ -322,18 +334,20 @@ def test_after_release_another_actor_asks_for_the_text_and_the_way_back_in_two_v
     asked: dict[str, Any] = {"variant": "vanilla", "back_variant": ["vanilla", "s2t"], "text_variant": "s2t"}
     for one in translated_once(policy, **asked):
         [candidate] = one["candidates"]
-        assert (candidate["finish"], candidate["back_finish"]) == ("ok", "ok")
+        assert (candidate["finish"], candidate["back_translation_finish"]) == ("ok", "ok")
         assert candidate["text"] == TEXTS[one["tgt_lang"]][int(one["utt_id"][-1])]
-        assert speech(candidate["back_units"]) == speech(one["units"])
-        assert candidate["back_text"] == one["text"]
+        assert speech(candidate["back_translation_units"]) == speech(one["units"])
+        assert candidate["back_translation"] == one["text"]
 
 
 def test_a_text_that_goes_back_brings_no_speech(actor: Translator, policy: Path) -> None:
     actor.release()
-    for one in translated_once(policy, way_back="text"):
+    for one in translated_once(policy, back_translate="text"):
         [candidate] = one["candidates"]
-        assert (candidate["finish"], candidate["back_finish"]) == ("ok", "ok")
-        assert candidate["back_text"] == one["text"] and candidate["back_units"] is None
-    for one in translated_once(policy, variant="s2t", way_back="text"):  # a policy that speaks nothing comes back too
+        assert (candidate["finish"], candidate["back_translation_finish"]) == ("ok", "ok")
+        assert candidate["back_translation"] == one["text"] and candidate["back_translation_units"] is None
+    for one in translated_once(
+        policy, variant="s2t", back_translate="text"
+    ):  # a policy that speaks nothing comes back too
         [candidate] = one["candidates"]
-        assert (candidate["finish"], candidate["units"], candidate["back_text"]) == ("ok", None, one["text"])
+        assert (candidate["finish"], candidate["units"], candidate["back_translation"]) == ("ok", None, one["text"])

@@ -36,15 +36,15 @@ def voices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     return {lang: str(folder / lang) for lang in ("fr", "en")}
 
 
-def candidate(units: list[int] | None, back_units: list[int] | None) -> dict[str, Any]:
+def candidate(units: list[int] | None, back_translation_units: list[int] | None) -> dict[str, Any]:
     """Return a candidate with these units."""
     return {
         "text": "t",
         "units": units,
         "finish": "ok",
-        "back_text": "b",
-        "back_units": back_units,
-        "back_finish": "ok",
+        "back_translation": "b",
+        "back_translation_units": back_translation_units,
+        "back_translation_finish": "ok",
     }
 
 

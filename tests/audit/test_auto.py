@@ -15,7 +15,7 @@ from factory.passes.paired import write_utterances
 from factory.passes.progress import Clock
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
-from factory.recipe.sections import Guards
+from factory.recipe.sections import FiltersConfig
 from factory.recipe.typed import RecipeError
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import UNITS
@@ -61,5 +61,5 @@ def test_what_was_heard_counts_for_the_candidates_it_was_heard_of(tmp_path: Path
     )
     assert kept(scored, str(place)) == {("u", 0): "hello"}
     assert kept(run.dataset(1, "pairs"), str(place)) == {}
-    assert len(judged(referenced(scored), Guards())) == 12 and len(referenced(scored, limit=5)) == 5
+    assert len(judged(referenced(scored), FiltersConfig())) == 12 and len(referenced(scored, limit=5)) == 5
     assert referenced(scored, limit=5) == referenced(scored, limit=5)

@@ -10,7 +10,7 @@ import pytest
 
 from factory.audit.delta import NoDelta, audit, recommend, recommended_delta
 from factory.audit.labels import Comparisons, Judged, agreement, by_delta, by_gap, compare, judged, measure
-from factory.recipe.sections import Guards
+from factory.recipe.sections import FiltersConfig
 
 RIGHT, WRONG = "the train leaves at nine", "the boat leaves at two"
 
@@ -34,7 +34,7 @@ def row(
 
 
 def looked_at(rows: list[dict[str, Any]], heard: dict[tuple[str, int], str] | None = None) -> list[Judged]:
-    return judged(rows, Guards(), heard)
+    return judged(rows, FiltersConfig(), heard)
 
 
 def many(right: int, wrong: int, gap: float = 0.3) -> list[dict[str, Any]]:
@@ -118,7 +118,7 @@ def test_policies_of_selection_compare_other_candidates() -> None:
     looping = candidate("nine nine nine", 0.1) | {"units": [1, 2] * 9}
     rows = looked_at([row(0, 0, candidates=[*candidates, looping])])
     assert compare(rows, "bleu", "bleu", "best_worst").gap == pytest.approx([0.7])
-    assert compare(rows, "bleu", "bleu", "unguarded").gap == pytest.approx([0.8])
+    assert compare(rows, "bleu", "bleu", "unfiltered").gap == pytest.approx([0.8])
     assert compare(rows, "bleu", "bleu", "any_two").gap == pytest.approx([0.3])
 
 

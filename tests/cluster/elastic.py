@@ -13,7 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from factory.recipe.sections import Pool  # noqa: E402
+from factory.recipe.sections import PoolConfig  # noqa: E402
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from tests.cluster.nodes import note_own_node  # noqa: E402
 
@@ -38,7 +38,7 @@ def main() -> None:
     folder = Path(sys.argv[1]).absolute()
     start_ray()
     note_own_node(folder)
-    launch(wait, {"folder": folder}, work=folder, pool=Pool(max_actors=2, num_cpus=1.5))
+    launch(wait, {"folder": folder}, work=folder, pool=PoolConfig(max_actors=2, num_cpus=1.5))
 
 
 if __name__ == "__main__":

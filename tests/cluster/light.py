@@ -17,7 +17,7 @@ import ray  # noqa: E402
 from factory.actors.base import RowActor  # noqa: E402
 from factory.passes.execute import act, finish  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.sections import Pool, Resources  # noqa: E402
+from factory.recipe.sections import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import (  # noqa: E402
@@ -28,9 +28,9 @@ from tests.cluster.nodes import note_own_node  # noqa: E402
 from tests.limits import HANG_S  # noqa: E402
 
 ROWS = 160
-RESOURCES = Resources(
-    encoder=Pool(actors=2, max_actors=3, num_cpus=1.5, memory_gib=0.1, batch_size=4),
-    translator=Pool(num_cpus=0.5, num_gpus=1, accelerator="T4", batch_size=16),
+RESOURCES = ResourcesConfig(
+    encoder=PoolConfig(actors=2, max_actors=3, num_cpus=1.5, memory_gib=0.1, batch_size=4),
+    translator=PoolConfig(num_cpus=0.5, num_gpus=1, accelerator="T4", batch_size=16),
 )
 
 
@@ -74,7 +74,7 @@ def main() -> None:
     light(DatasetDir(f"{folder}/first", UNITS), "encoder", 0.1, clock)
     light(DatasetDir(f"{folder}/second", UNITS), "translator", 0.0, clock)
     (folder / "work").mkdir()
-    pool = Pool(num_cpus=0.5, num_gpus=1, accelerator="T4")
+    pool = PoolConfig(num_cpus=0.5, num_gpus=1, accelerator="T4")
     launch(gpu_in_use, {"note": folder / "note"}, work=folder / "work", pool=pool, stall_s=HANG_S)
     print(json.dumps({"gpus": int((folder / "note").read_text())}))
 

@@ -109,7 +109,7 @@ def test_an_unknown_language_is_an_error(recognizer: Recognizer) -> None:
 
 
 def test_the_protocol_says_all_that_changes_a_number() -> None:
-    told = protocol(recipe_sections.Recognizer(beam_size=3), "fr")
+    told = protocol(recipe_sections.RecognizerConfig(beam_size=3), "fr")
     for part in (
         "whisper-base",
         "lang:fr",

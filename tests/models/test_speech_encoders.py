@@ -24,7 +24,7 @@ from factory.models.speech_encoders import (
     expand,
     speech_encoder,
 )
-from factory.models.weights import WeightsError, digest, resolve
+from factory.models.weights import WeightsError, resolve, weights_digest
 
 WHISPER = "package:whisper-base"
 
@@ -185,9 +185,9 @@ def test_a_codebook_is_bound_to_its_encoder(whisper: WhisperEncoder, tmp_path: P
     loaded = Codebook.load(tmp_path / "book.safetensors", whisper)
     np.testing.assert_array_equal(loaded.centers, book.centers)
     assert (loaded.model, loaded.layer, loaded.k, loaded.fingerprint) == (WHISPER, 4, 5, whisper.fingerprint)
-    digest_before = digest(tmp_path / "book.safetensors")
+    digest_before = weights_digest(tmp_path / "book.safetensors")
     book.save(tmp_path / "book.safetensors")
-    assert digest(tmp_path / "book.safetensors") == digest_before, "the same codebook is the same file"
+    assert weights_digest(tmp_path / "book.safetensors") == digest_before, "the same codebook is the same file"
     with pytest.raises(
         WeightsError, match="belongs to layer 4 of package:whisper-base, not to layer 5 of package:whisper-base"
     ):
@@ -236,9 +236,9 @@ def test_fairseq_kmeans_is_converted_only_with_its_hash(tmp_path: Path) -> None:
 
     kmeans = MiniBatchKMeans(4, random_state=0, n_init=1).fit(np.random.default_rng(0).standard_normal((50, 8)))
     joblib.dump(kmeans, tmp_path / "km.bin")
-    book = convert_fairseq_kmeans(tmp_path / "km.bin", digest(tmp_path / "km.bin"), "owner/mhubert", 11)
+    book = convert_fairseq_kmeans(tmp_path / "km.bin", weights_digest(tmp_path / "km.bin"), "owner/mhubert", 11)
     np.testing.assert_allclose(book.centers, kmeans.cluster_centers_, rtol=1e-6)
     joblib.dump(Trap(tmp_path / "sprung"), tmp_path / "trap.bin")
     with pytest.raises(WeightsError, match="it was not opened"):
-        convert_fairseq_kmeans(tmp_path / "trap.bin", digest(tmp_path / "km.bin"), "owner/mhubert", 11)
+        convert_fairseq_kmeans(tmp_path / "trap.bin", weights_digest(tmp_path / "km.bin"), "owner/mhubert", 11)
     assert not (tmp_path / "sprung").exists()

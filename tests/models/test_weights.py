@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from factory.models import weights
-from factory.models.weights import PACKAGED, WeightsError, digest, resolve
+from factory.models.weights import PACKAGED, WeightsError, resolve, weights_digest
 
 WHISPER = PACKAGED["whisper-base"]
 
@@ -27,7 +27,7 @@ def test_two_processes_join_the_package_at_once(cache: Path) -> None:
     assert [process.communicate()[0].strip() for process in both] == [str(cache / "whisper-base")] * 2
     folder = cache / "whisper-base"
     assert {file.name for file in folder.iterdir()} == {WHISPER.joined, *WHISPER.beside}, "no temporary file is left"
-    assert digest(folder / "model.bin") == WHISPER.sha256
+    assert weights_digest(folder / "model.bin") == WHISPER.sha256
 
 
 def test_a_damaged_cache_is_joined_again(cache: Path) -> None:
@@ -35,7 +35,7 @@ def test_a_damaged_cache_is_joined_again(cache: Path) -> None:
     folder.mkdir(parents=True)
     for name in (WHISPER.joined, *WHISPER.beside):
         (folder / name).write_bytes(b"torn")
-    assert digest(resolve("package:whisper-base") / "model.bin") == WHISPER.sha256
+    assert weights_digest(resolve("package:whisper-base") / "model.bin") == WHISPER.sha256
     assert (folder / "config.json").stat().st_size > 1000
 
 
@@ -79,14 +79,14 @@ def test_wheels_with_other_bytes_are_refused(cache: Path, monkeypatch: pytest.Mo
 
 def test_digest_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
-    assert digest(tmp_path / "a") == hashlib.sha256(b"x").hexdigest()
-    before = digest(tmp_path)
+    assert weights_digest(tmp_path / "a") == hashlib.sha256(b"x").hexdigest()
+    before = weights_digest(tmp_path)
     (tmp_path / ".hidden").write_bytes(b"y")
-    assert digest(tmp_path) == before
+    assert weights_digest(tmp_path) == before
     (tmp_path / "a").rename(tmp_path / "b")
-    assert digest(tmp_path) != before, "names count"
+    assert weights_digest(tmp_path) != before, "names count"
     with pytest.raises(WeightsError, match="no such file or folder"):
-        digest(tmp_path / "c")
+        weights_digest(tmp_path / "c")
 
 
 def test_a_hash_behind_a_name_is_checked(tmp_path: Path) -> None:

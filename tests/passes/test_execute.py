@@ -18,14 +18,14 @@ from factory.actors.base import RowActor
 from factory.actors.guard import ActorError
 from factory.passes.execute import act, finish
 from factory.passes.progress import Clock
-from factory.recipe.sections import Pool, Resources
+from factory.recipe.sections import PoolConfig, ResourcesConfig
 from factory.runtime.watch import GROWTH_S, Stalled
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import FAILED, UNITS, Row
 from tests.limits import HANG_S
 
-LIGHT_POOL = Pool(num_cpus=0.5, batch_size=4)
-RESOURCES = Resources(encoder=LIGHT_POOL)
+LIGHT_POOL = PoolConfig(num_cpus=0.5, batch_size=4)
+RESOURCES = ResourcesConfig(encoder=LIGHT_POOL)
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the actors' processes do not find tests
 
@@ -70,7 +70,7 @@ def source(number: int, killers: frozenset[int] = frozenset()) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=UNITS)
 
 
-def run(folder: Path, table: pa.Table, resources: Resources = RESOURCES, **arguments: Any) -> DatasetDir:
+def run(folder: Path, table: pa.Table, resources: ResourcesConfig = RESOURCES, **arguments: Any) -> DatasetDir:
     import ray
 
     out = DatasetDir(str(folder), UNITS)
@@ -91,7 +91,7 @@ def test_rows_that_kill_their_process_do_not_end_the_pass(local_ray: None, tmp_p
 def test_a_pool_grows_while_work_waits_as_far_as_it_may(local_ray: None, tmp_path: Path) -> None:
     import ray
 
-    def took(pool: Pool, number: int, mates: int) -> int:
+    def took(pool: PoolConfig, number: int, mates: int) -> int:
         """How many processes took the rows, four of them at a time, when each waits for so many."""
         folder = tmp_path / str(mates)
         folder.mkdir()

@@ -1,4 +1,4 @@
-"""guards: what a candidate must keep, each guard alone."""
+"""filters: what a candidate must keep, each guard alone."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from factory.passes.filters import copied, fault, repetition, wrong_language
-from factory.recipe.sections import Guards
+from factory.passes.filters import copied, rejection_reason, repetition, wrong_language
+from factory.recipe.sections import FiltersConfig
 
 ROW = {"text": "où est la gare", "units": list(range(20)), "src_lang": "fr", "tgt_lang": "en"}
 SOUND = {"text": "where is the station", "units": list(range(100, 120)), "finish": "ok"}
 
 
 def test_a_sound_candidate_breaks_none() -> None:
-    assert fault(SOUND, ROW, Guards()) is None
-    assert fault(SOUND | {"text": None}, ROW, Guards()) is None
+    assert rejection_reason(SOUND, ROW, FiltersConfig()) is None
+    assert rejection_reason(SOUND | {"text": None}, ROW, FiltersConfig()) is None
 
 
 @pytest.mark.parametrize(
@@ -31,18 +31,18 @@ def test_a_sound_candidate_breaks_none() -> None:
     ],
 )
 def test_each_guard_is_broken_by_what_it_guards_against(change: dict[str, Any], slug: str) -> None:
-    assert fault(SOUND | change, ROW, Guards()) == slug
+    assert rejection_reason(SOUND | change, ROW, FiltersConfig()) == slug
 
 
 def test_a_guard_can_be_opened() -> None:
-    opened = Guards(min_length_ratio=0, max_length_ratio=100, max_repetition=1, max_copy=1, max_wrong_language=1)
+    opened = FiltersConfig(min_length_ratio=0, max_length_ratio=100, max_repetition=1, max_copy=1, max_wrong_language=1)
     for change in (
         {"text": "la gare est dans le centre"},
         {"units": [1]},
         {"units": [1] * 99},
         {"units": list(range(20))},
     ):
-        assert fault(SOUND | change, ROW, opened) is None
+        assert rejection_reason(SOUND | change, ROW, opened) is None
 
 
 def test_repetition_counts_trigrams_that_came_before() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from factory.passes.rules import POLICIES, Choice, preference
+from factory.passes.rules import RULES, Choice, preference
 
 ALL = ("bleu", "chrf", "wer")
 
@@ -17,7 +17,7 @@ def candidates(*rows: tuple[float | None, ...]) -> list[dict[str, Any]]:
 
 
 def names(policy: str, rows: list[dict[str, Any]], quantile: float = 0.75) -> tuple[str, str] | str:
-    found = POLICIES[policy](rows, Choice("bleu", ALL, quantile))
+    found = RULES[policy](rows, Choice("bleu", ALL, quantile))
     return found if isinstance(found, str) else (found[0]["text"], found[1]["text"])
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from factory.passes.select import select
-from factory.recipe.sections import Guards
+from factory.recipe.sections import FiltersConfig
 from schemas.sequences import Variant, parse
 
-SETTINGS = {"metric": "bleu", "delta": 0.1, "guards": Guards(), "variant": Variant.COM}
+SETTINGS = {"metric": "bleu", "delta": 0.1, "filters": FiltersConfig(), "variant": Variant.COM}
 
 
 def candidate(
@@ -94,9 +94,9 @@ def test_the_policy_names_the_two_and_its_reason_is_kept() -> None:
         *(candidate(str(score), score, wer=wer) for score, wer in ((0.9, 0.6), (0.7, 0.1), (0.5, 0.5), (0.1, 0.4)))
     )
     told = {"metrics": ("bleu", "wer")}
-    assert select(rows, **SETTINGS, policy="quantile")["chosen_text"] == "0.7"
-    assert select(rows, **SETTINGS | told, policy="pareto")["chosen_text"] == "0.7"
-    assert select(rows, **SETTINGS | told, policy="all_agree")["reason"].startswith("disagreement: wer")
+    assert select(rows, **SETTINGS, rule="quantile")["chosen_text"] == "0.7"
+    assert select(rows, **SETTINGS | told, rule="pareto")["chosen_text"] == "0.7"
+    assert select(rows, **SETTINGS | told, rule="all_agree")["reason"].startswith("disagreement: wer")
 
 
 def test_a_single_candidate_is_no_pair() -> None:

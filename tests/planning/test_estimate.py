@@ -65,7 +65,7 @@ def test_hours_follow_the_rows_and_memory_the_parameters() -> None:
 
 def test_many_texts_of_which_few_are_spoken_cost_little() -> None:
     changes = ["policy.tasks={com: 1.0, mt: 1.0}", "corpus.text=text.parquet", "scorer.metrics=[bleu]"]
-    changes += ["translator.way_back=text", "translator.n=16"]
+    changes += ["translator.back_translate=text", "translator.n=16"]
     all_spoken, few = (
         {cost.stage: cost.hours for cost in costs(load(RECIPE, [*changes, *more]), 1, 100_000, 100_000)}
         for more in ([], ["translator.unit_temperature=0"])

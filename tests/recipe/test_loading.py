@@ -14,7 +14,7 @@ from factory.recipe.paths import locate
 from factory.recipe.recipe import STAGES, Recipe
 from factory.recipe.training import SCHEDULES
 from factory.recipe.typed import RecipeError, parse_override
-from schemas.fingerprint import digest
+from schemas.fingerprint import json_digest
 from schemas.sequences import Variant
 
 INPUTS = dict.fromkeys(
@@ -39,13 +39,13 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         "name: mine\ntranslator: {n: 4, temperature: 1}\nscorer: {metrics: [bleu, wer]}\nsft: {lr: 1e-4}\nselect:\n"
     )
     recipe = load(
-        path, ["translator.n=3", "select.guards.max_repetition=0.2", "preference.beta=2e-1", "corpus.limit=null"]
+        path, ["translator.n=3", "select.filters.max_repetition=0.2", "preference.beta=2e-1", "corpus.limit=null"]
     )
     assert (recipe.name, recipe.translator.n, recipe.translator.temperature) == ("mine", 3, 1.0)
     assert isinstance(recipe.translator.temperature, float)
     assert recipe.scorer.metrics == ("bleu", "wer")
     assert recipe.sft == {"lr": 1e-4} and recipe.preference == {"loss": "dpo", "beta": 0.2}
-    assert recipe.select.guards.max_repetition == 0.2
+    assert recipe.select.filters.max_repetition == 0.2
 
 
 @pytest.mark.parametrize(
@@ -55,8 +55,8 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         ("selct.delta=1", "selct is no key of a recipe: did you mean select"),
         ("translator.zzz=1", "translator.zzz is no key of translator: expected one of n, temperature"),
         (
-            "select.guards.max_repet=1",
-            "select.guards.max_repet is no key of select.guards: did you mean max_repetition",
+            "select.filters.max_repet=1",
+            "select.filters.max_repet is no key of select.filters: did you mean max_repetition",
         ),
         ("select.delta=high", "select.delta must be a number; got 'high' (str)"),
         ("select=3", "select must be a section of keys; got 3 (int)"),
@@ -80,8 +80,8 @@ def test_a_file_is_read_and_overrides_are_laid_over_it(tmp_path: Path):
         ),
         ("translator.unit_temperature=-1", "translator.unit_temperature must not be negative; got -1.0"),
         (
-            "translator.way_back=text",
-            "translator.way_back: text needs a policy that learns the task mt, so policy.tasks with mt; got {",
+            "translator.back_translate=text",
+            "translator.back_translate: text needs a policy that learns the task mt, so policy.tasks with mt; got {",
         ),
         ("policy.tasks.mt=1", "policy.tasks has mt, which needs corpus.text; got None"),
         ("encoder.kind=wave", "encoder.kind is 'wave', which is not known"),
@@ -134,14 +134,14 @@ def test_what_is_wrong_is_said(override: str, sentence: str):
         ("corpus.limit=0", "corpus.limit must be 1 or more, or null for all; got 0"),
         ("preference.beta=0", "preference.beta must be above 0; got 0.0"),
         ("preference.sft_weight=-3", "preference.sft_weight must not be negative; got -3.0"),
-        ("preference.piece=0", "preference.piece must be 1 or more, or null; got 0"),
+        ("preference.micro_batch=0", "preference.micro_batch must be 1 or more, or null; got 0"),
         ("evaluate.asr_utterances=0", "evaluate.asr_utterances must be 1 or more; got 0"),
         ("evaluate.resamples=0", "evaluate.resamples must be 1 or more; got 0"),
         ("policy.tasks.s2t=1", "policy.tasks must have com, the policy.variant, with a share above 0"),
         ("policy.text_variant=s2t", "policy.text_variant is for a policy.variant without text"),
         (
             "policy={variant: s2t, tasks: {s2t: 1.0}}",
-            "translator.way_back: speech needs a policy.variant that speaks; got s2t",
+            "translator.back_translate: speech needs a policy.variant that speaks; got s2t",
         ),
     ],
 )
@@ -217,7 +217,7 @@ def test_every_recipe_that_ships_and_every_cell_of_the_tables_is_valid():
 
 def test_a_text_that_goes_back_brings_no_speech_that_could_be_measured():
     with pytest.raises(
-        RecipeError, match="translator.way_back: text brings no speech back, so scorer.metrics without mcd; got"
+        RecipeError, match="translator.back_translate: text brings no speech back, so scorer.metrics without mcd; got"
     ):
         load(Path("recipes/phrasebook.yaml"), ["scorer.metrics=[bleu, mcd]"])
 
@@ -259,7 +259,7 @@ def test_resources_and_names_leave_every_fingerprint_alone():
     fast = ["resources.translator.actors=8", "resources.encoder.batch_size=1", "resources.dtype=float32"]
     fast += ["name=other", "corpus.mono=s3://b/mono", "encoder.model=other/name"]
     for stage in STAGES:
-        assert digest(load(None, fast).content(stage, INPUTS)) == digest(load().content(stage, INPUTS))
+        assert json_digest(load(None, fast).content(stage, INPUTS)) == json_digest(load().content(stage, INPUTS))
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_resources_and_names_leave_every_fingerprint_alone():
         ("encoder.layer=5", {"tokenize"}),
         ("translator.temperature=0.7", {"produce"}),
         ("select.delta=0.3", {"select"}),
-        ("select.guards.max_repetition=0.1", {"select"}),
+        ("select.filters.max_repetition=0.1", {"select"}),
         ("preference.beta=0.2", set()),
         ("seed=7", {"produce"}),
         ("sft.lr=1e-3", set()),
@@ -276,28 +276,34 @@ def test_resources_and_names_leave_every_fingerprint_alone():
         ("policy.variant=vanilla", {"produce", "select", "evaluate"}),
         ("policy.tasks={com: 1.0, vanilla: 0.5}", {"sequences"}),
         ("translator.max_tokens=9", {"produce", "evaluate"}),
-        ("translator.back_temperature=0.5", {"produce"}),
+        ("translator.back_translation_temperature=0.5", {"produce"}),
     ],
 )
 def test_a_key_changes_the_stages_it_reaches_and_no_other(override: str, stages: set[str]):
     heard = ["scorer.score_text=asr", "policy.tasks={com: 1.0, vanilla: 1.0}"]
     before, after = load(None, heard), load(None, [*heard, override])
     changed = {
-        stage for stage in STAGES if digest(after.content(stage, INPUTS)) != digest(before.content(stage, INPUTS))
+        stage
+        for stage in STAGES
+        if json_digest(after.content(stage, INPUTS)) != json_digest(before.content(stage, INPUTS))
     }
     assert changed == stages
 
 
 def test_another_way_back_is_another_evaluation():
     recipe = "recipes/phrasebook.yaml"
-    changes = ["translator.way_back=speech", "translator.unit_temperature=null"]
-    assert digest(load(recipe).content("evaluate", INPUTS)) != digest(load(recipe, changes).content("evaluate", INPUTS))
+    changes = ["translator.back_translate=speech", "translator.unit_temperature=null"]
+    assert json_digest(load(recipe).content("evaluate", INPUTS)) != json_digest(
+        load(recipe, changes).content("evaluate", INPUTS)
+    )
 
 
 def test_inputs_count_and_none_may_be_forgotten():
     recipe = load()
-    assert digest(recipe.content("select", {"scored": "a"})) != digest(recipe.content("select", {"scored": "b"}))
-    assert len(digest(recipe.content("select", {"scored": "a"}))) == 16
+    assert json_digest(recipe.content("select", {"scored": "a"})) != json_digest(
+        recipe.content("select", {"scored": "b"})
+    )
+    assert len(json_digest(recipe.content("select", {"scored": "a"}))) == 16
     with pytest.raises(
         RecipeError, match="the fingerprint of produce needs the digests of its inputs; got none for policy, vocoder.en"
     ):

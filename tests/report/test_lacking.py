@@ -123,7 +123,7 @@ def units(place: Path, *rows: dict[str, Any]) -> DatasetDir:
 def by_ear() -> Recipe:
     return load(
         "recipes/phrasebook.yaml",
-        ["translator.way_back=speech", "translator.unit_temperature=null", "scorer.score_text=asr"],
+        ["translator.back_translate=speech", "translator.unit_temperature=null", "scorer.score_text=asr"],
     )
 
 

@@ -21,7 +21,7 @@ from factory.cli import main
 from factory.planning.kept_recipe import keep_recipe, kept_recipe
 from factory.planning.places import Run
 from factory.recipe.loading import load
-from factory.recipe.sections import Guards
+from factory.recipe.sections import FiltersConfig
 from factory.report import sections
 from factory.report.collect import signatures
 from factory.report.pairs import marked, shown_pairs, to_speak
@@ -147,7 +147,7 @@ def test_the_summary_judges_the_labels_that_the_recipes_guards_let_pass(tmp_path
     run, recipe = toy_run(tmp_path), toy_recipe()
     select = recipe.select
     strict = replace(
-        recipe, select=replace(select, guards=replace(select.guards, max_length_ratio=0.9))
+        recipe, select=replace(select, filters=replace(select.filters, max_length_ratio=0.9))
     )  # every candidate is longer
     counts = [
         sum(found["n"] for found in _production(run, 1, one)["label_accuracy"]["bleu"]) for one in (recipe, strict)
@@ -208,7 +208,8 @@ def test_a_round_without_references_says_so() -> None:
 
 def test_a_policy_without_text_is_audited_by_what_is_heard() -> None:
     candidates = [
-        {"finish": "ok", "text": None, "units": [7, 8, 9], "back_text": None, "scores": {"bleu": s}} for s in (0.9, 0.2)
+        {"finish": "ok", "text": None, "units": [7, 8, 9], "back_translation": None, "scores": {"bleu": s}}
+        for s in (0.9, 0.2)
     ]
     row = {
         "status": "ok",
@@ -220,9 +221,9 @@ def test_a_policy_without_text_is_audited_by_what_is_heard() -> None:
     }
     rows = [row | {"utt_id": f"u{n}", "candidates": candidates} for n in range(3)]
     chosen = {"chosen": {"metric": "bleu", "delta": 0.1}}
-    assert "roundtrip audit --asr" in render_audit(audit(judged(rows, Guards()), ["bleu"]) | chosen)
+    assert "roundtrip audit --asr" in render_audit(audit(judged(rows, FiltersConfig()), ["bleu"]) | chosen)
     heard = {(f"u{n}", place): text for n in range(3) for place, text in enumerate(("Yes, the red boat.", "no"))}
-    found = audit(judged(rows, Guards(), heard), ["bleu"]) | chosen
+    found = audit(judged(rows, FiltersConfig(), heard), ["bleu"]) | chosen
     assert found["judges"] == ["asr_bleu"] and "asr_bleu" in render_audit(found) and len(sections.audit(found)) == 2
     assert [
         (told["direction"], told["open"]["n"], told["open"]["accuracy"]) for told in sections.audit_rows(found)
@@ -252,7 +253,7 @@ def test_a_large_set_is_sampled_over_all_margins() -> None:
 def test_players_go_to_both_directions_and_to_both_ends(reported: Run) -> None:
     rows = shown_pairs(reported.dataset(1, "pairs"), reported.dataset(1, "scored"), 100)
     assert [row["margin"] for row in rows] == sorted((row["margin"] for row in rows), reverse=True)
-    assert all(row["chosen"]["back_text"] for row in rows)
+    assert all(row["chosen"]["back_translation"] for row in rows)
     some = to_speak(rows, 6)
     assert {row["src_lang"] for row in some} == {"fr", "en"} and len(some) == 6
     assert rows[0] in some and rows[-1] in some

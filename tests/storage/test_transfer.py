@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.models.weights import WeightsError, digest, resolve
+from factory.models.weights import WeightsError, resolve, weights_digest
 from factory.storage import transfer
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, put
@@ -37,14 +37,14 @@ def test_weights_of_a_store_are_fetched_once_and_again_when_they_change(store: s
     uri = f"{store}/runs/policy"
     upload(policy, uri, "config.json")
     place = resolve(uri)
-    assert place.name == "policy" and digest(place) == digest(policy)
+    assert place.name == "policy" and weights_digest(place) == weights_digest(policy)
     (place / "mine").touch()
     assert (resolve(uri) / "mine").exists()  # the same copy
     fs, path = filesystem(uri)
     put(fs, f"{path}/model.safetensors", b"others")
     assert (resolve(uri) / "model.safetensors").read_bytes() == b"others"
     assert resolve(f"{uri}/config.json").read_text() == "{}"
-    assert resolve(f"{uri}/adapter/a.json#sha256={digest(policy / 'adapter/a.json')}").read_text() == "[]"
+    assert resolve(f"{uri}/adapter/a.json#sha256={weights_digest(policy / 'adapter/a.json')}").read_text() == "[]"
 
 
 def test_nothing_there_is_said_and_nothing_is_left(store: str, tmp_path: Path) -> None:
@@ -72,7 +72,7 @@ def test_the_last_file_says_that_a_folder_is_whole(store: str, policy: Path, mon
 
 def test_any_storage_that_fsspec_knows_serves_as_well(tmp_path: Path, policy: Path) -> None:
     upload(policy, "memory://bucket/policy", "config.json")
-    assert digest(fetched("memory://bucket/policy", tmp_path / "kept")) == digest(policy)
+    assert weights_digest(fetched("memory://bucket/policy", tmp_path / "kept")) == weights_digest(policy)
     assert not DatasetDir("memory://bucket/units").is_finished()
     with pytest.raises(StoreError, match=r"nowhere://x leads to no storage that is known here .*give a path, s3://"):
         filesystem("nowhere://x")

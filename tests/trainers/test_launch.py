@@ -26,7 +26,7 @@ from ray.util.placement_group import placement_group
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from factory.recipe.sections import Pool
+from factory.recipe.sections import PoolConfig
 from factory.runtime.watch import Stalled
 from tests.limits import HANG_S
 from trainers.batches import Batch, Batches
@@ -60,7 +60,7 @@ def test_without_workers_the_loop_runs_here(loop: Loop, tmp_path: Path) -> None:
 
 
 def test_workers_are_connected(local_ray: None, loop: Loop, tmp_path: Path) -> None:
-    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(actors=2))
+    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=PoolConfig(actors=2))
     assert {(tmp_path / name).read_text() for name in "01"} == {"2 3"}
 
 
@@ -68,8 +68,8 @@ def test_what_a_worker_raises_is_raised_here_and_the_next_try_is_free(
     local_ray: None, loop: Loop, tmp_path: Path
 ) -> None:
     with pytest.raises(FileNotFoundError):
-        launch(loop, {"folder": tmp_path / "nowhere"}, work=tmp_path / "work", pool=Pool())
-    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool())
+        launch(loop, {"folder": tmp_path / "nowhere"}, work=tmp_path / "work", pool=PoolConfig())
+    launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=PoolConfig())
     assert (tmp_path / "0").read_text() == "1 1"
 
 
@@ -83,7 +83,7 @@ def test_a_training_that_stands_still_is_ended(local_ray: None, tmp_path: Path) 
     with pytest.raises(
         Stalled, match=r"^training has not moved for 25 s \(resources.stall_s\): asked for were 1 trainer"
     ):
-        launch(freeze, {"folder": tmp_path / "work"}, work=tmp_path / "work", pool=Pool(), stall_s=25)
+        launch(freeze, {"folder": tmp_path / "work"}, work=tmp_path / "work", pool=PoolConfig(), stall_s=25)
     (tmp_path / "work/end").touch()
 
 
@@ -123,7 +123,9 @@ def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, 
     wider: each worker's divergence is a mean over its own pairs' speech.
     """
     settings = SETTINGS | {"epochs": 8, "batches": 2, "precision": "fp32", "log_every": 10}
-    told = train_sft(sequences, tiny, tmp_path / "first", settings=settings, dev=sequences, seed=1, pool=Pool(actors=2))
+    told = train_sft(
+        sequences, tiny, tmp_path / "first", settings=settings, dev=sequences, seed=1, pool=PoolConfig(actors=2)
+    )
     train_sft(sequences, tiny, tmp_path / "alone", settings=settings, dev=sequences, seed=1)
     both, alone = curve(tmp_path / "first"), curve(tmp_path / "alone")
     plan = [
@@ -152,7 +154,11 @@ def test_two_workers_learn_as_one(local_ray: None, tiny: Path, sequences: Path, 
         "precision": "fp32",
     }
     told = train_preference(
-        tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second", settings=settings, pool=Pool(actors=2)
+        tmp_path / "pairs.parquet",
+        tmp_path / "first",
+        tmp_path / "second",
+        settings=settings,
+        pool=PoolConfig(actors=2),
     )
     train_preference(tmp_path / "pairs.parquet", tmp_path / "first", tmp_path / "second-alone", settings=settings)
     assert told["first_loss"] == pytest.approx(math.log(2), abs=1e-4)
@@ -186,7 +192,7 @@ def test_workers_that_share_out_the_weights_learn_as_one(
         settings=settings | {"sharded": True},
         dev=sequences,
         seed=1,
-        pool=Pool(actors=2),
+        pool=PoolConfig(actors=2),
     )
     shares, alone = (load_file(tmp_path / name / "model.safetensors") for name in ("shares", "alone"))
     assert shares.keys() == alone.keys()
@@ -225,16 +231,16 @@ def test_workers_that_cannot_be_placed_are_refused_at_once(local_ray: None, loop
     with pytest.raises(
         Stalled, match=r"^training cannot be placed: asked for were 2 trainer \(64 CPU, 0 GPU each\); .* 4 CPU"
     ):
-        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(actors=2, num_cpus=64))
+        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=PoolConfig(actors=2, num_cpus=64))
     with pytest.raises(Stalled, match=r"^training cannot be placed: asked for were 1 trainer"):
-        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(memory_gib=2**20))
+        launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=PoolConfig(memory_gib=2**20))
 
 
 def test_a_worker_has_its_memory_set_aside(local_ray: None, tmp_path: Path) -> None:
     def note(config: dict[str, Any]) -> None:
         (config["folder"] / "told").write_text(str(ray.get_runtime_context().get_assigned_resources()["memory"]))
 
-    launch(note, {"folder": tmp_path}, work=tmp_path / "work", pool=Pool(memory_gib=0.125))
+    launch(note, {"folder": tmp_path}, work=tmp_path / "work", pool=PoolConfig(memory_gib=0.125))
     assert float((tmp_path / "told").read_text()) == 2**27
 
 
@@ -256,7 +262,7 @@ def test_a_killed_training_goes_on_from_its_checkpoint(
         target=lambda: first_worker.append(_kill_worker_after(work / "checkpoint.pt", steps=before + 20))
     )
     thread.start()
-    told = train_sft(sequences, tiny, out, settings=SETTINGS, seed=1, pool=Pool())
+    told = train_sft(sequences, tiny, out, settings=SETTINGS, seed=1, pool=PoolConfig())
     thread.join()
     assert first_worker[0] > before
     assert [line["step"] for line in curve(out)] == [*range(20, told["of"], 20), told["of"]]

@@ -18,7 +18,7 @@ from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer, Trainer
 
-from factory.recipe.training import Loss, PreferenceSettings
+from factory.recipe.training import Loss, PreferenceConfig
 from factory.recipe.typed import RecipeError
 from schemas.sequences import EOS, EOSP, Variant, completion, prompt
 from trainers.preference import preference_trainer, read_pairs, train_preference
@@ -60,7 +60,7 @@ def trainer_of(tiny: Path, work: Path, rows: int = 8, **settings: Any) -> Traine
         AutoModelForCausalLM.from_pretrained(tiny, dtype=torch.float32),
         AutoTokenizer.from_pretrained(tiny),
     )
-    chosen = PreferenceSettings(**{"batch": 8, "precision": "fp32", "held_out": 0.0, **settings})
+    chosen = PreferenceConfig(**{"batch": 8, "precision": "fp32", "held_out": 0.0, **settings})
     trainer = preference_trainer(
         model, tokenizer, Dataset.from_list([pair(number) for number in range(rows)]), chosen, work, seed=0
     )
@@ -131,7 +131,7 @@ def one_loss(trainer: Trainer) -> float:
     ],
 )
 def test_the_loss_is_the_formula(tiny: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
-    trainer, chosen = trainer_of(tiny, tmp_path, **settings), PreferenceSettings(**settings)
+    trainer, chosen = trainer_of(tiny, tmp_path, **settings), PreferenceConfig(**settings)
     found = one_loss(trainer)
     reference, tokenizer = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
     policy = trainer.model.merge_and_unload().eval()

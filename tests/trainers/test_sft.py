@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from factory.recipe.training import SftSettings
+from factory.recipe.training import SftConfig
 from factory.recipe.typed import RecipeError
 from schemas.sequences import EOS, Variant, parse
 from trainers.batches import IGNORED, Batch, Batches
@@ -186,7 +186,7 @@ def test_fewer_batches_than_a_step_needs_are_told(tiny: Path, sequences: Path, t
 @pytest.mark.slow
 def test_compiled_and_bf16_training_come_out_near(tiny: Path, sequences: Path, tmp_path: Path) -> None:
     def loss(**settings: object) -> float:
-        training = Sft(sequences, None, tiny, tmp_path, SftSettings(**(QUICK | {"epochs": 1} | settings)), seed=0)
+        training = Sft(sequences, None, tiny, tmp_path, SftConfig(**(QUICK | {"epochs": 1} | settings)), seed=0)
         return float(training.run()["loss"])
 
     plain = loss(precision="fp32")
