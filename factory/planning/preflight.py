@@ -25,7 +25,17 @@ from factory.planning.estimate import GIB, costs, parameters
 from factory.planning.places import Run
 from factory.planning.plan import Stage, missing, reckoned, stages
 from factory.recipe.recipe import Recipe
-from factory.runtime.watch import MARK, Resources, Stalled, Wanted, amounts, await_places, fits, growth_s, nodes
+from factory.runtime.watch import (
+    ACCELERATOR_PREFIX,
+    ActorRequests,
+    Resources,
+    Stalled,
+    await_resources,
+    describe_resources,
+    fits,
+    growth_s,
+    nodes,
+)
 from schemas.errors import RoundtripError
 
 T = TypeVar("T")
@@ -76,7 +86,7 @@ def preflight(run: Run, number: int, recipe: Recipe) -> None:
         end = time.monotonic() + growth_s()  # one for all stages: a node that never comes is waited for once
         with suppress(Stalled):
             for stage in _placed(run, number, recipe):
-                await_places(stage.name, demands(recipe.resources, stage.actors), end)
+                await_resources(stage.name, demands(recipe.resources, stage.actors), end)
         found = shortfalls(run, number, recipe, nodes())
     found = found or [*unseen(run), *narrow(run, number, recipe)]
     if found:
@@ -103,14 +113,14 @@ def _placed(run: Run, number: int, recipe: Recipe) -> list[Stage]:
     return [stage for stage in todo if not (run.has_policy(number) if stage.out is None else stage.out.is_finished())]
 
 
-def unplaced(stage: str, wanted: Wanted, there: list[Resources]) -> Iterator[str]:
+def unplaced(stage: str, wanted: ActorRequests, there: list[Resources]) -> Iterator[str]:
     """Tell the actors of a stage that find no room: those that are too large for every node, or else of which kind there are too many."""
     if fits(wanted, there):
         return
     large = [name for name, (_, each) in wanted.items() if not fits({name: (1, each)}, there)]
     for name in large:
         each = wanted[name][1]
-        yield f"{stage}: no node has room for one {name} ({amounts(each)}); {_biggest(there)}: lower {_key(name, each)}"
+        yield f"{stage}: no node has room for one {name} ({describe_resources(each)}); {_biggest(there)}: lower {_key(name, each)}"
     if large:
         return
     counted = [(name, number) for name, (number, _) in wanted.items() if number > 1]
@@ -119,19 +129,19 @@ def unplaced(stage: str, wanted: Wanted, there: list[Resources]) -> Iterator[str
         if room:
             yield f"{stage}: {number} {name} do not fit beside the others, {room[-1]} would: lower resources.{name}.actors, or add nodes"
             return
-    asked = ", ".join(f"{number} {name} ({amounts(each)} each)" for name, (number, each) in wanted.items())
+    asked = ", ".join(f"{number} {name} ({describe_resources(each)} each)" for name, (number, each) in wanted.items())
     yield f"{stage}: {asked} do not fit together; {_biggest(there)}: lower their num_cpus and num_gpus in resources, or add nodes"
 
 
 def _key(name: str, each: Resources) -> str:
-    marked = any(resource.startswith(MARK) for resource in each)
+    marked = any(resource.startswith(ACCELERATOR_PREFIX) for resource in each)
     return f"resources.{name}.num_cpus, num_gpus or memory_gib{', change its accelerator' if marked else ''}, or add such a node"
 
 
 def _biggest(there: list[Resources]) -> str:
     most = {name: max((node.get(name, 0) for node in there), default=0) for name in ("CPU", "GPU")}
-    kinds = {name: 1.0 for node in there for name in node if name.startswith(MARK)}
-    return f"of {len(there)} nodes the largest have {amounts(most | kinds)}"
+    kinds = {name: 1.0 for node in there for name in node if name.startswith(ACCELERATOR_PREFIX)}
+    return f"of {len(there)} nodes the largest have {describe_resources(most | kinds)}"
 
 
 def cramped(number: int, recipe: Recipe, there: list[Resources]) -> Iterator[str]:
@@ -165,7 +175,9 @@ _SIZES = {
 
 def _gpu_gib(accelerator: str | None, recipe: Recipe, there: list[Resources]) -> float:
     """Return the memory of the GPUs that a pool will get: of its own type, or of the smallest type that is there."""
-    kinds = {name.removeprefix(MARK) for node in there for name in node if name.startswith(MARK)}
+    kinds = {
+        name.removeprefix(ACCELERATOR_PREFIX) for node in there for name in node if name.startswith(ACCELERATOR_PREFIX)
+    }
     known = [GPU_GIB[kind] for kind in ({accelerator} if accelerator else kinds) if kind in GPU_GIB]
     return min(known, default=recipe.expected.gpu_gib)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from factory.models.device import WantedDtype
-from factory.runtime.watch import MARK
+from factory.runtime.watch import ACCELERATOR_PREFIX
 from schemas.sequences import Variant
 
 
@@ -206,7 +206,9 @@ class PoolConfig:
     def needs(self) -> dict[str, float]:
         """Return what one process takes of a node, by Ray's names of resources (memory in bytes)."""
         told = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": self.memory_gib * 2**30}
-        return told | ({f"{MARK}{self.accelerator}": 0.001} if self.accelerator else {})  # a mark, which never runs out
+        return told | (
+            {f"{ACCELERATOR_PREFIX}{self.accelerator}": 0.001} if self.accelerator else {}
+        )  # a mark, which never runs out
 
 
 @dataclass(frozen=True)

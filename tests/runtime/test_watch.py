@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from factory.runtime.watch import Stalled, fits, watched
+from factory.runtime.watch import Stalled, fits, run_watched
 from tests.actors.test_guard import guard, table
 
 WANTED = {"translator": (2, {"CPU": 1.0, "GPU": 1.0})}
@@ -23,7 +23,7 @@ def test_work_that_stands_still_is_ended_and_work_that_moves_is_not(local_ray: N
 
     sentence = r"^produce has not moved for 0.4 s .*: asked for were 2 translator \(1 CPU, 1 GPU each\); there are 1 nodes with 4 CPU"
     with pytest.raises(Stalled, match=sentence):
-        watched(stuck, "produce", 0.4, WANTED)
+        run_watched(stuck, "produce", 0.4, WANTED)
     never.set()
 
     def slow(moved: Callable[[], None]) -> str:
@@ -32,14 +32,17 @@ def test_work_that_stands_still_is_ended_and_work_that_moves_is_not(local_ray: N
             moved()
         return "done"
 
-    assert watched(slow, "produce", 4, WANTED) == "done"
+    assert run_watched(slow, "produce", 4, WANTED) == "done"
 
 
 def test_an_actor_that_computes_is_no_work_that_stands_still() -> None:
     def one_row(moved: Callable[[], None]) -> str:
         return str(guard(row_timeout_s=6.0)(table("spin"))["reason"][0])
 
-    assert watched(one_row, "produce", 4, WANTED) == "timeout: Fragile was cut off after 6 s of computing with this row"
+    assert (
+        run_watched(one_row, "produce", 4, WANTED)
+        == "timeout: Fragile was cut off after 6 s of computing with this row"
+    )
 
 
 def test_what_the_work_raises_is_raised() -> None:
@@ -47,7 +50,7 @@ def test_what_the_work_raises_is_raised() -> None:
         raise KeyError("de")
 
     with pytest.raises(KeyError, match="de"):
-        watched(broken, "produce", 10, WANTED)
+        run_watched(broken, "produce", 10, WANTED)
 
 
 def test_a_share_of_a_gpu_lies_on_one_gpu() -> None:

@@ -126,7 +126,7 @@ def test_a_lease_is_renewed_until_it_is_released(tmp_path: Path, monkeypatch: py
 def test_one_process_may_begin_again(tmp_path: Path) -> None:
     first = lease.take(DISK, str(tmp_path))
     second = lease.take(DISK, str(tmp_path))
-    assert lease.held(str(tmp_path)) is second
+    assert lease.current(str(tmp_path)) is second
     with pytest.raises(StoreError, match="taken over"):
         lease.check(DISK, str(tmp_path), first.token)
     second.release()

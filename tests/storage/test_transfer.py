@@ -12,7 +12,7 @@ from factory.storage import transfer
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, put
 from factory.storage.manifest import StoreError
-from factory.storage.transfer import fetched, remove, upload
+from factory.storage.transfer import fetch, remove, upload
 from tests.s3 import s3_server
 
 
@@ -72,7 +72,7 @@ def test_the_last_file_says_that_a_folder_is_whole(store: str, policy: Path, mon
 
 def test_any_storage_that_fsspec_knows_serves_as_well(tmp_path: Path, policy: Path) -> None:
     upload(policy, "memory://bucket/policy", "config.json")
-    assert weights_digest(fetched("memory://bucket/policy", tmp_path / "kept")) == weights_digest(policy)
+    assert weights_digest(fetch("memory://bucket/policy", tmp_path / "kept")) == weights_digest(policy)
     assert not DatasetDir("memory://bucket/units").is_finished()
     with pytest.raises(StoreError, match=r"nowhere://x leads to no storage that is known here .*give a path, s3://"):
         filesystem("nowhere://x")
