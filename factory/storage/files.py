@@ -23,7 +23,7 @@ T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 PAUSES_S = (1.0, 4.0)
-"""Seconds before each repeated call of an object store; every call makes Arrow's own three attempts."""
+"""Seconds before each repeated call of an object store; within a call Arrow repeats a request for about 7 s."""
 _RIGHTS = "give them s3:ListBucket on the bucket, and s3:GetObject, s3:PutObject and s3:DeleteObject on its objects"
 _HINTS = {
     "ACCESS_DENIED": f"these credentials lack a permission: {_RIGHTS}",
