@@ -127,7 +127,7 @@ def test_an_upload_copies_all_files_and_remove_deletes_them(policy: Path, tmp_pa
     assert not exists("memory://bucket/policy/config.json")
 
 
-def test_a_large_file_is_copied_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_file_is_copied_in_pieces(tmp_path: Path) -> None:
     (tmp_path / "a.bin").write_bytes(bytes(range(256)) * 100_000)  # 25.6 MB
     push(tmp_path / "a.bin", DISK, f"{tmp_path}/b.bin")
     assert (tmp_path / "b.bin").read_bytes() == (tmp_path / "a.bin").read_bytes()
