@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -39,17 +40,17 @@ def read_ids(fs: pafs.FileSystem, parts: Iterable[str], key: str) -> list[PartId
         parts: Their paths.
         key: Column with the ids.
     """
-
-    def read(path: str) -> PartIds | None:
-        try:
-            return PartIds(path, pq.read_table(path, columns=[key], filesystem=fs).column(0).cast(pa.string()))
-        except (pa.ArrowException, OSError):
-            if set_aside_if_torn(fs, path):
-                return None
-            raise
-
     with ThreadPoolExecutor(_THREADS) as threads:  # an object store answers slowly, but many requests at once
-        return [part for part in threads.map(read, parts) if part is not None]
+        return [part for part in threads.map(partial(_read_part, fs, key=key), parts) if part is not None]
+
+
+def _read_part(fs: pafs.FileSystem, path: str, key: str) -> PartIds | None:
+    try:
+        return PartIds(path, pq.read_table(path, columns=[key], filesystem=fs).column(0).cast(pa.string()))
+    except (pa.ArrowException, OSError):
+        if set_aside_if_torn(fs, path):
+            return None
+        raise
 
 
 def unique_ids(parts: Iterable[PartIds]) -> pa.Array:
