@@ -16,7 +16,7 @@ from factory.corpora.layouts import named_rows
 from factory.corpora.listed import suffix_reason
 from factory.corpora.tables import json_object
 from factory.corpora.text import language, storable, suffix_of, transcript
-from factory.storage.files import filesystem, trying
+from factory.storage.files import filesystem, retry
 from schemas.datasets import Row
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -39,7 +39,7 @@ def members(uri: str, path: str, left_out: Counter[str], heard: bool = True) -> 
     archive is broken.
     """
     fs, _ = filesystem(uri)
-    opened = trying(fs, path, "read", lambda: fs.open_input_stream(path, compression=None, buffer_size=_READ_AHEAD))
+    opened = retry(fs, path, "read", lambda: fs.open_input_stream(path, compression=None, buffer_size=_READ_AHEAD))
     try:
         with opened as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
             for member in archive:

@@ -20,7 +20,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from factory.storage.manifest import StoreError
-from factory.storage.transfer import fetched
+from factory.storage.transfer import fetch
 from schemas.errors import RoundtripError
 from schemas.fingerprint import json_digest
 
@@ -132,7 +132,7 @@ def _from_hub(name: str) -> Path:
 
 def _from_store(uri: str) -> Path:
     try:
-        return fetched(uri, cache_folder() / "fetched")
+        return fetch(uri, cache_folder() / "fetched")
     except StoreError as error:
         raise WeightsError(f"the weights {uri} are not to be had: {error}") from error
 

@@ -279,6 +279,6 @@ def test_a_run_over_a_changed_corpus_is_refused_in_words(tmp_path: Path) -> None
     units = DatasetDir(str(tmp_path / "units"), UNITS)
     units.start({"stage": "tokenize", "inputs": {"corpus": "old"}})
     with pytest.raises(
-        FingerprintMismatch, match=r"inputs.corpus: 'old' there, 'new' asked \(the corpus changed: its files"
+        FingerprintMismatch, match=r"inputs.corpus: 'old' in the folder, 'new' in the recipe \(the corpus changed: its files"
     ):
         units.start({"stage": "tokenize", "inputs": {"corpus": "new"}})
