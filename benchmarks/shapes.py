@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from factory.commands import FORMATS  # noqa: E402
+
 from schemas.datasets import (
     UTTERANCE,  # noqa: E402
     Row,  # noqa: E402

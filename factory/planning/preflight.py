@@ -24,11 +24,11 @@ from factory.planning.plan import Stage, amounts_of, list_missing_inputs, stages
 from factory.recipe.recipe import Recipe
 from factory.runtime.watch import (
     ACCELERATOR_PREFIX,
-    Resources,
     ActorRequests,
+    Resources,
     Stalled,
-    describe_resources,
     await_resources,
+    describe_resources,
     fits,
     growth_s,
     nodes,
