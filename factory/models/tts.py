@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from factory.corpora.audio import RATE
 from factory.models.weights import resolve
+from schemas.audio import SAMPLE_RATE
 
 
 class Speakers:
@@ -49,4 +49,4 @@ class Speakers:
         torch.manual_seed(0)  # VITS draws its prosody
         with torch.inference_mode():
             wave = model(**ids.to(model.device)).waveform[0].float().cpu().numpy()
-        return soxr.resample(wave, model.config.sampling_rate, RATE).astype(np.float32)
+        return soxr.resample(wave, model.config.sampling_rate, SAMPLE_RATE).astype(np.float32)
