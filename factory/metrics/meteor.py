@@ -109,8 +109,6 @@ def score(hypothesis: str, reference: str, lang: str) -> float:
     from nltk.translate.meteor_score import single_meteor_score
 
     words, reference_words = tokenize(hypothesis, lang), tokenize(reference, lang)
-    if not words or not reference_words:
-        return 0.0
     matches = {"stemmer": _stemmer(lang)[1], "wordnet": _synonyms(lang)[1]}
     return float(single_meteor_score(reference_words, words, **matches, alpha=ALPHA, beta=BETA, gamma=GAMMA))
 

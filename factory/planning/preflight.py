@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from uuid import uuid4
 
 from factory.arguments import round_parser, run_command, stay_local
-from factory.models.weights import near_folder
+from factory.models.weights import local_training_folder
 from factory.passes.execute import demands
 from factory.planning.estimate import GIB, costs, parameters
 from factory.planning.places import Run
@@ -207,7 +207,7 @@ def narrow(run: Run, number: int, recipe: Recipe) -> Iterator[str]:
 
 def _cache_room(policy: str) -> tuple[str, float]:
     """Return where the training of a policy would work on this node, and the room there (GiB); what it left there before goes first."""
-    folder = near_folder(policy)
+    folder = local_training_folder(policy)
     there = next(above for above in folder.parents if above.exists())
     left = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return str(there), (shutil.disk_usage(there).free + left) / GIB

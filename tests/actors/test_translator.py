@@ -12,7 +12,7 @@ import pytest
 
 from factory.actors.translator import Translator
 from factory.metrics import METRICS
-from factory.models.device import device, resolve_dtype
+from factory.models.device import resolve_dtype, select_device
 from factory.models.engine import Ask, Output, Sampling
 from schemas.datasets import SCORED, UNITS
 from schemas.sequences import EOS, EOSP, SOSP, Variant, completion, prompt, speech, text_prompt
@@ -278,9 +278,9 @@ def test_the_logprob_is_the_policys_own(actor: Translator, policy: Path) -> None
 
 def test_it_computes_in_what_the_cpu_is_fast_at_and_candidates_share_their_prompts_blocks(actor: Translator) -> None:
     config = actor.engine.llm.llm_engine.vllm_config
-    assert str(config.model_config.dtype) == f"torch.{resolve_dtype('auto', on_gpu=device().type == 'cuda')}"
+    assert str(config.model_config.dtype) == f"torch.{resolve_dtype('auto', on_gpu=select_device().type == 'cuda')}"
     assert config.cache_config.enable_prefix_caching
-    if device().type == "cpu":
+    if select_device().type == "cpu":
         assert config.cache_config.block_size == 32
 
 

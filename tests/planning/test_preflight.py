@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from factory.models.weights import near_folder
+from factory.models.weights import local_training_folder
 from factory.passes.execute import demands
 from factory.planning.places import Run
 from factory.planning.plan import missing
@@ -137,7 +137,7 @@ def test_what_a_training_left_counts_as_room(tmp_path: Path, monkeypatch: pytest
     monkeypatch.setenv("ROUNDTRIP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     assert _cache_room("s3://bucket/policy") == (str(tmp_path), 0.0)
-    left = near_folder("s3://bucket/policy") / "policy.work"
+    left = local_training_folder("s3://bucket/policy") / "policy.work"
     left.mkdir(parents=True)
     (left / "checkpoint.pt").write_bytes(bytes(2**20))
     assert _cache_room("s3://bucket/policy")[1] == 2**-10 and _cache_room("s3://bucket/other")[1] == 0

@@ -49,7 +49,7 @@ def test_weights_of_a_store_are_fetched_once_and_again_when_they_change(store: s
 
 def test_nothing_there_is_said_and_nothing_is_left(store: str, tmp_path: Path) -> None:
     with pytest.raises(
-        WeightsError, match=r"the weights s3://roundtrip/none are not to be had: nothing is at s3://roundtrip/none"
+        WeightsError, match=r"the weights s3://roundtrip/none cannot be downloaded: nothing is at s3://roundtrip/none"
     ):
         resolve(f"{store}/none")
     assert not (tmp_path / "cache/fetched").exists()
