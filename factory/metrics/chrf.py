@@ -39,7 +39,7 @@ def score(hypothesis: str, reference: str, lang: str) -> float:
     Returns:
         The score, 0..1.
     """
-    return _chrf().sentence_score(hypothesis, [reference]).score / 100
+    return float(_chrf().sentence_score(hypothesis, [reference]).score / 100)
 
 
 METRIC = Metric("chrf", "up", "0..1", 0.0, signature, score)

@@ -64,10 +64,10 @@ def log_mel_energies(wave: np.ndarray) -> np.ndarray:
     samples /= np.abs(samples).max() or 1.0  # silence stays silence
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: len(samples) - WINDOW : HOP]
     energy: np.ndarray = np.abs(np.fft.rfft(frames * np.hanning(WINDOW))) ** 2
-    return np.log10(energy @ _mel_filters().T + np.finfo(float).eps)
+    return np.asarray(np.log10(energy @ _mel_filters().T + np.finfo(float).eps))
 
 
-@njit(cache=True)
+@njit(cache=True)  # type: ignore[untyped-decorator]
 def align(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Align two sequences by exact dynamic time warping with the Euclidean distance.
 

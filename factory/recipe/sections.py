@@ -140,7 +140,7 @@ class SelectConfig:
     )
     quantile: float = 0.75  # policy quantile: chosen stands so far up the ranking (0.5..1; 1 is best against worst), rejected so far down
     delta: float | Literal["auto"] = (
-        0.1  # the gap a pair needs, on the metric's scale (mcd: dB, others 0..1); auto: by audit of corpus.dev
+        0.1  # the gap a pair needs, on the metric's scale (mcd: 0.., others 0..1); auto: by audit of corpus.dev
     )
     pairs: int | None = None  # at most so many pairs a direction; null: all (the paper: 5,000)
     filters: FiltersConfig = field(default_factory=FiltersConfig)
