@@ -169,20 +169,18 @@ def test_only_texts_at_an_end_of_a_ranking_are_spoken(actor: Translator) -> None
         actor.sampling, actor.back_variants = before, [Variant.COM]
     silent = 0
     for one in rows:
-        there = [candidate for candidate in one["candidates"] if candidate["back_translation"]]
-        scores = [
-            METRICS["bleu"].score(candidate["back_translation"], one["text"], one["src_lang"]) for candidate in there
-        ]
-        for candidate, score in zip(there, scores, strict=True):
-            assert candidate["finish"] != "unspoken" or (
-                candidate["units"] is None and min(scores) <= score <= max(scores)
-            )
-        for end in (min(scores), max(scores)):
-            assert any(
-                score == end and candidate["finish"] != "unspoken"
-                for candidate, score in zip(there, scores, strict=True)
-            )
-        silent += sum(candidate["finish"] == "unspoken" for candidate in there)
+        translated = [candidate for candidate in one["candidates"] if candidate["back_translation_finish"] is not None]
+        ends: set[int] = set()
+        for metric in (METRICS["bleu"], METRICS["wer"]):
+            texts = [candidate["back_translation"] or "" for candidate in translated]
+            scores = [metric.score(text, one["text"], one["src_lang"]) for text in texts]
+            for end in (min(scores), max(scores)):
+                indices = {index for index, score in enumerate(scores) if score == end}
+                assert any(translated[index]["finish"] != "unspoken" for index in indices)
+                ends |= indices
+        for index, candidate in enumerate(translated):
+            assert candidate["units"] is None if candidate["finish"] == "unspoken" else index in ends
+        silent += sum(candidate["finish"] == "unspoken" for candidate in translated)
     assert silent > 0, "texts in the middle are not spoken"
 
 
