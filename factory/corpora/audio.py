@@ -15,8 +15,8 @@ import soxr
 from factory.corpora.decode import AudioError, decode
 from factory.storage.files import filesystem, get
 from factory.storage.manifest import StoreError
+from schemas.audio import SAMPLE_RATE
 
-RATE = 16_000
 SILENCE = 1e-3
 """Peak below which a recording counts as silent: -60 dBFS."""
 OPUS_BITRATE = 24_000
@@ -92,7 +92,7 @@ def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) 
     if not np.isfinite(wave).all():
         raise AudioError("nan", "the samples hold NaN or infinity")
     wave = np.clip(wave, -1, 1)
-    seconds, peak = len(wave) / RATE, float(np.abs(wave).max(initial=0))
+    seconds, peak = len(wave) / SAMPLE_RATE, float(np.abs(wave).max(initial=0))
     if seconds < min_s:
         raise AudioError("too_short", f"{seconds:.2f} s of audio, at least {min_s:.2f} s is needed")
     if peak < SILENCE:
@@ -100,7 +100,7 @@ def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) 
     return wave
 
 
-def resample(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
+def resample(wave: np.ndarray, rate: int, to: int = SAMPLE_RATE) -> np.ndarray:
     """Bring a wave of shape (N,) from `rate` to another sampling rate (soxr, high quality); float32."""
     wave = np.asarray(wave, np.float32)
     return wave if rate == to else soxr.resample(wave, rate, to)
@@ -114,7 +114,7 @@ def encode(wave: np.ndarray, format: str = "OGG/OPUS") -> bytes:
     level = OPUS_LEVEL if subtype == "OPUS" else None
     sink = io.BytesIO()
     soundfile.write(
-        sink, np.asarray(wave, np.float32), RATE, format=container, subtype=subtype, compression_level=level
+        sink, np.asarray(wave, np.float32), SAMPLE_RATE, format=container, subtype=subtype, compression_level=level
     )
     return sink.getvalue()
 
