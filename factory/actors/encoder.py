@@ -48,7 +48,7 @@ class Encoder(RowActor):
 
     def _encode(self, row: Row) -> Row:
         from factory.corpora.audio import read
-        from factory.corpora.decode import AudioError
+        from factory.corpora.base import AudioError
         from factory.models.speech_encoders import assign, deduplicate
 
         if row["lang"] not in self.langs:
