@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from enum import StrEnum
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -36,14 +36,13 @@ class RecipeError(RoundtripError):
     """A setting that cannot be used. The message names its key, the expected value and the actual one."""
 
 
-def build(cls: type[T], values: object, where: str = "", renamed: Mapping[str, str] = RENAMED) -> T:
+def build(cls: type[T], values: object, where: str = "") -> T:
     """Make a dataclass from a mapping; keys that are left out keep their defaults.
 
     Args:
         cls: the dataclass.
         values: the mapping, as YAML gives it.
         where: the dotted name of the section, for messages.
-        renamed: dotted names of former keys, and their names now.
 
     Raises:
         RecipeError: on an unknown, former or missing key, on a wrong type, and where the dataclass refuses a value.
@@ -53,7 +52,7 @@ def build(cls: type[T], values: object, where: str = "", renamed: Mapping[str, s
     hints, prefix = get_type_hints(cls), f"{where}." if where else ""
     known = [field.name for field in fields(cls)]  # type: ignore[arg-type]
     for key in values:
-        if new := renamed.get(f"{prefix}{key}"):
+        if new := RENAMED.get(f"{prefix}{key}"):
             raise RecipeError(f"{prefix}{key} is called {new} since 0.2.0: rename the key")
         if key not in known:
             raise RecipeError(f"{prefix}{key} is not a key of {where or 'a recipe'}: {suggest(str(key), known)}")
