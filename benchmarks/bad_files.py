@@ -123,7 +123,7 @@ def _objects(_: random.Random) -> bytes:
 
 
 def _corpus(path: Path) -> Any:
-    return open_corpus(str(path)).speech()
+    return open_corpus(str(path)).load_speech()
 
 
 def _manifest(path: Path) -> Any:

@@ -94,7 +94,7 @@ def tokenize(folder: Path) -> list[dict[str, Any]]:
         num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=200 * 2**20
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
-    speech, out = open_corpus(str(folder / "corpus")).speech(), DatasetDir(str(folder / "units"), UNITS)
+    speech, out = open_corpus(str(folder / "corpus")).load_speech(), DatasetDir(str(folder / "units"), UNITS)
     out.start({"stage": "tokenize"})
     resources = ResourcesConfig(encoder=PoolConfig(row_timeout_s=60))
     rows = act(out.unfinished(speech.rows), ToyEncoder, {}, resources.encoder)

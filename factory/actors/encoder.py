@@ -34,12 +34,11 @@ class Encoder(RowActor):
     ) -> None:
         import torch
 
-        from factory.models.codebook import Codebook
-        from factory.models.speech_encoders import load_speech_encoder
+        from factory.models.speech_encoders import Codebook, speech_encoder
         from factory.models.weights import resolve
 
         torch.set_num_threads(threads)
-        self.encoder = load_speech_encoder(encoder, model, layer)
+        self.encoder = speech_encoder(encoder, model, layer)
         self.codebook = Codebook.load(resolve(codebook), self.encoder)
         self.langs, self.min_s, self.max_s = list(langs), min_s, max_s
 
@@ -49,7 +48,7 @@ class Encoder(RowActor):
 
     def _encode(self, row: Row) -> Row:
         from factory.corpora.audio import read
-        from factory.corpora.decode import AudioError
+        from factory.corpora.base import AudioError
         from factory.models.codebook import assign, deduplicate
 
         if row["lang"] not in self.langs:
