@@ -23,7 +23,7 @@ import pytest
 
 from factory.arguments import UNMADE
 from factory.export.export import export_policy
-from factory.models.weights import resolve, weights_digest
+from factory.models.weights import policy_digest
 from factory.planning.places import Run
 from factory.recipe.loading import load
 from factory.storage.dataset import DatasetDir
@@ -125,7 +125,17 @@ def test_the_policy_of_a_run_in_an_object_store_is_exported(
     export_policy(Run(finished[0]), 1, load(ROOT / "recipes/phrasebook.yaml"), str(tmp_path / "policy"))
     assert {"config.json", "model.safetensors", "README.md"} <= {path.name for path in (tmp_path / "policy").iterdir()}
     noted = DatasetDir(f"{finished[0]}/round-1/evaluation").manifest().inputs["policy"]
-    assert noted == weights_digest(resolve(Run(finished[0]).made_policy(1)))
+    assert noted == policy_digest(Run(finished[0]).made_policy(1)) == policy_digest(tmp_path / "policy")
+
+
+@pytest.mark.slow
+def test_manifests_and_the_training_name_a_policy_by_the_same_digest(
+    finished: tuple[str, subprocess.CompletedProcess[str]],
+) -> None:
+    place, _ = finished
+    identity = read_json(f"{place}/round-1/policy/identity.json")
+    assert identity["policy"] == DatasetDir(f"{place}/round-1/scored").manifest().inputs["policy"]
+    assert identity["policy"] != DatasetDir(f"{place}/round-1/evaluation").manifest().inputs["policy"]
 
 
 @pytest.mark.slow
