@@ -19,6 +19,8 @@ from factory.passes.weights import actor_weights, count_units, local_weights
 from factory.planning.usable import BY_EAR, compares_texts
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
+from factory.recipe.training import PreferenceConfig, SftConfig
+from factory.recipe.typed import build
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import filesystem, trying
 from factory.storage.transfer import remove, upload
@@ -30,6 +32,7 @@ WATCHED = 1_000
 
 def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
     """Make a policy that is still to learn (fresh, or a language model with units) and train it on the sequences of round 0."""
+    from trainers.launch import Workers
     from trainers.sft import train_sft
 
     with _given(out) as folder:
@@ -39,8 +42,9 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
         settings = (
             _threads(recipe) | ({"max_length": recipe.policy.max_length} if recipe.policy.base else {}) | recipe.sft
         )
-        pool, stall_s = recipe.resources.trainer, recipe.resources.stall_s
-        train_sft(train, start, out, settings=settings, dev=dev, seed=recipe.seed, pool=pool, stall_s=stall_s)
+        workers = Workers(recipe.resources.trainer, recipe.resources.stall_s)
+        config = build(SftConfig, settings, "sft")
+        train_sft(train, start, out, config, dev=dev, seed=recipe.seed, workers=workers)
 
 
 @contextmanager
@@ -69,26 +73,24 @@ def _untrained(recipe: Recipe, folder: str) -> str:
 
 def _new(recipe: Recipe, out: Path) -> Path:
     """Write a policy that is still to learn: `policy.base` with the tokens of the templates, or random weights and a new tokenizer."""
-    from trainers.policy import extend_policy, new_policy
+    from trainers.policy import PolicyShape, create_policy, extend_policy
 
     shape, units = recipe.policy, count_units(recipe)
     if shape.base:
         return extend_policy(local_weights(shape.base), out, num_units=units, langs=recipe.languages)
-    return new_policy(
+    return create_policy(
         out,
         texts=sorted({text for row in paired(recipe) for text in (row["src_text"], row["tgt_text"])}),
         num_units=units,
         langs=recipe.languages,
-        hidden=shape.hidden,
-        layers=shape.layers,
-        heads=shape.heads,
-        max_positions=shape.max_length,
+        shape=PolicyShape(shape.hidden, shape.layers, shape.heads, shape.max_length),
         seed=recipe.seed,
     )
 
 
 def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> None:
     """Train the policy that made the candidates on the pairs that came of them."""
+    from trainers.launch import Workers
     from trainers.preference import train_preference
 
     chosen = training_pairs(pairs.rows(status="ok").to_pylist(), recipe)
@@ -96,17 +98,10 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
         raise ValueError(_no_pair(pairs, recipe))
     with _given(out) as folder:
         data = _written(pa.Table.from_pylist(chosen), f"{folder}/pairs.parquet")
-        settings = _threads(recipe) | recipe.preference
+        config = build(PreferenceConfig, _threads(recipe) | recipe.preference, "preference")
         pool = replace(recipe.resources.trainer, max_actors=None)  # only round 0 grows
-        train_preference(
-            data,
-            actor_weights(previous),
-            out,
-            settings=settings,
-            seed=recipe.seed,
-            pool=pool,
-            stall_s=recipe.resources.stall_s,
-        )
+        workers = Workers(pool, recipe.resources.stall_s)
+        train_preference(data, actor_weights(previous), out, config, seed=recipe.seed, workers=workers)
 
 
 def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
