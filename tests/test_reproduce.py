@@ -27,7 +27,8 @@ CELLS = list(grid(SIZES))
 def policy(folder: Path, weights: bytes) -> None:
     """Write what stands for a policy's files."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokenizer.json").write_text("{}")
+    for name in ("config.json", "tokenizer.json"):
+        (folder / name).write_text("{}")
     (folder / "training.json").write_text('{"pairs": 5}')
     (folder / "model.safetensors").write_bytes(weights)
 
