@@ -10,7 +10,7 @@ from factory.corpora.base import MissingCorpus
 from factory.corpora.opening import open_corpus
 from factory.planning.estimate import render
 from factory.planning.places import MissingRound, Run
-from factory.recipe.paths import locate
+from factory.recipe.paths import explain_missing_assets, locate
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
 from factory.storage.dataset import DatasetDir
@@ -130,7 +130,9 @@ def reckoned(number: int, recipe: Recipe) -> tuple[int, int]:
 def missing(run: Run, numbers: Collection[int], recipe: Recipe) -> list[str]:
     """Name what rounds read from a disk and is not there, each in a sentence; not what the run has made, or will have made by then."""
     keys = set().union(*(_read(number, recipe) for number in numbers))
-    return recipe.missing_files(keys - ({"policy.start"} if 0 in numbers or run.has_policy(0) else set()))
+    needed = keys - ({"policy.start"} if 0 in numbers or run.has_policy(0) else set())
+    paths = [path for key, path in recipe.local_paths().items() if key in needed]
+    return recipe.missing_files(needed) + explain_missing_assets(paths)
 
 
 def _read(number: int, recipe: Recipe) -> set[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -24,6 +25,15 @@ def locate(path: str) -> str:
 def is_there(path: str) -> bool:
     """Whether the path of a recipe leads to something on this disk."""
     return Path(_bare(locate(path))).expanduser().exists()
+
+
+def explain_missing_assets(paths: Iterable[str]) -> list[str]:
+    """Return one sentence that says where the shipped assets are, if one of the paths needs them and they are not here; else nothing."""
+    if (ROOT / "assets").is_dir() or not any(path.startswith("assets/") and not is_there(path) for path in paths):
+        return []
+    return [
+        "the installed package has no assets/: a checkout of the repository has it, so set ROUNDTRIP_HOME to the folder of the checkout"
+    ]
 
 
 def _bare(path: str) -> str:
