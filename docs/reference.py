@@ -3,8 +3,8 @@
     python docs/reference.py            # write docs/recipe.md again
     python docs/reference.py --check    # exit code 1 if it is out of date
 
-Types and defaults come from the config classes. The meaning of a key is the comment of its field: at the end of its lines, on the
-lines below it or, for a field without a comment at the end of its lines, on the lines above it.
+Types and defaults come from the config classes. The meaning of a key is the comment of its field: at the end of its
+lines, on the lines below it or, for a field without a comment at the end of its lines, on the lines above it.
 """
 
 from __future__ import annotations
@@ -34,17 +34,18 @@ SECTIONS: dict[str, type] = {"sft": SftConfig, "preference": PreferenceConfig}
 """Sections that the recipe may hold as plain mappings."""
 HEAD = """# Recipe reference
 
-<!-- Written by docs/reference.py from the code: change the comments there, then run `make docs`. -->
+<!-- docs/reference.py writes this page. To change a meaning, change the comment in the code and run `make docs`. -->
 
-A recipe is one YAML file: one experiment. Each key below may be left out, and then has its default. `extends: OTHER.yaml` takes all keys of
-another recipe in the same folder first. On the command line `--set section.key=value` changes one key, and may be repeated:
+A recipe is one YAML file: one experiment. A key that is left out has its default. `extends: OTHER.yaml` first takes all
+keys of another recipe in the same folder. On the command line `--set section.key=value` changes one
+key; repeat it for more:
 
 ```bash
 python factory/run_round.py --round 1 --dry-run --set select.delta=0.2 --set scorer.metrics=[bleu,chrf]
 ```
 
-An unknown key, a wrong type or a value out of range stops the run with one sentence that names the key. The keys that change the rows of a
-stage are part of its fingerprint; `resources` and `expected` are not, so you may change them at any time.
+An unknown key, a wrong type or a value out of range stops the run with one sentence that names the key. The keys that
+change the rows of a stage are part of its fingerprint. `resources` and `expected` are not: change them at any time.
 """
 TYPES = {str: "text", int: "whole number", float: "number", bool: "true or false"}
 
@@ -176,12 +177,19 @@ def comments(cls: type) -> dict[str, str]:
         inline = [text for (line, _), text in sorted(notes.items()) if node.lineno <= line <= node.end_lineno]
         below = [notes[where] for where in sorted(notes) if node.end_lineno < where[0] < last and where[0] in own]
         next_has_own = following is None or any(
-            following.lineno <= line <= following.end_lineno for line, _ in notes if line not in own or line > following.lineno
+            following.lineno <= line <= following.end_lineno
+            for line, _ in notes
+            if line not in own or line > following.lineno
         )
         mine = [*above, *inline] + (below if inline and next_has_own else [])
         above = [] if inline and next_has_own else below
         found[node.target.id] = mine  # type: ignore[union-attr]
     return {name: " ".join(parts) for name, parts in found.items()}
+
+
+def _has_comment(field: ast.AnnAssign, notes: dict[tuple[int, int], str]) -> bool:
+    """Return whether a comment is on the lines of a field."""
+    return any(field.lineno <= line <= (field.end_lineno or 0) for line, _ in notes)
 
 
 def main(argv: list[str] | None = None) -> int:
