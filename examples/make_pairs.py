@@ -2,8 +2,8 @@
 
     python examples/make_pairs.py candidates.parquet pairs.parquet
 
-Columns of the file: utt_id, src_lang, tgt_lang, text, units, and `candidates`, a list of {text, units, back_translation}.
-Columns of the result: PAIR (schemas/datasets.py), with prompt, chosen, rejected, or the reason why there is no pair.
+Input columns: utt_id, src_lang, tgt_lang, text, units, and `candidates`: a list of {text, units, back_translation}.
+Output columns: PAIR (schemas/datasets.py), with prompt, chosen and rejected. A row without a pair has a reason.
 """
 
 from __future__ import annotations
@@ -20,18 +20,16 @@ from factory.recipe.sections import SelectConfig
 from schemas.datasets import PAIR
 from schemas.sequences import Variant
 
-CONFIG = SelectConfig(metric="chrf", delta=0.1)
-
 
 def main(source: str, target: str) -> None:
     """Score the candidates of each row, select its pair, and print how many pairs there are."""
-    rows, metric = pq.read_table(source).to_pylist(), METRICS[CONFIG.metric]
+    config, metric, rows = SelectConfig(metric="chrf", delta=0.1), METRICS["chrf"], pq.read_table(source).to_pylist()
     for row in rows:
         row["status"] = "ok"
         for candidate in row["candidates"]:
             score = metric.score(candidate["back_translation"], row["text"], row["src_lang"])
-            candidate |= {"finish": "ok", "scores": {CONFIG.metric: score}}
-    pairs = [select(row, CONFIG, Variant.COM, (CONFIG.metric,)) for row in rows]
+            candidate |= {"finish": "ok", "scores": {metric.name: score}}
+    pairs = [select(row, config, Variant.COM, (metric.name,)) for row in rows]
     print(Counter((pair["reason"] or "a pair").partition(":")[0] for pair in pairs))
     pq.write_table(pa.Table.from_pylist(pairs, schema=PAIR), target)
 
