@@ -32,7 +32,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduce_records import Record, keep, kept, wholly_heard  # noqa: E402
 from benchmarks.reproduce_tables import write_tables  # noqa: E402
-from factory.recipe.typed import build, lay_over  # noqa: E402
+from factory.recipe.typed import build, override  # noqa: E402
 from factory.storage.files import put_table  # noqa: E402
 
 DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
@@ -284,7 +284,7 @@ def main() -> int:
     asked = parser.parse_args()
     changes: dict = {}
     for change in asked.sizes:
-        lay_over(changes, change)
+        override(changes, change)
     sizes = build(Sizes, changes, "the sizes")
     grown, out = list(grid(sizes)), asked.out.absolute()
     cells = [cell for cell in grown if cell.name.startswith(asked.only)]

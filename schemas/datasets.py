@@ -67,7 +67,8 @@ UNITS = pa.schema(
 )
 """An utterance as deduplicated cluster ids (`units`) with their run lengths in frames (`durations`); `num_samples` is at 16 kHz."""
 
-SCORES = pa.struct([(name, pa.float64()) for name in ("bleu", "chrf", "meteor", "wer", "mcd")])
+METRIC_NAMES = ("bleu", "chrf", "meteor", "wer", "mcd")
+SCORES = pa.struct([(name, pa.float64()) for name in METRIC_NAMES])
 """Scores of a way back against where it started; a metric that was not asked for is null."""
 
 CANDIDATE = pa.struct(

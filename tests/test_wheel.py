@@ -79,7 +79,7 @@ def test_dry_run_prints_the_plan_in_an_empty_folder(installed: Path, tmp_path: P
     assert [
         stage for stage in ("tokenize mono", "produce", "select", "train", "evaluate round 1") if stage not in plan
     ] == []
-    assert plan.count("set ROUNDTRIP_HOME to the folder of the checkout") == 1
+    assert plan.count("set ROUNDTRIP_HOME to the checkout") == 1
     assert not list(tmp_path.iterdir())
 
 

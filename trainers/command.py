@@ -9,7 +9,7 @@ from typing import Any
 
 from factory.arguments import print_any_text
 from factory.recipe.sections import PoolConfig
-from factory.recipe.typed import lay_over
+from factory.recipe.typed import override
 
 
 def asked(prog: str, told_of: str, places: Sequence[str], also: Sequence[str] = ()) -> dict[str, Any]:
@@ -23,7 +23,7 @@ def asked(prog: str, told_of: str, places: Sequence[str], also: Sequence[str] = 
     parser.add_argument("settings", nargs="*", metavar="key=value")
     given = vars(parser.parse_args())
     settings: dict[str, Any] = {}
-    for override in given.pop("settings"):
-        lay_over(settings, override)
+    for text in given.pop("settings"):
+        override(settings, text)
     workers = given.pop("workers")
     return given | {"settings": settings, "pool": PoolConfig(actors=workers) if workers else None}

@@ -127,7 +127,7 @@ def preference_trainer(
     args: Any
     kind: Any
     if settings.loss.needs_reference_model:
-        kind = DPOTrainer if settings.all_tokens_count_alike else _weighing(DPOTrainer, tokenizer, settings)
+        kind = DPOTrainer if settings.weights_tokens_equally else _weighing(DPOTrainer, tokenizer, settings)
         args = DPOConfig(**common, **_dpo(settings), precompute_ref_log_probs=True)
     else:
         args, kind = (
@@ -183,7 +183,7 @@ def _weighing(kind: Any, tokenizer: PreTrainedTokenizerBase, settings: Preferenc
 
 def _dpo(settings: PreferenceConfig) -> dict[str, Any]:
     kind = "sigmoid_norm" if settings.length_normalised else "sigmoid"
-    if not settings.sft_weight or not settings.all_tokens_count_alike:  # the second loss is ours then
+    if not settings.sft_weight or not settings.weights_tokens_equally:  # the second loss is ours then
         return {"loss_type": [kind]}
     return {"loss_type": [kind, "sft"], "loss_weights": [1.0, settings.sft_weight]}
 
