@@ -2,8 +2,8 @@
 
     python benchmarks/bad_input.py               # the last line is JSON
 
-Recordings go through the tokenize pass as in a round (corpus reader, guarded Encoder, store) on a local Ray; the network behind the units
-is a toy, since none of them is about it. Files go through the code that opens them in a round.
+Recordings go through the tokenize pass as in a round (corpus reader, guarded Encoder, store) on a local Ray; the
+network behind the units is a toy, since none of them is about it. Files go through the code that opens them in a round.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
     python benchmarks/fuzz.py audio -max_total_time=300     # what stands behind the target's name goes to libFuzzer
     python benchmarks/fuzz.py parser -max_total_time=300
 
-It ends with an error, and keeps the input in the working folder, at the first input that gives anything else than a value or a reason.
+It ends with an error, and keeps the input in the working folder, at the first input that gives anything else than a
+value or a reason.
 """
 
 from __future__ import annotations

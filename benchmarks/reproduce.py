@@ -1,11 +1,12 @@
 """The paper's tables in small, in the embedded world: every cell is a run of factory/run_round.py, every table a part of one Markdown file.
 
-    make reproduce                                      # hours on two cores; killed and called again it goes on where it was
-    make reproduce ARGS='limit=20 seeds=[1] epochs=1 --out runs/small --to runs/small'   # smaller; the tables go there too
-    .venv/bin/python benchmarks/reproduce.py --list     # the cells, and which are done
+    make reproduce                                      # hours on two cores; killed and called again it goes on where
+    it was make reproduce ARGS='limit=20 seeds=[1] epochs=1 --out runs/small --to runs/small'   # smaller; the tables go
+    there too .venv/bin/python benchmarks/reproduce.py --list     # the cells, and which are done
 
-Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made them. What takes
-longest ships (`assets/reproduce`): without that folder, or with other sizes, it is made anew. The speech is the phrasebook's paired corpus,
+Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made
+them. What takes longest ships (`assets/reproduce`): without that folder, or with other sizes, it is made anew. The
+speech is the phrasebook's paired corpus,
 whose units ship: round 0 learns from its first sentences, rounds translate others, the last ones are the test set.
 """
 
@@ -59,7 +60,8 @@ SPOKEN = (
 """The paper's way back, in place of the recipe's: two candidates, and what was said goes back."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
 """What cells share. A cell copies all of it from the cell whose candidates it takes, all but the candidates from its start (without the
-test outputs, where another way back is measured), and the first two from any other. The base, which is tested on one sentence, takes and
+test outputs, where another way back is measured), and the first two from any other. The base, which is tested on one
+sentence, takes and
 gives nothing."""
 
 

@@ -22,6 +22,7 @@ from uuid import uuid4
 from factory.storage.manifest import StoreError
 from factory.storage.transfer import fetched
 from schemas.errors import RoundtripError
+from schemas.fingerprint import json_digest
 
 HASH_MARK = "#sha256="
 _CHUNK = 1 << 20
@@ -208,4 +209,4 @@ def _sha256(paths: Iterable[Path]) -> str:
 
 def near_folder(policy: str) -> Path:
     """Return the folder of this machine in which the training of a policy in an object store works."""
-    return cache_folder() / "training" / weights_digest(policy)
+    return cache_folder() / "training" / json_digest(policy)

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from factory.passes.sequences import paired, sequences
 from factory.passes.weights import actor_weights, count_units, local_weights
-from factory.planning.usable import BY_EAR, compares_texts
+from factory.planning.usable_speech import WITH_RECOGNIZER
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
@@ -118,10 +118,8 @@ def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
 
 def _advice(reason: str, recipe: Recipe) -> str:
     """Return what helps where utterances gave no pair for this reason (a slug of `select`)."""
-    if reason == "unscored" and compares_texts(recipe):
-        return (
-            f"the utterances have no text to compare with: give transcripts, or let the recognizer hear them: {BY_EAR}"
-        )
+    if reason == "unscored" and recipe.compares_texts:
+        return f"the utterances have no text to compare with: give transcripts, or let the recognizer hear them: {WITH_RECOGNIZER}"
     asked = recipe.translator
     return {
         "below_delta": f"lower select.delta (now {recipe.select.delta})",
@@ -149,7 +147,11 @@ def training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
 def _held_out(recipe: Recipe) -> pa.Table:
     held_out = DatasetDir(locate(recipe.corpus.dev)).rows().to_pylist()
     held_out = sorted(held_out, key=lambda row: zlib.crc32(row["pair_id"].encode()))[:WATCHED]
-    rows = [sequence for row in held_out for sequence in sequences(row, dict.fromkeys(recipe.back_variants, 1.0))]
+    rows = [
+        sequence
+        for row in held_out
+        for sequence in sequences(row, dict.fromkeys(recipe.back_translation_variants, 1.0))
+    ]
     return pa.Table.from_pylist(rows, schema=SEQUENCE)
 
 

@@ -11,7 +11,7 @@ from factory.models.recognizer import protocol
 from factory.passes.evaluate import test_rows
 from factory.passes.progress import Clock
 from factory.planning.places import Run
-from factory.planning.usable import untested
+from factory.planning.usable_speech import list_unmeasured
 from factory.recipe.recipe import Recipe
 from factory.report.tripwire import tripped
 from factory.storage.dataset import DatasetDir
@@ -48,7 +48,7 @@ def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> Row:
         **(_production(run, number, recipe) if number else {}),
         **_scores(after, before, recipe),
         "toplines": toplines(run.toplines, recipe),
-        "untested": untested(run.units("test"), recipe),
+        "untested": list_unmeasured(run.units("test"), recipe),
         "failures": {name: dataset.failures().to_pylist() for name, dataset in _datasets(run, number, recipe).items()},
         "wall_s": clock.wall_s,
         "peak_rss_mb": round(clock.peak_rss_mb),

@@ -46,8 +46,8 @@ TEXT = ["corpus.text=any.parquet", "translator.back_translate=text", "scorer.met
         (["scorer.metrics=[wer]"], "select.metric must be one of scorer.metrics (wer); got bleu"),
         (
             VANILLA[:1],
-            "a policy.variant without text needs scorer.score_text: asr (or policy.text_variant, or select.metric: mcd); "
-            "got policy",
+            "a policy.variant without text needs scorer.score_text: asr (or policy.text_variant, or select.metric: "
+            "mcd); got policy",
         ),
         (["sft.weights={mt: 1.0}"], "sft.weights must name tasks of policy.tasks, one of com, asr; got mt"),
         (["resources.trainer.max_actors=2"], "sft.batches must be resources.trainer.max_actors or more"),

@@ -69,7 +69,8 @@ def test_every_recipe_that_ships_and_every_cell_of_the_tables_is_valid() -> None
 
 def test_a_recipe_extends_another(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(
-        "name: base\nvocoder: {fr: a, en: b}\npolicy: {tasks: {com: 1.0, asr: 0.5}, layers: 3}\nsft: {weights: {com: 2.0}}\n"
+        "name: base\nvocoder: {fr: a, en: b}\npolicy: {tasks: {com: 1.0, asr: 0.5}, layers: 3}\n"
+        "sft: {weights: {com: 2.0}}\n"
     )
     (tmp_path / "mine.yaml").write_text(
         "extends: base.yaml\nname: mine\nvocoder: {fr: c}\npolicy: {tasks: {com: 0.5}}\nsft: {weights: {}, lr: 0.1}\n"
