@@ -63,7 +63,7 @@ def render() -> str:
     return "\n".join([HEAD, "## Keys outside sections\n", *_table(loose), *sections])
 
 
-def keys() -> Iterator[tuple[str, str]]:
+def list_meanings() -> Iterator[tuple[str, str]]:
     """Yield every key of the page with its meaning."""
     for line in render().splitlines():
         if line.startswith("| `"):
@@ -171,7 +171,7 @@ def comments(cls: type) -> dict[str, str]:
     named = [node for node in body.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
     ends = [node.lineno for node in body.body[body.body.index(named[0]) + 1 :] if node not in named] if named else []
     found: dict[str, list[str]] = {}
-    above: list[str] = []
+    above = [notes[where] for where in sorted(notes) if named and where[0] < named[0].lineno and where[0] in own]
     for node, following in zip(named, [*named[1:], None], strict=True):
         last = following.lineno if following else min(ends, default=len(source.splitlines()) + 1)
         inline = [text for (line, _), text in sorted(notes.items()) if node.lineno <= line <= node.end_lineno]

@@ -12,7 +12,7 @@ from factory.recipe.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 """The checkout of this project, or the folder that its packages are installed in."""
-_GET_ASSETS = "assets/ is not part of the installed package: a checkout of the repository has it; set ROUNDTRIP_HOME to the checkout"
+_GET_ASSETS = "the package has no assets/: a checkout of the repository has it; set ROUNDTRIP_HOME to the checkout"
 _CORPORA = ("mono", "test", "paired", "text", "dev")
 
 
