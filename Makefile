@@ -29,7 +29,7 @@ test: lint ## lint, then run all tests; ARGS='-k store' runs a part of them
 docs: setup ## write the recipe reference and build the documentation into build/docs
 	@$(PYTHON) requirements/install.py $(VENV) requirements/docs.txt
 	@$(VENV)/bin/python docs/reference.py
-	@$(VENV)/bin/mkdocs build --quiet --strict
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
 	@echo "open build/docs/index.html"
 
 bench: setup ## run one benchmark: make bench NAME=x ARGS='...'

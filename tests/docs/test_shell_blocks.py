@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import inspect
 import io
 import re
 import runpy
@@ -91,6 +92,8 @@ def check_python(words: list[str]) -> None:
         OTHERS[words[2]](words[2:])
     elif words[1] == "-m":
         check_recipe(parsed(words[2:], lambda: runpy.run_module(words[2], run_name="__main__")))
+    elif words[1].startswith("examples/"):
+        inspect.signature(runpy.run_path(str(ROOT / words[1]), run_name="example")["main"]).bind(*words[2:])
     else:
         assert (ROOT / words[1]).is_file(), f"there is no {words[1]}"
         check_recipe(parsed(words[1:], lambda: runpy.run_path(str(ROOT / words[1]), run_name="__main__")))
