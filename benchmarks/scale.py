@@ -139,7 +139,7 @@ def one(rows: int, layout: str) -> dict[str, Any]:
         start_ray()
         memory, began, clock = Memory(), time.monotonic(), Clock(f"{scratch}/run")
         out = DatasetDir(f"{scratch}/run/units", UNITS)
-        speech = open_corpus(f"{scratch}/corpus").speech()
+        speech = open_corpus(f"{scratch}/corpus").load_speech()
         opened = time.monotonic() - began
         out.start({"stage": "scale", "corpus": speech.digest})
         read = act(out.unfinished(speech.rows), LightEncoder, {}, RESOURCES.encoder)

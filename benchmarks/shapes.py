@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from factory.commands import FORMATS  # noqa: E402
+from factory.cli import FORMATS  # noqa: E402
 from schemas.datasets import (
     UTTERANCE,  # noqa: E402
     Row,  # noqa: E402

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.corpora.audio import RATE
 from factory.storage.dataset import DatasetDir
 from factory.storage.names import file_name
+from schemas.audio import SAMPLE_RATE
 from schemas.datasets import OK, SCORES, Row
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def features(audio: bool) -> datasets.Features:
     columns |= {f"{name}_units": List(Value("int32")) for name in ("source", "chosen", "rejected")}
     columns |= {"chosen_scores": scores, "rejected_scores": scores, "metric": text, "margin": Value("float64")}
     if audio:
-        columns |= {f"{name}_audio": Audio(sampling_rate=RATE) for name in ("source", "chosen", "rejected")}
+        columns |= {f"{name}_audio": Audio(sampling_rate=SAMPLE_RATE) for name in ("source", "chosen", "rejected")}
     return Features(columns)
 
 

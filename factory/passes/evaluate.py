@@ -65,7 +65,7 @@ def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -
         return
     ids, corpus = pa.array(heard_ids(test_rows(units, recipe)), pa.string()), open_corpus(locate(recipe.corpus.test))
     silent = corpus.holds_units
-    every = units.dataset() if silent else corpus.speech().rows
+    every = units.dataset() if silent else corpus.load_speech().rows
     rows = out.unfinished(limited(every, ids), recipe.resources.recognizer.batch_size)
     arguments = judge_arguments(recipe) | {"encoder": None if silent else encoder_arguments(recipe)}
     rows = act(rows, ToplineJudge, arguments, recipe.resources.recognizer)

@@ -25,7 +25,7 @@ def recordings_or_none(corpus: str, ids: Collection[str]) -> dict[str, np.ndarra
     read.
     """
     try:
-        return open_corpus(corpus).recordings(ids) if ids else {}
+        return open_corpus(corpus).load_recordings(ids) if ids else {}
     except (OSError, ValueError, RuntimeError) as error:  # what a user can fix: the corpus was moved, its store fails
         note = f"the recordings in {corpus} cannot be read, so their sources are resynthesised from units: {error}"
         print(redact(note), file=sys.stderr, flush=True)
