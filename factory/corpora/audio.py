@@ -17,6 +17,7 @@ from factory.corpora.base import AudioError
 from factory.corpora.decode import decode
 from factory.storage.files import filesystem, get
 from factory.storage.manifest import StoreError
+from schemas.audio import SAMPLE_RATE
 
 SILENCE = 1e-3
 """A recording with a lower peak is silent: -60 dBFS."""

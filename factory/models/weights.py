@@ -23,7 +23,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from factory.storage.manifest import StoreError
-from factory.storage.transfer import fetched
+from factory.storage.transfer import fetch
 from schemas.errors import RoundtripError
 from schemas.fingerprint import json_digest
 
@@ -153,7 +153,7 @@ def _download_from_hub(name: str) -> Path:
 
 def _download_from_store(uri: str) -> Path:
     try:
-        return fetched(uri, cache_folder() / "fetched")
+        return fetch(uri, cache_folder() / "fetched")
     except StoreError as error:
         raise WeightsError(f"the weights {uri} cannot be downloaded: {error}") from error
 
