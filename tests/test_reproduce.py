@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from toy_run import toy_run
+from tests.toy_run import toy_run
 
 from benchmarks import reproduce
 from benchmarks.hear_all import heard

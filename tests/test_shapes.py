@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from toy_run import toy_recipe, toy_run
+from tests.toy_run import toy_recipe, toy_run
 
 from benchmarks.shapes import EACH, Cell, cells, run_cell, utterances, write_corpus
 from factory.audit.text import audit_round

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 from hub import TOKEN, Hub, serving
-from toy_run import ROOT, toy_recipe, toy_run
-from toys import tiny_policy
+from tests.toy_run import ROOT, toy_recipe, toy_run
+from tests.toys import tiny_policy
 
 from factory.export.card import licence
 from factory.export.export import export_pairs, export_policy

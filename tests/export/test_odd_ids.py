@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from toy_run import toy_recipe, toy_run
+from tests.toy_run import toy_recipe, toy_run
 
 from factory.corpora.audio import encode
 from factory.export.export import export_pairs

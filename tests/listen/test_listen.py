@@ -18,9 +18,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import Page, browser
+from tests.browser import Page, browser
 from sklearn.metrics import cohen_kappa_score
-from toy_run import ROOT, toy_recipe, toy_run
+from tests.toy_run import ROOT, toy_recipe, toy_run
 
 from factory.cli import main
 from factory.listen.agreement import agreement, human_audit

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from toy_run import ROOT, toy_recipe, toy_run
+from tests.toy_run import ROOT, toy_recipe, toy_run
 
 from factory.corpora.audio import RATE, encode
 from factory.planning.kept_recipe import keep_recipe

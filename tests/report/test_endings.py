@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy_run import ROOT, toy_recipe, toy_run
+from tests.toy_run import ROOT, toy_recipe, toy_run
 
 from factory.arguments import UNMADE
 from factory.cli import main

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_run import toy_recipe, toy_run
+from tests.toy_run import toy_recipe, toy_run
 
 from factory.planning.places import Run
 from factory.recipe.recipe import Recipe

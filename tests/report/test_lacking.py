@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from toy_run import toy_recipe, toy_run
+from tests.toy_run import toy_recipe, toy_run
 
 from factory.audit.labels import sampled
 from factory.cli import main

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from browser import Page, browser
-from toy_run import ROOT, WRONG, toy_recipe, toy_run
+from tests.browser import Page, browser
+from tests.toy_run import ROOT, WRONG, toy_recipe, toy_run
 
 from factory.audit.delta import audit
 from factory.audit.labels import judged
