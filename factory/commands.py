@@ -77,15 +77,18 @@ def _audit(run: Any, number: int, recipe: Any, asked: argparse.Namespace) -> str
         from factory.listen.agreement import human_audit, render_human
 
         return render_human(human_audit(run, number, recipe))
-    from factory.audit.text import audit_round, render_audit
+    from factory.audit.audit import audit_round
+    from factory.audit.text import render_audit
+    from factory.planning.places import Round
 
-    return render_audit(audit_round(run, number, recipe, asked.asr))
+    return render_audit(audit_round(Round(run, number, recipe), asked.asr))
 
 
 def _report(run: Any, number: int, recipe: Any, asked: argparse.Namespace) -> str:
+    from factory.planning.places import Round
     from factory.report.report import write_report
 
-    return write_report(run, number, recipe)
+    return write_report(Round(run, number, recipe))
 
 
 def _listen(run: Any, number: int, recipe: Any, asked: argparse.Namespace) -> str:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from factory.passes.progress import Clock
-from factory.planning.places import Run
+from factory.planning.places import Round, Run
 from factory.planning.plan import compared, paired_corpora
 from factory.recipe.recipe import Recipe
 from factory.runtime.local_ray import start_ray
-from factory.storage.dataset import DatasetDir
-from schemas.datasets import SCORED, Row
+
+if TYPE_CHECKING:
+    from factory.report.summary_types import Summary
 
 
 def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> bool:
@@ -23,14 +24,14 @@ def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> bool:
     first of them where one reads a file that is not there, and what `run_round` raises.
     """
     from factory.planning.preflight import all_there
-    from factory.report.history import falls, history_rows, render_history
+    from factory.report.history import find_stop_reason, history_rows, render_history
     from factory.report.summary import is_summarised
 
     all_there(run, [number for number in numbers if not is_summarised(run, number)], recipe)
     whole = True
     for number in numbers:
         whole &= run_round(run, number, recipe)
-        if number != numbers[-1] and (reason := falls(history_rows(run), number, recipe)):
+        if number != numbers[-1] and (reason := find_stop_reason(history_rows(run), number, recipe)):
             print(f"\nno round after {number}: {reason}")
             break
     if len(numbers) > 1:
@@ -49,17 +50,16 @@ def run_round(run: Run, number: int, recipe: Recipe) -> bool:
     or the speech gives no pair, StoreError where the round's folder cannot be written, and Shortfall where the cluster
     lacks what the round asks for.
     """
-    from factory.planning.kept_recipe import kept_recipe
     from factory.report.summary import is_summarised
 
     if is_summarised(run, number):
         print(f"round {number} of {run.uri} is finished; its summary is {run.place(number)}/summary.json")
-        return _end(run, number, lambda: kept_recipe(run, number) or recipe)
+        return _end(Round(run, number, recipe))
     recipe, summary = _work(run, number, recipe)
-    return _end(run, number, lambda: recipe, summary)
+    return _end(Round(run, number, recipe), summary)
 
 
-def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
+def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Summary]:
     """Run the stages of a round to its summary; return the recipe with the paths that were read, and the summary."""
     from factory.planning.kept_recipe import keep_recipe
     from factory.planning.preflight import preflight
@@ -83,18 +83,18 @@ def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
         prefer(run, number, previous, recipe, clock)
     measure(run, number, recipe, clock)
     keep_recipe(run, number, recipe)
-    return recipe, summarise(run, number, recipe, clock)
+    return recipe, summarise(Round(run, number, recipe), clock)
 
 
-def _end(run: Run, number: int, recipe: Callable[[], Recipe], summary: Row | None = None) -> bool:
+def _end(round_: Round, summary: Summary | None = None) -> bool:
     """Make what a finished round lacks, print its new summary, say what could not be made; return whether all is there."""
-    from factory.report.endings import make_parts
-    from factory.report.report import report_place
-    from factory.report.table import render
+    from factory.report.extras import make_extras
+    from factory.report.report import report_uri
+    from factory.report.table import render_summary
 
-    unmade = make_parts(run, number, recipe)
+    unmade = make_extras(round_)
     if summary is not None:
-        print(f"{render(summary, run.place(number))}\n  report       {report_place(run, number)}")
+        print(f"{render_summary(summary, round_.uri)}\n  report       {report_uri(round_)}")
     for sentence in unmade:
         print(sentence, file=sys.stderr, flush=True)
     return not unmade
@@ -106,7 +106,7 @@ def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     What is quick comes first: untranslated speech is listed, then the dev set and the test set are tokenized. Raises
     Unusable where no pair could come of the speech, and where `select.delta: auto` has too few references.
     """
-    from factory.audit.delta import FEWEST
+    from factory.audit.delta import MIN_LABELS
     from factory.passes.paired import as_units, write_units, write_utterances
     from factory.passes.tokenize import list_speech
     from factory.planning.usable import check_dev, check_kinds, check_sources, untested
@@ -117,7 +117,7 @@ def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
         check_kinds(speech.kinds, mono, recipe)
     if number and recipe.select.delta == "auto":
         write_utterances(recipe.corpus.dev, "dev", run.units("dev"))
-        check_dev(run.units("dev"), recipe, FEWEST)
+        check_dev(run.units("dev"), recipe, MIN_LABELS)
     as_units(recipe.corpus.test, "test", recipe, run.units("test"), clock)
     _note(untested(run.units("test"), recipe))
     if number:
@@ -162,7 +162,7 @@ def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
 
 def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -> None:
     """Round N: candidates and their back-translations, pairs, and the policy that learns from them."""
-    from factory.audit.auto import settle_delta
+    from factory.audit.auto import resolve_delta
     from factory.passes.produce import produce
     from factory.passes.select import select_pairs
     from factory.passes.train import train_next
@@ -171,8 +171,7 @@ def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -
     with clock.stage("produce"):
         produce(run.sources(recipe), previous, number, recipe, scored, clock)
     with clock.stage("select"):
-        dev = DatasetDir(f"{run.place(number)}/dev", SCORED)
-        recipe = settle_delta(run.units("dev"), dev, previous, number, recipe, clock)
+        recipe = resolve_delta(Round(run, number, recipe), clock)
         select_pairs(scored, recipe, pairs, clock)
     with clock.stage("train"):
         train_next(pairs, previous, recipe, run.made_policy(number))
