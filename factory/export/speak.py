@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import pyarrow as pa
 import ray.data
 
@@ -15,7 +17,8 @@ from factory.passes.weights import digests
 from factory.planning.places import Run
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
-from factory.report.players import waves_of
+from factory.report.pairs import SIDES, ShownPair
+from factory.report.players import make_waves
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import Row
 from schemas.fingerprint import json_digest
@@ -48,13 +51,13 @@ class PairSpeaker(RowActor):
     def process(self, rows: list[Row]) -> list[Row]:
         """Return a row of SPOKEN for each pair."""
         recorded = self.corpus.recordings([row["utt_id"] for row in rows])
-        waves = waves_of(rows, recorded, self.voices, back=False)
+        waves = make_waves(cast(list[ShownPair], rows), recorded, self.voices, with_back_translations=False)
         sounds = {key: encode(wave, "FLAC") for key, wave in waves.items()}
         return [row | {f"{name}_audio": sounds.get(f"{row['pair_id']}.{name}") for name in SOUNDS} for row in rows]
 
 
-def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[Row]) -> DatasetDir:
-    """Write the sounds of the pairs `rows` (`shown_pairs`), or what is left of them, and return the dataset; a round keeps it."""
+def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[ShownPair]) -> DatasetDir:
+    """Write the sounds of the pairs `rows` (`read_shown_pairs`), or what is left of them, and return the dataset; a round keeps it."""
     checkpoints = voices(recipe)
     named = {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()}
     content: Row = {
@@ -76,6 +79,7 @@ def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[Row]) -> Datas
     return out
 
 
-def _to_speak(row: Row) -> Row:
-    told = {key: row[key] for key in ("pair_id", "utt_id", "src_lang", "tgt_lang")}
-    return told | {name: {"units": row[name]["units"]} for name in SOUNDS}
+def _to_speak(row: ShownPair) -> Row:
+    told: Row = {"pair_id": row["pair_id"], "utt_id": row["utt_id"]}
+    told |= {"src_lang": row["src_lang"], "tgt_lang": row["tgt_lang"], "source": {"units": row["source"]["units"]}}
+    return told | {side: {"units": row[side]["units"]} for side in SIDES}
