@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
 from factory.metrics import METRICS
-from factory.models.recognizer import protocol
 from factory.passes.filters import repetition
 from factory.planning.places import Round, finished_rounds
 from factory.recipe.recipe import Recipe
 from factory.report.pairs import SIDES, ShownPair, Side
+from factory.report.scores import asr_protocol
 from factory.report.summary import read_summary
 from factory.report.summary_types import Summary
 from factory.storage.dataset import DatasetDir
@@ -218,7 +218,7 @@ def list_signatures(recipe: Recipe) -> dict[str, str]:
     """
     signatures = {}
     for lang in recipe.languages:
-        signatures[f"asr ({lang})"] = asr = protocol(**asdict(recipe.recognizer), lang=lang)
+        signatures[f"asr ({lang})"] = asr = asr_protocol(recipe, lang)
         for metric in (METRICS[name] for name in recipe.scorer.metrics):
             uses_asr = recipe.scorer.score_text == "asr" and not metric.audio
             signatures[f"{metric.name} ({lang})"] = metric.signature(lang) + (f"|{asr}" if uses_asr else "")

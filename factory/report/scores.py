@@ -7,6 +7,7 @@ from typing import Literal
 
 from factory.metrics import bootstrap, normalise
 from factory.models.recognizer import protocol
+from factory.recipe.paths import portable_paths
 from factory.recipe.recipe import Recipe
 from factory.report.summary_types import BeforeAfter, EvaluationScores, Interval, Score
 from factory.report.tripwire import find_reward_hacking
@@ -83,6 +84,14 @@ def _select(rows: list[Row], direction: str) -> list[Row]:
     return sorted(chosen, key=lambda row: str(row["utt_id"]))
 
 
+def asr_protocol(recipe: Recipe, lang: str) -> str:
+    """Return what an ASR-BLEU in a language depends on, by the recipe's recognizer."""
+    recognizer = portable_paths(recipe).recognizer
+    return protocol(
+        model=recognizer.model, compute_type=recognizer.compute_type, beam_size=recognizer.beam_size, lang=lang
+    )
+
+
 class _Sides:
     """The evaluated rows of one direction, after a round and before it."""
 
@@ -117,7 +126,7 @@ class _Sides:
         """Return the recognizer's protocol for a column of transcripts, nothing for text that the policy wrote."""
         if column == "text" or (column == "back_translation" and self.recipe.writes_text):
             return ""
-        return f"|{protocol(self.recipe.recognizer, _lang(column, row))}"
+        return f"|{asr_protocol(self.recipe, _lang(column, row))}"
 
     def mos(self) -> BeforeAfter:
         """Return the mean MOS of the rated rows."""
