@@ -39,7 +39,7 @@ from factory.passes.progress import Clock  # noqa: E402
 from factory.recipe.sections import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_here  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
-from factory.storage.manifest import slug  # noqa: E402
+from factory.storage.reasons import slug  # noqa: E402
 from schemas.datasets import OK, UNITS, UTTERANCE  # noqa: E402
 
 

@@ -20,7 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 with atheris.instrument_imports(include=["factory.corpora", "schemas.sequences", "soundfile"]):
     import test_fuzz
 
-    from factory.corpora.audio import RATE  # noqa: F401
+    from factory.corpora.audio import read  # noqa: F401
     from schemas.sequences import Variant, parse
 
 

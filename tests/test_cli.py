@@ -33,7 +33,7 @@ def test_rows_shows_reasons_and_shortens_units(tmp_path: Path, capsys: pytest.Ca
 
 def test_a_folder_without_a_dataset_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rows", str(tmp_path)]) == 2
-    assert "holds no Parquet" in capsys.readouterr().err
+    assert "has no Parquet" in capsys.readouterr().err
 
 
 def on_terminal(encoding: str, *command: str) -> subprocess.CompletedProcess[str]:

@@ -140,7 +140,7 @@ def test_a_finished_round_does_nothing_and_another_recipe_is_refused(
     fs.delete_file(path)
     refused = run("--round", "1", "--run", uri, **STORED, **{"translator.temperature": "0.5"})
     assert refused.returncode == 2
-    assert "translator.temperature: 0.7" in refused.stderr
+    assert "translator.temperature: 0.7 in the folder, 0.5 in the recipe" in refused.stderr
 
 
 @pytest.mark.slow

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from factory.commands import FORMATS
 from toy_run import toy_recipe, toy_run
 
 from benchmarks.shapes import EACH, Cell, cells, run_cell, utterances, write_corpus
 from factory.audit.text import audit_round
-from factory.commands import FORMATS
 from factory.corpora.audio import read
 from factory.corpora.opening import open_corpus
 from factory.export.export import export_pairs

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from factory.models.speech_encoders import Codebook, SpeechEncoder
+from factory.models.codebook import Codebook
+from factory.models.speech_encoders import SpeechEncoder
 
 
 def fit(frames: np.ndarray | Iterable[np.ndarray], k: int, encoder: SpeechEncoder, seed: int = 0) -> Codebook:

@@ -12,7 +12,15 @@ from typing import Any
 import cloudpickle
 
 from factory.recipe.sections import PoolConfig
-from factory.runtime.watch import MARK, Stalled, Wanted, await_places, there, told, watched
+from factory.runtime.watch import (
+    ACCELERATOR_PREFIX,
+    ActorRequests,
+    Stalled,
+    await_resources,
+    describe_cluster,
+    describe_requests,
+    run_watched,
+)
 from factory.storage.files import filesystem
 from trainers.publish import clear, is_published, summary_of, work_folder
 from trainers.remote import EVERY_S, PULSE, RAY, Place, at_hand, name_of, place_of
@@ -49,8 +57,8 @@ def launch(
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
     wanted = {"trainer": (pool.actors, pool.needs)}
-    await_places("training", wanted)
-    each = {name: amount for name, amount in pool.needs.items() if amount and not name.startswith(MARK)}
+    await_resources("training", wanted)
+    each = {name: amount for name, amount in pool.needs.items() if amount and not name.startswith(ACCELERATOR_PREFIX)}
     failures = FailureConfig(max_failures=1, controller_failure_limit=PLACEMENTS)  # type: ignore[call-arg]  # the stub is of version 1
     number: Any = (pool.actors, pool.max_actors) if (pool.max_actors or 0) > pool.actors else pool.actors
     kind = (
@@ -93,18 +101,22 @@ def train_policy(
     return summary_of(out)
 
 
-def _outlive(fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: Wanted, again: bool = True) -> None:
+def _outlive(
+    fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: ActorRequests, again: bool = True
+) -> None:
     """Train; once more where a lost node had one of Ray Train's own helpers, for whom it starts nothing again itself."""
     from ray.exceptions import RayActorError
     from ray.train import ControllerError, WorkerGroupError
 
     try:
-        watched(fit, "training", stall_s, wanted)
+        run_watched(fit, "training", stall_s, wanted)
     except WorkerGroupError as error:
         raise next(iter(error.worker_failures.values())) from error
     except ControllerError as error:
         if not again or not isinstance(error.controller_failure, RayActorError):
-            raise Stalled(f"training could not go on: {error.controller_failure}; {told(wanted)}; {there()}") from error
+            raise Stalled(
+                f"training could not go on: {error.controller_failure}; {describe_requests(wanted)}; {describe_cluster()}"
+            ) from error
         _free_places()
         _outlive(fit, stall_s, wanted, again=False)
 

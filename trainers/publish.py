@@ -58,7 +58,7 @@ def summary_of(out: Place) -> dict[str, Any]:
 
 def clear(work: Place) -> None:
     """Remove the folder of a training that is published."""
-    if (mine := lease.held(filesystem(str(work))[1])) is not None:
+    if (mine := lease.current(filesystem(str(work))[1])) is not None:
         mine.release()
     remove(str(work))
 

@@ -21,7 +21,7 @@ from typing import Any
 
 from torch import distributed
 
-from factory.models.weights import near_folder, resolve
+from factory.models.weights import local_training_folder, resolve
 from factory.storage.files import filesystem, put
 from factory.storage.manifest import StoreError
 from factory.storage.transfer import download, push, remove, upload
@@ -64,7 +64,7 @@ def at_hand(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
     if not isinstance(config.get("out"), str):
         yield near
         return
-    folder = near_folder(config["out"])
+    folder = local_training_folder(config["out"])
     out, work = folder / "policy", folder / "policy.work"
     if _first_here():
         shutil.rmtree(folder, ignore_errors=True)

@@ -32,7 +32,7 @@ EDGES: dict[str, tuple[float, ...]] = {"mcd": (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, np
 OTHER_EDGES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, np.inf)
 DELTAS: dict[str, tuple[float, ...]] = {"mcd": (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5)}
 OTHER_DELTAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
-"""Gaps (mcd: dB, the others 0..1) between which accuracy is told, and the thresholds that are weighed."""
+"""Gaps (mcd: 0.. without a unit, the others 0..1) between which accuracy is told, and the thresholds that are weighed."""
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,8 @@ from factory.corpora.base import AudioError
 from factory.corpora.decode import decode
 from factory.storage.files import filesystem, get
 from factory.storage.manifest import StoreError
+from schemas.audio import SAMPLE_RATE
 
-RATE = 16_000
-"""Sampling rate of all waveforms, in Hz."""
 SILENCE = 1e-3
 """A recording with a lower peak is silent: -60 dBFS."""
 OPUS_BITRATE = 24_000
@@ -57,7 +56,7 @@ def read(audio: Mapping[str, object] | None, min_s: float = 0.1, max_s: float = 
     if not np.isfinite(wave).all():
         raise AudioError("nan", "the samples hold NaN or infinity")
     wave = np.clip(wave, -1, 1)
-    seconds, peak = len(wave) / RATE, float(np.abs(wave).max(initial=0))
+    seconds, peak = len(wave) / SAMPLE_RATE, float(np.abs(wave).max(initial=0))
     if seconds < min_s:
         raise AudioError("too_short", f"{seconds:.2f} s of audio, at least {min_s:.2f} s is needed")
     if peak < SILENCE:
@@ -65,7 +64,7 @@ def read(audio: Mapping[str, object] | None, min_s: float = 0.1, max_s: float = 
     return wave
 
 
-def resample(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
+def resample(wave: np.ndarray, rate: int, to: int = SAMPLE_RATE) -> np.ndarray:
     """Resample a waveform (soxr, high quality).
 
     Args:
@@ -88,7 +87,7 @@ def encode(wave: np.ndarray, format: str = "OGG/OPUS") -> bytes:
     level = OPUS_LEVEL if subtype == "OPUS" else None
     sink = io.BytesIO()
     soundfile.write(
-        sink, np.asarray(wave, np.float32), RATE, format=container, subtype=subtype, compression_level=level
+        sink, np.asarray(wave, np.float32), SAMPLE_RATE, format=container, subtype=subtype, compression_level=level
     )
     return sink.getvalue()
 

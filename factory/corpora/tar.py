@@ -16,7 +16,7 @@ from factory.corpora.layouts import read_table_rows
 from factory.corpora.listed import name_suffix
 from factory.corpora.tables import parse_json_object
 from factory.corpora.text import escape_surrogates, get_suffix, normalise_language, read_transcript
-from factory.storage.files import filesystem, trying
+from factory.storage.files import filesystem, retry
 from schemas.datasets import Row
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -45,7 +45,7 @@ def read_members(uri: str, path: str, left_out: Counter[str], with_audio: bool =
         CorpusError: the archive is incomplete.
     """
     fs, _ = filesystem(uri)
-    opened = trying(fs, path, "read", lambda: fs.open_input_stream(path, compression=None, buffer_size=_READ_AHEAD))
+    opened = retry(fs, path, "read", lambda: fs.open_input_stream(path, compression=None, buffer_size=_READ_AHEAD))
     try:
         with opened as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
             for member in archive:

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.corpora.audio import RATE
 from factory.export.base import SplitSize
 from factory.report.pairs import SIDES, ShownPair
 from factory.storage.dataset import DatasetDir
 from factory.storage.names import file_name
+from schemas.audio import SAMPLE_RATE
 from schemas.datasets import OK, SCORES, Row
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def make_features(audio: bool) -> datasets.Features:
     columns |= {f"{name}_units": List(Value("int32")) for name in SOUNDS}
     columns |= {"chosen_scores": scores, "rejected_scores": scores, "metric": text, "margin": Value("float64")}
     if audio:
-        columns |= {f"{name}_audio": Audio(sampling_rate=RATE) for name in SOUNDS}
+        columns |= {f"{name}_audio": Audio(sampling_rate=SAMPLE_RATE) for name in SOUNDS}
     return Features(columns)
 
 

@@ -20,7 +20,7 @@ from factory.planning.usable_speech import WITH_RECOGNIZER
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
-from factory.storage.files import filesystem, trying
+from factory.storage.files import filesystem, retry
 from factory.storage.transfer import remove, upload
 from schemas.datasets import SEQUENCE, Row
 
@@ -157,5 +157,5 @@ def _held_out(recipe: Recipe) -> pa.Table:
 
 def _written(table: pa.Table, place: str) -> str:
     fs, path = filesystem(place)
-    trying(fs, path, "written", lambda: pq.write_table(table, path, filesystem=fs))
+    retry(fs, path, "written", lambda: pq.write_table(table, path, filesystem=fs))
     return place

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
 
-from factory.models.weights import near_folder
+from factory.models.weights import local_training_folder
 from factory.planning.estimate import GIB, count_parameters
 from factory.planning.places import Round
 from factory.planning.plan import stages
@@ -73,7 +73,7 @@ def full_caches(round_: Round) -> Iterator[str]:
 
 def cache_room(policy: str) -> tuple[str, float]:
     """Return the folder where this node trains a policy, and its room (GiB) with the files of earlier attempts."""
-    folder = near_folder(policy)
+    folder = local_training_folder(policy)
     existing = next(parent for parent in folder.parents if parent.exists())
     reused = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
     return str(existing), (shutil.disk_usage(existing).free + reused) / GIB

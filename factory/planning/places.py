@@ -10,7 +10,7 @@ import pyarrow.fs as pafs
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
-from factory.storage.files import exists, filesystem, look, trying
+from factory.storage.files import exists, filesystem, look, retry
 from schemas.datasets import EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
 from schemas.errors import RoundtripError
 
@@ -136,7 +136,7 @@ def finished_rounds(run: Run) -> list[int]:
     """Return the numbers of the rounds that have a summary, in order."""
     fs, path = filesystem(run.uri)
     selector = pafs.FileSelector(path, allow_not_found=True)
-    names = [info.base_name for info in trying(fs, path, "listed", lambda: fs.get_file_info(selector))]
+    names = [info.base_name for info in retry(fs, path, "listed", lambda: fs.get_file_info(selector))]
     numbers = sorted(int(name[6:]) for name in names if name.startswith("round-") and name[6:].isdigit())
     return [number for number in numbers if look(fs, f"{path}/round-{number}/summary.json").is_file]
 

@@ -22,7 +22,17 @@ from factory.planning.estimate import costs
 from factory.planning.places import Round, rounds_from
 from factory.planning.plan import Stage, amounts_of, list_missing_inputs, stages
 from factory.recipe.recipe import Recipe
-from factory.runtime.watch import MARK, Resources, Stalled, Wanted, amounts, await_places, fits, growth_s, nodes
+from factory.runtime.watch import (
+    ACCELERATOR_PREFIX,
+    ActorRequests,
+    Resources,
+    Stalled,
+    await_resources,
+    describe_resources,
+    fits,
+    growth_s,
+    nodes,
+)
 from schemas.errors import RoundtripError
 
 GPU_GIB = {
@@ -58,7 +68,7 @@ def preflight(round_: Round) -> None:
         end = time.monotonic() + growth_s()  # one limit for all stages: a node that never comes costs it once
         with suppress(Stalled):
             for stage in _stages_to_place(round_):
-                await_places(stage.name, demands(round_.recipe.resources, stage.actors), end)
+                await_resources(stage.name, demands(round_.recipe.resources, stage.actors), end)
         lacking = shortfalls(round_, nodes())
     lacking = lacking or [*blind_nodes(round_), *full_caches(round_)]
     if lacking:
@@ -83,7 +93,7 @@ def _stages_to_place(round_: Round) -> list[Stage]:
     return [stage for stage in stages(round_) if stage.actors and not stage.is_done(round_)]
 
 
-def unplaced_actors(stage: str, wanted: Wanted, nodes: list[Resources]) -> Iterator[str]:
+def unplaced_actors(stage: str, wanted: ActorRequests, nodes: list[Resources]) -> Iterator[str]:
     """Yield a sentence for each kind of actor without room: too large for every node, or else too many.
 
     Args:
@@ -96,7 +106,7 @@ def unplaced_actors(stage: str, wanted: Wanted, nodes: list[Resources]) -> Itera
     large = [name for name, (_, needs) in wanted.items() if not fits({name: (1, needs)}, nodes)]
     for name in large:
         needs = wanted[name][1]
-        room = f"no node has room for one {name} ({amounts(needs)}); {_largest(nodes)}"
+        room = f"no node has room for one {name} ({describe_resources(needs)}); {_largest(nodes)}"
         yield f"{stage}: {room}: lower {_keys(name, needs)}"
     if large:
         return
@@ -107,21 +117,23 @@ def unplaced_actors(stage: str, wanted: Wanted, nodes: list[Resources]) -> Itera
             more = f"{number} {name} do not fit next to the other actors, {fitting[-1]} do"
             yield f"{stage}: {more}: lower resources.{name}.actors, or add nodes"
             return
-    actors = ", ".join(f"{number} {name} ({amounts(needs)} each)" for name, (number, needs) in wanted.items())
+    actors = ", ".join(
+        f"{number} {name} ({describe_resources(needs)} each)" for name, (number, needs) in wanted.items()
+    )
     advice = "lower their num_cpus and num_gpus in resources, or add nodes"
     yield f"{stage}: {actors} do not fit together; {_largest(nodes)}: {advice}"
 
 
 def _keys(name: str, needs: Resources) -> str:
-    typed = any(resource.startswith(MARK) for resource in needs)
+    typed = any(resource.startswith(ACCELERATOR_PREFIX) for resource in needs)
     change = ", change its accelerator" if typed else ""
     return f"resources.{name}.num_cpus, num_gpus or memory_gib{change}, or add such a node"
 
 
 def _largest(nodes: list[Resources]) -> str:
     most = {name: max((node.get(name, 0) for node in nodes), default=0) for name in ("CPU", "GPU")}
-    types = {name: 1.0 for node in nodes for name in node if name.startswith(MARK)}
-    return f"of {len(nodes)} nodes the largest have {amounts(most | types)}"
+    types = {name: 1.0 for node in nodes for name in node if name.startswith(ACCELERATOR_PREFIX)}
+    return f"of {len(nodes)} nodes the largest have {describe_resources(most | types)}"
 
 
 def small_gpus(round_: Round, nodes: list[Resources]) -> Iterator[str]:
@@ -157,7 +169,9 @@ def _gpu_advice(stage: str, pool: str) -> str:
 
 def _gpu_gib(accelerator: str | None, recipe: Recipe, nodes: list[Resources]) -> float:
     """Return the memory of the GPUs of a pool: of its own type, or of the smallest type in the cluster."""
-    types = {name.removeprefix(MARK) for node in nodes for name in node if name.startswith(MARK)}
+    types = {
+        name.removeprefix(ACCELERATOR_PREFIX) for node in nodes for name in node if name.startswith(ACCELERATOR_PREFIX)
+    }
     known = [GPU_GIB[kind] for kind in ({accelerator} if accelerator else types) if kind in GPU_GIB]
     return min(known, default=recipe.expected.gpu_gib)
 

@@ -13,7 +13,7 @@ from factory.passes.evaluate import test_rows
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
 from factory.storage.dataset import DatasetDir
-from factory.storage.manifest import slug
+from factory.storage.reasons import slug
 from schemas.datasets import OK
 from schemas.errors import RoundtripError
 

@@ -12,7 +12,7 @@ from typing import Literal
 
 from factory.models.device import WantedDtype
 from factory.recipe.typed import choose, require
-from factory.runtime.watch import MARK
+from factory.runtime.watch import ACCELERATOR_PREFIX
 from schemas.datasets import METRIC_NAMES
 from schemas.sequences import Variant
 
@@ -308,7 +308,7 @@ class PoolConfig:
         """Return the resources of one process by Ray's names, memory in bytes."""
         needs = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": self.memory_gib * 2**30}
         # Ray gives each node 1 of the resource that names its GPU type; a thousandth never runs out
-        return needs | ({f"{MARK}{self.accelerator}": 0.001} if self.accelerator else {})
+        return needs | ({f"{ACCELERATOR_PREFIX}{self.accelerator}": 0.001} if self.accelerator else {})
 
     def check(self, key: str) -> None:
         """Raise RecipeError where the pool at `key` of the recipe cannot exist."""

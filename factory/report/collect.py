@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import asdict
 
 import numpy as np
 import pyarrow.compute as pc
@@ -163,7 +164,7 @@ def signatures(recipe: Recipe) -> dict[str, str]:
     """Return for the two languages the signature of every metric on the ways back, and of whatever was heard the recognizer's protocol."""
     told = {}
     for lang in recipe.languages:
-        told[f"asr ({lang})"] = heard = protocol(recipe.recognizer, lang)
+        told[f"asr ({lang})"] = heard = protocol(**asdict(recipe.recognizer), lang=lang)
         for metric in (METRICS[name] for name in recipe.scorer.metrics):
             by_ear = recipe.scorer.score_text == "asr" and not metric.audio
             told[f"{metric.name} ({lang})"] = metric.signature(lang) + f"|{heard}" * by_ear

@@ -32,7 +32,7 @@ def margins(run: Run, number: int, recipe: Recipe) -> tuple[list[Figure], Figure
     for metric in recipe.scorer.metrics:
         groups = {direction: collect.gaps(rows, metric, direction) for direction in recipe.directions}
         delta = recipe.select.delta if metric == recipe.select.metric and recipe.select.delta != "auto" else None
-        label = f"gap in {metric}" + (", dB" if metric == "mcd" else "")
+        label = f"gap in {metric}"
         caption = f"Gap between best and worst candidate by {metric}{note}."
         figures.append(Figure(plots.draw(f"gap {metric}", plots.histograms(groups, label, delta)), caption))
     square = plots.heatmap(collect.correlation(rows, recipe.scorer.metrics), recipe.scorer.metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import asdict
 from typing import Literal
 
 from factory.audit.labels import Judged, by_gap, compare, judged, referenced, unmeasured
@@ -140,7 +141,7 @@ def _compared(
     sample = _sample(metric, key, _scored(key, ours, recipe))
     lang = ours[0]["src_lang" if key == "back_translation" else "tgt_lang"]
     heard = key in ("asr_text", "cascade_text") or (key == "back_translation" and not recipe.writes_text)
-    signature = sample.signature + f"|{protocol(recipe.recognizer, lang)}" * heard
+    signature = sample.signature + f"|{protocol(**asdict(recipe.recognizer), lang=lang)}" * heard
     told: Row = {"signature": signature, "utterances": len(sample.statistics)}
     if theirs is None:
         estimate = bootstrap.estimate(sample, recipe.evaluate.resamples)

@@ -314,7 +314,7 @@ def test_an_object_store_holds_what_a_folder_does(run: Run, exported: Path, tmp_
             export_pairs(run, 1, toy_recipe(), to, format="trl")
         with pytest.raises(ExportError, match="holds other content"):
             export_pairs(run, 1, toy_recipe(), f"{bucket}/sets")
-    with pytest.raises(StoreError, match="leads to no storage that is known here"):
+    with pytest.raises(StoreError, match="is no known kind of storage"):
         export_pairs(run, 1, toy_recipe(), "nowhere://bucket/set")
 
 

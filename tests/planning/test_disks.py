@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from factory.models.weights import near_folder
+from factory.models.weights import local_training_folder
 from factory.planning.disks import blind_nodes, cache_room, full_caches, full_disk
 from factory.planning.places import Round, Run
 from factory.planning.preflight import Shortfall, preflight
@@ -82,7 +82,7 @@ def test_files_of_an_earlier_attempt_count_as_room(tmp_path: Path, monkeypatch: 
     monkeypatch.setenv("ROUNDTRIP_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=0))
     assert cache_room("s3://bucket/policy") == (str(tmp_path), 0.0)
-    attempt = near_folder("s3://bucket/policy") / "policy.work"
+    attempt = local_training_folder("s3://bucket/policy") / "policy.work"
     attempt.mkdir(parents=True)
     (attempt / "checkpoint.pt").write_bytes(bytes(2**20))
     assert cache_room("s3://bucket/policy")[1] == 2**-10 and cache_room("s3://bucket/other")[1] == 0

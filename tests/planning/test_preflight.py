@@ -144,7 +144,7 @@ def test_nodes_that_never_come_cost_one_limit(tmp_path: Path, monkeypatch: pytes
     for module in ("factory.runtime.watch", "factory.planning.preflight"):
         monkeypatch.setattr(f"{module}.time", clock)
         monkeypatch.setattr(f"{module}.nodes", lambda: [{"CPU": 2.0}])
-    monkeypatch.setattr("factory.runtime.watch.there", lambda: "")
+    monkeypatch.setattr("factory.runtime.watch.describe_cluster", lambda: "")
     monkeypatch.setattr("ray.autoscaler.sdk.request_resources", lambda bundles: None)
     monkeypatch.setenv("RAY_ADDRESS", "none")
     monkeypatch.setenv("ROUNDTRIP_GROWTH_S", "1800")

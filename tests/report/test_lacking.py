@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
+from factory.planning.usable import Unusable, check_dev, check_kinds, check_sources, untested
 from toy_run import toy_recipe, toy_run
 
 from factory.audit.labels import sampled
@@ -25,7 +26,6 @@ from factory.passes.progress import Clock
 from factory.passes.train import _no_pair
 from factory.planning.kept_recipe import keep_recipe
 from factory.planning.places import Run
-from factory.planning.usable import Unusable, check_dev, check_kinds, check_sources, untested
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 from factory.report.history import falls, history_rows, render_history, write_history
