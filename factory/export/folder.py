@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from factory.export.base import MARK, ExportError, Target
-from factory.storage.files import files_below, filesystem, get, trying
+from factory.storage.files import delete, files_below, filesystem, get
 from factory.storage.transfer import upload
 
 
@@ -94,6 +94,5 @@ class StoreTarget(Target):
         upload(stage, self.name, last=MARK)
         for name in self.list_files():
             if name.startswith(f"{replaces}/") and not (stage / name).exists():
-                path = f"{self.path}/{name}"
-                trying(self.fs, path, "removed", lambda path=path: self.fs.delete_file(path))
+                delete(self.fs, f"{self.path}/{name}")
         return self.name
