@@ -107,7 +107,7 @@ def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     Unusable where no pair could come of the speech, and where `select.delta: auto` has too few references.
     """
     from factory.audit.delta import FEWEST
-    from factory.passes.paired import as_units, write_units, write_utterances
+    from factory.passes.paired import write_units, write_utterances
     from factory.passes.tokenize import list_speech
     from factory.planning.usable import check_dev, check_kinds, check_sources, untested
 
@@ -118,7 +118,7 @@ def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     if number and recipe.select.delta == "auto":
         write_utterances(recipe.corpus.dev, "dev", run.units("dev"))
         check_dev(run.units("dev"), recipe, FEWEST)
-    as_units(recipe.corpus.test, "test", recipe, run.units("test"), clock)
+    write_units(recipe.corpus.test, list_speech(recipe.corpus.test), "test", recipe, run.units("test"), clock)
     _note(untested(run.units("test"), recipe))
     if number:
         if recipe.corpus.source != "paired":
@@ -180,10 +180,10 @@ def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -
 
 def measure(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
     """Evaluate the new policy and, where that is not done yet, the one before it and the toplines."""
-    from factory.passes.evaluate import evaluate, toplines
+    from factory.passes.evaluate import evaluate, judge_toplines
 
     with clock.stage("toplines"):
-        toplines(run.units("test"), recipe, run.toplines, clock)
+        judge_toplines(run.units("test"), recipe, run.toplines, clock)
     for judged in compared(number):
         with clock.stage("evaluate"):
             policy, out = run.policy(judged, recipe), run.dataset(judged, "evaluation")

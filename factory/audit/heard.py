@@ -5,8 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from factory.actors.recognition import load_recognizer
 from factory.audit.labels import referenced
-from factory.passes.produce import recognizer_arguments, voices
+from factory.passes.weights import actor_recognizer, actor_vocoders
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, put_table
@@ -48,7 +49,6 @@ def hear(scored: DatasetDir, recipe: Recipe, place: str, utterances: int) -> Hea
 
 
 def _hear(rows: list[Row], lang: str, recipe: Recipe) -> Heard:
-    from factory.models.recognizer import Recognizer
     from factory.models.voice import Voice
 
     spoken = [
@@ -59,6 +59,6 @@ def _hear(rows: list[Row], lang: str, recipe: Recipe) -> Heard:
     ]
     if not spoken:
         return {}
-    waves = Voice(voices(recipe)[lang]).speak([units for *_, units in spoken])
-    texts = Recognizer(**recognizer_arguments(recipe)).transcribe(waves, lang)
+    waves = Voice(actor_vocoders(recipe)[lang]).speak([units for *_, units in spoken])
+    texts = load_recognizer(actor_recognizer(recipe), threads=1).transcribe(waves, lang)
     return {(utt_id, place): text for (utt_id, place, _), text in zip(spoken, texts, strict=True)}

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pyarrow as pa
 import ray.data
 
 from factory.actors.base import RowActor
 from factory.corpora.audio import encode
 from factory.corpora.opening import open_corpus
-from factory.passes.execute import act, finish
-from factory.passes.produce import voices
+from factory.passes.execute import map_actor, run_plan
 from factory.passes.progress import Clock
-from factory.passes.weights import digests
+from factory.passes.weights import actor_vocoders, compute_digests
 from factory.planning.places import Run
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
@@ -55,24 +56,20 @@ class PairSpeaker(RowActor):
 
 def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[Row]) -> DatasetDir:
     """Write the sounds of the pairs `rows` (`shown_pairs`), or what is left of them, and return the dataset; a round keeps it."""
-    checkpoints = voices(recipe)
     named = {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()}
     content: Row = {
         "stage": "speak",
         "corpus": recipe.corpus.mono,
         "pairs": json_digest(sorted(row["pair_id"] for row in rows)),
     }
-    content["inputs"] = digests(named) | {"pairs": run.dataset(number, "pairs").manifest().fingerprint}
+    content["inputs"] = compute_digests(named) | {"pairs": run.dataset(number, "pairs").manifest().fingerprint}
     out = DatasetDir(f"{run.place(number)}/spoken/{json_digest(content)}", SPOKEN, "pair_id")
     if out.start(content):
         table = pa.Table.from_pylist([_to_speak(row) for row in rows], schema=TO_SPEAK)
-        arguments = {
-            "checkpoints": checkpoints,
-            "corpus": locate(recipe.corpus.mono),
-            "threads": recipe.resources.vocoder.threads,
-        }
-        plan = act(out.unfinished(ray.data.from_arrow(table)), PairSpeaker, arguments, recipe.resources.vocoder)
-        finish(out, plan, [row["pair_id"] for row in rows], Clock(out.uri), "speak", recipe.resources, "vocoder")
+        pool, corpus = recipe.resources.vocoder, locate(recipe.corpus.mono)
+        actor = partial(PairSpeaker, checkpoints=actor_vocoders(recipe), corpus=corpus, threads=pool.threads)
+        plan = map_actor(out.unfinished(ray.data.from_arrow(table)), actor, pool)
+        run_plan(plan, out, [row["pair_id"] for row in rows], Clock(out.uri), "speak", recipe.resources, ["vocoder"])
     return out
 
 

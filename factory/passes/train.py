@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.passes.sequences import paired, sequences
+from factory.passes.sequences import build_sequences, read_paired
 from factory.passes.weights import actor_weights, count_units, local_weights
 from factory.planning.usable import BY_EAR, compares_texts
 from factory.recipe.paths import locate
@@ -76,7 +76,7 @@ def _new(recipe: Recipe, out: Path) -> Path:
         return extend_policy(local_weights(shape.base), out, num_units=units, langs=recipe.languages)
     return new_policy(
         out,
-        texts=sorted({text for row in paired(recipe) for text in (row["src_text"], row["tgt_text"])}),
+        texts=sorted({text for row in read_paired(recipe) for text in (row["src_text"], row["tgt_text"])}),
         num_units=units,
         langs=recipe.languages,
         hidden=shape.hidden,
@@ -149,7 +149,7 @@ def training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
 def _held_out(recipe: Recipe) -> pa.Table:
     held_out = DatasetDir(locate(recipe.corpus.dev)).rows().to_pylist()
     held_out = sorted(held_out, key=lambda row: zlib.crc32(row["pair_id"].encode()))[:WATCHED]
-    rows = [sequence for row in held_out for sequence in sequences(row, dict.fromkeys(recipe.back_variants, 1.0))]
+    rows = [sequence for row in held_out for sequence in build_sequences(row, dict.fromkeys(recipe.back_variants, 1.0))]
     return pa.Table.from_pylist(rows, schema=SEQUENCE)
 
 

@@ -20,7 +20,7 @@ from uuid import uuid4
 
 from factory.arguments import round_parser, run_command, stay_local
 from factory.models.weights import near_folder
-from factory.passes.execute import demands
+from factory.passes.execute import list_demands
 from factory.planning.estimate import GIB, costs, parameters
 from factory.planning.places import Run
 from factory.planning.plan import Stage, missing, reckoned, stages
@@ -76,7 +76,7 @@ def preflight(run: Run, number: int, recipe: Recipe) -> None:
         end = time.monotonic() + growth_s()  # one for all stages: a node that never comes is waited for once
         with suppress(Stalled):
             for stage in _placed(run, number, recipe):
-                await_places(stage.name, demands(recipe.resources, stage.actors), end)
+                await_places(stage.name, list_demands(recipe.resources, stage.actors), end)
         found = shortfalls(run, number, recipe, nodes())
     found = found or [*unseen(run), *narrow(run, number, recipe)]
     if found:
@@ -91,7 +91,9 @@ def shortfalls(run: Run, number: int, recipe: Recipe, there: list[Resources]) ->
     """Return a sentence for each thing that nodes with these resources, and this machine's disk, lack for what is left of a round."""
     left = _placed(run, number, recipe)
     found = [
-        sentence for stage in left for sentence in unplaced(stage.name, demands(recipe.resources, stage.actors), there)
+        sentence
+        for stage in left
+        for sentence in unplaced(stage.name, list_demands(recipe.resources, stage.actors), there)
     ]
     found += [*cramped(number, recipe, there), *full(run, number, recipe)]
     return list(dict.fromkeys(found))

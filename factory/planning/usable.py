@@ -10,7 +10,7 @@ import pyarrow.compute as pc
 
 from factory.corpora.base import Kind
 from factory.metrics import METRICS
-from factory.passes.evaluate import test_rows
+from factory.passes.evaluate import select_test_rows
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
 from factory.storage.dataset import DatasetDir
@@ -105,7 +105,7 @@ def check_dev(dev: DatasetDir, recipe: Recipe, fewest: int) -> None:
 
 def untested(units: DatasetDir, recipe: Recipe) -> list[str]:
     """Return what the test set (UNITS) leaves unmeasured: a sentence for each direction, or one for both."""
-    chosen = test_rows(units, recipe)
+    chosen = select_test_rows(units, recipe)
     every = units.rows(["utt_id", "lang", "text", "reference", "status", "reason"])
     usable = _usable(every, recipe)
     if not usable.num_rows:

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 from factory.audit.labels import Judged, sampled, scores_of
 from factory.metrics import METRICS
 from factory.models.recognizer import protocol
-from factory.passes.filters import repetition
+from factory.passes.filters import repetition_share
 from factory.planning.places import Run, finished_rounds
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
@@ -110,7 +110,7 @@ def shapes(pairs: list[Row]) -> dict[str, dict[str, np.ndarray]]:
             if row[side]["units"] and row["source"]["units"]
         ]
         told["length"][side] = np.array([len(units) / len(source) for units, source in spoken])
-        told["repetition"][side] = np.array([repetition(units) for units, _ in spoken])
+        told["repetition"][side] = np.array([repetition_share(units) for units, _ in spoken])
     return told
 
 

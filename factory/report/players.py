@@ -11,7 +11,7 @@ import numpy as np
 
 from factory.corpora.audio import encode
 from factory.corpora.opening import open_corpus
-from factory.passes.produce import voices
+from factory.passes.weights import actor_vocoders
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
 from schemas.datasets import Row
@@ -59,7 +59,7 @@ def voices_of(recipe: Recipe) -> dict[str, Voice]:
     """Load the vocoder of each language."""
     from factory.models.voice import Voice
 
-    return {lang: Voice(checkpoint) for lang, checkpoint in voices(recipe).items()}
+    return {lang: Voice(checkpoint) for lang, checkpoint in actor_vocoders(recipe).items()}
 
 
 def _units(row: Row, back: bool) -> dict[str, tuple[str, list[int] | None]]:

@@ -8,7 +8,7 @@ from typing import Literal
 from factory.audit.labels import Judged, by_gap, compare, judged, referenced, unmeasured
 from factory.metrics import bootstrap, normalise
 from factory.models.recognizer import protocol
-from factory.passes.evaluate import test_rows
+from factory.passes.evaluate import select_test_rows
 from factory.passes.progress import Clock
 from factory.planning.places import Run
 from factory.planning.usable import untested
@@ -38,7 +38,7 @@ def summarise(run: Run, number: int, recipe: Recipe, clock: Clock) -> Row:
     fs, place = filesystem(run.place(number))
     asked = {
         row["utt_id"]: row
-        for row in test_rows(run.units("test"), recipe).select(["utt_id", "text", "spoken"]).to_pylist()
+        for row in select_test_rows(run.units("test"), recipe).select(["utt_id", "text", "spoken"]).to_pylist()
     }
     after = evaluated(run.dataset(number, "evaluation"), asked, recipe)
     before = evaluated(run.dataset(number - 1, "evaluation"), asked, recipe) if number else None

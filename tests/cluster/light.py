@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ import pyarrow as pa  # noqa: E402
 import ray  # noqa: E402
 
 from factory.actors.base import RowActor  # noqa: E402
-from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
 from factory.recipe.sections import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_ray  # noqa: E402
@@ -52,10 +53,9 @@ def light(out: DatasetDir, pool: str, row_s: float, clock: Clock) -> None:
     ids = [f"u{number:03}" for number in range(ROWS)]
     table = pa.Table.from_pylist([{"utt_id": name, "lang": "fr", "status": "ok"} for name in ids], schema=UNITS)
     out.start({"stage": out.uri.rpartition("/")[2]})
-    rows = act(
-        out.unfinished(ray.data.from_arrow(table), rows_per_block=8), Light, {"row_s": row_s}, getattr(RESOURCES, pool)
-    )
-    finish(out, rows, ids, clock, out.uri.rpartition("/")[2], RESOURCES, pool)
+    unfinished = out.unfinished(ray.data.from_arrow(table), rows_per_block=8)
+    rows = map_actor(unfinished, partial(Light, row_s=row_s), getattr(RESOURCES, pool))
+    run_plan(rows, out, ids, clock, out.uri.rpartition("/")[2], RESOURCES, [pool])
 
 
 def gpu_in_use(config: dict[str, Any]) -> None:

@@ -20,7 +20,7 @@ from factory.corpora.archive import Clips
 from factory.corpora.audio import encode, read
 from factory.corpora.base import CorpusError
 from factory.corpora.opening import open_corpus
-from factory.passes.paired import joined
+from factory.passes.paired import join_sides
 from schemas.datasets import UNITS
 from tests.corpora.speech import put
 
@@ -232,15 +232,15 @@ def test_units_of_two_sides_become_a_pair_in_each_direction() -> None:
         for place, (name, lang) in enumerate([("b", "fr"), ("a", "en"), ("a", "fr"), ("b", "en"), ("c", "fr")])
     ]
     table = pa.Table.from_pylist(told, schema=UNITS)
-    [first, second] = joined(table, "fr", "en").to_pylist()
+    [first, second] = join_sides(table, "fr", "en").to_pylist()
     assert (first["pair_id"], first["src_text"], first["tgt_text"]) == ("a/fr-en", "a in fr", "a in en")
     assert (second["src_units"], second["tgt_units"]) == ([0, 1], [3, 1])
-    assert [row["src_lang"] for row in joined(table, "en", "fr").to_pylist()] == ["en", "en"]
+    assert [row["src_lang"] for row in join_sides(table, "en", "fr").to_pylist()] == ["en", "en"]
     with pytest.raises(
         ValueError,
         match="no utterance has a partner: the two sides of a pair are called NAME/fr and NAME/de; one is b/fr",
     ):
-        joined(table, "fr", "de")
+        join_sides(table, "fr", "de")
 
 
 @pytest.mark.parametrize("files", [{}, {"a.txt": "x"}, None])

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from factory.models.weights import near_folder
-from factory.passes.execute import demands
+from factory.passes.execute import list_demands
 from factory.planning.places import Run
 from factory.planning.plan import missing
 from factory.planning.preflight import Shortfall, _cache_room, cramped, full, narrow, preflight, unplaced
@@ -28,7 +28,7 @@ def paper(*changes: str, name: str = "prost_llm_3b") -> Recipe:
 
 
 def placed(nodes: list[dict[str, float]], *changes: str, actors: tuple[str, ...] = PRODUCE) -> list[str]:
-    return list(unplaced("produce", demands(paper(*changes).resources, actors), nodes))
+    return list(unplaced("produce", list_demands(paper(*changes).resources, actors), nodes))
 
 
 def test_the_papers_recipe_fits_eight_h100() -> None:
@@ -44,7 +44,7 @@ def test_its_other_variants_fit_too(name: str) -> None:
     recipe = paper(name=name)
     for number in (0, 1):
         assert list(cramped(number, recipe, [H100])) == []
-    assert list(unplaced("produce", demands(recipe.resources, PRODUCE), [H100])) == []
+    assert list(unplaced("produce", list_demands(recipe.resources, PRODUCE), [H100])) == []
 
 
 @pytest.mark.parametrize(
