@@ -2,10 +2,10 @@
 
     python benchmarks/arithmetic.py [--dtype auto|bfloat16|float32] [--block 32] [--avx2] [--candidates 16]
 
-The prompts are 64 held-out pairs of the embedded world, 66 tokens long on average. The faster of two runs counts, in seconds of
-the CPU. `--block` is the number of tokens in a block of keys and values: candidates share only whole blocks of their prompt.
-`--avx2` makes vLLM, oneDNN and PyTorch treat this CPU as one without AVX-512, to show the speed of other machines; a real
-machine without AVX-512 may be slower still. The last line is JSON.
+The prompts are 64 held-out pairs of the embedded world, 66 tokens long on average. The faster of two runs counts, in
+seconds of the CPU. `--block` is the number of tokens in a block of keys and values: candidates share only whole blocks
+of their prompt. `--avx2` makes vLLM, oneDNN and PyTorch treat this CPU as one without AVX-512, to show the speed of
+other machines; a real machine without AVX-512 may be slower still. The last line is JSON.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Compare what the round trip prefers among n candidates with the greedy output of the policy: is there anything to learn?
+"""Compare the candidates that the round trip prefers with the greedy output of the policy: is there anything to learn?
 
     python benchmarks/best_of.py --policy assets/phrasebook/policy --corpus assets/phrasebook/dev.parquet --limit 100
     python benchmarks/best_of.py --set translator.back_translate=speech --set translator.unit_temperature=null
@@ -6,9 +6,9 @@
 The second command translates speech back, as the paper does. Preference training moves a policy towards the chosen
 candidates. If those are no better than its greedy output, training gains nothing, however right the labels are.
 
-The figures are S2T BLEU against references (0..100) of the greedy output, of a random candidate, of the most frequent text,
-of the candidates with the best and with the worst back-translation (by BLEU), and of the best candidate by the reference,
-which no policy knows. There is one line per temperature and direction; the last line is JSON.
+The figures are S2T BLEU against references (0..100) of the greedy output, of a random candidate, of the most frequent
+text, of the candidates with the best and with the worst back-translation (by BLEU), and of the best candidate by the
+reference, which no policy knows. There is one line per temperature and direction; the last line is JSON.
 """
 
 from __future__ import annotations

@@ -1,17 +1,17 @@
 """Compare the Translator's speed with vLLM's own: tokens per second of the actor and of a bare `LLM.generate`.
 
-    python benchmarks/produce_efficiency.py [--policy DIR] [--utterances 300] [--candidates 2] [--rounds 3] [--threads 1]
+    python benchmarks/produce_efficiency.py [--policy DIR] [--utterances 300] [--candidates 2] [--rounds 3]
 
-The actor's time is all that a pass pays: Arrow in and out, tokenisation, log-probabilities, bans, loop detection, parsing, and
-back-translations, which it can only request when a candidate is finished. The bare run gets the token ids of all prompts of
-both directions in one call and returns token ids: the most that this engine can do. Both run in one process on one engine, in
-turns, with the same sampling.
+The actor's time is all that a pass pays: Arrow in and out, tokenisation, log-probabilities, bans, loop detection,
+parsing, and back-translations, which it can only request when a candidate is finished. The bare run gets the token ids
+of all prompts of both directions in one call and returns token ids: the most that this engine can do. Both run in one
+process on one engine, in turns, with the same sampling.
 
-Without --policy a random Llama of 5 million parameters is used, and every output has exactly 64 tokens: the end token is
-banned in the actor and ignored in the bare run, and a back-translation is requested for the units that the output happens to
-hold. With a policy, outputs end by themselves. The last line is JSON; `ratio` is the median over the rounds. `--clock cpu`
-divides by the CPU time of the process instead of the wall time: with one thread both agree on an idle machine, and the CPU
-time stays true on a busy one.
+Without --policy a random Llama of 5 million parameters is used, and every output has exactly 64 tokens: the end token
+is banned in the actor and ignored in the bare run, and a back-translation is requested for the units that the output
+happens to hold. With a policy, outputs end by themselves. The last line is JSON; `ratio` is the median over the rounds.
+`--clock cpu` divides by the CPU time of the process instead of the wall time: with one thread both agree on an idle
+machine, and the CPU time stays true on a busy one.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ Timer = Callable[[], float]
 
 
 class EndlessRoundTrip(RoundTrip):
-    """A round trip whose outputs never end and always count as translations, so that their number and lengths are fixed."""
+    """A round trip whose outputs never end and always count as translations: their number and lengths are fixed."""
 
     def read(self, variant: Variant, output: Output) -> Parsed:
         """Parse the output, and take its units whether it is valid or not."""
@@ -138,7 +138,7 @@ def make_actor(options: argparse.Namespace, folder: Path) -> Translator:
     if options.policy is not None:
         return Translator(str(options.policy), config, job, engine)
     policy = tiny_policy(folder, num_units=1000, layers=6, hidden=256)
-    # back-translations are sampled too: greedy random weights repeat themselves, and the actor stops such an output early
+    # back-translations are sampled too: random weights repeat themselves greedily, and the actor stops such an output
     config = replace(config, max_tokens=TOKENS, back_translation_temperature=1.0)
     actor = EndlessTranslator(str(policy), config, job, engine)
     actor.engine.banned.add(actor.engine.vocabulary[EOS])

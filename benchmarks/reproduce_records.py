@@ -1,8 +1,8 @@
 """What a cell of a reproduction found, small enough to lie beside the tables: they are made from records, so a grid may take many days
 and machines.
 
-A record is `CELL.json`, the summary of the cell's last round and what made it, and `CELL.parquet`, what its policy wrote and what was heard
-of it for every test utterance.
+A record is `CELL.json`, the summary of the cell's last round and what made it, and `CELL.parquet`, what its policy
+wrote and what was heard of it for every test utterance.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from factory.models.weights import policy_digest
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK
-from trainers.publish import policy_digest
 
 HEARD = "heard"
 """The folder beside the records in which `benchmarks/hear_all.py` keeps what it heard."""

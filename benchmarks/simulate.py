@@ -1,26 +1,27 @@
-"""Measure how produce scales with GPUs: the real plan on several local Ray nodes, with actors that wait instead of computing.
+"""Measure how produce scales with GPUs: the real plan on several local Ray nodes, with actors that only wait.
 
     python benchmarks/simulate.py [--gpus 1 4 16 64] [--crew 8] [--recipe FILE] [--profile FILE | --run URI --round N]
 
-Everything but the models is real: sources, repartition, pools, batches, part files with their leases, publish. The GPUs are
-logical, at most sixteen per node. Every GPU gets the same number of rows (weak scaling). An actor waits for its profile's seconds
-per row, and all actors start together. The cores of this machine do Ray's work for all nodes, and a cluster has more cores, so
-the efficiency is a lower bound.
+Everything but the models is real: sources, repartition, pools, batches, part files with their leases, publish. The GPUs
+are logical, at most sixteen per node. Every GPU gets the same number of rows (weak scaling). An actor waits for its
+profile's seconds per row, and all actors start together. The cores of this machine do Ray's work for all nodes, and a
+cluster has more cores, so the efficiency is a lower bound.
 
-A small machine cannot hold a process for each actor of 64 GPUs. With `--crew 8` up to eight actors of a pool wait in one process:
-the number of calls, blocks, part files and the bookkeeping stay the same, only the processes are fewer; they request no GPUs.
-With `--slower 8` every wait takes eight times as long, so that these cores keep up. `driver_cores` is the share of a core that
-the driver used, of which a cluster has only one. The driver polls all the time; the part that grows with the number of GPUs
-would be eight times as large at the true speed.
+A small machine cannot hold a process for each actor of 64 GPUs. With `--crew 8` up to eight actors of a pool wait in
+one process: the number of calls, blocks, part files and the bookkeeping stay the same, only the processes are fewer;
+they request no GPUs. With `--slower 8` every wait takes eight times as long, so that these cores keep up.
+`driver_cores` is the share of a core that the driver used, of which a cluster has only one. The driver polls all the
+time; the part that grows with the number of GPUs would be eight times as large at the true speed.
 
-A profile is YAML or JSON: seconds per row of one actor (`translator: 0.03`), and under `load_s` the seconds that an actor takes
-to load. Without a profile, a row takes what `factory/planning/estimate.py` estimates for the recipe (and SCORER_S on a core).
-With `--run`, the slowest pool of that run's round is scaled until it explains the seconds that the stage produce took.
+A profile is YAML or JSON: seconds per row of one actor (`translator: 0.03`), and under `load_s` the seconds that an
+actor takes to load. Without a profile, a row takes what `factory/planning/estimate.py` estimates for the recipe (and
+SCORER_S on a core). With `--run`, the slowest pool of that run's round is scaled until it explains the seconds that the
+stage produce took.
 
-Pools are sized for the GPUs: as many translators as fit next to the vocoders, and so many vocoders and scorers that they could
-process a tenth more than the translators give them. The last line is JSON: for each number of GPUs the rate, `efficiency` (rate
-per GPU over that at the smallest number), seconds to the first part file, idle share of each pool, `driver_cores`, and `pools`,
-the sizes of the pools.
+Pools are sized for the GPUs: as many translators as fit next to the vocoders, and so many vocoders and scorers that
+they could process a tenth more than the translators give them. The last line is JSON: for each number of GPUs the rate,
+`efficiency` (rate per GPU over that at the smallest number), seconds to the first part file, idle share of each pool,
+`driver_cores`, and `pools`, the sizes of the pools.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
 from factory.corpora.audio import RATE, read
-from factory.corpora.decode import AudioError
+from factory.corpora.base import AudioError
 from schemas.sequences import EOS, EOSP, SEP, SOSP, Variant, completion, parse, unit_token
 from tests.ffmpeg import encoded
 

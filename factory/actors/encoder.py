@@ -36,12 +36,13 @@ class Encoder(RowActor):
         """
         import torch
 
-        from factory.models.speech_encoders import Codebook, speech_encoder
+        from factory.models.codebook import Codebook
+        from factory.models.speech_encoders import load_speech_encoder
         from factory.models.weights import resolve
 
         torch.set_num_threads(threads)
         self.config, self.langs = config, list(langs)
-        self.encoder = speech_encoder(config.kind, config.model, config.layer)
+        self.encoder = load_speech_encoder(config.kind, config.model, config.layer)
         self.codebook = Codebook.load(resolve(config.codebook), self.encoder)
 
     def process(self, rows: list[Row]) -> list[Row]:
@@ -50,8 +51,8 @@ class Encoder(RowActor):
 
     def _encode(self, row: Row) -> Row:
         from factory.corpora.audio import read
-        from factory.corpora.decode import AudioError
-        from factory.models.speech_encoders import assign, deduplicate
+        from factory.corpora.base import AudioError
+        from factory.models.codebook import assign, deduplicate
 
         if row["lang"] not in self.langs:
             reason = f"unknown_lang: {row['lang']!r} is not among the languages asked for ({', '.join(self.langs)})"

@@ -141,6 +141,10 @@ class Guard:
         except _ChildDied:
             return pa.concat_tables([self._process_row(table.slice(index, 1)) for index in range(table.num_rows)])
 
+    def limit_s(self, table: pa.Table) -> float:
+        """Return the seconds that a batch may take: those of one row, and a share of them for each further row."""
+        return self.row_timeout_s * (1 + (_count_ok(table) - 1) / ROWS_PER_LIMIT)
+
     def __del__(self) -> None:
         if hasattr(self, "child"):
             self._end()
@@ -158,7 +162,7 @@ class Guard:
             self.channel.send(table)
         except OSError:
             raise _ChildDied(self._explain_death()) from None
-        kind, answer = self._receive(self.row_timeout_s * (1 + (_count_ok(table) - 1) / ROWS_PER_LIMIT))
+        kind, answer = self._receive(self.limit_s(table))
         if kind == "error":
             raise ActorError(f"{self.name} failed on a whole batch: {answer}")
         return answer

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 from importlib.resources import files
 
-from factory.audit.text import kept_audit, table, why_unmeasured
+from factory.audit.audit import explain_unmeasured_audit, find_table, read_audit
+from factory.audit.result import RoundAudit
 from factory.export.layout import HELD_OUT, features
 from factory.planning.kept_recipe import as_yaml
-from factory.planning.places import Run
+from factory.planning.places import Round, Run
 from factory.recipe.recipe import Recipe
 from factory.report import collect
-from factory.report.table import LABELS, scores_of
+from factory.report.summary import read_summary
+from factory.report.table import LABELS, scores_by_direction
 from factory.storage.files import filesystem, get_json
 from schemas.datasets import Row
 from schemas.sequences import prompt
@@ -40,7 +42,7 @@ def licence(recipe: Recipe, given: str | None) -> tuple[str, str]:
 
 def round_section(run: Run, number: int, recipe: Recipe, judgements: int) -> str:
     """Return what the card says of one round."""
-    audit = kept_audit(run, number)
+    audit = read_audit(Round(run, number, recipe))
     select = run.dataset(number, "pairs").manifest().content.get("select") or {
         "metric": recipe.select.metric,
         "delta": recipe.select.delta,
@@ -55,12 +57,14 @@ def round_section(run: Run, number: int, recipe: Recipe, judgements: int) -> str
         "delta": select["delta"],
         "policy": policy_name(run, number, recipe),
         "tables": [
-            found for judge in (audit or {}).get("judges", []) if audit and (found := table(audit, metric, judge))
+            found
+            for judge in (audit["judges"] if audit else [])
+            if audit and (found := find_table(audit, metric, judge))
         ],
         "recommended": _recommended(audit, metric),
         "judgements": judgements,
     }
-    told |= {"audit": audit, "unmeasured": audit and why_unmeasured(audit)}
+    told |= {"audit": audit, "unmeasured": audit and explain_unmeasured_audit(audit)}
     return _render("round_section.md.j2", told | _origin(run, number, recipe)).strip()
 
 
@@ -69,7 +73,7 @@ def _directions(run: Run, number: int, recipe: Recipe) -> dict[str, int]:
     return {name: sum(f"{row['src_lang']}-{row['tgt_lang']}" == name for row in rows) for name in recipe.directions}
 
 
-def _recommended(audit: Row | None, metric: str) -> str:
+def _recommended(audit: RoundAudit | None, metric: str) -> str:
     found = audit["recommended"].get(metric) if audit else None
     if not found:
         return "none"
@@ -78,15 +82,16 @@ def _recommended(audit: Row | None, metric: str) -> str:
 
 def _origin(run: Run, number: int, recipe: Recipe) -> Row:
     """How a round was made: command, recipe, fingerprints, versions, signatures, funnel."""
-    fingerprints = collect.fingerprints(run, number)
+    round_ = Round(run, number, recipe)
+    fingerprints = collect.list_origins(round_)
     return {
         "command": f"python factory/run_round.py --round {number} --recipe recipe.yaml",
         "recipe": recipe,
         "recipe_text": as_yaml(recipe),
         "fingerprints": fingerprints,
         "versions": fingerprints[-1]["versions"] if fingerprints else {},
-        "signatures": collect.signatures(recipe),
-        "funnel": collect.funnel(run, number, recipe) if number else [],
+        "signatures": collect.list_signatures(recipe),
+        "funnel": collect.make_funnel(round_) if number else [],
     }
 
 
@@ -167,12 +172,12 @@ def model_card(run: Run, number: int, recipe: Recipe, repository: str, given: st
 
     license, note = licence(recipe, given)
     fs, path = filesystem(run.place(number))
-    summary, training = get_json(fs, f"{path}/summary.json"), get_json(fs, f"{path}/policy/training.json") or {}
+    summary, training = read_summary(run, number), get_json(fs, f"{path}/policy/training.json") or {}
     tested = recipe.corpus.test.rsplit("/", 1)[-1]
     results = [
         EvalResult("translation", tested, f"{recipe.name} ({direction})", "bleu", told["after"], metric_name=label)
         for score, label in LABELS.items()
-        for direction, told in scores_of(summary, score).items()
+        for direction, told in scores_by_direction(summary, score).items()
     ]
     data = ModelCardData(
         language=list(recipe.languages),

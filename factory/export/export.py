@@ -16,7 +16,7 @@ from factory.export.speak import speak_pairs
 from factory.listen.judgements import judgements_of
 from factory.planning.places import Run
 from factory.recipe.recipe import Recipe
-from factory.report.pairs import shown_pairs
+from factory.report.pairs import ShownPair, read_shown_pairs
 from factory.runtime.local_ray import start_ray
 from factory.storage.transfer import download
 from schemas.datasets import Row
@@ -72,7 +72,7 @@ def _compatible(before: Row | None, place: Target, asked: Row) -> Row | None:
 def _rows(run: Run, number: int, recipe: Recipe, audio: bool) -> list[Row]:
     """Return the rows of an export. Raises ExportError for a round without pairs and, where sounds are asked for, without any."""
     pairs = run.dataset(number, "pairs")
-    shown = shown_pairs(pairs, run.dataset(number, "scored"), pairs.manifest().rows)
+    shown = read_shown_pairs(pairs, run.dataset(number, "scored"), pairs.manifest().rows)
     if not shown:
         raise ExportError(
             f"round {number} of {run.uri} has no pairs: {dict(list(pairs.manifest().by_reason.items())[:5])}"
@@ -85,7 +85,7 @@ def _rows(run: Run, number: int, recipe: Recipe, audio: bool) -> list[Row]:
     return list(layout.export_rows(pairs, shown, sounds))
 
 
-def _audible(shown: list[Row], recipe: Recipe, run: Run) -> None:
+def _audible(shown: list[ShownPair], recipe: Recipe, run: Run) -> None:
     """Raise ExportError where neither units nor a voice could give a sound."""
     lacking = sorted({row["tgt_lang"] for row in shown} - set(recipe.vocoder))
     if lacking or not any(row["chosen"]["units"] for row in shown):

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.corpora.audio import RATE
+from factory.report.pairs import SIDES, ShownPair
 from factory.storage.dataset import DatasetDir
 from factory.storage.names import file_name
+from schemas.audio import SAMPLE_RATE
 from schemas.datasets import OK, SCORES, Row
 
 if TYPE_CHECKING:
@@ -42,11 +43,11 @@ def features(audio: bool) -> datasets.Features:
     columns |= {f"{name}_units": List(Value("int32")) for name in ("source", "chosen", "rejected")}
     columns |= {"chosen_scores": scores, "rejected_scores": scores, "metric": text, "margin": Value("float64")}
     if audio:
-        columns |= {f"{name}_audio": Audio(sampling_rate=RATE) for name in ("source", "chosen", "rejected")}
+        columns |= {f"{name}_audio": Audio(sampling_rate=SAMPLE_RATE) for name in ("source", "chosen", "rejected")}
     return Features(columns)
 
 
-def export_rows(pairs: DatasetDir, shown: Sequence[Row], sounds: DatasetDir | None) -> Iterator[Row]:
+def export_rows(pairs: DatasetDir, shown: Sequence[ShownPair], sounds: DatasetDir | None) -> Iterator[Row]:
     """Yield a row of an export for every pair, in the order of their ids; `sounds` of the same pairs are joined by pair_id."""
     strings = {row["pair_id"]: row for row in pairs.rows(["pair_id", "prompt", "chosen", "rejected"], OK).to_pylist()}
     places = _places(sounds) if sounds else {}
@@ -54,10 +55,11 @@ def export_rows(pairs: DatasetDir, shown: Sequence[Row], sounds: DatasetDir | No
         yield strings[row["pair_id"]] | _told(row) | _sounds(row["pair_id"], places)
 
 
-def _told(row: Row) -> Row:
-    told = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang", "metric", "margin")}
+def _told(row: ShownPair) -> Row:
+    told: Row = {"utt_id": row["utt_id"], "src_lang": row["src_lang"], "tgt_lang": row["tgt_lang"]}
+    told |= {"metric": row["metric"], "margin": row["margin"]}
     told |= {"source_text": row["source"]["text"], "source_units": row["source"]["units"]}
-    for side in ("chosen", "rejected"):
+    for side in SIDES:
         given = row[side]
         told |= {
             f"{side}_text": given["text"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import cast
 
 import pyarrow as pa
 import ray.data
@@ -14,9 +15,9 @@ from factory.passes.execute import map_actor, run_plan
 from factory.passes.progress import Clock
 from factory.passes.weights import actor_vocoders, compute_digests
 from factory.planning.places import Run
-from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
-from factory.report.players import waves_of
+from factory.report.pairs import SIDES, ShownPair
+from factory.report.players import make_waves
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import Row
 from schemas.fingerprint import json_digest
@@ -49,13 +50,13 @@ class PairSpeaker(RowActor):
     def process(self, rows: list[Row]) -> list[Row]:
         """Return a row of SPOKEN for each pair."""
         recorded = self.corpus.recordings([row["utt_id"] for row in rows])
-        waves = waves_of(rows, recorded, self.voices, back=False)
+        waves = make_waves(cast(list[ShownPair], rows), recorded, self.voices, with_back_translations=False)
         sounds = {key: encode(wave, "FLAC") for key, wave in waves.items()}
         return [row | {f"{name}_audio": sounds.get(f"{row['pair_id']}.{name}") for name in SOUNDS} for row in rows]
 
 
-def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[Row]) -> DatasetDir:
-    """Write the sounds of the pairs `rows` (`shown_pairs`), or what is left of them, and return the dataset; a round keeps it."""
+def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[ShownPair]) -> DatasetDir:
+    """Write the sounds of the pairs `rows` (`read_shown_pairs`), or what is left of them, and return the dataset; a round keeps it."""
     named = {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()}
     content: Row = {
         "stage": "speak",
@@ -66,13 +67,16 @@ def speak_pairs(run: Run, number: int, recipe: Recipe, rows: list[Row]) -> Datas
     out = DatasetDir(f"{run.place(number)}/spoken/{json_digest(content)}", SPOKEN, "pair_id")
     if out.start(content):
         table = pa.Table.from_pylist([_to_speak(row) for row in rows], schema=TO_SPEAK)
-        pool, corpus = recipe.resources.vocoder, locate(recipe.corpus.mono)
-        actor = partial(PairSpeaker, checkpoints=actor_vocoders(recipe), corpus=corpus, threads=pool.threads)
+        pool = recipe.resources.vocoder
+        actor = partial(
+            PairSpeaker, checkpoints=actor_vocoders(recipe), corpus=recipe.corpus.mono, threads=pool.threads
+        )
         plan = map_actor(out.unfinished(ray.data.from_arrow(table)), actor, pool)
         run_plan(plan, out, [row["pair_id"] for row in rows], Clock(out.uri), "speak", recipe.resources, ["vocoder"])
     return out
 
 
-def _to_speak(row: Row) -> Row:
-    told = {key: row[key] for key in ("pair_id", "utt_id", "src_lang", "tgt_lang")}
-    return told | {name: {"units": row[name]["units"]} for name in SOUNDS}
+def _to_speak(row: ShownPair) -> Row:
+    told: Row = {"pair_id": row["pair_id"], "utt_id": row["utt_id"]}
+    told |= {"src_lang": row["src_lang"], "tgt_lang": row["tgt_lang"], "source": {"units": row["source"]["units"]}}
+    return told | {side: {"units": row[side]["units"]} for side in SIDES}

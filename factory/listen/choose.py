@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import random
 
-from factory.audit.labels import POLICIES, Judged, sampled, scores_of
+from factory.audit.comparisons import best_worst
+from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
 from factory.metrics import METRICS
 from factory.planning.places import Run
 from factory.recipe.recipe import Recipe
@@ -20,9 +21,11 @@ def questions(run: Run, number: int, recipe: Recipe, choose: str, count: int) ->
     `choose`: `random`; `near` δ by the recipe's metric; or `disagree`, where metrics name different winners, the widest split first.
     Raises ValueError where the round holds nothing to compare.
     """
-    rows = sampled(run.dataset(number, "scored").rows(status=OK), FROM)
+    rows = sample_rows(run.dataset(number, "scored").rows(status=OK), FROM)
     able = [
-        (row, scores, pair) for row in rows if (pair := _pair(scores := scores_of(row, recipe), recipe)) is not None
+        (row, scores, pair)
+        for row in rows
+        if (pair := _pair(scores := read_scores(row, recipe.select.filters), recipe)) is not None
     ]
     if not able:
         raise ValueError(
@@ -34,27 +37,27 @@ def questions(run: Run, number: int, recipe: Recipe, choose: str, count: int) ->
     return [row | {"places": draw.sample(pair, 2)} for row, _, pair in ranked[:count]]
 
 
-def _pair(scores: Judged, recipe: Recipe) -> tuple[int, int] | None:
+def _pair(scores: ScoredUtterance, recipe: Recipe) -> tuple[int, int] | None:
     """Return the candidates that select compares, None where they come back equally well by every metric."""
-    chosen = POLICIES["best_worst"](scores, recipe.select.metric)
+    chosen = best_worst(scores, recipe.select.metric)
     return chosen if chosen and any(_votes(scores, chosen, recipe)) else None
 
 
-def _votes(scores: Judged, pair: tuple[int, int], recipe: Recipe) -> list[float]:
+def _votes(scores: ScoredUtterance, pair: tuple[int, int], recipe: Recipe) -> list[float]:
     """Return by how much each metric prefers the first of the two (0 where it cannot say)."""
-    one, two = (scores.back[place] for place in pair)
+    one, two = (scores.candidates[place].scores for place in pair)
     able = [metric for metric in recipe.scorer.metrics if one.get(metric) is not None and two.get(metric) is not None]
     return [METRICS[metric].advantage(one[metric], two[metric]) for metric in able]  # type: ignore[arg-type]
 
 
-def _distance(scores: Judged, pair: tuple[int, int], recipe: Recipe) -> float:
+def _distance(scores: ScoredUtterance, pair: tuple[int, int], recipe: Recipe) -> float:
     """How far the gap is from δ (from 0 where the recipe leaves δ to the audit)."""
     metric, delta = recipe.select.metric, recipe.select.delta
-    one, two = (scores.back[place][metric] for place in pair)
+    one, two = (scores.candidates[place].scores[metric] for place in pair)
     return abs(abs(METRICS[metric].advantage(one, two)) - (0.0 if delta == "auto" else float(delta)))  # type: ignore[arg-type]
 
 
-def _unanimity(scores: Judged, pair: tuple[int, int], recipe: Recipe) -> float:
+def _unanimity(scores: ScoredUtterance, pair: tuple[int, int], recipe: Recipe) -> float:
     """0 where as many metrics prefer one as the other, 1 where all agree."""
     signs = [(vote > 0) - (vote < 0) for vote in _votes(scores, pair, recipe)]
     return abs(sum(signs)) / len(signs)

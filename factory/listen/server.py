@@ -18,7 +18,7 @@ from factory.listen.judgements import VERDICTS, judgements_of, keep
 from factory.planning.places import Run
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
-from factory.report.players import recordings_or_none, voices_of
+from factory.report.players import find_recordings, load_vocoders
 from factory.runtime.redact import redact
 from schemas.datasets import Row
 from schemas.errors import RoundtripError
@@ -45,7 +45,7 @@ class Session:
         )
         told = judgements_of(run, number).to_pylist()
         self.answers = {row["utt_id"]: row["verdict"] for row in told if row["rater"] == rater}
-        self.corpus, self.voices = locate(recipe.corpus.mono), voices_of(recipe)
+        self.corpus, self.voices = locate(recipe.corpus.mono), load_vocoders(recipe)
         self.sounds: dict[tuple[int, str], bytes] = {}
         self.lock = Lock()
         self.speaker = ThreadPoolExecutor(
@@ -84,7 +84,7 @@ class Session:
         if name != "source":
             candidate = row["candidates"][row["places"][("a", "b").index(name)]]
             return self._spoken(candidate["units"], row["tgt_lang"])
-        wave = recordings_or_none(self.corpus, [row["utt_id"]]).get(row["utt_id"])
+        wave = find_recordings(self.corpus, [row["utt_id"]]).get(row["utt_id"])
         return self._spoken(row["units"], row["src_lang"]) if wave is None else wave
 
     def _spoken(self, units: list[int] | None, lang: str) -> np.ndarray:

@@ -22,8 +22,8 @@ from factory.storage.dataset import DatasetDir
 def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str) -> None:
     """Translate test utterances greedily there and back, and judge the translations.
 
-    The dataset gets a row of EVALUATED for the first `recipe.tested` test utterances of each direction. The speech of
-    the first `evaluate.asr_utterances` of them is judged as well.
+    The dataset gets a row of EVALUATED for the first `recipe.test_utterances` test utterances of each direction. The
+    speech of the first `evaluate.asr_utterances` of them is judged as well.
 
     Args:
         units: the dataset of UNITS of the test corpus.
@@ -34,7 +34,7 @@ def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, cl
         name: of the stage, for people.
     """
     cascade = recipe.evaluate.cascade or {}
-    names = recipe.judges() | {"policy": policy} | {f"cascade.{lang}": voice for lang, voice in cascade.items()}
+    names = recipe.judge_weights | {"policy": policy} | {f"cascade.{lang}": voice for lang, voice in cascade.items()}
     inputs = compute_digests(names) | {"units": units.manifest().fingerprint}
     if not out.start(recipe.content("evaluate", inputs)):
         return
@@ -85,12 +85,12 @@ def judge_toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Cl
     """
     from factory.actors.judge import ToplineJudge
 
-    inputs = compute_digests(recipe.judges()) | {"units": units.manifest().fingerprint}
+    inputs = compute_digests(recipe.judge_weights) | {"units": units.manifest().fingerprint}
     if not out.start(recipe.content("toplines", inputs)):
         return
     ids = list_spoken_ids(select_test_rows(units, recipe))
     corpus, pool = open_corpus(recipe.corpus.test), recipe.resources.recognizer
-    rows = units.dataset() if corpus.holds_units else corpus.speech().rows
+    rows = units.dataset() if corpus.holds_units else corpus.load_speech().rows
     encoder = None if corpus.holds_units else actor_encoder(recipe)
     actor = partial(
         ToplineJudge, actor_vocoders(recipe), actor_recognizer(recipe), encoder, recipe.languages, pool.threads
@@ -118,7 +118,7 @@ def select_test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:
 
 
 def _select_direction(table: pa.Table, lang: str, target: str, recipe: Recipe) -> pa.Table:
-    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.tested)
+    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.test_utterances)
     spoken = pa.array([index < recipe.evaluate.asr_utterances for index in range(rows.num_rows)], pa.bool_())
     targets = pa.array([target] * rows.num_rows, pa.string())
     return rows.append_column("tgt_lang", targets).append_column("spoken", spoken)

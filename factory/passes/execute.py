@@ -14,7 +14,7 @@ from factory.passes.progress import Clock
 from factory.recipe.sections import PoolConfig, ResourcesConfig
 from factory.runtime.counters import count
 from factory.runtime.light_tasks import LIGHT
-from factory.runtime.watch import Wanted, await_places, watched
+from factory.runtime.watch import ActorRequests, await_resources, run_watched
 from factory.storage.dataset import DatasetDir
 from factory.storage.parts import WriteReport
 from schemas.errors import RoundtripError
@@ -83,11 +83,11 @@ def run_plan(
         Stalled: the pools do not fit into the cluster, or no row was written for too long.
         PassError: a worker ended with an error that the user can fix.
     """
-    wanted = list_demands(resources, pools)
+    requests = list_demands(resources, pools)
     try:
         if ids:
-            await_places(name, wanted)
-            _write(rows, out, len(ids), clock, name, resources.stall_s, wanted)
+            await_resources(name, requests)
+            _write(rows, out, len(ids), clock, name, resources.stall_s, requests)
         out.publish(ids, _describe_arithmetic(resources, pools))
     except Exception as error:
         if (cause := _find_cause(error)) is None:
@@ -98,9 +98,15 @@ def run_plan(
 
 
 def _write(
-    rows: ray.data.Dataset, out: DatasetDir, total: int, clock: Clock, name: str, stall_s: float, wanted: Wanted
+    rows: ray.data.Dataset,
+    out: DatasetDir,
+    total: int,
+    clock: Clock,
+    name: str,
+    stall_s: float,
+    requests: ActorRequests,
 ) -> None:
-    with clock.bar(name, total, out.already) as bar:
+    with clock.bar(name, total, out.num_done) as bar:
 
         def work(report_progress: Callable[[], None]) -> None:
             """Write the rows; every part file counts as progress."""
@@ -110,7 +116,7 @@ def _write(
                 _count(name.split()[0], report)
                 clock.note_memory()
 
-        watched(work, name, stall_s, wanted)
+        run_watched(work, name, stall_s, requests)
 
 
 def _describe_arithmetic(resources: ResourcesConfig, pools: Collection[str]) -> dict[str, str]:
@@ -124,11 +130,11 @@ def _count(stage: str, report: WriteReport) -> None:
     """Count a part file in Ray's metrics."""
     for status, rows in report.by_status.items():
         count("roundtrip_rows", rows, stage=stage, status=status)
-    for metric, amount in report.measured.items():
+    for metric, amount in report.counters.items():
         count(metric, amount, stage=stage)
 
 
-def list_demands(resources: ResourcesConfig, pools: Iterable[str]) -> Wanted:
+def list_demands(resources: ResourcesConfig, pools: Iterable[str]) -> ActorRequests:
     """Return what a plan with these pools needs of a cluster, the share of reading and writing included."""
     named: dict[str, PoolConfig] = {name: getattr(resources, name) for name in pools}
     demands = {name: (pool.actors, pool.needs) for name, pool in named.items()}

@@ -19,7 +19,6 @@ from factory.passes.weights import actor_recognizer, actor_vocoders, actor_weigh
 from factory.recipe.recipe import Recipe
 from factory.runtime.light_tasks import light_task
 from factory.storage.dataset import BLOCK, DatasetDir
-from schemas.sequences import Variant
 
 Pools = Mapping[str, ActorFactory]
 """The actors that a row passes, in this order, by the names of their pools in `resources`."""
@@ -43,7 +42,7 @@ def produce(
     Raises:
         PassError: two sources share an id.
     """
-    names = recipe.judges() | {"policy": policy}
+    names = recipe.judge_weights | {"policy": policy}
     digests = compute_digests({name: names[name] for name in recipe.inputs("produce") if name in names})
     fingerprints = " ".join(units.manifest().fingerprint for units in sources)
     if not out.start(recipe.content("produce", digests | {"units": fingerprints, "round": str(number)})):
@@ -64,7 +63,7 @@ def build_pools(recipe: Recipe, policy: str) -> Pools:
         Translator, actor_weights(policy), recipe.translator, build_job(recipe), build_engine_config(recipe)
     )
     pools: dict[str, ActorFactory] = {"translator": translator}
-    if recipe.listens:
+    if recipe.speaks_back_translations:
         pools["vocoder"] = partial(Vocoder, actor_vocoders(recipe), resources.vocoder.threads)
     pools["scorer"] = partial(Scorer, recipe.scorer, actor_recognizer(recipe), resources.scorer.threads)
     return pools
@@ -138,7 +137,7 @@ def build_job(recipe: Recipe) -> TranslationJob:
     """Return what the translator of produce writes."""
     return TranslationJob(
         variant=recipe.policy.variant,
-        back_variants=tuple(map(Variant, recipe.back_variants)),
+        back_variants=tuple(recipe.back_translation_variants),
         text_variant=None,
         speak_by=recipe.scorer.metrics,
         seed=recipe.seed,

@@ -54,7 +54,7 @@ def build_sequences(row: Row, tasks: Mapping[str, float]) -> Iterator[Row]:
 
 
 def build_sequence(task: Variant, row: Row) -> Row:
-    """Return the row of SEQUENCE of one pair and task; asr names the source's language twice and answers with its text."""
+    """Return the row of SEQUENCE of one pair and task; asr answers with the source's text, in its language."""
     is_asr = task is Variant.ASR
     src_lang, tgt_lang = row["src_lang"], row["src_lang"] if is_asr else row["tgt_lang"]
     if task is Variant.MT:

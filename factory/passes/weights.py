@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
-from factory.models.weights import resolve, weights_digest
+from factory.models.weights import policy_digest, resolve, weights_digest
 from factory.recipe.recipe import Recipe
 from factory.recipe.sections import EncoderConfig, RecognizerConfig
 
@@ -40,8 +40,11 @@ def actor_recognizer(recipe: Recipe) -> RecognizerConfig:
 
 
 def compute_digests(names: Mapping[str, str]) -> dict[str, str]:
-    """Return the digest of each of these weights, for a fingerprint: their content counts, not their path."""
-    return {key: _compute_digest(name) for key, name in names.items()}
+    """Return the digest of each of these weights by key, for a fingerprint: their content counts, not their path.
+
+    The key `policy` names a policy, whose digest is the one that trainings note too.
+    """
+    return {key: policy_digest(name) if key == "policy" else _compute_digest(name) for key, name in names.items()}
 
 
 @cache
@@ -51,6 +54,6 @@ def _compute_digest(name: str) -> str:
 
 def count_units(recipe: Recipe) -> int:
     """Return the number of units in the recipe's codebook."""
-    from factory.models.speech_encoders import Codebook
+    from factory.models.codebook import Codebook
 
     return Codebook.load(local_weights(recipe.encoder.codebook)).k

@@ -54,7 +54,7 @@ def candidate(units: list[int] | None, back_translation_units: list[int] | None)
 
 
 def table(**changes: Any) -> pa.Table:
-    """Return a row with valid candidates, one with malformed candidates and a skipped one; `changes` are for the first."""
+    """Return a row with valid candidates (and `changes`), one with malformed candidates, and a skipped one."""
     row = {"src_lang": "fr", "tgt_lang": "en", "text": "x", "units": [1, 2, 3], "durations": [1, 2, 1], "status": OK}
     rows: list[Row] = [
         row | {"utt_id": "a", "candidates": [candidate([4, 5], [1, 2]), candidate([4, 5], [1, 2, 3])]} | changes,

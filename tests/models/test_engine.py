@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.models.device import device, resolve_dtype
+from factory.models.device import resolve_dtype, select_device
 from factory.models.engine import Engine, EngineConfig, Output, Request, Sampling
 from factory.models.weights import WeightsError
 from schemas.sequences import EOS, EOSP, SOSP, Variant, prompt, tag, unit_token
@@ -116,9 +116,9 @@ def test_it_computes_in_the_fast_numbers_of_the_cpu_and_candidates_share_the_blo
     engine: Engine,
 ) -> None:
     config = engine.llm.llm_engine.vllm_config
-    assert str(config.model_config.dtype) == f"torch.{resolve_dtype('auto', on_gpu=device().type == 'cuda')}"
+    assert str(config.model_config.dtype) == f"torch.{resolve_dtype('auto', on_gpu=select_device().type == 'cuda')}"
     assert config.cache_config.enable_prefix_caching
-    if device().type == "cpu":
+    if select_device().type == "cpu":
         assert config.cache_config.block_size == 32
 
 

@@ -81,7 +81,7 @@ def test_a_training_that_stands_still_is_ended(local_ray: None, tmp_path: Path) 
 
     (tmp_path / "work").mkdir()
     with pytest.raises(
-        Stalled, match=r"^training has not moved for 25 s \(resources.stall_s\): asked for were 1 trainer"
+        Stalled, match=r"^training made no progress for 25 s \(resources.stall_s\): requested: 1 trainer"
     ):
         launch(freeze, {"folder": tmp_path / "work"}, work=tmp_path / "work", pool=PoolConfig(), stall_s=25)
     (tmp_path / "work/end").touch()
@@ -110,7 +110,8 @@ def test_a_training_that_loses_a_helper_every_time_ends(local_ray: None) -> None
         raise ControllerError(RayActorError())
 
     with pytest.raises(
-        Stalled, match=r"^training could not go on: .*actor experienced an error.*; asked for were no actors; there are"
+        Stalled,
+        match=r"^training could not go on: .*actor experienced an error.*; requested: no actors; the cluster has",
     ):
         _outlive(train, HANG_S, {})
     assert len(tries) == 2
@@ -229,10 +230,10 @@ def test_a_published_policy_is_left_alone_and_not_taken_for_another(
 
 def test_workers_that_cannot_be_placed_are_refused_at_once(local_ray: None, loop: Loop, tmp_path: Path) -> None:
     with pytest.raises(
-        Stalled, match=r"^training cannot be placed: asked for were 2 trainer \(64 CPU, 0 GPU each\); .* 4 CPU"
+        Stalled, match=r"^training cannot be placed: requested: 2 trainer \(64 CPU, 0 GPU each\); .* 4 CPU"
     ):
         launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=PoolConfig(actors=2, num_cpus=64))
-    with pytest.raises(Stalled, match=r"^training cannot be placed: asked for were 1 trainer"):
+    with pytest.raises(Stalled, match=r"^training cannot be placed: requested: 1 trainer"):
         launch(loop, {"folder": tmp_path}, work=tmp_path / "work", pool=PoolConfig(memory_gib=2**20))
 
 
