@@ -31,6 +31,7 @@ settings.load_profile("any machine")
 
 FIRST = (
     "test_translator.py",
+    "test_engine.py",
     "test_run_round.py",
     "test_shapes.py",
     "test_launch.py",
@@ -38,7 +39,7 @@ FIRST = (
     "test_dataset.py",
     "test_export.py",
 )
-"""Files that begin first: the longest, so that no process is left alone with one of them at the end; and test_translator before any
+"""Files that begin first: the longest, so that no process is left alone with one of them at the end; and the two with vLLM before any
 that starts an S3 server in its process: vLLM looks at everything that is imported, which the server's framework does not bear.
 """
 

@@ -19,10 +19,10 @@ from factory.cli import main
 from factory.corpora.base import Kind
 from factory.export.export import export_pairs
 from factory.listen.choose import questions
-from factory.passes import evaluate as evaluation
-from factory.passes.produce import utterances_of
+from factory.passes.evaluate import list_spoken_ids, select_test_rows
+from factory.passes.produce import choose_utterances
 from factory.passes.progress import Clock
-from factory.passes.train import _no_pair
+from factory.passes.train import explain_missing_pairs
 from factory.planning.kept_recipe import keep_recipe
 from factory.planning.places import Run
 from factory.recipe.loading import load
@@ -160,7 +160,7 @@ def test_speech_of_which_some_pairs_can_come_is_taken(tmp_path: Path) -> None:
         "en-fr can have no pair: corpus.mono has no usable utterance in en with a text"
     ]
     assert check_sources([spoken], by_ear()) == []
-    assert utterances_of([units(tmp_path / "alone", {"lang": "fr"})], 1, recipe).to_pylist() == ["0"]
+    assert choose_utterances([units(tmp_path / "alone", {"lang": "fr"})], 1, recipe).to_pylist() == ["0"]
 
 
 def test_one_language_alone_is_refused_before_a_model_is_loaded_and_after(tmp_path: Path) -> None:
@@ -204,8 +204,8 @@ def test_an_unmeasurable_test_set_is_told(tmp_path: Path) -> None:
         "no score is measured: no utterance of corpus.test can be used: it holds no utterance; expected utterances in fr or en"
     ]
     assert (
-        evaluation.heard_ids(evaluation.test_rows(empty, recipe)) == []
-        and utterances_of([empty], 1, recipe).type == pa.string()
+        list_spoken_ids(select_test_rows(empty, recipe)) == []
+        and choose_utterances([empty], 1, recipe).type == pa.string()
     )
     whole = [{"lang": lang, "text": "a", "reference": "b"} for lang in ("fr", "en")]
     assert untested(units(tmp_path / "whole", *whole), recipe) == []
@@ -245,4 +245,4 @@ def test_the_advice_fits_the_reasons(
     pairs.append(pa.Table.from_pylist(rows, schema=PAIR))
     pairs.publish()
     asked = recipe("recipes/phrasebook.yaml") if recipe is load else recipe()
-    assert re.search(words, _no_pair(pairs, asked))
+    assert re.search(words, explain_missing_pairs(pairs, asked))
