@@ -12,6 +12,7 @@ from factory.actors.encoder import Encoder
 from factory.corpora.audio import encode
 from factory.models.codebook import Codebook, expand
 from factory.models.speech_encoders import WhisperEncoder
+from factory.models.weights import WeightsError
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS
 from trainers.codebook import fit
 
@@ -92,6 +93,6 @@ def test_bad_rows_keep_their_place_and_say_why(actor: Encoder) -> None:
 
 
 def test_a_codebook_of_another_layer_is_refused(codebook: Path) -> None:
-    with pytest.raises(RuntimeError, match=f"belongs to layer {LAYER}"):
+    with pytest.raises(WeightsError, match=f"belongs to layer {LAYER}"):
         Encoder(encoder="whisper", model="package:whisper-base", layer=LAYER + 1, codebook=str(codebook), langs=["en"])
     assert Codebook.load(codebook).k == 20
