@@ -159,16 +159,17 @@ def test_an_average_takes_statistics_of_different_widths() -> None:
     bleu = bootstrap.corpus("bleu", ["a b c d", "e f g h"], ["a b c d", "e f g i"], "en")
     average = bootstrap.average([bleu, bootstrap.mean([1.0, 5.0]), bootstrap.mean([7.0, 9.0])])
     assert average.point() == pytest.approx((bleu.point() + 3.0 + 8.0) / 3)
+    assert average.signature == bleu.signature
 
 
 def test_sizes_that_differ_are_refused() -> None:
-    with pytest.raises(ValueError, match="got 1 hypotheses and 2 references"):
+    with pytest.raises(ValueError, match="^a corpus score needs .* got 1 hypotheses and 2 references$"):
         bootstrap.corpus("bleu", ["a"], ["a", "b"], "en")
     with pytest.raises(ValueError, match="got 0 hypotheses and 0 references"):
         bootstrap.corpus("wer", [], [], "en")
-    with pytest.raises(ValueError, match="the same sentences; got 1 and 2 sentences"):
+    with pytest.raises(ValueError, match="^a paired test needs .* the same sentences; got 1 and 2 sentences$"):
         bootstrap.compare(bootstrap.mean([1.0]), bootstrap.mean([1.0, 2.0]))
-    with pytest.raises(ValueError, match=r"the same sentences; got \[1, 2\] sentences"):
+    with pytest.raises(ValueError, match=r"^an average needs .* the same sentences; got \[1, 2\] sentences$"):
         bootstrap.average([bootstrap.mean([1.0]), bootstrap.mean([1.0, 2.0])])
-    with pytest.raises(ValueError, match="at least one value"):
+    with pytest.raises(ValueError, match="^a mean needs at least one value; got none$"):
         bootstrap.mean([])
