@@ -2,10 +2,10 @@
 
     python benchmarks/arithmetic.py [--dtype auto|bfloat16|float32] [--block 32] [--avx2] [--candidates 16]
 
-64 prompts of the embedded world's held-out pairs, 66 tokens long on average; the better of two runs counts, in seconds of the
-CPU. `--block` is how many tokens a block of keys and values holds: candidates share their prompt in whole blocks alone.
-`--avx2` makes vLLM, oneDNN and PyTorch take this CPU for one without AVX-512, so that a machine with it shows what others
-are like; such a machine itself may be slower still. The last line is JSON.
+64 prompts of the embedded world's held-out pairs, 66 tokens long on average; the better of two runs counts, in seconds
+of the CPU. `--block` is how many tokens a block of keys and values holds: candidates share their prompt in whole blocks
+alone. `--avx2` makes vLLM, oneDNN and PyTorch take this CPU for one without AVX-512, so that a machine with it shows
+what others are like; such a machine itself may be slower still. The last line is JSON.
 """
 
 from __future__ import annotations

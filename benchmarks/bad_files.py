@@ -18,8 +18,9 @@ from safetensors.numpy import save
 
 from factory.corpora.base import CorpusError
 from factory.corpora.opening import open_corpus
-from factory.models.speech_encoders import Codebook
-from factory.models.unit_hifigan import CodeHiFiGAN, VocoderError
+from factory.models.codebook import Codebook
+from factory.models.unit_hifigan import CodeHiFiGAN
+from factory.models.vocoder_config import VocoderError
 from factory.models.weights import WeightsError
 from factory.recipe.loading import load
 from factory.recipe.typed import RecipeError
@@ -122,7 +123,7 @@ def _objects(_: random.Random) -> bytes:
 
 
 def _corpus(path: Path) -> Any:
-    return open_corpus(str(path)).speech()
+    return open_corpus(str(path)).load_speech()
 
 
 def _manifest(path: Path) -> Any:

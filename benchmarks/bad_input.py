@@ -2,8 +2,8 @@
 
     python benchmarks/bad_input.py               # the last line is JSON
 
-Recordings go through the tokenize pass as in a round (corpus reader, guarded Encoder, store) on a local Ray; the network behind the units
-is a toy, since none of them is about it. Files go through the code that opens them in a round.
+Recordings go through the tokenize pass as in a round (corpus reader, guarded Encoder, store) on a local Ray; the
+network behind the units is a toy, since none of them is about it. Files go through the code that opens them in a round.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from factory.passes.progress import Clock  # noqa: E402
 from factory.recipe.sections import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_here  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
-from factory.storage.manifest import slug  # noqa: E402
+from factory.storage.reasons import slug  # noqa: E402
 from schemas.datasets import OK, UNITS, UTTERANCE  # noqa: E402
 
 
@@ -94,7 +94,7 @@ def tokenize(folder: Path) -> list[dict[str, Any]]:
         num_cpus=3, include_dashboard=False, log_to_driver=False, logging_level="ERROR", object_store_memory=200 * 2**20
     )
     ray.data.DataContext.get_current().enable_progress_bars = False
-    speech, out = open_corpus(str(folder / "corpus")).speech(), DatasetDir(str(folder / "units"), UNITS)
+    speech, out = open_corpus(str(folder / "corpus")).load_speech(), DatasetDir(str(folder / "units"), UNITS)
     out.start({"stage": "tokenize"})
     resources = ResourcesConfig(encoder=PoolConfig(row_timeout_s=60))
     rows = act(out.unfinished(speech.rows), ToyEncoder, {}, resources.encoder)

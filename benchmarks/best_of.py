@@ -3,10 +3,10 @@
     python benchmarks/best_of.py --policy assets/phrasebook/policy --corpus assets/phrasebook/dev.parquet --limit 100
     python benchmarks/best_of.py --set translator.back_translate=speech --set translator.unit_temperature=null    # as the paper has it
 
-Preference training moves a policy towards the chosen candidates. Where those are no better than its greedy output there is nothing to
-gain, however right the labels are. S2T BLEU against references (0..100) of greedy, of a candidate drawn at random, of the text that most
-candidates have, of the best and the worst of n by the round trip (BLEU of the way back), and of the best by the reference, which nobody
-has. A line each temperature and direction; the last line is JSON.
+Preference training moves a policy towards the chosen candidates. Where those are no better than its greedy output there
+is nothing to gain, however right the labels are. S2T BLEU against references (0..100) of greedy, of a candidate drawn
+at random, of the text that most candidates have, of the best and the worst of n by the round trip (BLEU of the way
+back), and of the best by the reference, which nobody has. A line each temperature and direction; the last line is JSON.
 """
 
 from __future__ import annotations

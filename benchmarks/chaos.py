@@ -3,10 +3,11 @@
     python benchmarks/chaos.py --kills 50            # goes on where an earlier call in the same --place stopped
     python benchmarks/chaos.py --bookkeeping 100000  # what resuming costs at so many light rows
 
-A local cluster of two Ray nodes runs the light round of `chaos_world.py`. By a seeded schedule these are killed (SIGKILL): the driver,
-an actor's worker, the process in which its model lives, a training worker, the second node, the whole cluster. After a kill the next
-one waits until the round has moved again, which is the recovery; a driver that ended is started again with the same command. When the
-round is finished, its rows are compared with those of the undisturbed one, and the next begins. The last line is JSON.
+A local cluster of two Ray nodes runs the light round of `chaos_world.py`. By a seeded schedule these are killed
+(SIGKILL): the driver, an actor's worker, the process in which its model lives, a training worker, the second node, the
+whole cluster. After a kill the next one waits until the round has moved again, which is the recovery; a driver that
+ended is started again with the same command. When the round is finished, its rows are compared with those of the
+undisturbed one, and the next begins. The last line is JSON.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from chaos_world import POOL, ToyEncoder, corpus
 from factory.passes.execute import act
 from factory.runtime.local_ray import start_here
 from factory.storage import lease
-from factory.storage.dataset import DatasetDir, _leave_out
+from factory.storage.dataset import DatasetDir
+from factory.storage.ids import exclude_ids
 from schemas.datasets import UNITS
 
 BLOCK, FILE, CONTENT = 64, 5_000, {"stage": "light"}
@@ -77,10 +78,10 @@ def _bookkeeping(out: DatasetDir, table: pa.Table) -> tuple[dict[str, float], in
     done = timed("done_ids", out.done_ids)
     memory = psutil.Process().memory_info().rss - before
     files = [table.slice(start, FILE) for start in range(0, table.num_rows, FILE)]
-    filters = timed("plan", lambda: pickle.dumps(partial(_leave_out, key="utt_id", done=frozenset(done))))
+    filters = timed("plan", lambda: pickle.dumps(partial(exclude_ids, key="utt_id", ids=frozenset(done))))
     timed(
         "leave_out", lambda: [_filtered(pickle.loads(filters), file) for file in files]
     )  # a task gets its own copy, and a file
-    timed("lease", lambda: [lease.check(out.fs, out.path, lease.held(out.path).token) for _ in out.parts()])
+    timed("lease", lambda: [lease.check(out.fs, out.path, lease.current(out.path).token) for _ in out.parts()])
     timed("publish", lambda: out.publish(table["utt_id"].to_pylist()))
     return costs, memory

@@ -3,7 +3,8 @@
     python benchmarks/fuzz.py audio -max_total_time=300     # what stands behind the target's name goes to libFuzzer
     python benchmarks/fuzz.py parser -max_total_time=300
 
-It ends with an error, and keeps the input in the working folder, at the first input that gives anything else than a value or a reason.
+It ends with an error, and keeps the input in the working folder, at the first input that gives anything else than a
+value or a reason.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 with atheris.instrument_imports(include=["factory.corpora", "schemas.sequences", "soundfile"]):
     import test_fuzz
 
-    from factory.corpora.audio import RATE  # noqa: F401
+    from factory.corpora.audio import read  # noqa: F401
     from schemas.sequences import Variant, parse
 
 

@@ -2,8 +2,8 @@
 
     python benchmarks/hear_all.py --start RUNS/com-start/round-0 --rounds RUNS/com-s1-bleu/round-1 RUNS/com-s2-bleu/round-1
 
-What was heard is kept beside the records of `make reproduce`, a file for each evaluation and direction; killed and called again, it goes
-on with those that are missing. Prints what the rounds change, each and on average.
+What was heard is kept beside the records of `make reproduce`, a file for each evaluation and direction; killed and
+called again, it goes on with those that are missing. Prints what the rounds change, each and on average.
 """
 
 from __future__ import annotations

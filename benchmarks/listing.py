@@ -2,8 +2,9 @@
 
     python benchmarks/listing.py [--parts 10000] [--place s3|disk]
 
-`s3` is a moto server in a process of its own, on loopback: Python answers every request, some 200 a second, where a real store answers
-thousands, each after some 20 ms. So requests are counted as well; at 20 ms each and sixteen at once they take requests x 20 ms / 16.
+`s3` is a moto server in a process of its own, on loopback: Python answers every request, some 200 a second, where a
+real store answers thousands, each after some 20 ms. So requests are counted as well; at 20 ms each and sixteen at once
+they take requests x 20 ms / 16.
 The last line is JSON: seconds, and requests, of each step.
 """
 

@@ -2,14 +2,17 @@
 
     python benchmarks/produce_efficiency.py [--policy DIR] [--utterances 300] [--candidates 2] [--rounds 3] [--threads 1]
 
-The actor's time is all that a pass pays: Arrow in and out, tokenisation, log-probabilities, bans, loop detection, parsing and the way
-back, which it can ask only when a candidate is there. The bare run gets token ids of all prompts, there and back, in one call, and
-returns token ids: the most that this engine can do. Both run in one process on one engine, in turns, on the same sampling.
+The actor's time is all that a pass pays: Arrow in and out, tokenisation, log-probabilities, bans, loop detection,
+parsing and the way back, which it can ask only when a candidate is there. The bare run gets token ids of all prompts,
+there and back, in one call, and
+returns token ids: the most that this engine can do. Both run in one process on one engine, in turns, on the same
+sampling.
 
-Without --policy a random Llama of 5 million parameters is used, and every output is made to have exactly 64 tokens: the end token is
-banned for the actor and ignored in the bare run, and the way back is asked with the units that the output happens to hold. With a
-policy, outputs end by themselves. The last line is JSON; `ratio` is the median over the rounds. `--clock cpu` divides by the process'
-CPU time instead of the wall's: with one thread it says the same on an idle machine, and stays true on a busy one.
+Without --policy a random Llama of 5 million parameters is used, and every output is made to have exactly 64 tokens: the
+end token is banned for the actor and ignored in the bare run, and the way back is asked with the units that the output
+happens to hold. With a policy, outputs end by themselves. The last line is JSON; `ratio` is the median over the rounds.
+`--clock cpu` divides by the process' CPU time instead of the wall's: with one thread it says the same on an idle
+machine, and stays true on a busy one.
 """
 
 from __future__ import annotations
@@ -121,7 +124,8 @@ def load(arguments: argparse.Namespace, folder: Path) -> Translator:
     if arguments.policy is not None:
         return Translator(policy=str(arguments.policy), **options)
     policy = tiny_policy(folder, num_units=1000, layers=6, hidden=256)
-    # the way back is sampled too: greedy, random weights repeat themselves, and the actor would stop such an output early
+    # the way back is sampled too: greedy, random weights repeat themselves, and the actor would stop such an output
+    # early
     actor = EndlessTranslator(policy=str(policy), max_tokens=TOKENS, back_translation_temperature=1.0, **options)
     actor.engine.banned.add(actor.engine.vocabulary["<|eos|>"])
     return actor

@@ -1,11 +1,12 @@
 """The paper's tables in small, in the embedded world: every cell is a run of factory/run_round.py, every table a part of one Markdown file.
 
-    make reproduce                                      # hours on two cores; killed and called again it goes on where it was
-    make reproduce ARGS='limit=20 seeds=[1] epochs=1 --out runs/small --to runs/small'   # smaller; the tables go there too
-    .venv/bin/python benchmarks/reproduce.py --list     # the cells, and which are done
+    make reproduce                                      # hours on two cores; killed and called again it goes on where
+    it was make reproduce ARGS='limit=20 seeds=[1] epochs=1 --out runs/small --to runs/small'   # smaller; the tables go
+    there too .venv/bin/python benchmarks/reproduce.py --list     # the cells, and which are done
 
-Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made them. What takes
-longest ships (`assets/reproduce`): without that folder, or with other sizes, it is made anew. The speech is the phrasebook's paired corpus,
+Cells that differ only in what is selected or trained share their candidates: those are copied from the cell that made
+them. What takes longest ships (`assets/reproduce`): without that folder, or with other sizes, it is made anew. The
+speech is the phrasebook's paired corpus,
 whose units ship: round 0 learns from its first sentences, rounds translate others, the last ones are the test set.
 """
 
@@ -32,7 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduce_records import Record, keep, kept, wholly_heard  # noqa: E402
 from benchmarks.reproduce_tables import write_tables  # noqa: E402
-from factory.recipe.typed import build, lay_over  # noqa: E402
+from factory.recipe.typed import build, override  # noqa: E402
 from factory.storage.files import put_table  # noqa: E402
 
 DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
@@ -59,7 +60,8 @@ SPOKEN = (
 """The paper's way back, in place of the recipe's: two candidates, and what was said goes back."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
 """What cells share. A cell copies all of it from the cell whose candidates it takes, all but the candidates from its start (without the
-test outputs, where another way back is measured), and the first two from any other. The base, which is tested on one sentence, takes and
+test outputs, where another way back is measured), and the first two from any other. The base, which is tested on one
+sentence, takes and
 gives nothing."""
 
 
@@ -284,7 +286,7 @@ def main() -> int:
     asked = parser.parse_args()
     changes: dict = {}
     for change in asked.sizes:
-        lay_over(changes, change)
+        override(changes, change)
     sizes = build(Sizes, changes, "the sizes")
     grown, out = list(grid(sizes)), asked.out.absolute()
     cells = [cell for cell in grown if cell.name.startswith(asked.only)]

@@ -1,8 +1,8 @@
 """What a cell of a reproduction found, small enough to lie beside the tables: they are made from records, so a grid may take many days
 and machines.
 
-A record is `CELL.json`, the summary of the cell's last round and what made it, and `CELL.parquet`, what its policy wrote and what was heard
-of it for every test utterance.
+A record is `CELL.json`, the summary of the cell's last round and what made it, and `CELL.parquet`, what its policy
+wrote and what was heard of it for every test utterance.
 """
 
 from __future__ import annotations

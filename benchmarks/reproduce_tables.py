@@ -155,10 +155,10 @@ def change(told: Records, names: list[str], start: str, directions: Sequence[str
 
     The interval is over test sentences; both directions test the same ones, in the order of their ids.
     """
-    after = bootstrap.averaged(
+    after = bootstrap.average(
         [_sample(told[name], direction, COLUMNS[score]) for name in names for direction in directions]
     )
-    before = bootstrap.averaged([_sample(told[start], direction, COLUMNS[score]) for direction in directions])
+    before = bootstrap.average([_sample(told[start], direction, COLUMNS[score]) for direction in directions])
     return bootstrap.compare(after, before).difference
 
 

@@ -2,11 +2,12 @@
 
     python benchmarks/scale.py [--rows 1000 100000] [--layout tar|parquet|folder]
 
-A light row has 0.1 s of audio (3.2 kB of WAV). Each size is a process of its own with a Ray of its own: a corpus is written to a
-scratch folder and goes through `open_corpus`, `unfinished`, a guarded pool of two actors, part files and `publish`. Twice a second the
-memory that only this process has (USS) is read, of the driver and of all that Ray started for it; what lies in Ray's object store is
-shared and bounded by its size, so it is not counted. The last line is JSON: `memory_ratio` is the peak of driver and workers together
-at the last size over that at the first, `rows_per_s` the rate of the last, from the opening of the corpus to the manifest.
+A light row has 0.1 s of audio (3.2 kB of WAV). Each size is a process of its own with a Ray of its own: a corpus is
+written to a scratch folder and goes through `open_corpus`, `unfinished`, a guarded pool of two actors, part files and
+`publish`. Twice a second the memory that only this process has (USS) is read, of the driver and of all that Ray started
+for it; what lies in Ray's object store is shared and bounded by its size, so it is not counted. The last line is JSON:
+`memory_ratio` is the peak of driver and workers together at the last size over that at the first, `rows_per_s` the rate
+of the last, from the opening of the corpus to the manifest.
 """
 
 from __future__ import annotations
@@ -138,7 +139,7 @@ def one(rows: int, layout: str) -> dict[str, Any]:
         start_ray()
         memory, began, clock = Memory(), time.monotonic(), Clock(f"{scratch}/run")
         out = DatasetDir(f"{scratch}/run/units", UNITS)
-        speech = open_corpus(f"{scratch}/corpus").speech()
+        speech = open_corpus(f"{scratch}/corpus").load_speech()
         opened = time.monotonic() - began
         out.start({"stage": "scale", "corpus": speech.digest})
         read = act(out.unfinished(speech.rows), LightEncoder, {}, RESOURCES.encoder)

@@ -2,8 +2,9 @@
 
     python benchmarks/shapes.py [--out runs/shapes] [--only table-text] [--cells 24]
 
-The cells are {folder, table, tar, tars, parquet, hub} x {with, without texts} x {with, without references}, each a corpus of six utterances
-of the embedded world. Without texts the recognizer judges. Every cell is a run of the commands that a user calls; a cell that is done is
+The cells are {folder, table, tar, tars, parquet, hub} x {with, without texts} x {with, without references}, each a
+corpus of six utterances of the embedded world. Without texts the recognizer judges. Every cell is a run of the commands
+that a user calls; a cell that is done is
 not run again. The last line is JSON: the cells, which are whole, and the seconds of each.
 """
 
@@ -32,7 +33,7 @@ import pyarrow.parquet as pq
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from factory.commands import FORMATS  # noqa: E402
+from factory.cli import FORMATS  # noqa: E402
 from schemas.datasets import (
     UTTERANCE,  # noqa: E402
     Row,  # noqa: E402

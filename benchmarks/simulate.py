@@ -2,23 +2,28 @@
 
     python benchmarks/simulate.py [--gpus 1 4 16 64] [--crew 8] [--recipe FILE] [--profile FILE | --run URI --round N]
 
-Everything but the models is real: sources, repartition, pools, batches, part files with their leases, publish. The GPUs are logical, at
-most sixteen a node. Every GPU gets the same number of rows (weak scaling). An actor waits for its profile's seconds a row, and all start
-together; Ray's own work for all nodes is done by this machine's cores, which a cluster has more of, so the efficiency is a lower bound.
+Everything but the models is real: sources, repartition, pools, batches, part files with their leases, publish. The GPUs
+are logical, at most sixteen a node. Every GPU gets the same number of rows (weak scaling). An actor waits for its
+profile's seconds a row, and all start together; Ray's own work for all nodes is done by this machine's cores, which a
+cluster has more of, so the efficiency is a lower bound.
 
-A process for each of 64 GPUs' actors is more than a small machine holds. With `--crew 8` up to eight actors of a pool wait side by side in
-one process: as many calls are under way, blocks, part files and bookkeeping are the same, and only processes are fewer; they ask for no
-GPUs. With `--slower 8` everything that waits waits eight times as long, so that these cores keep up. `driver_cores` is what the driver, of
-which no cluster has more than one, took of a core: it looks around all the time, and what it takes more with more GPUs comes eight times as
-often at the true speed.
+A process for each of 64 GPUs' actors is more than a small machine holds. With `--crew 8` up to eight actors of a pool
+wait side by side in
+one process: as many calls are under way, blocks, part files and bookkeeping are the same, and only processes are fewer;
+they ask for no GPUs. With `--slower 8` everything that waits waits eight times as long, so that these cores keep up.
+`driver_cores` is what the driver, of which no cluster has more than one, took of a core: it looks around all the time,
+and what it takes more with more GPUs comes eight times as often at the true speed.
 
-A profile is YAML or JSON: seconds of one actor a row (`translator: 0.03`), and under `load_s` the seconds that an actor takes to load.
-Without one, a row takes what `factory/planning/estimate.py` reckons for the recipe (and SCORER_S on a core). With `--run`, the slowest pool of
-that run's round is slowed down or sped up until it explains the seconds that the round's stage produce took.
+A profile is YAML or JSON: seconds of one actor a row (`translator: 0.03`), and under `load_s` the seconds that an actor
+takes to load. Without one, a row takes what `factory/planning/estimate.py` reckons for the recipe (and SCORER_S on a
+core). With `--run`, the slowest pool of that run's round is slowed down or sped up until it explains the seconds that
+the round's stage produce took.
 
-Pools are sized for the GPUs: as many translators as fit beside the vocoders, and so many vocoders and scorers that they could do a tenth
-more than the translators give them. The last line is JSON: for each number of GPUs the rate, `efficiency` (rate a GPU over that at the
-smallest number), seconds to the first part file, idle share of each pool, `driver_cores`, and `pools`, the sizes that were run.
+Pools are sized for the GPUs: as many translators as fit beside the vocoders, and so many vocoders and scorers that they
+could do a tenth
+more than the translators give them. The last line is JSON: for each number of GPUs the rate, `efficiency` (rate a GPU
+over that at the smallest number), seconds to the first part file, idle share of each pool, `driver_cores`, and `pools`,
+the sizes that were run.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the commands have in common: how a round is named, and how an error that the user can mend is told."""
+"""What the commands share: the options that name a round, and how a RoundtripError becomes exit code 2."""
 
 from __future__ import annotations
 
@@ -11,48 +11,54 @@ from collections.abc import Callable
 from factory.runtime.redact import redact
 from schemas.errors import RoundtripError
 
-UNMADE = 5
-"""Exit code of a run whose rounds are finished, and whose samples, report or history are not all made: not 0, or a
-script would never know; not 2, which says that a round is not finished; and none of `roundtrip submit`'s own (1, 3,
-4)."""
+INCOMPLETE = 5
+"""Exit code of a run whose rounds are finished, but whose samples, report or history are not all written.
+
+It is not 0, because a script would not notice; not 2, which says that a round is not finished; and none of the codes of
+`roundtrip submit` (1, 3, 4).
+"""
 
 
 def print_any_text() -> None:
-    """Let stdout and stderr put a `?` for what the terminal's encoding lacks; every command calls it before it prints anything."""
+    """Let stdout and stderr print `?` for what the terminal's encoding lacks. Every command calls this first."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
-def round_parser(prog: str, told_of: str | None) -> argparse.ArgumentParser:
-    """Return the parser of a command that names a round."""
+def round_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a command that names rounds."""
     print_any_text()
     parser = argparse.ArgumentParser(
-        prog=prog, description=told_of, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    told = "0: supervised training; N: a preference round; N-M: several in turn, until one lowers the test score (rounds.stop)"
-    parser.add_argument("--round", type=numbers, required=True, metavar="N|N-M", help=told)
-    parser.add_argument("--recipe", default="recipes/phrasebook.yaml", help="the experiment (default: %(default)s)")
-    parser.add_argument(
-        "--run", metavar="URI", help="folder or object-store prefix of the run (default: runs/<the recipe's name>)"
+        prog=prog, description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a key of the recipe; may be repeated"
+        "--round",
+        type=parse_rounds,
+        required=True,
+        metavar="N|N-M",
+        help="0: supervised training; N: a preference round; N-M: several rounds, until one lowers the test score "
+        "(rounds.stop)",
     )
+    recipe = "the experiment (default: %(default)s)"
+    parser.add_argument("--recipe", default="recipes/phrasebook.yaml", metavar="PATH", help=recipe)
+    run = "folder or object-store prefix of the run (default: runs/NAME, with the recipe's name)"
+    parser.add_argument("--run", metavar="URI", help=run)
+    change = "change a key of the recipe; may be repeated"
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help=change)
     return parser
 
 
-def running_parser(prog: str, told_of: str | None) -> argparse.ArgumentParser:
-    """Return the parser of a command that runs a round, here or elsewhere."""
-    parser = round_parser(prog, told_of)
-    parser.add_argument(
-        "--dry-run", action="store_true", help="print the plan: stages, rows, actors, what is already done"
-    )
+def run_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a command that runs rounds, here or on a cluster."""
+    parser = round_parser(prog, description)
+    plan = "print the plan and exit: stages, rows, actors, and what is done"
+    parser.add_argument("--dry-run", action="store_true", help=plan)
     return parser
 
 
-def numbers(text: str) -> range:
-    """Read `2` or `1-3` as rounds; raises ValueError, which argparse tells as a wrong argument."""
+def parse_rounds(text: str) -> range:
+    """Return the rounds of `2` or `1-3`; raise ValueError, which argparse reports as an invalid argument."""
     first, _, last = text.partition("-")
     if int(last or first) < int(first):
         raise ValueError(text)
@@ -60,19 +66,26 @@ def numbers(text: str) -> range:
 
 
 def stay_local() -> None:
-    """Let a Ray that is started here listen on loopback alone: its way to do so is named for other systems and read when it is imported."""
+    """Let a Ray that is started here listen on the loopback interface only.
+
+    Ray's variable for this is named after other systems, and Ray reads it when it is imported.
+    """
     if not os.environ.get("RAY_ADDRESS"):
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
 
 
-def run_command(prog: str, work: Callable[[], int]) -> int:
-    """Return what `work` returns; 2, with one sentence on stderr that holds no secret, where it raises what the user can mend.
+def run_command(prog: str, command: Callable[[], int]) -> int:
+    """Return the exit code of a command: its own, or 2 after a RoundtripError, whose message is printed.
 
-    With ROUNDTRIP_TRACEBACK set the error is raised instead.
+    With ROUNDTRIP_TRACEBACK set, that error is raised instead. Every other error is a bug and keeps its traceback.
+
+    Args:
+        prog: the name of the command, for the message.
+        command: the function to call; it returns an exit code.
     """
     print_any_text()
     try:
-        return work()
+        return command()
     except RoundtripError as error:
         if os.environ.get("ROUNDTRIP_TRACEBACK"):
             raise

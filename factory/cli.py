@@ -1,4 +1,4 @@
-"""The command `roundtrip`: thin, it parses, calls and prints.
+"""The command `roundtrip`: parses, calls and prints.
 
 roundtrip run --round 1
 roundtrip rows runs/phrasebook/round-1/scored --status failed
@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from factory.arguments import print_any_text, run_command
-from factory.commands import add_commands, carry_out
 from factory.storage.names import on_one_line
+
+if TYPE_CHECKING:
+    from factory.planning.places import Round
+
+FORMATS = ("parquet", "trl", "slamkit", "fairseq", "audiofolder")
+RECIPE = "recipes/phrasebook.yaml"
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Run a subcommand; returns its exit code."""
+    """Run a subcommand; return its exit code."""
     print_any_text()
     argv = sys.argv[1:] if argv is None else argv
     if argv[:1] == ["run"]:
@@ -29,45 +35,155 @@ def main(argv: list[str] | None = None) -> int:
         from cluster.submit import main as submit
 
         return submit(argv[1:])
+    arguments = _parser().parse_args(argv)
+    return run_command("roundtrip", lambda: arguments.run_subcommand(arguments))
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="roundtrip", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("run", help="run a round; see roundtrip run --help")
-    commands.add_parser("submit", help="run a round on a Ray cluster; see roundtrip submit --help")
-    rows = commands.add_parser("rows", help="look at the rows of a dataset, or of what failed in it")
+    commands.add_parser("run", help="run rounds; see roundtrip run --help")
+    commands.add_parser("submit", help="run rounds on a Ray cluster; see roundtrip submit --help")
+    _add_rows(commands)
+    _add_audit(commands)
+    _add_round_command(commands, "report", "write report/index.html of a round again", _report)
+    _add_listen(commands)
+    _add_export(commands)
+    return parser
+
+
+def _add_rows(commands: Any) -> None:
+    rows = commands.add_parser("rows", help="show the rows of a dataset, and why rows failed")
     rows.add_argument("dataset", metavar="URI", help="folder of a dataset")
     rows.add_argument("--status", choices=("ok", "skipped", "failed"), help="only rows with this status")
-    rows.add_argument("--limit", type=int, default=5, help="how many rows (default: %(default)s)")
-    add_commands(commands)
-    asked = parser.parse_args(argv)
-    return run_command("roundtrip", lambda: show_rows(asked) if asked.command == "rows" else carry_out(asked))
+    rows.add_argument("--limit", type=int, default=5, metavar="N", help="number of rows (default: %(default)s)")
+    rows.set_defaults(run_subcommand=_rows)
 
 
-def show_rows(asked: argparse.Namespace) -> int:
-    """Print why rows are not ok, and the first rows as JSON, a line each."""
+def _add_audit(commands: Any) -> None:
+    summary = "how often the labels are right, by gap, metric and δ, where references are known"
+    audit = _add_round_command(commands, "audit", summary, _audit)
+    audit.add_argument(
+        "--asr", type=int, default=0, metavar="N", help="also judge by ASR-BLEU, on N utterances per direction"
+    )
+    audit.add_argument(
+        "--human", action="store_true", help="agreement of each metric with the judgements of roundtrip listen"
+    )
+
+
+def _add_listen(commands: Any) -> None:
+    listen = _add_round_command(
+        commands, "listen", "serve a page for blind A/B judgements on this machine only", _listen
+    )
+    choices = ("random", "near", "disagree")
+    listen.add_argument("--choose", choices=choices, default="disagree", help="which rows (default: %(default)s)")
+    listen.add_argument("--rows", type=int, default=50, metavar="N", help="number of rows (default: %(default)s)")
+    user = os.environ.get("USER", "someone")
+    listen.add_argument("--rater", default=user, metavar="NAME", help="who judges (default: %(default)s)")
+    listen.add_argument("--port", type=int, default=8765, metavar="N", help="0 takes a free one (default: %(default)s)")
+
+
+def _add_export(commands: Any) -> None:
+    export = _add_round_command(commands, "export", "write a round's pairs, or its policy, for other tools", _export)
+    targets = "DIR|URI|hf://datasets/NAME"
+    export.add_argument("--to", required=True, metavar=targets, help="a folder, here or in a store, or a repository")
+    formats = "parquet: for load_dataset, with audio (the default)"
+    export.add_argument("--format", choices=FORMATS, default="parquet", help=formats)
+    export.add_argument("--policy", action="store_true", help="export the policy of the round instead of its pairs")
+    license = "licence of the speech (default: the embedded world's, else unknown)"
+    export.add_argument("--license", metavar="ID", help=license)
+    export.add_argument("--public", action="store_true", help="make a new repository public (default: private)")
+
+
+def _add_round_command(commands: Any, name: str, summary: str, run_subcommand: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=summary, description=summary)
+    parser.add_argument("--run", required=True, metavar="URI", help="folder or object-store prefix of the run")
+    parser.add_argument("--round", type=int, metavar="N", help="number of the round (default: the last finished one)")
+    recipe = "for a round that kept no recipe (default: %(default)s)"
+    parser.add_argument("--recipe", default=RECIPE, metavar="PATH", help=recipe)
+    parser.set_defaults(run_subcommand=run_subcommand)
+    return parser
+
+
+def _finished_round(arguments: argparse.Namespace) -> Round:
+    """Return the finished round that the command line names, with the recipe that it was run with."""
+    from factory.planning.kept_recipe import kept_recipe
+    from factory.planning.places import Round, Run, choose_round
+    from factory.recipe.loading import load
+
+    run = Run(arguments.run)
+    number = choose_round(run, arguments.round)
+    return Round(run, number, kept_recipe(run, number) or load(arguments.recipe))
+
+
+def _rows(arguments: argparse.Namespace) -> int:
+    """Print why rows are not ok, and the first rows as JSON, one per line."""
     from factory.storage.dataset import DatasetDir
 
-    dataset = DatasetDir(asked.dataset)
-    reasons, rows = dataset.failures().to_pylist(), dataset.rows(status=asked.status).slice(0, asked.limit).to_pylist()
+    dataset = DatasetDir(arguments.dataset)
+    reasons = dataset.failures().to_pylist()
+    rows = dataset.rows(status=arguments.status).slice(0, arguments.limit).to_pylist()
     for reason in reasons:
-        print(
-            f"{reason['status']:8} {reason['reason']:20} {reason['count']:8,}  {', '.join(map(on_one_line, reason['ids']))}"
-        )
+        ids = ", ".join(map(on_one_line, reason["ids"]))
+        print(f"{reason['status']:8} {reason['reason']:20} {reason['count']:8,}  {ids}")
     for row in rows:
-        print(json.dumps(_shown(row), ensure_ascii=False))
+        print(json.dumps(_shorten(row), ensure_ascii=False))
     return 0
 
 
-def _shown(value: Any) -> Any:
+def _shorten(value: Any) -> Any:
     """Shorten what nobody reads: long lists of numbers, and bytes."""
     if isinstance(value, dict):
-        return {key: _shown(inner) for key, inner in value.items()}
+        return {key: _shorten(inner) for key, inner in value.items()}
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     if isinstance(value, list) and len(value) > 8 and all(isinstance(inner, int) for inner in value):
         return f"{len(value)} numbers: {' '.join(map(str, value[:8]))} …"
-    return [_shown(inner) for inner in value] if isinstance(value, list) else value
+    return [_shorten(inner) for inner in value] if isinstance(value, list) else value
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    round_ = _finished_round(arguments)
+    if arguments.human:
+        from factory.listen.agreement import audit_judgements, render_human_audit
+
+        print(render_human_audit(audit_judgements(round_)))
+        return 0
+    from factory.audit.audit import audit_round
+    from factory.audit.text import render_audit
+
+    print(render_audit(audit_round(round_, arguments.asr)))
+    return 0
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from factory.report.report import write_report
+
+    print(write_report(_finished_round(arguments)))
+    return 0
+
+
+def _listen(arguments: argparse.Namespace) -> int:
+    from factory.listen.server import serve
+
+    round_ = _finished_round(arguments)
+    options = {name: getattr(arguments, name) for name in ("choose", "rows", "rater", "port")}
+    print(serve(round_, **options))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from factory.export.export import export_pairs, export_policy
+
+    round_ = _finished_round(arguments)
+    options = {"license": arguments.license, "private": not arguments.public}
+    if arguments.policy:
+        print(export_policy(round_, arguments.to, **options))
+    else:
+        print(export_pairs(round_, arguments.to, format=arguments.format, **options))
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,188 +3,219 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from factory.passes.progress import Clock
-from factory.planning.places import Run
-from factory.planning.plan import compared, paired_corpora
-from factory.recipe.recipe import Recipe
+from factory.planning.places import Round
 from factory.runtime.local_ray import start_ray
-from factory.storage.dataset import DatasetDir
-from schemas.datasets import SCORED, Row
+
+if TYPE_CHECKING:
+    from factory.report.summary_types import Summary
 
 
-def run_rounds(run: Run, numbers: Sequence[int], recipe: Recipe) -> bool:
-    """Run several rounds in turn, or one; after one that lowers the test score (`rounds.stop`) no further one is begun.
+def run_rounds(rounds: Sequence[Round]) -> bool:
+    """Run rounds of one run in order; stop after one that lowers the test score (`rounds.stop`).
 
-    Returns whether every round that was run has all its parts (samples, report, history). Raises Shortfall before the
-    first of them where one reads a file that is not there, and what `run_round` raises.
+    Args:
+        rounds: the rounds.
+
+    Returns:
+        True if every round that was run has all its extras: samples, report, history.
+
+    Raises:
+        Shortfall: a file that one of the rounds reads is missing; none of them was begun.
+        RoundtripError: what `run_round` raises.
     """
-    from factory.planning.preflight import all_there
-    from factory.report.history import falls, history_rows, render_history
+    from factory.planning.preflight import check_inputs
+    from factory.report.history import find_stop_reason, history_rows, render_history
     from factory.report.summary import is_summarised
 
-    all_there(run, [number for number in numbers if not is_summarised(run, number)], recipe)
-    whole = True
-    for number in numbers:
-        whole &= run_round(run, number, recipe)
-        if number != numbers[-1] and (reason := falls(history_rows(run), number, recipe)):
-            print(f"\nno round after {number}: {reason}")
+    check_inputs([round_ for round_ in rounds if not is_summarised(round_.run, round_.number)])
+    complete = True
+    for round_ in rounds:
+        complete &= run_round(round_)
+        reason = find_stop_reason(history_rows(round_.run), round_.number, round_.recipe)
+        if reason and round_ is not rounds[-1]:
+            print(f"\nno round after {round_.number}: {reason}")
             break
-    if len(numbers) > 1:
-        print(render_history(history_rows(run)))
-    return whole
+    if len(rounds) > 1:
+        print(render_history(history_rows(rounds[0].run)))
+    return complete
 
 
-def run_round(run: Run, number: int, recipe: Recipe) -> bool:
-    """Run round `number`, or what is left of it, and print and keep its summary, with which it is finished.
+def run_round(round_: Round) -> bool:
+    """Run a round, or what is left of it; print its summary and write it, which finishes the round.
 
-    Samples, report and history come after that: what cannot be made is said on stderr, with the command that makes it.
-    Of a round that is finished only what it lacks of them is made, by the recipe that it was run with. Returns whether
-    all of them are there.
+    Samples, report and history follow. For one that cannot be written, stderr gets the reason and the command that
+    writes it. A finished round only gets those that it lacks, by the recipe that it was run with.
 
-    Raises MissingRound where the round before has left no policy, ValueError where that policy does not fit the recipe
-    or the speech gives no pair, StoreError where the round's folder cannot be written, and Shortfall where the cluster
-    lacks what the round asks for.
+    Args:
+        round_: the round.
+
+    Returns:
+        True if samples, report and history are all written.
+
+    Raises:
+        MissingRound: the round before has no policy.
+        UnusableSpeech: the speech can give no pair.
+        Shortfall: the cluster lacks what the round needs.
+        StoreError: the folder of the round cannot be written.
+        RoundtripError: the policy does not fit the recipe, or a stage fails.
     """
     from factory.planning.kept_recipe import kept_recipe
     from factory.report.summary import is_summarised
+    from factory.report.table import render_summary
 
-    if is_summarised(run, number):
-        print(f"round {number} of {run.uri} is finished; its summary is {run.place(number)}/summary.json")
-        return _end(run, number, lambda: kept_recipe(run, number) or recipe)
-    recipe, summary = _work(run, number, recipe)
-    return _end(run, number, lambda: recipe, summary)
+    if is_summarised(round_.run, round_.number):
+        print(f"round {round_.number} of {round_.run.uri} is finished; its summary is {round_.uri}/summary.json")
+        return _write_extras(replace(round_, recipe=kept_recipe(round_.run, round_.number) or round_.recipe))
+    round_, summary = _run_stages(round_)
+    return _write_extras(round_, render_summary(summary, round_.uri))
 
 
-def _work(run: Run, number: int, recipe: Recipe) -> tuple[Recipe, Row]:
-    """Run the stages of a round to its summary; return the recipe with the paths that were read, and the summary."""
+def _run_stages(round_: Round) -> tuple[Round, Summary]:
+    """Run the stages of a round; return it with the paths of the units that were read, and its summary."""
     from factory.planning.kept_recipe import keep_recipe
     from factory.planning.preflight import preflight
-    from factory.planning.ready import arithmetic, check_folder, check_policy
+    from factory.planning.ready import check_policy, check_writable, describe_arithmetic
     from factory.report.summary import summarise
 
-    previous = None if number == 0 else run.policy(number - 1, recipe)
+    previous = round_.previous.policy if round_.previous else None
     if previous is not None:
-        check_policy(previous, recipe)
-    check_folder(run.place(number))
+        check_policy(previous, round_.recipe)
+    check_writable(round_.uri)
     start_ray()
-    preflight(run, number, recipe)
-    print(arithmetic(recipe), flush=True)
-    clock = Clock(run.place(number))
-    recipe = with_paired_units(run, number, recipe, clock)
+    preflight(round_)
+    print(describe_arithmetic(round_.recipe), flush=True)
+    clock = Clock(round_.uri)
+    round_ = with_paired_units(round_, clock)
     with clock.stage("tokenize"):
-        tokenize_all(run, number, recipe, clock)
+        tokenize_corpora(round_, clock)
     if previous is None:
-        supervise(run, recipe, clock)
+        train_first_policy(round_, clock)
     else:
-        prefer(run, number, previous, recipe, clock)
-    measure(run, number, recipe, clock)
-    keep_recipe(run, number, recipe)
-    return recipe, summarise(run, number, recipe, clock)
+        train_next_policy(round_, previous, clock)
+    evaluate_policies(round_, clock)
+    keep_recipe(round_)
+    return round_, summarise(round_, clock)
 
 
-def _end(run: Run, number: int, recipe: Callable[[], Recipe], summary: Row | None = None) -> bool:
-    """Make what a finished round lacks, print its new summary, say what could not be made; return whether all is there."""
-    from factory.report.endings import make_parts
-    from factory.report.report import report_place
-    from factory.report.table import render
+def _write_extras(round_: Round, summary: str = "") -> bool:
+    """Write the missing extras of a finished round and print its new summary; return True if none is missing."""
+    from factory.report.extras import make_extras
+    from factory.report.report import report_uri
 
-    unmade = make_parts(run, number, recipe)
-    if summary is not None:
-        print(f"{render(summary, run.place(number))}\n  report       {report_place(run, number)}")
-    for sentence in unmade:
+    problems = make_extras(round_)
+    if summary:
+        print(f"{summary}\n  report       {report_uri(round_)}")
+    for sentence in problems:
         print(sentence, file=sys.stderr, flush=True)
-    return not unmade
+    return not problems
 
 
-def tokenize_all(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
-    """Turn what a round reads into units, and say what they cannot give before the hours that follow.
-
-    What is quick comes first: untranslated speech is listed, then the dev set and the test set are tokenized. Raises
-    Unusable where no pair could come of the speech, and where `select.delta: auto` has too few references.
-    """
-    from factory.audit.delta import FEWEST
-    from factory.passes.paired import as_units, write_units, write_utterances
-    from factory.passes.tokenize import list_speech
-    from factory.planning.usable import check_dev, check_kinds, check_sources, untested
-
-    mono = recipe.corpus.mono
-    speech = list_speech(mono) if number and recipe.corpus.source != "paired" else None
-    if speech is not None:
-        check_kinds(speech.kinds, mono, recipe)
-    if number and recipe.select.delta == "auto":
-        write_utterances(recipe.corpus.dev, "dev", run.units("dev"))
-        check_dev(run.units("dev"), recipe, FEWEST)
-    as_units(recipe.corpus.test, "test", recipe, run.units("test"), clock)
-    _note(untested(run.units("test"), recipe))
-    if number:
-        if recipe.corpus.source != "paired":
-            write_units(mono, speech, "mono", recipe, run.units("mono"), clock)
-        if recipe.corpus.source != "mono":
-            write_utterances(recipe.corpus.paired, "paired", run.units("paired"))
-        _note(check_sources(run.sources(recipe), recipe))
-
-
-def _note(sentences: list[str]) -> None:
-    for sentence in sentences:
-        print(f"  note: {sentence}", flush=True)
-
-
-def with_paired_units(run: Run, number: int, recipe: Recipe, clock: Clock) -> Recipe:
-    """Return the recipe with the paired speech that the round needs replaced by its units, which are made where they are missing."""
+def with_paired_units(round_: Round, clock: Clock) -> Round:
+    """Return the round with paired speech replaced by its units, which are made where they are missing."""
     from factory.passes.paired import pair_units
     from factory.passes.tokenize import list_speech
+    from factory.planning.plan import paired_corpora
 
-    made: dict[str, Any] = {}
-    for name in paired_corpora(number, recipe):
+    recipe, run = round_.recipe, round_.run
+    units: dict[str, str] = {}
+    for name in paired_corpora(round_):
         corpus = getattr(recipe.corpus, name)
         with clock.stage("tokenize"):
             if (speech := list_speech(corpus)) is not None:
                 out = run.paired(name)
                 pair_units(corpus, speech, recipe, run.units(f"{name}-speech"), out, clock)
-                made[name] = out.uri
-    return replace(recipe, corpus=replace(recipe.corpus, **made))
+                units[name] = out.uri
+    corpora = replace(recipe.corpus, **units)  # type: ignore[arg-type]
+    return replace(round_, recipe=replace(recipe, corpus=corpora))
 
 
-def supervise(run: Run, recipe: Recipe, clock: Clock) -> None:
+def tokenize_corpora(round_: Round, clock: Clock) -> None:
+    """Turn the speech of a round into units, and check it before the hours that follow.
+
+    Quick checks come first: untranslated speech is listed, then the dev set and the test set are tokenized.
+
+    Args:
+        round_: the round.
+        clock: measures and shows progress.
+
+    Raises:
+        UnusableSpeech: no pair can come from the speech, or `select.delta: auto` has too few references.
+    """
+    from factory.audit.delta import MIN_LABELS
+    from factory.passes.paired import write_units, write_utterances
+    from factory.passes.tokenize import list_speech
+    from factory.planning.usable_speech import check_dev, check_listed, check_sources, list_unmeasured
+
+    recipe, run, corpus = round_.recipe, round_.run, round_.recipe.corpus
+    makes_pairs = round_.number > 0
+    speech = list_speech(corpus.mono) if makes_pairs and corpus.source != "paired" else None
+    if speech is not None:
+        check_listed(speech.kinds, recipe)
+    if makes_pairs and recipe.select.delta == "auto":
+        write_utterances(corpus.dev, "dev", run.units("dev"))
+        check_dev(run.units("dev"), recipe, MIN_LABELS)
+    write_units(corpus.test, list_speech(corpus.test), "test", recipe, run.units("test"), clock)
+    _print_notes(list_unmeasured(run.units("test"), recipe))
+    if not makes_pairs:
+        return
+    if corpus.source != "paired":
+        write_units(corpus.mono, speech, "mono", recipe, run.units("mono"), clock)
+    if corpus.source != "mono":
+        write_utterances(corpus.paired, "paired", run.units("paired"))
+    _print_notes(check_sources(round_.sources, recipe))
+
+
+def _print_notes(sentences: list[str]) -> None:
+    for sentence in sentences:
+        print(f"  note: {sentence}", flush=True)
+
+
+def train_first_policy(round_: Round, clock: Clock) -> None:
     """Round 0: write the paired corpus as training sequences and train the first policy on them."""
     from factory.passes.sequences import write_sequences
     from factory.passes.train import train_first
 
     with clock.stage("sequences"):
-        write_sequences(recipe, run.dataset(0, "sequences"))
+        write_sequences(round_.recipe, round_.sequences)
     with clock.stage("train"):
-        train_first(run.dataset(0, "sequences"), recipe, run.made_policy(0))
+        train_first(round_.sequences, round_.recipe, round_.policy_uri)
 
 
-def prefer(run: Run, number: int, previous: str, recipe: Recipe, clock: Clock) -> None:
-    """Round N: candidates and their back-translations, pairs, and the policy that learns from them."""
-    from factory.audit.auto import settle_delta
+def train_next_policy(round_: Round, previous: str, clock: Clock) -> None:
+    """Round N: candidates and their back-translations, pairs, and the policy that learns from them.
+
+    Args:
+        round_: the round.
+        previous: the policy that makes the candidates, and that is trained.
+        clock: measures and shows progress.
+    """
+    from factory.audit.auto import resolve_delta
     from factory.passes.produce import produce
     from factory.passes.select import select_pairs
     from factory.passes.train import train_next
 
-    scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs")
+    recipe = round_.recipe
     with clock.stage("produce"):
-        produce(run.sources(recipe), previous, number, recipe, scored, clock)
+        produce(round_.sources, previous, round_.number, recipe, round_.scored, clock)
     with clock.stage("select"):
-        dev = DatasetDir(f"{run.place(number)}/dev", SCORED)
-        recipe = settle_delta(run.units("dev"), dev, previous, number, recipe, clock)
-        select_pairs(scored, recipe, pairs, clock)
+        recipe = resolve_delta(round_, clock)
+        select_pairs(round_.scored, recipe, round_.pairs, clock)
     with clock.stage("train"):
-        train_next(pairs, previous, recipe, run.made_policy(number))
+        train_next(round_.pairs, previous, recipe, round_.policy_uri)
 
 
-def measure(run: Run, number: int, recipe: Recipe, clock: Clock) -> None:
-    """Evaluate the new policy and, where that is not done yet, the one before it and the toplines."""
+def evaluate_policies(round_: Round, clock: Clock) -> None:
+    """Evaluate the new policy and, where that is not done yet, the toplines and the policy before it."""
     from factory.passes.evaluate import evaluate, toplines
 
+    test, recipe = round_.run.units("test"), round_.recipe
     with clock.stage("toplines"):
-        toplines(run.units("test"), recipe, run.toplines, clock)
-    for judged in compared(number):
+        toplines(test, recipe, round_.run.toplines, clock)
+    for one in round_.compared:
         with clock.stage("evaluate"):
-            policy, out = run.policy(judged, recipe), run.dataset(judged, "evaluation")
-            evaluate(run.units("test"), policy, recipe, out, clock, f"evaluate round {judged}")
+            evaluate(test, one.policy, recipe, one.evaluation, clock, f"evaluate round {one.number}")

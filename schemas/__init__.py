@@ -1,1 +1,1 @@
-"""The contracts: the columns of every dataset and how an utterance is written for the policy."""
+"""The contracts: columns of every dataset, the written form of an utterance for the policy, fingerprints, errors."""

@@ -1,8 +1,11 @@
-"""Arrow schemas of every dataset that a pass reads or writes.
+"""Arrow schemas of every dataset that a pass reads or writes, and the Python types of their rows.
 
-One row is one utterance (or one pair made of it); candidates are a list inside their row, so nothing is ever joined by position.
-Every row ends with a `status` (`ok`, `skipped` or `failed`) and, unless it is ok, a `reason`: a sentence that begins with a short
-slug and a colon, so that reasons can be counted (`too_short: 0.02 s of audio, at least 0.10 s is needed`).
+One row is one utterance, or one pair made from it. Candidates are a list inside their row, so nothing is joined by
+position. Languages are ISO 639-1 codes. Every pass ends a row with two columns:
+
+- `status`: `ok`, `skipped` or `failed`.
+- `reason`: null for an ok row; else a sentence that begins with a short slug and a colon, so that reasons can be
+  counted (`too_short: 0.02 s of audio, at least 0.10 s is needed`).
 """
 
 from __future__ import annotations
@@ -12,13 +15,13 @@ from typing import Any, NotRequired, TypedDict
 import pyarrow as pa
 
 Row = dict[str, Any]
-"""One row of a dataset as Python values, by the names of its columns."""
+"""One row of a dataset: column -> Python value."""
 Scores = dict[str, float | None]
-"""The scores of a back-translation by metric, each on the metric's own scale; None: not scored."""
+"""Metric -> score of a back-translation, on the scale of the metric; None: not scored."""
 
 
 class Candidate(TypedDict):
-    """One sampled translation and its back-translation, as CANDIDATE stores it."""
+    """One sampled translation and its back-translation: the Python type of CANDIDATE."""
 
     text: str | None
     units: list[int] | None
@@ -32,7 +35,7 @@ class Candidate(TypedDict):
 
 OK, SKIPPED, FAILED = "ok", "skipped", "failed"
 UNSPOKEN = "unspoken"
-"""The finish of a candidate that is a text alone: others of its utterance come back better, and worse."""
+"""The `finish` of a candidate with a text and no units: other texts of its utterance have better and worse scores."""
 
 _STATUS = [pa.field("status", pa.string(), nullable=False), pa.field("reason", pa.string())]
 _UNITS = pa.list_(pa.int32())
@@ -48,8 +51,16 @@ UTTERANCE = pa.schema(
         pa.field("split", pa.string()),
     ]
 )
-"""One recorded sentence; `reference` is its translation where one is known (for measuring only: no pair is ever made with it);
-`audio` holds an encoded file (FLAC, WAV, Opus, ...) or a path to one, as in Hugging Face's Audio feature."""
+"""One recorded sentence.
+
+- `utt_id`: id of the utterance, the same on every machine.
+- `lang`: its language.
+- `audio`: `bytes` of an encoded file (FLAC, WAV, Opus, ...) or the `path` of one, as in Hugging Face's Audio feature.
+- `text`: its transcript.
+- `reference`: its human translation where one is known. It serves measurement alone: no pair is made with it.
+- `speaker`: id of the speaker.
+- `split`: name of its part of the corpus, such as `train` or `test`.
+"""
 
 UNITS = pa.schema(
     [
@@ -65,10 +76,23 @@ UNITS = pa.schema(
         *_STATUS,
     ]
 )
-"""An utterance as deduplicated cluster ids (`units`) with their run lengths in frames (`durations`); `num_samples` is at 16 kHz."""
+"""An utterance as units.
 
-SCORES = pa.struct([(name, pa.float64()) for name in ("bleu", "chrf", "meteor", "wer", "mcd")])
-"""Scores of a way back against where it started; a metric that was not asked for is null."""
+- `utt_id`, `lang`, `text`, `reference`, `speaker`, `split`: as in UTTERANCE.
+- `units`: cluster ids (0 .. codebook size - 1) of the encoder's frames, without adjacent repeats.
+- `durations`: length of each unit, in frames of 20 ms.
+- `num_samples`: length of the audio, in samples at 16 kHz.
+"""
+
+METRIC_NAMES = ("bleu", "chrf", "meteor", "wer", "mcd")
+"""The metrics, in the order of SCORES."""
+SCORES = pa.struct([(name, pa.float64()) for name in METRIC_NAMES])
+"""Scores of a back-translation against the source; null: not scored.
+
+- `bleu`, `chrf`, `meteor`: 0..1, higher is better.
+- `wer`: word errors per word of the reference, 0..1 (at most 1), lower is better.
+- `mcd`: mel cepstral distance, 0 or more, without a unit, lower is better.
+"""
 
 CANDIDATE = pa.struct(
     [
@@ -82,8 +106,16 @@ CANDIDATE = pa.struct(
         ("scores", SCORES),
     ]
 )
-"""One sampled translation and its way back. `finish` and `back_translation_finish` are `ok`, or the reason why the output is no translation; a `finish`
-may be UNSPOKEN too."""
+"""One sampled translation and its back-translation.
+
+- `text`: translation as text; null where the policy wrote none.
+- `units`: translation as cluster ids; null where the policy wrote none.
+- `logprob`: sum of the natural log-probabilities of its tokens under the policy (nats).
+- `finish`: `ok`, UNSPOKEN, or the reason why the output is no translation.
+- `back_translation`, `back_translation_units`: the back-translation as text and as cluster ids.
+- `back_translation_finish`: `ok`, or the reason why the output is no back-translation; null where there is none.
+- `scores`: see SCORES.
+"""
 
 SCORED = pa.schema(
     [
@@ -98,7 +130,14 @@ SCORED = pa.schema(
         *_STATUS,
     ]
 )
-"""A source utterance with its candidates, each translated back and scored; `text` is the source's transcript."""
+"""A source utterance with its candidates, each translated back and scored.
+
+- `utt_id`, `reference`: as in UTTERANCE.
+- `src_lang`, `tgt_lang`: language of the source and of the translation.
+- `text`: transcript of the source.
+- `units`, `durations`: the source as cluster ids, and their lengths in frames of 20 ms.
+- `candidates`: see CANDIDATE.
+"""
 
 PAIR = pa.schema(
     [
@@ -118,7 +157,16 @@ PAIR = pa.schema(
         *_STATUS,
     ]
 )
-"""A preference pair as TRL reads it (`prompt`, `chosen`, `rejected`), or the reason why an utterance gave none."""
+"""A preference pair, or the reason why an utterance has none.
+
+- `pair_id`: `UTT_ID-TGT_LANG`.
+- `utt_id`, `src_lang`, `tgt_lang`: as in SCORED.
+- `prompt`, `chosen`, `rejected`: texts of the policy's tokens (`schemas.sequences`), named as TRL names them.
+- `chosen_text`, `rejected_text`: the translations as plain text; null where the policy writes none.
+- `chosen_scores`, `rejected_scores`: see SCORES.
+- `metric`: the metric that ranked the candidates.
+- `margin`: absolute difference of the two scores in `metric`, on its scale.
+"""
 
 PAIRED = pa.schema(
     [
@@ -131,7 +179,13 @@ PAIRED = pa.schema(
         pa.field("tgt_units", _UNITS),
     ]
 )
-"""A source utterance and its spoken translation: what supervised training (round 0) learns from. Without units it is parallel text."""
+"""A source utterance and its spoken translation: the training data of round 0.
+
+- `pair_id`: id of the pair, the same on every machine.
+- `src_lang`, `tgt_lang`: the two languages.
+- `src_text`, `tgt_text`: the two transcripts.
+- `src_units`, `tgt_units`: the two sides as cluster ids; null in parallel text.
+"""
 
 SEQUENCE = pa.schema(
     [
@@ -141,7 +195,12 @@ SEQUENCE = pa.schema(
         pa.field("completion", pa.string()),
     ]
 )
-"""One training sequence of round 0; `task` is the variant that it was written for, `sequence_id` the pair's id behind it."""
+"""One training sequence of round 0.
+
+- `sequence_id`: `TASK-PAIR_ID`.
+- `task`: the variant (`schemas.sequences.Variant`) of the prompt.
+- `prompt`, `completion`: texts of the policy's tokens (`schemas.sequences`).
+"""
 
 EVALUATED = pa.schema(
     [
@@ -161,10 +220,19 @@ EVALUATED = pa.schema(
         *_STATUS,
     ]
 )
-"""A greedy translation of a test utterance, and what the recognizer heard of it where it was spoken (null elsewhere).
+"""A greedy translation of a test utterance, with the recognizer's transcript where it was synthesised.
 
-`back_translation` is its way back (empty where it should be and is not; heard, and only where spoken, if the policy writes no text), to be
-compared with `source_text`; `cascade_*` tells of a voice that spoke the policy's text instead of its units."""
+- `utt_id`, `src_lang`, `tgt_lang`, `reference`: as in SCORED.
+- `text`, `units`, `finish`: the translation, as in CANDIDATE.
+- `asr_text`: transcript of the synthesised translation; empty where there are no units, null where it was not
+  synthesised.
+- `mos`: predicted naturalness of the synthesised translation, as a mean opinion score (1..5).
+- `source_text`: transcript of the source, the reference of `back_translation`.
+- `back_translation`: the back-translation as text, empty where the policy wrote none. Where the policy writes no text
+  it is the recognizer's transcript, and null where it was not synthesised.
+- `cascade_text`, `cascade_mos`: transcript and mean opinion score (1..5) of a baseline, text-to-speech of the
+  policy's text.
+"""
 
 TOPLINE = pa.schema(
     [
@@ -178,4 +246,10 @@ TOPLINE = pa.schema(
         *_STATUS,
     ]
 )
-"""What perfect output would get: the recording, and its units spoken again, through the same recognizer."""
+"""The scores that perfect output would get: a recording and its resynthesised units, through the same recognizer.
+
+- `utt_id`, `lang`: as in UTTERANCE.
+- `reference`: transcript of the recording, the reference of the other two.
+- `audio_asr`, `audio_mos`: transcript and mean opinion score (1..5) of the recording.
+- `resynthesised_asr`, `resynthesised_mos`: transcript and mean opinion score (1..5) of its units, resynthesised.
+"""

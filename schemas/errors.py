@@ -4,8 +4,8 @@ from __future__ import annotations
 
 
 class RoundtripError(Exception):
-    """Something that the user can fix: the message says what is wrong, where, what was expected and what to do.
+    """An error that a user can fix: the message says what is wrong, where, what was expected and what to do.
 
-    The command line prints the message of such an error as one sentence and exits with 2. Every other error is a bug: it keeps its
+    The command line prints the message as one sentence and exits with 2. Every other error is a bug: it keeps its
     traceback, and the exit code is 1.
     """

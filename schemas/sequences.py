@@ -1,8 +1,8 @@
-"""How an utterance is written for the policy, and how its output is read: the only place that knows the templates.
+"""The written form of an utterance for the policy, and the parser of its output. No other module knows the templates.
 
-A prompt is `<|task|><|source|><|target|><|sosp|>units<|eosp|>`; the completion depends on the variant (PROST-LLM, section 2; the chain
-of thought is that of scheduled interleaved training, arXiv 2506.10299). Text translation (`mt`) has `text<|sep|>` in place of the units.
-Every bracketed word and every unit is one added token.
+A prompt is `<|task|><|source|><|target|><|sosp|>units<|eosp|>`; the completion depends on the variant (PROST-LLM,
+section 2; the chain of thought is that of scheduled interleaved training, arXiv 2506.10299). Text translation (`mt`)
+has `text<|sep|>` in place of the units. Every word in `<|...|>` and every unit is one added token of the tokenizer.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 SOSP, EOSP, SEP = "<|sosp|>", "<|eosp|>", "<|sep|>"
+"""Start of speech, end of speech, separator of two texts."""
 EOS, PAD, UNK = "<|eos|>", "<|pad|>", "<|unk|>"
 
 _UNIT = re.compile(r"<\|u(\d+)\|>")
@@ -20,33 +21,40 @@ _TAG = re.compile(r"<\|[a-z]+\|>")
 
 
 class Variant(StrEnum):
-    """What a policy is asked for; the name is also the task tag in the prompt."""
+    """A task of the policy; its name is also the task tag of the prompt."""
 
     VANILLA = "vanilla"  # source units -> target units
     ASR = "asr"  # source units -> source text
     S2T = "s2t"  # source units -> target text
     COM = "com"  # chain of modality: source units -> target text, target units
     COT = "cot"  # chain of thought: source units -> source text, target text, target units
-    MT = "mt"  # source text -> target text: what a pretrained language model brings along and a small one has to learn
+    MT = "mt"  # source text -> target text: a pretrained language model may know it, a small one has to learn it
 
     @property
     def has_text(self) -> bool:
-        """Whether a completion holds target text (source text for ASR)."""
+        """Return whether a completion has target text (source text for ASR)."""
         return self is not Variant.VANILLA
 
     @property
     def translates(self) -> bool:
-        """Whether a policy can be asked for it in a round: speech goes in, a translation comes out."""
+        """Return whether a round can use the variant to translate: it takes speech and gives a translation."""
         return self not in (Variant.ASR, Variant.MT)
 
     @property
     def has_units(self) -> bool:
-        """Whether a completion holds target units."""
+        """Return whether a completion has target units."""
         return self in (Variant.VANILLA, Variant.COM, Variant.COT)
 
 
 class Parsed(NamedTuple):
-    """A policy's output, read. `reason` is `ok`, or says why the output is no translation; what could be read is kept."""
+    """The parsed output of a policy.
+
+    Attributes:
+        text: Target text (source text for ASR), None where there is none.
+        units: Target units as cluster ids, None where there are none.
+        source_text: Source text of a chain of thought.
+        reason: `ok`, or the reason why the output is malformed; the other fields hold what could be read.
+    """
 
     text: str | None
     units: list[int] | None
@@ -55,47 +63,76 @@ class Parsed(NamedTuple):
 
 
 def special_tokens(num_units: int, langs: Sequence[str]) -> list[str]:
-    """Return every added token of a policy with `num_units` units, in the order of their ids."""
+    """Return every added token of a policy with `num_units` units, in the order of the token ids."""
     tags = map(tag, (*Variant, *langs))
     return [PAD, EOS, UNK, SOSP, EOSP, SEP, *tags, *(unit_token(unit) for unit in range(num_units))]
 
 
 def tag(name: str) -> str:
-    """Return the token of a task (a variant's name) or a language."""
+    """Return the token of a task (the name of a variant) or of a language."""
     return f"<|{name}|>"
 
 
 def unit_token(unit: int) -> str:
-    """Return the token of one unit."""
+    """Return the token of a unit (a cluster id)."""
     return f"<|u{unit}|>"
 
 
 def is_unit(token: str) -> bool:
-    """Whether a token is a unit's."""
+    """Return whether a token is the token of a unit."""
     return _UNIT.fullmatch(token) is not None
 
 
 def speech(units: Sequence[int]) -> str:
-    """Write units as one speech segment."""
+    """Write units (cluster ids) as one speech segment: `<|sosp|><|u7|><|u1|><|eosp|>`."""
     return SOSP + "".join(map(unit_token, units)) + EOSP
 
 
 def prompt(variant: Variant, src_lang: str, tgt_lang: str, units: Sequence[int]) -> str:
-    """Write the prompt that asks for a translation (ASR: a transcript) of the source units."""
+    """Write the prompt for a translation of speech, or for its transcript (ASR).
+
+    Args:
+        variant: The task, any but MT.
+        src_lang: Language of the source.
+        tgt_lang: Language of the translation; for ASR the language of the source.
+        units: The source as cluster ids.
+
+    Returns:
+        `<|variant|><|src_lang|><|tgt_lang|>` and the speech segment.
+    """
     return f"{tag(variant)}{tag(src_lang)}{tag(tgt_lang)}{speech(units)}"
 
 
 def text_prompt(src_lang: str, tgt_lang: str, text: str) -> str:
-    """Write the prompt that asks for the translation of a text."""
+    """Write the prompt for the translation of a text.
+
+    Args:
+        src_lang: Language of the text.
+        tgt_lang: Language of the translation.
+        text: The text.
+
+    Returns:
+        `<|mt|><|src_lang|><|tgt_lang|>text<|sep|>`.
+    """
     return f"{tag(Variant.MT)}{tag(src_lang)}{tag(tgt_lang)}{text}{SEP}"
 
 
 def completion(
     variant: Variant, text: str | None = None, units: Sequence[int] = (), source_text: str | None = None
 ) -> str:
-    """Write the answer that the policy is trained to give, without the end token.
+    """Write the answer that a policy is trained to give, without the end token.
 
-    Raises ValueError when the variant needs a text that is not given.
+    Args:
+        variant: The task; it decides which of the others are written.
+        text: Target text (source text for ASR).
+        units: Target units as cluster ids.
+        source_text: Source text, for a chain of thought.
+
+    Returns:
+        `[source_text<|sep|>][text][<|sosp|>units<|eosp|>]`.
+
+    Raises:
+        ValueError: A text that the variant needs is None.
     """
     if (variant.has_text and text is None) or (variant is Variant.COT and source_text is None):
         raise ValueError(
@@ -106,27 +143,35 @@ def completion(
 
 
 def task(text: str) -> Variant:
-    """Return what a prompt asks for; raises ValueError for a text that is no prompt."""
+    """Return the task of a prompt; raise ValueError for a text that is no prompt."""
     return Variant(text.removeprefix("<|").partition("|>")[0])
 
 
 def words(text: str) -> str:
-    """Return what a text says, up to where a malformed output puts speech into it."""
+    """Return the words of a text: all of it before the first token, which a malformed output may have in its text."""
     return text.partition("<|")[0].strip()
 
 
 def parse(variant: Variant, output: str) -> Parsed:
-    """Read a policy's output (without its end token); never raises.
+    """Parse the output of a policy. Any text can be parsed; a malformed one gets a reason.
 
-    Reasons: `empty`, `no_source_text`, `no_text`, `no_units` (no or an empty speech segment), `unclosed` (it never ends),
-    `text_in_units` (anything but units inside it), `after_units` (anything behind it), `tag_in_text` (a token that is no text).
+    Args:
+        variant: The task of the prompt.
+        output: The output, without its end token.
+
+    Returns:
+        The text and units of the output, and `ok` or a reason:
+        `empty` (no output), `no_source_text` (a chain of thought without it), `no_text`, `text_before_units` (a text
+        that the variant does not have), `tag_in_text` (a token inside a text, or speech that the variant does not
+        have), `no_units` (no speech segment or an empty one), `unclosed` (a speech segment without end),
+        `text_in_units` (anything but units inside it), `after_units` (anything after it).
     """
     if not output.strip():
         return Parsed(None, None, None, "empty")
     source_text, rest = None, output
     if variant is Variant.COT:
-        head, found, rest = output.partition(SEP)
-        if not found or not head.strip():
+        head, separator, rest = output.partition(SEP)
+        if not separator or not head.strip():
             return Parsed(None, None, None, "no_source_text")
         source_text = head.strip()
     text, _, segment = rest.partition(SOSP)

@@ -1,4 +1,4 @@
-"""The command line beside the main job."""
+"""The command `roundtrip`, and what all commands share."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from factory.arguments import parse_rounds, run_command
 from factory.cli import main
 from factory.storage.dataset import DatasetDir
+from factory.storage.manifest import StoreError
 from schemas.datasets import UNITS
 from tests.limits import HANG_S
 
@@ -24,41 +26,76 @@ def test_rows_shows_reasons_and_shortens_units(tmp_path: Path, capsys: pytest.Ca
     bad = {"utt_id": "b", "lang": "fr", "status": "failed", "reason": "not_audio: noise"}
     dataset.append(pa.Table.from_pylist([good, bad], schema=UNITS))
     assert main(["rows", str(tmp_path / "units"), "--status", "ok"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert told[0].split() == ["failed", "not_audio", "1", "b"]
-    assert json.loads(told[1])["units"] == "40 numbers: 0 1 2 3 4 5 6 7 …"
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["failed", "not_audio", "1", "b"]
+    assert json.loads(lines[1])["units"] == "40 numbers: 0 1 2 3 4 5 6 7 …"
 
 
-def test_a_place_without_a_dataset_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_folder_without_a_dataset_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rows", str(tmp_path)]) == 2
-    assert "holds no Parquet" in capsys.readouterr().err
+    assert "has no Parquet" in capsys.readouterr().err
 
 
-def said(encoding: str, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run Python on a terminal of this encoding."""
+def on_terminal(encoding: str, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python on a terminal with this encoding."""
     environment = os.environ | {"PYTHONIOENCODING": encoding}
     return subprocess.run(
         [sys.executable, *command], env=environment, capture_output=True, text=True, encoding=encoding, timeout=HANG_S
     )
 
 
-def test_a_terminal_without_a_letter_gets_another(tmp_path: Path) -> None:
+MODULES = ("factory.run_round", "factory.planning.preflight", "cluster.submit", "factory.cli", "trainers.sft")
+
+
+def test_a_terminal_without_a_character_gets_a_question_mark(tmp_path: Path) -> None:
     dataset = DatasetDir(str(tmp_path / "units"), UNITS)
     dataset.start({"stage": "tokenize"})
     dataset.append(pa.Table.from_pylist([{"utt_id": "é●", "lang": "fr", "status": "ok"}], schema=UNITS))
     for encoding, utt_id in (("latin-1", "é?"), ("ascii", "??")):
-        rows = said(encoding, "-m", "factory.cli", "rows", dataset.uri)
+        rows = on_terminal(encoding, "-m", "factory.cli", "rows", dataset.uri)
         assert rows.returncode == 0 and json.loads(rows.stdout)["utt_id"] == utt_id, rows.stderr
-        for module in (
-            "-m factory.run_round",
-            "-m factory.planning.preflight",
-            "-m cluster.submit",
-            "-m factory.cli submit",
-            "-m trainers.sft",
-        ):
-            told = said(encoding, *module.split(), "--help")
-            assert told.returncode == 0, told.stderr
-    missing = said("ascii", "-m", "factory.run_round", "--round", "1", "--recipe", "recipes/….yaml")
-    assert missing.returncode == 2 and "there is no recipe recipes/?.yaml" in missing.stderr
-    stage = "from factory.arguments import mended; mended('run', lambda: print('● produce') or 0)"
-    assert said("latin-1", "-c", stage).stdout == "? produce\n"
+    missing = on_terminal("ascii", "-m", "factory.run_round", "--round", "1", "--recipe", "recipes/….yaml")
+    assert missing.returncode == 2 and "the recipe recipes/?.yaml does not exist" in missing.stderr
+    stage = "from factory.arguments import run_command; run_command('run', lambda: print('● produce') or 0)"
+    assert on_terminal("latin-1", "-c", stage).stdout == "? produce\n"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_help_is_printed_on_every_terminal(module: str) -> None:
+    done = on_terminal("ascii", "-m", module, "--help")
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_error_that_the_user_can_fix_is_one_sentence_without_secrets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails() -> int:
+        raise StoreError("s3://KEY:SECRET@bucket/run cannot be read: give another --run")
+
+    monkeypatch.delenv("ROUNDTRIP_TRACEBACK", raising=False)
+    assert run_command("roundtrip", fails) == 2
+    assert capsys.readouterr().err == "roundtrip: s3://***@bucket/run cannot be read: give another --run\n"
+    monkeypatch.setenv("ROUNDTRIP_TRACEBACK", "1")
+    with pytest.raises(StoreError):
+        run_command("roundtrip", fails)
+
+
+@pytest.mark.parametrize(
+    "bug", [ValueError("shapes"), RuntimeError("CUDA out of memory"), OSError("disk"), KeyError("x")]
+)
+def test_a_bug_keeps_its_traceback(bug: Exception) -> None:
+    def fails() -> int:
+        raise bug
+
+    with pytest.raises(type(bug)):
+        run_command("roundtrip", fails)
+    assert run_command("roundtrip", lambda: 4) == 4
+
+
+def test_rounds_are_a_number_or_a_range() -> None:
+    assert (
+        list(parse_rounds("2")) == [2] and list(parse_rounds("1-3")) == [1, 2, 3] and list(parse_rounds("1-1")) == [1]
+    )
+    for wrong in ("3-1", "x", "-1", "1-x", ""):
+        with pytest.raises(ValueError):
+            parse_rounds(wrong)

@@ -1,7 +1,7 @@
-"""The main job as a user calls it, on a handful of utterances of the embedded world: real speech, real models, every stage.
+"""The main job as a user calls it, on a few utterances of the embedded world: real speech, real models, every stage.
 
-The preference round lies on an S3 server, as its corpora do; it begins on one machine and is finished as a job of a Ray cluster. Round 0
-lies on a disk, and learns from paired speech.
+The preference round and its corpora are on an S3 server; it begins on one machine and ends as a job of a Ray cluster. Round 0 is
+on a disk and learns from paired speech.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.arguments import UNMADE
+from factory.arguments import INCOMPLETE
 from factory.export.export import export_policy
 from factory.models.weights import policy_digest
-from factory.planning.places import Run
+from factory.planning.places import Round, Run
 from factory.recipe.loading import load
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, get_json
@@ -58,7 +58,7 @@ def read_json(uri: str) -> Any:
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
-    """One round that was killed while it produced, and submitted to a cluster; its place is in an object store."""
+    """Return a round in an object store that was killed in produce and continued on a cluster."""
     with s3_server() as bucket:
         for name in ("mono", "test"):
             fs, path = filesystem(f"{bucket}/{name}")
@@ -72,13 +72,13 @@ def speech(name: str, lang: str, count: int) -> pa.Table:
     return pq.read_table(ROOT / f"assets/phrasebook/{name}/{lang}.parquet").slice(0, count)
 
 
-def _finished(place: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str]]:
-    told = {"stdout": log.open("w"), "stderr": subprocess.STDOUT}
+def _finished(uri: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str]]:
+    streams = {"stdout": log.open("w"), "stderr": subprocess.STDOUT}
     first = subprocess.Popen(
-        command("--round", "1", "--run", place, **STORED), cwd=ROOT, start_new_session=True, **told
+        command("--round", "1", "--run", uri, **STORED), cwd=ROOT, start_new_session=True, **streams
     )
     deadline = time.monotonic() + HANG_S
-    while not exists(f"{place}/round-1/scored/_progress.json") and time.monotonic() < deadline:
+    while not exists(f"{uri}/round-1/scored/_progress.json") and time.monotonic() < deadline:
         assert first.poll() is None, log.read_text()[-3000:]
         time.sleep(0.2)
     os.killpg(first.pid, signal.SIGKILL)
@@ -87,24 +87,24 @@ def _finished(place: str, log: Path) -> tuple[str, subprocess.CompletedProcess[s
         node
     ) as cluster:  # one: Ray's nodes of one machine have one folder for a job's code, and the second would take it away
         submit = [sys.executable, "-m", "factory.cli", "submit", "--address", f"http://{cluster.webui_url}"]
-        asked = command("--round", "1", "--run", place, **STORED)[2:]
-        return place, subprocess.run([*submit, *asked], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+        asked = command("--round", "1", "--run", uri, **STORED)[2:]
+        return uri, subprocess.run([*submit, *asked], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 
 @pytest.mark.slow
-def test_a_killed_round_goes_on_and_loses_nothing(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
-    place, again = finished
+def test_a_killed_round_continues_and_loses_nothing(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+    uri, again = finished
     assert again.returncode == 0, again.stdout[-5000:] + again.stderr[-3000:]
     for name in ("scored", "pairs"):
-        ids = DatasetDir(f"{place}/round-1/{name}").rows(["utt_id"])["utt_id"].to_pylist()
+        ids = DatasetDir(f"{uri}/round-1/{name}").rows(["utt_id"])["utt_id"].to_pylist()
         assert len(ids) == len(set(ids)) == 12
-    assert DatasetDir(f"{place}/round-1/scored").manifest().attempts == 2
+    assert DatasetDir(f"{uri}/round-1/scored").manifest().attempts == 2
 
 
 @pytest.mark.slow
 def test_the_summary_holds_what_the_readme_promises(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
-    place, again = finished
-    summary = read_json(f"{place}/round-1/summary.json")
+    uri, again = finished
+    summary = read_json(f"{uri}/round-1/summary.json")
     assert sum(summary["rows"].values()) == 12
     assert set(summary["pairs"]) == {"fr-en", "en-fr"}
     for score in ("s2t_bleu", "asr_bleu"):
@@ -114,42 +114,43 @@ def test_the_summary_holds_what_the_readme_promises(finished: tuple[str, subproc
     assert {"tokenize", "produce", "select", "train", "evaluate"} <= set(summary["wall_s"])
     assert summary["peak_rss_mb"] > 0
     assert "S2T BLEU" in again.stdout and "difference" in again.stdout
-    assert exists(f"{place}/round-1/samples/texts.tsv")
-    assert exists(f"{place}/round-1/report/index.html")
+    assert exists(f"{uri}/round-1/samples/texts.tsv")
+    assert exists(f"{uri}/round-1/report/index.html")
 
 
 @pytest.mark.slow
 def test_the_policy_of_a_run_in_an_object_store_is_exported(
     finished: tuple[str, subprocess.CompletedProcess[str]], tmp_path: Path
 ) -> None:
-    export_policy(Run(finished[0]), 1, load(ROOT / "recipes/phrasebook.yaml"), str(tmp_path / "policy"))
+    round_ = Round(Run(finished[0]), 1, load(ROOT / "recipes/phrasebook.yaml"))
+    export_policy(round_, str(tmp_path / "policy"))
     assert {"config.json", "model.safetensors", "README.md"} <= {path.name for path in (tmp_path / "policy").iterdir()}
-    noted = DatasetDir(f"{finished[0]}/round-1/evaluation").manifest().inputs["policy"]
-    assert noted == policy_digest(Run(finished[0]).made_policy(1)) == policy_digest(tmp_path / "policy")
+    recorded = round_.evaluation.manifest().inputs["policy"]
+    assert recorded == policy_digest(round_.policy_uri) == policy_digest(tmp_path / "policy")
 
 
 @pytest.mark.slow
 def test_manifests_and_the_training_name_a_policy_by_the_same_digest(
     finished: tuple[str, subprocess.CompletedProcess[str]],
 ) -> None:
-    place, _ = finished
-    identity = read_json(f"{place}/round-1/policy/identity.json")
-    assert identity["policy"] == DatasetDir(f"{place}/round-1/scored").manifest().inputs["policy"]
-    assert identity["policy"] != DatasetDir(f"{place}/round-1/evaluation").manifest().inputs["policy"]
+    uri, _ = finished
+    identity = read_json(f"{uri}/round-1/policy/identity.json")
+    assert identity["policy"] == DatasetDir(f"{uri}/round-1/scored").manifest().inputs["policy"]
+    assert identity["policy"] != DatasetDir(f"{uri}/round-1/evaluation").manifest().inputs["policy"]
 
 
 @pytest.mark.slow
 def test_a_finished_round_does_nothing_and_another_recipe_is_refused(
     finished: tuple[str, subprocess.CompletedProcess[str]],
 ) -> None:
-    place, _ = finished
-    done = run("--round", "1", "--run", place, **STORED)
+    uri, _ = finished
+    done = run("--round", "1", "--run", uri, **STORED)
     assert done.returncode == 0 and "is finished" in done.stdout
-    fs, path = filesystem(f"{place}/round-1/summary.json")
+    fs, path = filesystem(f"{uri}/round-1/summary.json")
     fs.delete_file(path)
-    refused = run("--round", "1", "--run", place, **STORED, **{"translator.temperature": "0.5"})
+    refused = run("--round", "1", "--run", uri, **STORED, **{"translator.temperature": "0.5"})
     assert refused.returncode == 2
-    assert "translator.temperature: 0.7 there, 0.5 asked" in refused.stderr
+    assert "translator.temperature: 0.7 in the folder, 0.5 in the recipe" in refused.stderr
 
 
 @pytest.mark.slow
@@ -174,9 +175,9 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
     made = tmp_path / "run/round-0"
     made.mkdir(parents=True)
     (made / "report").write_text("in the way of a folder")
-    told = run("--round", "0", "--run", str(tmp_path / "run"), **few, **tiny, **silent)
-    assert told.returncode == UNMADE, told.stderr[-3000:]  # a round that was trained and measured is finished
-    assert f"round 0 of {tmp_path}/run is finished, and its report could not be made" in told.stderr
+    done = run("--round", "0", "--run", str(tmp_path / "run"), **few, **tiny, **silent)
+    assert done.returncode == INCOMPLETE, done.stderr[-3000:]  # a round that was trained and evaluated is finished
+    assert f"round 0 of {tmp_path}/run is finished, and its report could not be made" in done.stderr
     (made / "report").unlink()
     again = run("--round", "0", "--run", str(tmp_path / "run"))
     assert again.returncode == 0 and (made / "report/index.html").exists(), again.stderr[-3000:]
@@ -189,7 +190,7 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
     assert json.loads((made / "policy/training.json").read_text())["dev_loss"] > 0
     summary = json.loads((made / "summary.json").read_text())
     assert set(summary["s2t_bleu"]) == {"fr-en", "en-fr"}
-    assert all(set(heard) == {"utterances", "resynthesised"} for heard in summary["toplines"].values())
+    assert all(set(scores) == {"utterances", "resynthesised"} for scores in summary["toplines"].values())
 
 
 NOISES = {
@@ -206,7 +207,7 @@ NOISES = {
     "evaluate.s2t_utterances": "3",
     "evaluate.asr_utterances": "2",
 }
-"""A policy that learns hardly more than when to end: what it says are noises, which MCD still ranks."""
+"""A policy that learns little more than when to end: its speech is noise, which MCD still ranks."""
 
 
 @pytest.mark.slow
@@ -222,8 +223,8 @@ def test_the_other_variants_go_all_the_way(variant: str, tmp_path: Path) -> None
     ):
         pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{kept}.parquet").slice(0, rows), few[f"corpus.{name}"])
     recipe = ["--recipe", f"recipes/phrasebook_{variant}.yaml", "--round", "0-1", "--run", str(tmp_path / "run")]
-    told = run(*recipe, **few, **NOISES)
-    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
+    done = run(*recipe, **few, **NOISES)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     summary = json.loads((tmp_path / "run/round-1/summary.json").read_text())
     assert sum(summary["pairs"].values()) > 0 and set(summary["asr_bleu"]) == {"fr-en", "en-fr"}
     assert all((score is None) == (variant == "vanilla") for score in summary["s2t_bleu"].values())
@@ -231,8 +232,8 @@ def test_the_other_variants_go_all_the_way(variant: str, tmp_path: Path) -> None
 
 def test_help_answers_at_once() -> None:
     began = spent_s()
-    told = run("--help")
-    assert told.returncode == 0 and "--dry-run" in told.stdout
+    done = run("--help")
+    assert done.returncode == 0 and "--dry-run" in done.stdout
     timed = [sys.executable, "-X", "importtime", "factory/run_round.py", "--help"]
     modules = subprocess.run(timed, cwd=ROOT, capture_output=True, text=True).stderr
     assert not any(heavy in modules for heavy in (" torch\n", " ray\n", " vllm\n", " transformers\n"))
@@ -240,7 +241,7 @@ def test_help_answers_at_once() -> None:
 
 
 def spent_s() -> float:
-    """Return the seconds on a core that the processes which this one started and awaited have used."""
+    """Return the CPU seconds of the processes that this one started and awaited."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 

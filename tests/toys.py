@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -78,3 +79,31 @@ def tiny_tokenizer(
     )
     bpe.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
     return PreTrainedTokenizerFast(tokenizer_object=bpe, eos_token=EOS, pad_token=PAD, unk_token=UNK)
+
+
+def tiny_vits(folder: Path) -> Path:
+    """Write a random VITS voice at 16 kHz and a tokenizer of a few letters; return the folder."""
+    import torch
+    from transformers import VitsConfig, VitsModel, VitsTokenizer
+
+    letters = {letter: index for index, letter in enumerate("_ abcdehiknorstuwy")}
+    (folder / "letters.json").write_text(json.dumps(letters))
+    settings = {"pad_token": "_", "unk_token": None, "phonemize": False, "is_uroman": False}
+    VitsTokenizer(str(folder / "letters.json"), **settings).save_pretrained(folder)
+    sizes = {
+        "hidden_size": 32,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "ffn_dim": 32,
+        "flow_size": 32,
+        "spectrogram_bins": 33,
+        "upsample_initial_channel": 32,
+        "prior_encoder_num_flows": 1,
+        "posterior_encoder_num_wavenet_layers": 1,
+        "prior_encoder_num_wavenet_layers": 1,
+        "duration_predictor_num_flows": 1,
+    }
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        VitsModel(VitsConfig(vocab_size=len(letters) + 1, **sizes)).save_pretrained(folder)
+    return folder

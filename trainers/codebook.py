@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from factory.models.speech_encoders import Codebook, SpeechEncoder
+from factory.models.codebook import Codebook
+from factory.models.speech_encoders import SpeechEncoder
 from trainers.errors import TrainingError
 
 Floats = NDArray[np.float32]

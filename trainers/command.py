@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from factory.arguments import print_any_text, run_command
 from factory.recipe.sections import PoolConfig
-from factory.recipe.typed import build, lay_over
+from factory.recipe.typed import build, override
 from trainers.launch import Workers
 
 C = TypeVar("C")
@@ -49,8 +49,8 @@ def parse_arguments(
 def build_config(cls: type[C], section: str, settings: Sequence[str]) -> C:
     """Return a section of a recipe from `key=value` texts; raises RecipeError for a wrong key or value."""
     values: dict[str, object] = {}
-    for override in settings:
-        lay_over(values, override)
+    for text in settings:
+        override(values, text)
     return build(cls, values, section)
 
 

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, cast
 import cloudpickle
 
 from factory.recipe.sections import PoolConfig, ResourcesConfig
-from factory.runtime.watch import MARK, Stalled, Wanted, await_places, there, told, watched
+from factory.runtime.watch import (
+    ACCELERATOR_PREFIX,
+    ActorRequests,
+    Stalled,
+    await_resources,
+    describe_cluster,
+    describe_requests,
+    run_watched,
+)
 from factory.storage.files import filesystem
 from trainers.job import Location, absolute_location
 
@@ -64,8 +72,8 @@ def launch(train: Callable[[], None], *, work: Location, workers: Workers | None
         train()
         return
     pool = workers.pool
-    wanted: Wanted = {"trainer": (pool.actors, pool.needs)}
-    await_places("training", wanted)
+    wanted: ActorRequests = {"trainer": (pool.actors, pool.needs)}
+    await_resources("training", wanted)
     trainer = _trainer(train, pool, work)
     fit_with_retry(lambda moved: _fit(trainer, work, moved), workers.stall_s, wanted)
 
@@ -83,7 +91,7 @@ def silence_libraries() -> None:
 
 
 def fit_with_retry(
-    fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: Wanted, retry: bool = True
+    fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: ActorRequests, retry: bool = True
 ) -> None:
     """Call `fit(moved)`, and a second time when Ray Train lost one of its own actors, which it does not start again.
 
@@ -101,13 +109,13 @@ def fit_with_retry(
     from ray.train import ControllerError, WorkerGroupError
 
     try:
-        watched(fit, "training", stall_s, wanted)
+        run_watched(fit, "training", stall_s, wanted)
     except WorkerGroupError as error:
         raise next(iter(error.worker_failures.values())) from error
     except ControllerError as error:
         if not retry or not isinstance(error.controller_failure, RayActorError):
             raise Stalled(
-                f"training could not continue: {error.controller_failure}; {told(wanted)}; {there()}"
+                f"training could not continue: {error.controller_failure}; {describe_requests(wanted)}; {describe_cluster()}"
             ) from error
         free_placement_groups()
         fit_with_retry(fit, stall_s, wanted, retry=False)
@@ -133,7 +141,9 @@ def _trainer(train: Callable[[], None], pool: PoolConfig, work: Location) -> Dat
     from ray.train.torch import TorchTrainer
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    resources = {name: amount for name, amount in pool.needs.items() if amount and not name.startswith(MARK)}
+    resources = {
+        name: amount for name, amount in pool.needs.items() if amount and not name.startswith(ACCELERATOR_PREFIX)
+    }
     elastic = pool.max_actors is not None and pool.max_actors > pool.actors
     # the stubs of Ray are those of its older API, which knows no tuple here and no limit below
     number = cast(int, (pool.actors, pool.max_actors) if elastic else pool.actors)

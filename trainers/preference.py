@@ -121,7 +121,7 @@ def _train_worker(job: LocalJob[PreferenceConfig]) -> None:
     from trainers.preference_trainer import preference_trainer
 
     config = resolve_precision(job.config, on_gpu=device().type == "cuda")
-    torch.set_num_threads(config.threads)
+    torch.set_num_threads(config.threads or 1)
     start = job.inputs["policy"]
     tokenizer = AutoTokenizer.from_pretrained(start)
     model = cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from datasets import Dataset
 from peft import LoraConfig
@@ -111,14 +111,14 @@ def preference_trainer(
         simpo: Keywords = {"loss_type": "simpo", "simpo_gamma": config.gamma, "cpo_alpha": config.sft_weight}
         return CPOTrainer(args=CPOConfig(**common, **simpo, max_length=UNLIMITED), **parts)
     arguments = DPOConfig(**common, **_dpo_loss(config), max_length=None, precompute_ref_log_probs=True)
-    if config.all_tokens_count_alike:
+    if config.weights_tokens_equally:
         return DPOTrainer(args=arguments, **parts)
     return WeightedDPOTrainer(UnitWeights(tokenizer, config.unit_weight), config, args=arguments, **parts)
 
 
 def _dpo_loss(config: PreferenceConfig) -> Keywords:
     loss = "sigmoid_norm" if config.length_normalised else "sigmoid"
-    if not config.sft_weight or not config.all_tokens_count_alike:  # WeightedDPOTrainer adds the second loss itself
+    if not config.sft_weight or not config.weights_tokens_equally:  # WeightedDPOTrainer adds the second loss itself
         return {"loss_type": [loss]}
     return {"loss_type": [loss, "sft"], "loss_weights": [1.0, config.sft_weight]}
 

@@ -97,7 +97,7 @@ def read_summary(out: Location) -> object:
 
 def remove_work_folder(work: Location) -> None:
     """Remove the work folder of a policy that is published, and release its lease."""
-    if (own := lease.held(filesystem(str(work))[1])) is not None:
+    if (own := lease.current(filesystem(str(work))[1])) is not None:
         own.release()
     remove(str(work))
 

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from factory.models.weights import near_folder, resolve
+from factory.models.weights import local_training_folder, resolve
 from factory.storage.files import filesystem, put
 from factory.storage.manifest import StoreError
 from factory.storage.transfer import download, push, remove, upload
@@ -47,7 +47,7 @@ def local_files(job: Job[C]) -> Iterator[LocalJob[C]]:
     if isinstance(job.out, Path):
         yield LocalJob(job.config, job.seed, inputs, job.out, Path(job.work))
         return
-    folder, work_uri = near_folder(job.out), str(job.work)
+    folder, work_uri = local_training_folder(job.out), str(job.work)
     out, work = folder / "policy", folder / "policy.work"
     if is_first_on_node():
         shutil.rmtree(folder, ignore_errors=True)

@@ -66,7 +66,7 @@ class SftLoop:
     def __init__(self, job: LocalJob[SftConfig]) -> None:
         """Load the policy and the data, and plan all batches; raises TrainingError where they do not fit together."""
         self.job, self.config, self.device = job, job.config, device()
-        torch.set_num_threads(self.config.threads)
+        torch.set_num_threads(self.config.threads or 1)
         self._load_policy()
         longest = self.config.max_length or self.model.config.max_position_embeddings
         self.data = Batches(job.inputs["data"], self.tokenizer, longest)

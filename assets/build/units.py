@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 
 from factory.actors.encoder import Encoder
 from factory.corpora.audio import read
-from factory.models.speech_encoders import Codebook, WhisperEncoder, assign, deduplicate
+from factory.models.codebook import Codebook, assign, deduplicate
+from factory.models.speech_encoders import WhisperEncoder
 from schemas.datasets import UNITS, UTTERANCE
 from trainers.codebook import fit, nearest_sentence_accuracy, unit_distances
 

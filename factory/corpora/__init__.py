@@ -1,1 +1,1 @@
-"""Public corpora in their original archives, written as UTTERANCE rows that recipes name."""
+"""Speech as people have it: readers of folders, tables, Parquet, tars and Hugging Face datasets, and audio decoding."""

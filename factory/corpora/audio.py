@@ -1,90 +1,54 @@
-"""Encoded audio in, a wave out, and back: every wave here is float32, mono, 16 kHz, in [-1, 1]."""
+"""Reads and writes encoded audio. Every waveform is float32, mono, 16 kHz, in [-1, 1]."""
 
 from __future__ import annotations
 
 import io
 import os
 import stat
-from typing import Any, BinaryIO
+from collections.abc import Mapping
+from typing import BinaryIO, cast
 
 import numpy as np
 import pyarrow.fs as pafs
 import soundfile
 import soxr
 
-from factory.corpora.decode import AudioError, decode
+from factory.corpora.base import AudioError
+from factory.corpora.decode import decode
 from factory.storage.files import filesystem, get
 from factory.storage.manifest import StoreError
+from schemas.audio import SAMPLE_RATE
 
-RATE = 16_000
 SILENCE = 1e-3
-"""Peak below which a recording counts as silent: -60 dBFS."""
+"""A recording with a lower peak is silent: -60 dBFS."""
 OPUS_BITRATE = 24_000
-"""Bits a second that speech is stored with in Opus; transparent enough for listening, a tenth of 16-bit PCM."""
+"""Bits per second of speech in Opus: transparent enough for listening, a tenth of 16-bit PCM."""
 OPUS_LEVEL = (256_000 - OPUS_BITRATE) / 250_000
-"""The compression level that gives OPUS_BITRATE: libsndfile maps levels of 1..0 to 6..256 kbit/s a channel."""
-AUDIO_SUFFIXES = frozenset(
-    # fmt: off
-    {
-        ".3gp",
-        ".3gpp",
-        ".aac",
-        ".ac3",
-        ".aif",
-        ".aifc",
-        ".aiff",
-        ".amr",
-        ".ape",
-        ".asf",
-        ".au",
-        ".awb",
-        ".bwf",
-        ".caf",
-        ".flac",
-        ".m4a",
-        ".m4b",
-        ".mka",
-        ".mp2",
-        ".mp3",
-        ".mp4",
-        ".mpga",
-        ".oga",
-        ".ogg",
-        ".opus",
-        ".rf64",
-        ".snd",
-        ".sph",
-        ".spx",
-        ".tta",
-        ".voc",
-        ".w64",
-        ".wav",
-        ".wave",
-        ".weba",
-        ".webm",
-        ".wma",
-        ".wv",
-    }
-    # fmt: on
+"""The compression level that gives OPUS_BITRATE: libsndfile maps levels 1..0 to 6..256 kbit/s per channel."""
+_SUFFIXES = (
+    ".3gp .3gpp .aac .ac3 .aif .aifc .aiff .amr .ape .asf .au .awb .bwf .caf .flac .m4a .m4b .mka .mp2 .mp3 .mp4 .mpga "
+    ".oga .ogg .opus .rf64 .snd .sph .spx .tta .voc .w64 .wav .wave .weba .webm .wma .wv"
 )
-"""The suffixes of files that `read` can decode. A file is recognised by its content; suffixes only say which files are speech."""
+AUDIO_SUFFIXES = frozenset(_SUFFIXES.split())
+"""Suffixes of files that `read` can decode. They say which files are recordings; the content says in which format."""
 _FORMATS = {"OGG/OPUS": ("OGG", "OPUS"), "FLAC": ("FLAC", "PCM_16"), "WAV": ("WAV", "PCM_16")}
 
 
-def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) -> np.ndarray:
-    """Decode speech, whatever it is stored as.
+def read(audio: Mapping[str, object] | None, min_s: float = 0.1, max_s: float = 30.0) -> np.ndarray:
+    """Decode speech in any format.
 
     Args:
-        audio: `{"bytes", "path"}`, bytes first, as Hugging Face's Audio feature has them; the path may be a URI.
-        min_s: seconds; a shorter recording is refused.
-        max_s: seconds; a longer one is refused, and is not decoded much further than this.
+        audio: `{"bytes", "path"}` as in Hugging Face's Audio feature; `bytes` wins, and `path` may be a URI.
+        min_s: shortest duration in seconds.
+        max_s: longest duration in seconds; a longer recording is not decoded much further than this.
 
     Returns:
-        The mean of the channels as a wave of shape (N,), float32 at 16 kHz, in [-1, 1]. Its length is what was decoded.
+        The mean of the channels as a waveform of shape (N,), float32 at 16 kHz, in [-1, 1]. N is what was decoded, not
+        what the file states.
 
     Raises:
         AudioError: with the slug missing_file, not_audio, truncated, empty, nan, too_short, too_long or silent.
-        StoreError: where an object store fails, which says nothing about the recording.
+        StoreError: an object store fails, which says nothing about the recording.
     """
     wave = resample(*_decode(audio or {}, max_s))
     if not len(wave):
@@ -92,7 +56,7 @@ def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) 
     if not np.isfinite(wave).all():
         raise AudioError("nan", "the samples hold NaN or infinity")
     wave = np.clip(wave, -1, 1)
-    seconds, peak = len(wave) / RATE, float(np.abs(wave).max(initial=0))
+    seconds, peak = len(wave) / SAMPLE_RATE, float(np.abs(wave).max(initial=0))
     if seconds < min_s:
         raise AudioError("too_short", f"{seconds:.2f} s of audio, at least {min_s:.2f} s is needed")
     if peak < SILENCE:
@@ -100,28 +64,37 @@ def read(audio: dict[str, Any] | None, min_s: float = 0.1, max_s: float = 30.0) 
     return wave
 
 
-def resample(wave: np.ndarray, rate: int, to: int = RATE) -> np.ndarray:
-    """Bring a wave of shape (N,) from `rate` to another sampling rate (soxr, high quality); float32."""
+def resample(wave: np.ndarray, rate: int, to: int = SAMPLE_RATE) -> np.ndarray:
+    """Resample a waveform (soxr, high quality).
+
+    Args:
+        wave: shape (N,).
+        rate: its sampling rate in Hz.
+        to: the new sampling rate in Hz.
+
+    Returns:
+        The waveform, float32, of shape (N * to / rate,).
+    """
     wave = np.asarray(wave, np.float32)
-    return wave if rate == to else soxr.resample(wave, rate, to)
+    return wave if rate == to else cast(np.ndarray, soxr.resample(wave, rate, to))
 
 
 def encode(wave: np.ndarray, format: str = "OGG/OPUS") -> bytes:
-    """Encode a wave of shape (N,) at 16 kHz as `OGG/OPUS` (OPUS_BITRATE bits a second), `FLAC` or `WAV` (16 bit, lossless)."""
+    """Encode a waveform of shape (N,) at 16 kHz as `OGG/OPUS` (OPUS_BITRATE), `FLAC` or `WAV` (both 16 bits)."""
     if format not in _FORMATS:
         raise ValueError(f"audio is written as {' or '.join(_FORMATS)}; got {format!r}")
     container, subtype = _FORMATS[format]
     level = OPUS_LEVEL if subtype == "OPUS" else None
     sink = io.BytesIO()
     soundfile.write(
-        sink, np.asarray(wave, np.float32), RATE, format=container, subtype=subtype, compression_level=level
+        sink, np.asarray(wave, np.float32), SAMPLE_RATE, format=container, subtype=subtype, compression_level=level
     )
     return sink.getvalue()
 
 
-def _decode(audio: dict[str, Any], max_s: float) -> tuple[np.ndarray, int]:
-    """Return the mean of the channels and its rate; bytes, files and URIs go the same way from here."""
-    content, path = audio.get("bytes"), str(audio.get("path") or "")
+def _decode(audio: Mapping[str, object], max_s: float) -> tuple[np.ndarray, int]:
+    """Return the mean of the channels, (N,), and its rate in Hz."""
+    content, path = cast(bytes | None, audio.get("bytes")), str(audio.get("path") or "")
     if content is None and not path:
         raise AudioError("missing_file", "the row holds neither audio bytes nor a path")
     try:
@@ -129,7 +102,7 @@ def _decode(audio: dict[str, Any], max_s: float) -> tuple[np.ndarray, int]:
             if not file.seek(0, os.SEEK_END):
                 raise AudioError("empty", "the file holds no bytes")
             return decode(file, max_s)
-    except OSError as error:  # of a disk or a network drive
+    except OSError as error:  # a disk or network drive failed
         raise AudioError("missing_file", f"{path} cannot be read to its end ({error})") from error
 
 
@@ -139,7 +112,7 @@ def _open(path: str) -> BinaryIO:
     try:
         fs, inner = filesystem(path)
     except (StoreError, ValueError) as error:
-        raise AudioError("missing_file", f"{path!r} leads to no storage ({error})") from error
+        raise AudioError("missing_file", f"{path!r} is not the URI of a known storage ({error})") from error
     if isinstance(fs, pafs.LocalFileSystem):
         return _open_local(inner)
     try:
@@ -148,21 +121,21 @@ def _open(path: str) -> BinaryIO:
         raise AudioError("missing_file", f"there is no file {path}") from error
     except StoreError:
         raise
-    except Exception as error:  # each store's client has errors of its own
+    except Exception as error:  # each client of a store raises its own types
         raise StoreError(
-            f"{path} could not be read ({error}): mend the store or the path, then run the same command again"
+            f"{path} could not be read ({error}): fix the store or the path, then run the same command again"
         ) from error
 
 
 def _open_local(path: str) -> BinaryIO:
-    """Open a file of this machine; a folder, a pipe or a device is none."""
+    """Open a regular file of this machine; folders, pipes and devices are refused."""
     try:
-        is_file = stat.S_ISREG(os.stat(path).st_mode)  # to open a pipe would wait for its writer
+        is_file = stat.S_ISREG(os.stat(path).st_mode)  # opening a pipe would wait for its writer
         file = open(path, "rb") if is_file else None  # noqa: SIM115  # the caller closes it
     except FileNotFoundError as error:
         raise AudioError("missing_file", f"there is no file {path}") from error
     except (OSError, ValueError) as error:  # ValueError: a null byte in the name
         raise AudioError("missing_file", f"the file {path!r} cannot be opened ({error})") from error
     if file is None:
-        raise AudioError("missing_file", f"{path!r} is no file")
+        raise AudioError("missing_file", f"{path!r} is not a regular file")
     return file

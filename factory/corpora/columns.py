@@ -1,6 +1,7 @@
-"""The columns of other people's rows, mapped to those of UTTERANCE: ours, NeMo's, Common Voice's, FLEURS', VoxPopuli's.
+"""Maps the columns of public corpora to the columns of UTTERANCE.
 
-A column that is named by an option wins; else the first of these names that a row has.
+The known names are those of Roundtrip, NeMo, Common Voice, FLEURS and VoxPopuli. A column that an option names wins;
+otherwise the first known name that has a value in the row.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from factory.corpora.base import CorpusError, failed_row
-from factory.corpora.text import clean_text, language, storable
+from factory.corpora.base import CorpusError, mark_failed
+from factory.corpora.text import clean_text, escape_surrogates, normalise_language
 from schemas.datasets import Row
 
-NAMES: dict[str, tuple[str, ...]] = {
+COLUMN_NAMES: dict[str, tuple[str, ...]] = {
     "utt_id": ("utt_id", "audio_id", "id_"),
     "lang": ("lang", "locale", "language"),
     "text": ("text", "sentence", "transcription", "transcript", "normalized_text", "raw_text"),
@@ -21,66 +22,78 @@ NAMES: dict[str, tuple[str, ...]] = {
     "split": ("split",),
     "path": ("path", "audio_filepath", "file_name", "file"),
 }
-"""For each column of ours the names that it has elsewhere, in the order of preference."""
+"""The names that each column of UTTERANCE may have in a corpus, in order of preference."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What stands behind the `?` of a corpus: `lang` of rows that name none, `text`, the column of transcripts.
-
-    `config` and `split` are those of a Hugging Face dataset.
-    """
+    """The options after the `?` of a corpus."""
 
     lang: str = ""
+    """Language of rows that name none."""
     text: str | None = None
+    """Column of the transcripts; None: the first known name."""
     config: str | None = None
+    """Configuration of a Hugging Face dataset."""
     split: str | None = None
+    """Split of a Hugging Face dataset; None: `train`."""
 
 
-def find(row: Mapping[str, object], column: str) -> object:
-    """Return the value of one of our columns in somebody else's row; None where it has none, or empty ones alone."""
-    return next((row[name] for name in NAMES[column] if not _is_empty(row.get(name))), None)
+def find_value(row: Mapping[str, object], column: str) -> object:
+    """Return the value of a column of UTTERANCE under any of its known names; None if there is none."""
+    return next((row[name] for name in COLUMN_NAMES[column] if not _is_empty(row.get(name))), None)
 
 
 def _is_empty(value: object) -> bool:
-    """Whether a cell holds nothing: NaN is what tables of numbers have in empty cells, and differs from itself."""
+    """Return whether a cell is empty: NaN, the empty cell of numeric tables, is not equal to itself."""
     return value is None or value == "" or value != value
 
 
-def utterance(row: Mapping[str, object], options: Options, lang: str = "") -> Row:
-    """Return the columns of UTTERANCE that a row has, but its audio, as texts.
+def to_utterance(row: Mapping[str, object], options: Options, lang: str = "") -> Row:
+    """Return the columns of UTTERANCE that a row has, as text; the audio is left out.
 
-    `lang` is the language where nothing else names one. A row is failed where a column holds neither text nor number.
+    Args:
+        row: cells by column name.
+        options: the options of the corpus.
+        lang: the language if neither the row nor the options name one.
+
+    Returns:
+        The row; it is failed if a column holds neither text nor a number.
     """
-    found = {column: find(row, column) for column in ("utt_id", "lang", "text", "reference", "speaker", "split")}
+    values = {column: find_value(row, column) for column in ("utt_id", "lang", "text", "reference", "speaker", "split")}
     if options.text:
-        found["text"] = None if _is_empty(row.get(options.text)) else row[options.text]
-    odd = {column: value for column, value in found.items() if value is not None and not _is_name(value)}
-    found |= dict.fromkeys(odd)
-    named = found["lang"] if isinstance(found["lang"], str) else None
-    told: Row = {"utt_id": _name(found["utt_id"]), "lang": language(named or options.lang or lang)}
-    told |= {column: clean_text(found[column]) for column in ("text", "reference")}
-    told |= {column: _name(found[column]) for column in ("speaker", "split")}
-    kinds = ", ".join(f"{column} is a {type(value).__name__}" for column, value in odd.items())
-    return failed_row(told, f"not_text: {kinds}, and a text is expected") if odd else told
+        values["text"] = None if _is_empty(row.get(options.text)) else row[options.text]
+    wrong = {column: value for column, value in values.items() if value is not None and not _is_text_or_number(value)}
+    values |= dict.fromkeys(wrong)
+    own_lang = values["lang"] if isinstance(values["lang"], str) else None
+    utterance: Row = {
+        "utt_id": _to_text(values["utt_id"]),
+        "lang": normalise_language(own_lang or options.lang or lang),
+        "text": clean_text(values["text"]),
+        "reference": clean_text(values["reference"]),
+        "speaker": _to_text(values["speaker"]),
+        "split": _to_text(values["split"]),
+    }
+    types = ", ".join(f"{column} is a {type(value).__name__}" for column, value in wrong.items())
+    return mark_failed(utterance, f"not_text: {types}; expected text") if wrong else utterance
 
 
-def _is_name(value: object) -> bool:
+def _is_text_or_number(value: object) -> bool:
     return isinstance(value, (str, int, float)) and not isinstance(value, bool)
 
 
-def _name(value: object) -> str | None:
-    """Return a name as text; numbers are cast (7 and 7.0 are "7")."""
+def _to_text(value: object) -> str | None:
+    """Return a text or number as text; 7 and 7.0 are both "7"."""
     if value is None:
         return None
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return storable(str(value))
+    return escape_surrogates(str(value))
 
 
-def check_option(columns: Collection[str], options: Options, where: str) -> None:
-    """Raise CorpusError where the option `text` names a column that is not there."""
+def check_text_option(columns: Collection[str], options: Options, source: str) -> None:
+    """Raise CorpusError if the option `text` names a column that `source` does not have."""
     if options.text and options.text not in columns:
         raise CorpusError(
-            f"{where} has no column {options.text}, which text={options.text} names; it has {', '.join(columns)}"
+            f"{source} has no column {options.text} (option text={options.text}); it has {', '.join(columns)}"
         )

@@ -1,4 +1,4 @@
-"""A corpus: speech as people have it, read through one object, whatever names it and whatever reads it."""
+"""A corpus: one object through which speech is read, whatever its format."""
 
 from __future__ import annotations
 
@@ -15,13 +15,12 @@ import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from factory.corpora.audio import read
-from factory.corpora.base import CorpusError, Kind, Shard, audio_of
+from factory.corpora.base import Audio, AudioError, CorpusError, Kind, Shard
 from factory.corpora.columns import Options
-from factory.corpora.decode import AudioError
-from factory.corpora.files import File, Files, stamps
+from factory.corpora.files import File, Files, identify_files
 from factory.corpora.hub import HubShard
-from factory.corpora.listed import Folder, ListedShard, Tables, count_recordings, listed_shards
-from factory.corpora.marking import Marked, mark
+from factory.corpora.listed import Folder, ListedShard, Tables, count_recordings, make_listed_shards
+from factory.corpora.marking import mark_rows
 from factory.corpora.parquet import ParquetShard
 from factory.corpora.tar import TableTar, TarShard, has_table
 from factory.storage.manifest import StoreError
@@ -32,117 +31,126 @@ if TYPE_CHECKING:
 
 
 class Speech(NamedTuple):
-    """What a corpus holds: its rows as a streaming dataset (columns of STATED), their ids, how many are of each kind.
-
-    `digest` changes with what is in it; `left_out` counts by reason what is passed over.
-    """
+    """The rows of a corpus."""
 
     rows: ray.data.Dataset
+    """The rows as a streaming dataset of CORPUS_ROW."""
     ids: list[str]
+    """The ids of all rows in order."""
     kinds: Counter[Kind]
+    """How many rows each kind has."""
     digest: str
+    """A digest that changes with the content of the corpus."""
     left_out: Counter[str]
+    """How many files are left out, by reason."""
 
 
 class Corpus(ABC):
-    """Speech at `uri`. Opening lists files (of tables and folders nothing more); `speech` and `recordings` read."""
+    """Speech at `uri`. Opening a corpus lists its files; `load_speech` and `load_recordings` read them."""
 
     def __init__(self, uri: str, options: Options, fs: pafs.FileSystem, root: str, files: Files) -> None:
-        """`root` is the corpus' folder or file in its file system, `files` what it is made of and what is passed over."""
+        """Open a corpus.
+
+        Args:
+            uri: the corpus as the recipe names it, without its options.
+            options: the options after the `?`.
+            fs: the file system of the corpus.
+            root: its folder or file in `fs`.
+            files: its files, and how many are left out.
+        """
         self.uri, self.options, self.fs, self.root = uri, options, fs, root
-        self.files, self.left_out, self.beside = files.found, files.left_out, files.beside
+        self.files, self.left_out, self.unread_recordings = files.found, files.left_out, files.recordings
 
     @property
     def size(self) -> int | None:
-        """How many rows it has, where that is known without reading recordings; else None."""
+        """The number of rows; None if only reading the recordings would give it."""
         return None
 
     @property
     def holds_units(self) -> bool:
-        """Whether it is units already (rows of PAIRED), and no speech."""
+        """Whether the corpus holds units (rows of PAIRED) and no speech."""
         return False
 
     @cached_property
     @abstractmethod
     def shards(self) -> Sequence[Shard]:
-        """The parts that workers read. Raises CorpusError where they cannot be."""
+        """The parts that workers read. Raises CorpusError if the corpus cannot be read."""
 
     @property
-    def stamps(self) -> object:
-        """What tells it from a changed corpus with the same ids."""
-        return stamps(self.fs, self.files)
+    def identity(self) -> object:
+        """A value that differs if the content differs and the ids are the same."""
+        return identify_files(self.fs, self.files)
 
-    def leave_out(self, named: Collection[str]) -> None:
-        """Count the recordings of the corpus that no row names."""
-        unnamed = {file.path for file in self.beside}.difference(named)
+    def count_unnamed(self, named: Collection[str]) -> None:
+        """Count the recordings of the corpus that are not in `named`, the paths that rows name."""
+        unnamed = {file.path for file in self.unread_recordings}.difference(named)
         self.left_out = self.left_out + Counter({"recording that no row names": len(unnamed)})
 
-    def speech(self) -> Speech:
-        """List the rows and return them as a dataset; rows with one utt_id are told apart (`factory.corpora.marking`).
+    def load_speech(self) -> Speech:
+        """List the rows and return them as a dataset, each with an id of its own (`factory.corpora.marking`).
 
-        Raises CorpusError where the corpus cannot be read, or has no rows.
+        Raises CorpusError if the corpus cannot be read, or has no rows.
         """
-        marked: Marked = mark(self.shards)
+        marked = mark_rows(self.shards)
         if not marked.ids:
             raise CorpusError(f"{self.uri} holds no rows")
-        stated = json_digest([marked.ids, self.stamps, self.options.lang, self.options.text])
-        return Speech(marked.dataset(), marked.ids, marked.kinds, stated, self.left_out + marked.left_out)
+        digest = json_digest([marked.ids, self.identity, self.options.lang, self.options.text])
+        return Speech(marked.make_dataset(), marked.ids, marked.kinds, digest, self.left_out + marked.left_out)
 
-    def recordings(self, ids: Collection[str]) -> dict[str, np.ndarray]:
-        """Return the waves (float32, 16 kHz) of the utterances with these ids; what cannot be read is left out.
+    def load_recordings(self, ids: Collection[str]) -> dict[str, np.ndarray]:
+        """Return the waveforms (float32, 16 kHz) of these utterances by id, without those that cannot be read.
 
-        Takes no Ray.
+        Does not use Ray.
         """
         waves = {}
-        for utt_id, audio in self._audio(set(ids)).items():
+        for utt_id, audio in self._find_audio(set(ids)).items():
             try:
                 waves[utt_id] = read(audio)
             except (AudioError, StoreError):
                 continue
         return waves
 
-    def _audio(self, ids: set[str]) -> dict[str, dict[str, object]]:
-        found: dict[str, dict[str, object]] = {}
+    def _find_audio(self, ids: set[str]) -> dict[str, Audio | None]:
+        audio: dict[str, Audio | None] = {}
         for shard in self.shards:
-            left = ids - found.keys()
-            if not left:
+            if not (left := ids - audio.keys()):
                 break
-            found |= shard.find(left) if isinstance(shard, ParquetShard) else audio_of(shard, left)
-        return found
+            audio |= shard.find_audio(left)
+        return audio
 
 
 class ParquetCorpus(Corpus):
-    """Parquet files: rows of UTTERANCE, or units already."""
+    """Parquet files with rows of UTTERANCE, or with units."""
 
     @property
     def size(self) -> int:
-        """The rows that the files' footers count."""
-        return sum(self._footer(file).num_rows for file in self.files)
+        """The number of rows by the footers of the files."""
+        return sum(self._read_footer(file).num_rows for file in self.files)
 
     @property
     def holds_units(self) -> bool:
         """Whether the first file has the columns of PAIRED."""
-        return "src_units" in self._footer(self.files[0]).schema.to_arrow_schema().names
+        return "src_units" in self._read_footer(self.files[0]).schema.to_arrow_schema().names
 
     @cached_property
     def shards(self) -> list[ParquetShard]:
-        """A shard a file."""
+        """One shard per file."""
         root = str(PurePosixPath(self.root).parent) if self.files[0].path == self.root else self.root
         shards = [ParquetShard(self.uri, file.path, root, self.options) for file in self.files]
-        if self.beside:
-            self.leave_out({path for shard in shards for path in shard.paths()})
+        if self.unread_recordings:
+            self.count_unnamed({path for shard in shards for path in shard.list_paths()})
         return shards
 
-    def recordings(self, ids: Collection[str]) -> dict[str, np.ndarray]:
-        """Return the waves of these ids: none where the corpus is units already."""
-        return {} if self.holds_units else super().recordings(ids)
+    def load_recordings(self, ids: Collection[str]) -> dict[str, np.ndarray]:
+        """Return the waveforms of these utterances; none if the corpus holds units."""
+        return {} if self.holds_units else super().load_recordings(ids)
 
-    def _footer(self, file: File) -> pq.FileMetaData:
+    def _read_footer(self, file: File) -> pq.FileMetaData:
         try:
             with self.fs.open_input_file(file.path) as stream:
                 return pq.ParquetFile(stream).metadata
         except (pa.ArrowException, OSError) as error:
-            raise CorpusError(f"{file.path} is no complete Parquet file: {error}") from error
+            raise CorpusError(f"{file.path} is not a complete Parquet file: {error}") from error
 
 
 class TableCorpus(Corpus):
@@ -150,20 +158,20 @@ class TableCorpus(Corpus):
 
     @property
     def size(self) -> int:
-        """The lines of the tables."""
+        """The number of lines of the tables."""
         return sum(shard.table.num_rows for shard in self.shards)
 
     @cached_property
     def shards(self) -> list[ListedShard]:
-        """Shards of the tables' lines."""
-        rows, self._recordings = Tables(self.fs, self.uri).rows(self.files, self.options)
-        self.leave_out({file.path for file in self._recordings})
-        return listed_shards(rows)
+        """Shards of the lines of the tables."""
+        rows, self._recordings = Tables(self.fs, self.uri).read_rows(self.files, self.options)
+        self.count_unnamed({file.path for file in self._recordings})
+        return make_listed_shards(rows)
 
     @property
-    def stamps(self) -> object:
-        """The tables, and the recordings that they name on the same file system."""
-        return stamps(self.fs, [*self.files, *self._recordings])
+    def identity(self) -> object:
+        """The tables, and the recordings that they name in the same file system."""
+        return identify_files(self.fs, [*self.files, *self._recordings])
 
 
 class FolderCorpus(Corpus):
@@ -171,15 +179,15 @@ class FolderCorpus(Corpus):
 
     @property
     def size(self) -> int:
-        """The files that are recordings by their suffix."""
+        """The number of files that are recordings by their suffix."""
         return count_recordings(self.files)
 
     @cached_property
     def shards(self) -> list[ListedShard]:
         """Shards of the recordings."""
-        rows, others = Folder(self.fs, self.root, self.uri).rows(self.files, self.options)
+        rows, others = Folder(self.fs, self.root, self.uri).read_rows(self.files, self.options)
         self.left_out = self.left_out + others
-        return listed_shards(rows)
+        return make_listed_shards(rows)
 
 
 class TarCorpus(Corpus):
@@ -187,10 +195,10 @@ class TarCorpus(Corpus):
 
     @cached_property
     def shards(self) -> list[TarShard | TableTar]:
-        """A shard an archive."""
-        return [self._shard(file.path) for file in self.files]
+        """One shard per archive."""
+        return [self._make_shard(file.path) for file in self.files]
 
-    def _shard(self, path: str) -> TarShard | TableTar:
+    def _make_shard(self, path: str) -> TarShard | TableTar:
         if has_table(self.uri, path):
             return TableTar(self.uri, path, self.options)
         inside = path.removeprefix(self.root).lstrip("/")
@@ -198,18 +206,18 @@ class TarCorpus(Corpus):
 
 
 class HubCorpus(Corpus):
-    """A Hugging Face dataset, on the Hub or in a folder on this disk (then `files` are those of the folder)."""
+    """A Hugging Face dataset on the Hub, or in a folder on this disk (`files` are then the files of the folder)."""
 
     @cached_property
     def shards(self) -> list[HubShard]:
-        """The parts that the dataset comes in."""
-        return self._whole.shards()
+        """The parts of the dataset."""
+        return self._dataset.split()
 
     @property
-    def stamps(self) -> object:
-        """The commit on the Hub; of a folder its files."""
-        return self._whole.digest or stamps(self.fs, self.files)
+    def identity(self) -> object:
+        """The commit on the Hub; the files of a folder."""
+        return self._dataset.commit or identify_files(self.fs, self.files)
 
     @property
-    def _whole(self) -> HubShard:
+    def _dataset(self) -> HubShard:
         return HubShard(self.root, self.options)

@@ -1,13 +1,13 @@
-"""CVSS (Jia et al., 2022) joined with Common Voice 4 by file name: paired speech, and test sets in both directions.
+"""Joins CVSS (Jia et al., 2022) with Common Voice 4: paired speech, and test sets in both directions.
 
-    python -m factory.corpora.cvss --cvss cvss_c_fr_en_v1.0.tar.gz --common-voice cv-corpus-4/fr.tar.gz --out data/cvss_c
+    python -m factory.corpora.cvss --cvss cvss_c_fr_en_v1.0.tar.gz --common-voice cv-corpus-4/fr.tar.gz --out data
 
-CVSS holds the English side alone: `train/common_voice_fr_1.mp3.wav` and `train.tsv` with
-`common_voice_fr_1.mp3<TAB>translation`, no header (the same for `dev` and `test`, and for CVSS-C and CVSS-T). The
-source clip `clips/common_voice_fr_1.mp3` and its sentence (`validated.tsv`) come from Common Voice, version 4. A pair
-becomes two rows of UTTERANCE, `common_voice_fr_1/fr` and `…/en`, each with the other's text as its reference. A pair
-without a sentence is left out and counted; where a clip is missing the other side stands alone, and round 0 leaves it
-out.
+CVSS holds only the English side: `train/common_voice_fr_1.mp3.wav`, and `train.tsv` without a header, with lines
+`common_voice_fr_1.mp3<TAB>translation` (the same for `dev` and `test`, and for CVSS-C and CVSS-T). The source clip
+`clips/common_voice_fr_1.mp3` and its sentence (`validated.tsv`) come from Common Voice 4. Both are joined by file name.
+A pair becomes two rows of UTTERANCE, `common_voice_fr_1/fr` and `.../en`, each with the text of the other as its
+reference. A pair without a sentence is left out and counted. A pair with one missing clip becomes one row, which round
+0 leaves out.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from factory.arguments import run_command
-from factory.corpora.archive import Clips, count_faults, write_shards
+from factory.corpora.archive import Clips, count_failed, write_utterances
 from factory.corpora.base import CorpusError
-from factory.corpora.common_voice import of_language
-from factory.corpora.text import language
+from factory.corpora.common_voice import find_ids
+from factory.corpora.text import normalise_language
 from schemas.datasets import Row
 
 TABLES = ("train.tsv", "dev.tsv", "test.tsv")
@@ -33,7 +33,7 @@ _CLIP = re.compile(r"common_voice_([\w-]+)_\d+")
 
 
 class Pair(NamedTuple):
-    """What the tables say of a pair: its split, its translation, and the source's sentence and speaker."""
+    """The texts of a pair, its split, and the speaker of the source."""
 
     split: str
     translation: str
@@ -41,82 +41,86 @@ class Pair(NamedTuple):
     speaker: str | None
 
 
-def pairs(cvss: Clips, common_voice: Clips, src: str) -> tuple[dict[str, Pair], Counter[str]]:
-    """Return the pairs by the name of their clip, and by split how many lines of CVSS have no sentence.
+def join_texts(cvss: Clips, common_voice: Clips, src: str) -> tuple[dict[str, Pair], Counter[str]]:
+    """Join the tables of both archives by file name.
 
-    Raises CorpusError when CVSS has no tables, when either is of another source language, or when nothing fits
-    together.
+    Args:
+        cvss: the translations.
+        common_voice: the sources.
+        src: the source language.
+
+    Returns:
+        The pairs by clip name, and per split how many lines of CVSS have no sentence.
+
+    Raises:
+        CorpusError: a table is missing, an archive has another source language, or no file name matches.
     """
-    translated, lines = cvss.lines(), common_voice.lines()
-    _check_source(translated, src, cvss.place)
-    named = of_language(lines, src, common_voice.place)
-    sentences = {row["utt_id"]: row for row in lines if row["utt_id"] in named and not row.get("status")}
-    count_faults([*translated, *lines])
-    joined, lost = {}, Counter[str]()
+    translated, lines = cvss.read_lines(), common_voice.read_lines()
+    _check_source(translated, src, cvss.path)
+    ids = find_ids(lines, src, common_voice.path)
+    sentences = {row["utt_id"]: row for row in lines if row["utt_id"] in ids and not row.get("status")}
+    count_failed([*translated, *lines])
+    pairs, left_out = {}, Counter[str]()
     for row in translated:
         source = sentences.get(row["utt_id"])
         if source and source["text"] and row["text"]:
-            joined[row["utt_id"]] = Pair(row["split"], row["text"], source["text"], source["speaker"])
+            pairs[row["utt_id"]] = Pair(row["split"], row["text"], source["text"], source["speaker"])
         else:
-            lost[row["split"]] += 1
-    if not joined:
-        told = f"no file name of {cvss.place} occurs in {common_voice.place}"
-        raise CorpusError(f"{told}: CVSS belongs to Common Voice version 4 of the same language")
-    return joined, lost
+            left_out[row["split"]] += 1
+    if not pairs:
+        problem = f"no file name of {cvss.path} occurs in {common_voice.path}"
+        raise CorpusError(f"{problem}: CVSS needs Common Voice version 4 of the same language")
+    return pairs, left_out
 
 
-def _check_source(rows: list[Row], src: str, place: Path) -> None:
-    """Raise CorpusError where the clips' names tell another source language than `src`."""
-    langs = Counter(found[1] for row in rows if (found := _CLIP.fullmatch(row["utt_id"])))
+def _check_source(rows: list[Row], src: str, path: Path) -> None:
+    """Raise CorpusError if the names of the clips show another source language."""
+    langs = Counter(match[1] for row in rows if (match := _CLIP.fullmatch(row["utt_id"])))
     if langs and not langs[src]:
-        raise CorpusError(
-            f"the clips of {place} are in {langs.most_common(1)[0][0]}, and --src is {src}; give their own language"
-        )
+        found = langs.most_common(1)[0][0]
+        raise CorpusError(f"the clips of {path} are in {found}, but --src is {src}: give --src {found}")
 
 
-def utterances(cvss: Clips, common_voice: Clips, src: str) -> Iterator[Row]:
-    """Yield the two rows of every pair, as the archives give them: first the source clips, then the translations."""
-    joined, lost = pairs(cvss, common_voice, src)
-    if lost:
-        print(f"left out for want of a sentence in {common_voice.place}: {dict(lost)}", flush=True)
-    for row in common_voice.rows():
-        if (pair := joined.get(row["utt_id"])) and row["audio"] and not row.get("status"):
-            yield _row(row, src, pair, pair.sentence, pair.translation) | {"speaker": pair.speaker}
-    for row in cvss.rows():
-        if (pair := joined.get(row["utt_id"])) and row["audio"] and not row.get("status"):
-            yield _row(row, TARGET, pair, pair.translation, pair.sentence)
+def read_utterances(cvss: Clips, common_voice: Clips, src: str) -> Iterator[Row]:
+    """Yield the two rows of every pair: first all source clips, then all translations, in the order of the archives."""
+    pairs, left_out = join_texts(cvss, common_voice, src)
+    if left_out:
+        print(f"left out, no sentence in {common_voice.path}: {dict(left_out)}", flush=True)
+    for row in common_voice.read_rows():
+        if (pair := pairs.get(row["utt_id"])) and row["audio"] and not row.get("status"):
+            yield _make_row(row, src, pair, pair.sentence, pair.translation) | {"speaker": pair.speaker}
+    for row in cvss.read_rows():
+        if (pair := pairs.get(row["utt_id"])) and row["audio"] and not row.get("status"):
+            yield _make_row(row, TARGET, pair, pair.translation, pair.sentence)
 
 
-def _row(row: Row, lang: str, pair: Pair, text: str, reference: str) -> Row:
-    head = {"utt_id": f"{row['utt_id']}/{lang}", "lang": lang, "audio": row["audio"]}
-    return head | {"text": text, "reference": reference, "split": pair.split}
+def _make_row(row: Row, lang: str, pair: Pair, text: str, reference: str) -> Row:
+    utterance = {"utt_id": f"{row['utt_id']}/{lang}", "lang": lang, "audio": row["audio"]}
+    return utterance | {"text": text, "reference": reference, "split": pair.split}
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Write both archives as Parquet, `train`, `dev` and `test` below --out.
-
-    Returns 0, or 2 with one sentence on stderr.
-    """
+    """Convert both archives; return 0, or 2 after printing one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m factory.corpora.cvss", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--cvss", type=Path, required=True, help="cvss_c_fr_en_v1.0.tar.gz (or cvss_t_…), or its folder"
+        "--cvss", type=Path, required=True, help="cvss_c_fr_en_v1.0.tar.gz (or cvss_t_...), or a folder"
     )
     parser.add_argument(
-        "--common-voice",
-        type=Path,
-        required=True,
-        help="Common Voice 4 of the source language: fr.tar.gz, or its folder",
+        "--common-voice", type=Path, required=True, help="Common Voice 4 of the source language: fr.tar.gz, or a folder"
     )
     parser.add_argument(
-        "--src", type=language, default="fr", help="ISO 639 code of the source language (default: %(default)s)"
+        "--src",
+        type=normalise_language,
+        default="fr",
+        help="ISO 639 code of the source language (default: %(default)s)",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder to write into")
+    parser.add_argument("--out", type=Path, required=True, help="folder to write train, dev and test into")
     return run_command("cvss", lambda: _convert(parser.parse_args(argv)))
 
 
-def _convert(asked: argparse.Namespace) -> int:
-    cvss, common_voice = Clips(asked.cvss, TABLES), Clips(asked.common_voice, ("validated.tsv",))
-    print(write_shards(utterances(cvss, common_voice, asked.src), asked.out))
+def _convert(arguments: argparse.Namespace) -> int:
+    cvss, common_voice = Clips(arguments.cvss, TABLES), Clips(arguments.common_voice, ("validated.tsv",))
+    print(write_utterances(read_utterances(cvss, common_voice, arguments.src), arguments.out))
     return 0
 
 

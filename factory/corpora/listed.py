@@ -1,4 +1,4 @@
-"""Corpora that name their recordings: a folder of audio files, and tables (TSV, CSV, JSON lines) beside them."""
+"""Corpora that name their recordings: a folder of audio files, and tables (TSV, CSV, JSON lines)."""
 
 from __future__ import annotations
 
@@ -13,113 +13,123 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 
 from factory.corpora.audio import AUDIO_SUFFIXES
-from factory.corpora.base import AT_ONCE, STATED, CorpusError, Entry, entry, failed_row, in_batches
+from factory.corpora.base import (
+    BATCH_ROWS,
+    CORPUS_ROW,
+    CorpusError,
+    Entry,
+    Shard,
+    make_entry,
+    mark_failed,
+    split_into_batches,
+)
 from factory.corpora.columns import Options
-from factory.corpora.files import IN_PARALLEL, File, files_at, uri_of
-from factory.corpora.layouts import Named, named_rows
+from factory.corpora.files import THREADS, File, find_files, make_uri
+from factory.corpora.layouts import TableRow, read_table_rows
 from factory.corpora.tables import is_table
-from factory.corpora.text import language, stem, suffix_of, transcript
+from factory.corpora.text import get_suffix, normalise_language, read_transcript, remove_suffix
 from factory.storage.files import get
 from schemas.datasets import Row
 
 
 @dataclass(frozen=True)
-class ListedShard:
-    """Rows that are in memory, as a table of STATED; their audio is named by paths."""
+class ListedShard(Shard):
+    """Rows that are in memory, as a table of CORPUS_ROW; their audio is named by paths."""
 
     table: pa.Table
 
     reads_audio: ClassVar[bool] = False
 
-    def entries(self) -> tuple[list[Entry], Counter[str]]:
-        """Return the rows' entries; what is left out was counted when they were listed."""
-        few = self.table.select(["utt_id", "lang", "text", "reference"])
-        return [entry(row) for row in few.to_pylist()], Counter()
+    def list_entries(self) -> tuple[list[Entry], Counter[str]]:
+        """Return the entries of the rows; the files that are left out were counted when the rows were listed."""
+        columns = self.table.select(["utt_id", "lang", "text", "reference"])
+        return [make_entry(row) for row in columns.to_pylist()], Counter()
 
-    def rows(self) -> Iterator[list[Row]]:
-        """Yield the rows."""
-        for batch in self.table.to_batches(AT_ONCE):
+    def read_rows(self) -> Iterator[list[Row]]:
+        """Yield the rows in batches."""
+        for batch in self.table.to_batches(BATCH_ROWS):
             yield batch.to_pylist()
 
 
-def listed_shards(rows: Sequence[Row]) -> list[ListedShard]:
-    """Return shards of `AT_ONCE` rows."""
-    return [ListedShard(pa.Table.from_pylist(some, schema=STATED)) for some in in_batches(iter(rows))]
+def make_listed_shards(rows: Sequence[Row]) -> list[ListedShard]:
+    """Return shards of at most `BATCH_ROWS` rows."""
+    batches = split_into_batches(iter(rows))
+    return [ListedShard(pa.Table.from_pylist(batch, schema=CORPUS_ROW)) for batch in batches]
 
 
 class Folder:
-    """A folder of audio files: `LANG/NAME.wav`, the transcript beside it in `LANG/NAME.txt` where there is one."""
+    """A folder of audio files: `LANG/NAME.wav`, with an optional transcript next to it in `LANG/NAME.txt`."""
 
     def __init__(self, fs: pafs.FileSystem, root: str, uri: str) -> None:
-        """`root` is the folder's path in `fs`, `uri` a URI of that file system."""
+        """Take the path `root` of the folder in `fs`, and a URI of that file system."""
         self.fs, self.root, self.uri = fs, PurePosixPath(root), uri
 
-    def rows(self, files: Sequence[File], options: Options) -> tuple[list[Row], Counter[str]]:
-        """Return a row for each recording, and what else there is by reason."""
-        texts = {stem(file.path): file.path for file in files if suffix_of(file.path) == ".txt"}
-        sounds = [file.path for file in files if suffix_of(file.path) in AUDIO_SUFFIXES]
-        with ThreadPoolExecutor(IN_PARALLEL) as threads:
-            rows = list(threads.map(lambda sound: self._row(sound, texts.get(stem(sound)), options), sounds))
-        alone = set(texts) - {stem(sound) for sound in sounds}
-        left_out = Counter({"transcript without a recording": len(alone)} if alone else {})
-        others = [file.path for file in files if suffix_of(file.path) not in (".txt", *AUDIO_SUFFIXES)]
-        return rows, left_out + Counter(_other_reason(path) for path in others)
+    def read_rows(self, files: Sequence[File], options: Options) -> tuple[list[Row], Counter[str]]:
+        """Return a row for each recording, and how many other files there are by reason."""
+        texts = {remove_suffix(file.path): file.path for file in files if get_suffix(file.path) == ".txt"}
+        sounds = [file.path for file in files if get_suffix(file.path) in AUDIO_SUFFIXES]
+        with ThreadPoolExecutor(THREADS) as threads:
+            rows = list(threads.map(lambda sound: self._row(sound, texts.get(remove_suffix(sound)), options), sounds))
+        orphans = set(texts) - {remove_suffix(sound) for sound in sounds}
+        left_out = Counter({"transcript without a recording": len(orphans)} if orphans else {})
+        others = [file.path for file in files if get_suffix(file.path) not in (".txt", *AUDIO_SUFFIXES)]
+        return rows, left_out + Counter(_explain_other_file(path) for path in others)
 
     def _row(self, sound: str, text: str | None, options: Options) -> Row:
         inside = PurePosixPath(sound).relative_to(self.root)
         lang = options.lang or (inside.parts[0] if len(inside.parts) > 1 else "")
-        row: Row = {"utt_id": stem(str(inside)), "lang": language(lang), "text": None}
-        told = transcript(get(self.fs, text), str(PurePosixPath(text).relative_to(self.root))) if text else {}
-        return row | {"audio": {"path": uri_of(sound, self.uri), "bytes": None}} | told
+        row: Row = {"utt_id": remove_suffix(str(inside)), "lang": normalise_language(lang), "text": None}
+        row |= {"audio": {"path": make_uri(sound, self.uri), "bytes": None}}
+        if text is None:
+            return row
+        return row | read_transcript(get(self.fs, text), str(PurePosixPath(text).relative_to(self.root)))
 
 
 class Tables:
-    """Tables that name recordings on the same file system, by paths from the table's folder, or anywhere, by URIs."""
+    """Tables that name recordings: by paths relative to the table in the same file system, or by URIs."""
 
     def __init__(self, fs: pafs.FileSystem, uri: str) -> None:
-        """`uri` is one of the file system `fs`."""
+        """Take a file system and one of its URIs."""
         self.fs, self.uri = fs, uri
 
-    def rows(self, tables: Sequence[File], options: Options) -> tuple[list[Row], list[File]]:
-        """Return the rows of the tables, and the recordings that they name and that are there.
+    def read_rows(self, tables: Sequence[File], options: Options) -> tuple[list[Row], list[File]]:
+        """Return the rows of the tables, and the recordings that they name and that exist.
 
-        Raises CorpusError where none is there, and as `named_rows` does.
+        Raises CorpusError if none exists, and if a table cannot be read.
         """
-        named = [one for table in tables for one in named_rows(table.path, get(self.fs, table.path), options)]
-        there = self._there(named)
-        paths = [one.paths[0] for one in named if one.paths and "status" not in one.row]
-        if paths and not there and not any("://" in path for path in paths):
+        rows = [row for table in tables for row in read_table_rows(table.path, get(self.fs, table.path), options)]
+        recordings = self._find_recordings(rows)
+        paths = [row.paths[0] for row in rows if row.paths and "status" not in row.row]
+        if paths and not recordings and not any("://" in path for path in paths):
             hint = ": write paths with /" if "\\" in paths[0] else ""
-            raise CorpusError(f"no recording that {tables[0].path} names is there; the first is {paths[0]}{hint}")
-        rows = [self._row(one, there) for one in named]
-        return rows, list(there.values())
+            raise CorpusError(f"no recording that {tables[0].path} names exists; the first is {paths[0]}{hint}")
+        return [self._add_audio(row, recordings) for row in rows], list(recordings.values())
 
-    def _there(self, named: list[Named]) -> dict[str, File]:
-        """Look up which of the paths that tables name are files."""
-        return files_at(self.fs, list(dict.fromkeys(path for one in named for path in one.paths if "://" not in path)))
+    def _find_recordings(self, rows: list[TableRow]) -> dict[str, File]:
+        paths = dict.fromkeys(path for row in rows for path in row.paths if "://" not in path)
+        return find_files(self.fs, list(paths))
 
-    def _row(self, named: Named, there: dict[str, File]) -> Row:
-        if not named.paths or "status" in named.row:
-            return named.row | {"audio": None}
-        path = next((path for path in named.paths if path in there), named.paths[0])
-        if "\\" in path and path not in there:
-            written = path.rpartition("/")[2]
-            return failed_row(
-                named.row, f"missing_file: {named.where} names {written}, and no such file is there; write paths with /"
-            )
-        return named.row | {"audio": {"path": path if "://" in path else uri_of(path, self.uri), "bytes": None}}
+    def _add_audio(self, table_row: TableRow, recordings: dict[str, File]) -> Row:
+        row, paths = table_row.row, table_row.paths
+        if not paths or "status" in row:
+            return row | {"audio": None}
+        path = next((path for path in paths if path in recordings), paths[0])
+        if "\\" in path and path not in recordings:
+            name = path.rpartition("/")[2]
+            return mark_failed(row, f"missing_file: {table_row.source} names {name}, no such file; write paths with /")
+        return row | {"audio": {"path": path if "://" in path else make_uri(path, self.uri), "bytes": None}}
 
 
 def count_recordings(files: Sequence[File]) -> int:
     """Return how many files are recordings by their suffix."""
-    return sum(suffix_of(file.path) in AUDIO_SUFFIXES for file in files)
+    return sum(get_suffix(file.path) in AUDIO_SUFFIXES for file in files)
 
 
-def _other_reason(path: str) -> str:
-    return f"{suffix_of(path)} table (name it as the corpus to read it)" if is_table(path) else suffix_reason(path)
+def _explain_other_file(path: str) -> str:
+    return f"{get_suffix(path)} table (name it as the corpus to read it)" if is_table(path) else name_suffix(path)
 
 
-def suffix_reason(path: str) -> str:
-    """Return why a file that is neither recording nor transcript is left out."""
-    suffix = suffix_of(path)
+def name_suffix(path: str) -> str:
+    """Return the reason why a file that is neither recording nor transcript is left out: `.md files`."""
+    suffix = get_suffix(path)
     return f"{suffix} files" if suffix else "files without a suffix"

@@ -1,4 +1,4 @@
-"""Tar shards in WebDataset's layout, and archives with a table, as Common Voice and CVSS come."""
+"""Reads tar shards in WebDataset's layout, and archives with tables, such as those of Common Voice and CVSS."""
 
 from __future__ import annotations
 
@@ -10,50 +10,56 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from factory.corpora.audio import AUDIO_SUFFIXES
-from factory.corpora.base import CorpusError, Entry, entry, failed_row, in_batches
-from factory.corpora.columns import Options, find, utterance
-from factory.corpora.layouts import named_rows
-from factory.corpora.listed import suffix_reason
-from factory.corpora.tables import json_object
-from factory.corpora.text import language, storable, suffix_of, transcript
-from factory.storage.files import filesystem, trying
+from factory.corpora.base import CorpusError, Entry, Shard, make_entry, mark_failed, split_into_batches
+from factory.corpora.columns import Options, find_value, to_utterance
+from factory.corpora.layouts import read_table_rows
+from factory.corpora.listed import name_suffix
+from factory.corpora.tables import parse_json_object
+from factory.corpora.text import escape_surrogates, get_suffix, normalise_language, read_transcript
+from factory.storage.files import filesystem, retry
 from schemas.datasets import Row
 
 TAR_SUFFIXES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 TABLES = ("validated.tsv", "train.tsv", "dev.tsv", "test.tsv", "metadata.csv", "metadata.jsonl")
-"""The tables of public corpora: Common Voice's, those of CVSS and FLEURS, and those of audio folders."""
+"""The names of tables in public corpora: Common Voice, CVSS, FLEURS and audio folders."""
 _READ_AHEAD = 4 << 20
-_LARGEST = 1 << 30
-"""Bytes of a member that is read: a small archive may unpack to more than any memory holds."""
+_MAX_MEMBER_BYTES = 1 << 30
+"""Largest member that is read: a small archive may unpack to more than fits in memory."""
 
 
 def is_tar(path: str) -> bool:
-    """Whether a file is a tar archive by its suffix."""
+    """Return whether a file is a tar archive by its suffix."""
     return path.lower().endswith(TAR_SUFFIXES)
 
 
-def members(uri: str, path: str, left_out: Counter[str], heard: bool = True) -> Iterator[tuple[str, bytes]]:
-    """Yield name and content of the files of an archive, as they come; recordings are empty unless they are `heard`.
+def read_members(uri: str, path: str, left_out: Counter[str], with_audio: bool = True) -> Iterator[tuple[str, bytes]]:
+    """Yield name and content of the files of an archive, in their order.
 
-    Hidden files, `__MACOSX`, links and files of more than a GiB are counted in `left_out`. Raises CorpusError where the
-    archive is broken.
+    Args:
+        uri: a URI of the file system.
+        path: the path of the archive in it.
+        left_out: counts hidden files, `__MACOSX`, links and files over 1 GiB, which are left out.
+        with_audio: whether recordings are read; otherwise their content is empty.
+
+    Raises:
+        CorpusError: the archive is incomplete.
     """
     fs, _ = filesystem(uri)
-    opened = trying(fs, path, "read", lambda: fs.open_input_stream(path, compression=None, buffer_size=_READ_AHEAD))
+    opened = retry(fs, path, "read", lambda: fs.open_input_stream(path, compression=None, buffer_size=_READ_AHEAD))
     try:
         with opened as stream, tarfile.open(fileobj=stream, mode="r|*") as archive:
             for member in archive:
-                name = storable(member.name.removeprefix("./").lstrip("/"))
-                if reason := _passed_over(member, name):
+                name = escape_surrogates(member.name.removeprefix("./").lstrip("/"))
+                if reason := _explain_left_out(member, name):
                     left_out[reason] += not member.isdir()
                     continue
-                wanted = heard or suffix_of(name) not in AUDIO_SUFFIXES
-                yield name, archive.extractfile(member).read() if wanted else b""  # type: ignore[union-attr]  # it is a file
+                file = archive.extractfile(member) if with_audio or get_suffix(name) not in AUDIO_SUFFIXES else None
+                yield name, file.read() if file else b""
     except (tarfile.TarError, EOFError, OSError) as error:
-        raise CorpusError(f"{path} is no complete tar archive ({error}): make or fetch it again") from error
+        raise CorpusError(f"{path} is not a complete tar archive ({error}): make or download it again") from error
 
 
-def _passed_over(member: tarfile.TarInfo, name: str) -> str | None:
+def _explain_left_out(member: tarfile.TarInfo, name: str) -> str | None:
     parts = PurePosixPath(name).parts
     if "__MACOSX" in parts:
         return "in __MACOSX"
@@ -61,17 +67,17 @@ def _passed_over(member: tarfile.TarInfo, name: str) -> str | None:
         return "hidden"
     if not member.isfile():
         return "link"
-    return "larger than 1 GiB" if member.size > _LARGEST else None
+    return "larger than 1 GiB" if member.size > _MAX_MEMBER_BYTES else None
 
 
 @dataclass(frozen=True)
-class TarShard:
-    """A tar in WebDataset's layout: files that follow each other with one name up to the first dot are an utterance.
+class TarShard(Shard):
+    """A tar in WebDataset's layout: consecutive files with one name up to the first dot are an utterance.
 
-    `KEY.wav` (or another audio format) is its recording, `KEY.txt` its transcript, `KEY.json` may hold any other column
-    of UTTERANCE. Where several recordings share a key (dots in their names), each is an utterance that is called by its
-    name without the suffix. Its id is `utt_id` of the JSON, else KEY; its language `lang` of the JSON, else `?lang=`,
-    else KEY's first folder, else `lang` (the shard's own folder).
+    `KEY.wav` (or another audio format) is its recording, `KEY.txt` its transcript, and `KEY.json` may hold any other
+    column of UTTERANCE. Several recordings with one key (dots in their names) are several utterances, each named by its
+    file without the suffix. The id is `utt_id` of the JSON, or else KEY. The language is `lang` of the JSON, or else
+    `?lang=`, the first folder of KEY, or the folder of the archive, `lang`.
     """
 
     uri: str
@@ -81,87 +87,85 @@ class TarShard:
 
     reads_audio: ClassVar[bool] = True
 
-    def entries(self) -> tuple[list[Entry], Counter[str]]:
-        """Read through the archive without keeping what is heard."""
+    def list_entries(self) -> tuple[list[Entry], Counter[str]]:
+        """Read through the archive without keeping audio."""
         left_out: Counter[str] = Counter()
-        return [entry(row) for row in self._utterances(left_out, heard=False)], left_out
+        return [make_entry(row) for row in self._read_utterances(left_out, with_audio=False)], left_out
 
-    def rows(self) -> Iterator[list[Row]]:
-        """Read through the archive."""
-        return in_batches(self._utterances(Counter(), heard=True))
+    def read_rows(self) -> Iterator[list[Row]]:
+        """Yield the utterances in batches."""
+        return split_into_batches(self._read_utterances(Counter(), with_audio=True))
 
-    def _utterances(self, left_out: Counter[str], heard: bool) -> Iterator[Row]:
-        seen: dict[str, bool] = {}
-        for key, parts in _groups(members(self.uri, self.path, left_out, heard)):
-            sounds = [name for name in parts if suffix_of(name) in AUDIO_SUFFIXES]
-            if key in seen and bool(sounds) != seen[key]:
-                told = f"in {self.path} the files of {key} do not follow each other"
-                raise CorpusError(f"{told}, so that its transcript is not found: make it again with tar --sort=name")
-            if sounds or any(suffix_of(name) in (".txt", ".json") for name in parts):
-                seen[key] = bool(sounds)
-            left_out += _alone(parts, sounds)
+    def _read_utterances(self, left_out: Counter[str], with_audio: bool) -> Iterator[Row]:
+        has_sound: dict[str, bool] = {}
+        for key, files in _group(read_members(self.uri, self.path, left_out, with_audio)):
+            sounds = [name for name in files if get_suffix(name) in AUDIO_SUFFIXES]
+            if key in has_sound and bool(sounds) != has_sound[key]:
+                problem = f"in {self.path} the files of {key} are not consecutive"
+                raise CorpusError(f"{problem}, so its transcript cannot be found: make it again with tar --sort=name")
+            if sounds or any(get_suffix(name) in (".txt", ".json") for name in files):
+                has_sound[key] = bool(sounds)
+            left_out += _count_without_sound(files, sounds)
             for sound in sounds:
-                yield self._row(
-                    key if len(sounds) == 1 else sound.removesuffix(PurePosixPath(sound).suffix), sound, parts
-                )
+                name = key if len(sounds) == 1 else sound.removesuffix(PurePosixPath(sound).suffix)
+                yield self._make_row(name, sound, files)
 
-    def _row(self, key: str, sound: str, parts: dict[str, bytes]) -> Row:
-        told, fault = self._json(key, parts)
-        text = next((transcript(parts[name], f"{name} in {self.path}") for name in _beside(key, parts, ".txt")), {})
+    def _make_row(self, key: str, sound: str, files: dict[str, bytes]) -> Row:
+        cells, error = self._read_json(key, files)
+        text = next(
+            (read_transcript(files[name], f"{name} in {self.path}") for name in _find_files(key, files, ".txt")), {}
+        )
         folder = key.partition("/")[0] if "/" in key else self.lang
-        if find(told, "text") is None:
-            told |= {"text": text.get("text")}
-        row = utterance(told, self.options, language(folder))
+        if find_value(cells, "text") is None:
+            cells |= {"text": text.get("text")}
+        row = to_utterance(cells, self.options, normalise_language(folder))
         row["utt_id"] = row["utt_id"] or key
-        if fault := fault or text.get("reason"):
-            return failed_row(row, fault)
-        return {"audio": {"bytes": parts[sound], "path": sound}} | row
+        if reason := error or text.get("reason"):
+            return mark_failed(row, reason)
+        return {"audio": {"bytes": files[sound], "path": sound}} | row
 
-    def _json(self, key: str, parts: dict[str, bytes]) -> tuple[Row, str | None]:
-        """Return what the JSON of an utterance holds, and what is wrong with it."""
-        for name in _beside(key, parts, ".json"):
-            told, fault = json_object(parts[name])
-            return told, fault and f"broken_json: {name} in {self.path} is {fault}"
+    def _read_json(self, key: str, files: dict[str, bytes]) -> tuple[Row, str | None]:
+        """Return the cells in the JSON of an utterance, and the reason if it cannot be read."""
+        for name in _find_files(key, files, ".json"):
+            cells, error = parse_json_object(files[name])
+            return cells, error and f"broken_json: {name} in {self.path} is {error}"
         return {}, None
 
 
-def _groups(files: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str, bytes]]]:
-    """Yield the files that follow each other with one name up to the first dot.
-
-    A name that comes again begins another group.
-    """
-    key, parts = "", dict[str, bytes]()
-    for name, content in files:
-        place = PurePosixPath(name)
-        stem = str(place.with_name(place.name.partition(".")[0]))
-        if parts and (stem != key or name in parts):
-            yield key, parts
-            parts = {}
+def _group(members: Iterator[tuple[str, bytes]]) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield consecutive files with one name up to the first dot; a repeated name begins another group."""
+    key, files = "", dict[str, bytes]()
+    for name, content in members:
+        path = PurePosixPath(name)
+        stem = str(path.with_name(path.name.partition(".")[0]))
+        if files and (stem != key or name in files):
+            yield key, files
+            files = {}
         key = stem
-        parts[name] = content
-    if parts:
-        yield key, parts
+        files[name] = content
+    if files:
+        yield key, files
 
 
-def _beside(key: str, parts: dict[str, bytes], suffix: str) -> list[str]:
-    """Return the files of an utterance with a suffix, the one that is called exactly after it first."""
-    named = [name for name in parts if suffix_of(name) == suffix]
-    exact = [name for name in named if name[: -len(suffix)] == key]
-    return exact or (named if sum(suffix_of(name) in AUDIO_SUFFIXES for name in parts) == 1 else [])
+def _find_files(key: str, files: dict[str, bytes], suffix: str) -> list[str]:
+    """Return the file named KEY and `suffix`; otherwise all with this suffix if the group has only one recording."""
+    names = [name for name in files if get_suffix(name) == suffix]
+    exact = [name for name in names if name[: -len(suffix)] == key]
+    return exact or (names if sum(get_suffix(name) in AUDIO_SUFFIXES for name in files) == 1 else [])
 
 
-def _alone(parts: dict[str, bytes], sounds: list[str]) -> Counter[str]:
-    """Count what stands without a recording: transcripts, and files that are neither."""
+def _count_without_sound(files: dict[str, bytes], sounds: list[str]) -> Counter[str]:
+    """Count the files of a group without a recording: transcripts and others."""
     if sounds:
         return Counter()
-    texts = sum(suffix_of(name) in (".txt", ".json") for name in parts)
-    others = Counter(suffix_reason(name) for name in parts if suffix_of(name) not in (".txt", ".json"))
+    texts = sum(get_suffix(name) in (".txt", ".json") for name in files)
+    others = Counter(name_suffix(name) for name in files if get_suffix(name) not in (".txt", ".json"))
     return others + Counter({"transcript without a recording": texts})
 
 
 @dataclass(frozen=True)
-class TableTar:
-    """An archive whose recordings are named by tables inside it, which may stand behind them; it is read twice."""
+class TableTar(Shard):
+    """An archive with tables that name its recordings. It is read twice: the tables may come last."""
 
     uri: str
     path: str
@@ -170,90 +174,84 @@ class TableTar:
 
     reads_audio: ClassVar[bool] = True
 
-    def entries(self) -> tuple[list[Entry], Counter[str]]:
-        """Read the tables, and which recordings there are."""
+    def list_entries(self) -> tuple[list[Entry], Counter[str]]:
+        """Read the tables and the names of the recordings."""
         left_out: Counter[str] = Counter()
-        names, listed = self._listed(left_out)
-        here = [name for name in names if name in listed]
-        if listed and not here:
+        names, rows = self._read_tables(left_out)
+        present = [name for name in names if name in rows]
+        if rows and not present:
             raise CorpusError(
-                f"no recording that the tables of {self.path} name is in it; they name {next(iter(listed))}"
+                f"no recording that the tables of {self.path} name is in it; the first is {next(iter(rows))}"
             )
-        unnamed = sum(suffix_of(name) in AUDIO_SUFFIXES for name in names) - len(here)
+        unnamed = sum(get_suffix(name) in AUDIO_SUFFIXES for name in names) - len(present)
         left_out += Counter({"recording that no table names": unnamed})
-        found = [row for name in here for row in listed[name]]
-        return [entry(row) for row in (*found, *_lost(listed, here))], left_out
+        found = [row for name in present for row in rows[name]]
+        return [make_entry(row) for row in (*found, *_fail_missing(rows, present))], left_out
 
-    def lines(self) -> list[Row]:
-        """Return the rows of the tables, without their audio.
+    def read_lines(self) -> list[Row]:
+        """Return the rows of the tables without their audio; there are none if the archive has none of the tables."""
+        _, rows = self._read_tables(Counter())
+        return [row for lines in rows.values() for row in lines]
 
-        Raises CorpusError where the archive has none of the tables.
-        """
-        _, listed = self._listed(Counter())
-        return [row for rows in listed.values() for row in rows]
+    def read_rows(self) -> Iterator[list[Row]]:
+        """Yield the rows in the order of the recordings; lines without a recording come last, as failed rows."""
+        _, rows = self._read_tables(Counter())
+        return split_into_batches(self._read_utterances(rows))
 
-    def rows(self) -> Iterator[list[Row]]:
-        """Read the tables, then the recordings in their order; lines without a recording come last, as failed rows."""
-        _, listed = self._listed(Counter())
-        return in_batches(self._utterances(listed))
-
-    def _utterances(self, listed: dict[str, list[Row]]) -> Iterator[Row]:
-        here = set()
-        for name, content in members(self.uri, self.path, Counter()):
-            here.add(name)
-            for row in listed.get(name, []):
+    def _read_utterances(self, rows: dict[str, list[Row]]) -> Iterator[Row]:
+        present = set()
+        for name, content in read_members(self.uri, self.path, Counter()):
+            present.add(name)
+            for row in rows.get(name, []):
                 yield row | {"audio": None if row.get("status") else {"bytes": content, "path": name}}
-        yield from _lost(listed, here)
+        yield from _fail_missing(rows, present)
 
-    def _listed(self, left_out: Counter[str]) -> tuple[list[str], dict[str, list[Row]]]:
-        """Return the members, and the rows of the tables by the member that each may be (none: an empty name)."""
+    def _read_tables(self, left_out: Counter[str]) -> tuple[list[str], dict[str, list[Row]]]:
+        """Return the names of all members, and the rows of the tables by member; rows without a path are under ""."""
         tables, names = dict[str, bytes](), []
-        for name, content in members(self.uri, self.path, left_out, heard=False):
+        for name, content in read_members(self.uri, self.path, left_out, with_audio=False):
             names.append(name)
             if PurePosixPath(name).name in self.tables:
                 tables[name] = content
-        there, listed = set(names), dict[str, list[Row]]()
-        for name in chosen_tables(list(tables)):
-            for named in named_rows(name, tables[name], self.options):
-                here = [path for path in named.paths if path in there] or [*named.paths, ""]
-                listed.setdefault(here[0], []).append(named.row)
-        return names, listed
+        present, rows = set(names), dict[str, list[Row]]()
+        for name in choose_tables(list(tables)):
+            for table_row in read_table_rows(name, tables[name], self.options):
+                members = [path for path in table_row.paths if path in present] or [*table_row.paths, ""]
+                rows.setdefault(members[0], []).append(table_row.row)
+        return names, rows
 
 
-def _lost(listed: dict[str, list[Row]], here: Collection[str]) -> list[Row]:
-    """Return the lines whose recording is not among the members `here`, as failed rows."""
-    there = set(here)
-    lost = [(name, row) for name, rows in listed.items() if name not in there for row in rows]
-    return [row | {"audio": None} if row.get("status") else failed_row(row, _missing(name)) for name, row in lost]
+def _fail_missing(rows: dict[str, list[Row]], present: Collection[str]) -> list[Row]:
+    """Return the rows whose recording is not in the archive, as failed rows."""
+    members = set(present)
+    missing = [(name, row) for name, lines in rows.items() if name not in members for row in lines]
+    return [row | {"audio": None} if row.get("status") else mark_failed(row, _explain(name)) for name, row in missing]
 
 
-def _missing(name: str) -> str:
+def _explain(name: str) -> str:
     return f"missing_file: the archive has no {name}" if name else "missing_file: the line names no recording"
 
 
-def chosen_tables(paths: list[str]) -> list[str]:
-    """Return the tables that name the recordings of their folder.
-
-    Common Voice's `validated.tsv` stands for all of its others.
-    """
-    whole = {str(PurePosixPath(path).parent) for path in paths if PurePosixPath(path).name == "validated.tsv"}
+def choose_tables(paths: list[str]) -> list[str]:
+    """Return the tables to read: `validated.tsv` includes the other tables of its folder (Common Voice)."""
+    validated = {str(PurePosixPath(path).parent) for path in paths if PurePosixPath(path).name == "validated.tsv"}
     return [
         path
         for path in sorted(paths)
-        if PurePosixPath(path).name == "validated.tsv" or str(PurePosixPath(path).parent) not in whole
+        if PurePosixPath(path).name == "validated.tsv" or str(PurePosixPath(path).parent) not in validated
     ]
 
 
 def has_table(uri: str, path: str) -> bool:
-    """Whether an archive's recordings are named by tables.
+    """Return whether an archive has tables that name its recordings.
 
-    Its first recording lies in a folder that only such layouts have.
+    The first recording is enough to see it: it is in a folder that only such archives have.
     """
-    for name, _ in members(uri, path, Counter(), heard=False):
-        place = PurePosixPath(name)
-        if place.name in TABLES:
+    for name, _ in read_members(uri, path, Counter(), with_audio=False):
+        member = PurePosixPath(name)
+        if member.name in TABLES:
             return True
-        if suffix_of(name) in AUDIO_SUFFIXES:
-            cvss = place.parent.name in ("train", "dev", "test") and name.endswith(".mp3.wav")
-            return place.parent.name == "clips" or cvss or place.parent.parent.name == "audio"
+        if get_suffix(name) in AUDIO_SUFFIXES:
+            is_cvss = member.parent.name in ("train", "dev", "test") and name.endswith(".mp3.wav")
+            return member.parent.name == "clips" or is_cvss or member.parent.parent.name == "audio"
     return False

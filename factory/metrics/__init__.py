@@ -1,4 +1,4 @@
-"""Scores of a translation or of a way back; each states its direction, scale and signature."""
+"""Scores of a translation or of a back-translation: one module per metric, with its definition, direction and scale."""
 
 from factory.metrics import bleu, chrf, mcd, meteor, wer
 from factory.metrics.base import Metric

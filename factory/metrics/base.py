@@ -1,4 +1,4 @@
-"""What a metric is: a name, the direction that is better, a scale, a signature and a score of one sentence."""
+"""The contract of a metric: a name, a direction, a scale, a signature and a score of one sentence."""
 
 from __future__ import annotations
 
@@ -9,11 +9,18 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class Metric:
-    """A sentence-level score of a hypothesis against one reference.
+    """A score of one hypothesis against one reference.
 
-    `worst` is the score of a hypothesis that does not exist (a malformed way back), None where the scale has no end.
-    `signature(lang)` names the implementation and every setting that changes a number; scores compare only under one signature.
-    `score(hypothesis, reference, lang)` takes strings, or for a metric of `audio` two float waves at 16 kHz.
+    Attributes:
+        name: The metric's column in `schemas.datasets.SCORES`.
+        direction: `up` if a higher score is better, `down` if a lower score is better.
+        scale: The range of the scores and their unit, if they have one; a text for readers.
+        worst: The score of a hypothesis that is missing because the output was malformed; None on an open scale.
+        signature: Maps a language to the implementation and to every setting that changes a number. Scores are
+            comparable only if their signatures are equal.
+        score: Maps (hypothesis, reference, language) to the score. Hypothesis and reference are texts; for a metric
+            with `audio` they are waves (samples,) of floats at `schemas.audio.SAMPLE_RATE`.
+        audio: True if the metric compares waves, False if it compares texts.
     """
 
     name: str
@@ -24,6 +31,6 @@ class Metric:
     score: Callable[[Any, Any, str], float]
     audio: bool = False
 
-    def advantage(self, one: float, two: float) -> float:
-        """Return by how much the first score is better than the second; negative where it is worse."""
-        return one - two if self.direction == "up" else two - one
+    def advantage(self, score: float, other: float) -> float:
+        """Return how much better `score` is than `other`, in units of the scale; negative if it is worse."""
+        return score - other if self.direction == "up" else other - score

@@ -1,6 +1,10 @@
-"""Sentence chrF2 (Popović, 2015) by sacrebleu, divided by 100: character n-grams up to 6, so inflections score in part.
+"""Sentence chrF2 by sacrebleu.
 
-Text is scored as it is given, without its spaces. An empty side scores 0.
+Definition: the F-score of character n-grams up to 6, with recall weighted twice as high as precision (Popović, 2015).
+    Spaces are removed. Two inflections of a word match in part. An empty hypothesis or reference scores 0.
+Direction: up.
+Scale: 0..1 (sacrebleu's 0..100, divided by 100).
+Source: `sacrebleu.CHRF()`, with its defaults (character order 6, word order 0, beta 2).
 """
 
 from __future__ import annotations
@@ -15,7 +19,7 @@ from factory.metrics.base import Metric
 @cache
 def _chrf() -> sacrebleu.CHRF:
     chrf = sacrebleu.CHRF()
-    chrf.sentence_score("a", ["a"])  # sacrebleu knows its signature only after a first score
+    chrf.sentence_score("a", ["a"])  # sacrebleu has no signature before its first score
     return chrf
 
 
@@ -25,8 +29,17 @@ def signature(lang: str) -> str:
 
 
 def score(hypothesis: str, reference: str, lang: str) -> float:
-    """Return sentence chrF, 0..1."""
-    return _chrf().sentence_score(hypothesis, [reference]).score / 100
+    """Compute sentence chrF2.
+
+    Args:
+        hypothesis: The text to score.
+        reference: The text to compare with.
+        lang: Not used: characters are the same for every language.
+
+    Returns:
+        The score, 0..1.
+    """
+    return float(_chrf().sentence_score(hypothesis, [reference]).score / 100)
 
 
 METRIC = Metric("chrf", "up", "0..1", 0.0, signature, score)

@@ -1,13 +1,22 @@
-"""Mel cepstral distance (Kubichek, 1993) as PyPI's `mel-cepstral-distance` 0.0.4 defines it, with its defaults, made fast.
+"""Mel cepstral distance of two waves, a fast implementation of PyPI's `mel-cepstral-distance` 0.0.4 with its defaults.
 
-Both waves (16 kHz) are scaled to a peak of 1, cut into Hann windows of 32 ms every 8 ms, and turned into M = 20 mel bands of
-energy in bel, X(k, n). The cepstrum is MC(i, k) = sum_n X(k, n) cos(i (n - 1/2) pi / M). Frames are aligned by dynamic time warping
-(Euclidean, over the mel bands), and the score is the mean, over the path, of ||MC_x - MC_y|| over i = 2..16: the package's s = 1,
-D = 16 select those rows; its first row is i = 1, so c0 and c1 are left out. The factor alpha is 1, as in the package; other toolkits
-multiply by 10 / ln 10 * sqrt 2 = 6.14 a cepstrum on another scale: numbers of two packages never compare.
+Definition (Kubichek, 1993, in the symbols of the package):
+    X(k, n) = log10(sum_m |X(k, m)|^2 w_n(m)), the energy of frame k in mel band n = 1..M, with M = 20 bands, Hann
+        windows of 32 ms every 8 ms, and waves at 16 kHz that are scaled to a peak of 1.
+    MC(i, k) = sum_n X(k, n) cos(i (n - 1/2) pi / M), the mel cepstrum.
+    MCD(k) = alpha sqrt(sum_i (MC_x(i, k) - MC_y(i, k))^2) for i = 2..16, with alpha = 1. The package's s = 1 and D = 16
+        select these rows: its first row is i = 1, so it leaves out the coefficients 0 and 1.
+    MCD = the mean of MCD(k) over the steps of the alignment. Exact dynamic time warping over X(k, n) with the Euclidean
+        distance aligns the frames.
+Direction: down.
+Scale: 0.., without a unit. The value is not in decibels: alpha is 1 and the energies are log10. The literature writes
+    decibels only where alpha is 10 / ln 10 or 10 sqrt(2) / ln 10 (table in the package's README), on other cepstra.
+    Numbers of two implementations are not comparable.
+Source: `mel_cepstral_distance.compare_audio_files(..., dtw_radius=None)`.
 
-The logarithm makes near-silence loud: noise far below 16 bits in one wave moves the score by more than 1, so compare waves of one bit
-depth (rows carry 16 bits). Two voices differ more than two translations do: compare audio of one vocoder with audio of the same one.
+The logarithm makes near-silence count as much as speech. Noise far below 16 bits in one wave changes the score by more
+than 1, so compare waves of one bit depth (the audio of candidates has 16 bits). Two voices differ more than two
+translations: compare audio of one vocoder with audio of the same vocoder.
 """
 
 from __future__ import annotations
@@ -18,16 +27,21 @@ import numpy as np
 from numba import njit
 
 from factory.metrics.base import Metric
+from schemas.audio import SAMPLE_RATE
 
-RATE, WINDOW, HOP = 16_000, 512, 128
-BANDS, FIRST, LAST = 20, 2, 16
+WINDOW, HOP = 512, 128
+"""Samples of a frame (32 ms) and between the starts of two frames (8 ms)."""
+BANDS = 20
+"""Mel bands, M."""
+FIRST, LAST = 2, 16
+"""The cepstral coefficients that are compared."""
 
 
 @cache
 def _mel_filters() -> np.ndarray:
-    """Return (BANDS, WINDOW / 2 + 1) triangles, equally spaced on the mel scale from 0 to 8 kHz."""
-    mels = np.linspace(0.0, 2595 * np.log10(1 + RATE / 2 / 700), BANDS + 2)
-    bins = np.floor((WINDOW + 1) * 700 * (10 ** (mels / 2595) - 1) / RATE).astype(int)
+    """Return triangular filters (BANDS, WINDOW / 2 + 1), equally spaced on the mel scale from 0 Hz to half the rate."""
+    mels = np.linspace(0.0, 2595 * np.log10(1 + SAMPLE_RATE / 2 / 700), BANDS + 2)
+    bins = np.floor((WINDOW + 1) * 700 * (10 ** (mels / 2595) - 1) / SAMPLE_RATE).astype(int)
     filters = np.zeros((BANDS, WINDOW // 2 + 1))
     for band, (left, centre, right) in enumerate(zip(bins, bins[1:], bins[2:], strict=False)):
         filters[band, left:centre] = (np.arange(left, centre) - left) / (centre - left)
@@ -37,43 +51,49 @@ def _mel_filters() -> np.ndarray:
 
 @cache
 def _cosines() -> np.ndarray:
-    order = np.arange(FIRST, LAST + 1)[:, None]
-    return np.cos(order * (np.arange(1, BANDS + 1) - 0.5) * np.pi / BANDS)
+    """Return the transform from bands to cepstral coefficients (BANDS, LAST - FIRST + 1)."""
+    order, band = np.arange(FIRST, LAST + 1), np.arange(1, BANDS + 1)[:, None]
+    return np.cos(order * (band - 0.5) * np.pi / BANDS)
 
 
-def mel_bels(wave: np.ndarray) -> np.ndarray:
-    """Return (frames, BANDS) energies in bel of a wave (samples,) at 16 kHz; no frames when it is not longer than a window."""
+def log_mel_energies(wave: np.ndarray) -> np.ndarray:
+    """Return X(k, n) (frames, BANDS) of a wave (samples,); a wave that is not longer than WINDOW has no frames."""
     if len(wave) <= WINDOW:
         return np.empty((0, BANDS))
     samples = wave.astype(np.float64)
-    samples /= np.abs(samples).max() or 1.0
+    samples /= np.abs(samples).max() or 1.0  # silence stays silence
     frames = np.lib.stride_tricks.sliding_window_view(samples, WINDOW)[: len(samples) - WINDOW : HOP]
-    energy = np.abs(np.fft.rfft(frames * np.hanning(WINDOW))) ** 2
-    return np.log10(energy @ _mel_filters().T + np.finfo(float).eps)
+    energy: np.ndarray = np.abs(np.fft.rfft(frames * np.hanning(WINDOW))) ** 2
+    return np.asarray(np.log10(energy @ _mel_filters().T + np.finfo(float).eps))
 
 
-@njit(cache=True)
-def _distance(one: np.ndarray, two: np.ndarray) -> float:
-    total = 0.0
-    for place in range(one.shape[0]):
-        total += (one[place] - two[place]) ** 2
-    return np.sqrt(total)
+@njit(cache=True)  # type: ignore[untyped-decorator]
+def align(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Align two sequences by exact dynamic time warping with the Euclidean distance.
 
+    Args:
+        x: Frames (frames of x, dimensions), at least one.
+        y: Frames (frames of y, dimensions), at least one.
 
-@njit(cache=True)
-def _mean_over_path(align_one: np.ndarray, align_two: np.ndarray, one: np.ndarray, two: np.ndarray) -> float:
-    """Align by exact DTW over the first pair of arrays (frames, bands) and return the mean distance of the second pair over the path."""
-    rows, columns = align_one.shape[0], align_two.shape[0]
+    Returns:
+        The cheapest monotonic path from the first to the last frames, (steps, 2) indices of frames. Among paths of
+        equal cost it is the one that `fastdtw.dtw` returns.
+    """
+    rows, columns = x.shape[0], y.shape[0]
     cost = np.full((rows + 1, columns + 1), np.inf)
     cost[0, 0] = 0.0
     for row in range(rows):
         for column in range(columns):
-            least = min(cost[row, column + 1], cost[row + 1, column], cost[row, column])
-            cost[row + 1, column + 1] = _distance(align_one[row], align_two[column]) + least
-    total, steps, row, column = 0.0, 0, rows, columns
+            squares = 0.0
+            for dimension in range(x.shape[1]):
+                squares += (x[row, dimension] - y[column, dimension]) ** 2
+            previous = min(cost[row, column + 1], cost[row + 1, column], cost[row, column])
+            cost[row + 1, column + 1] = np.sqrt(squares) + previous
+    path = np.empty((rows + columns, 2), np.int64)
+    start, row, column = rows + columns, rows, columns
     while row > 0 and column > 0:
-        total += _distance(one[row - 1], two[column - 1])
-        steps += 1
+        start -= 1
+        path[start] = row - 1, column - 1
         up, left, diagonal = cost[row - 1, column], cost[row, column - 1], cost[row - 1, column - 1]
         if up <= left and up <= diagonal:
             row -= 1
@@ -81,20 +101,32 @@ def _mean_over_path(align_one: np.ndarray, align_two: np.ndarray, one: np.ndarra
             column -= 1
         else:
             row, column = row - 1, column - 1
-    return total / steps
+    return path[start:]
 
 
 def signature(lang: str) -> str:
-    """Return the definition's settings."""
-    return f"mel-cepstral-distance:0.0.4|alpha:1|M:{BANDS}|i:{FIRST}..{LAST}|win:32ms|hop:8ms|sr:{RATE}|dtw:exact,mel|norm:peak"
+    """Return the settings of the definition."""
+    frames = f"win:32ms|hop:8ms|sr:{SAMPLE_RATE}"
+    return f"mel-cepstral-distance:0.0.4|alpha:1|M:{BANDS}|i:{FIRST}..{LAST}|{frames}|dtw:exact,mel|norm:peak"
 
 
 def score(hypothesis: np.ndarray, reference: np.ndarray, lang: str = "") -> float:
-    """Return the distance of two waves (samples,) at 16 kHz, in dB; NaN when one is not longer than a window of 32 ms."""
-    one, two = mel_bels(hypothesis), mel_bels(reference)
-    if not len(one) or not len(two):
+    """Compute the mel cepstral distance of two waves.
+
+    Args:
+        hypothesis: A wave (samples,) of floats at 16 kHz.
+        reference: A wave (samples,) of floats at 16 kHz.
+        lang: Not used: the distance is the same for every language.
+
+    Returns:
+        The distance, 0.., without a unit; NaN if a wave is not longer than a window of 32 ms.
+    """
+    x, y = log_mel_energies(hypothesis), log_mel_energies(reference)
+    if not len(x) or not len(y):
         return float("nan")
-    return float(_mean_over_path(one, two, one @ _cosines().T, two @ _cosines().T))
+    path = align(x, y)
+    difference = (x @ _cosines())[path[:, 0]] - (y @ _cosines())[path[:, 1]]
+    return float(np.linalg.norm(difference, axis=1).mean())
 
 
-METRIC = Metric("mcd", "down", "dB, 0..", None, signature, score, audio=True)
+METRIC = Metric("mcd", "down", "0.. (no unit)", None, signature, score, audio=True)

@@ -1,9 +1,14 @@
-"""METEOR (Lavie and Agarwal, 2007) by nltk: alpha 0.9, beta 3, gamma 0.5.
+"""METEOR by nltk.
 
-Words match exactly, then by stem, then (English only) by a WordNet synonym. The fragmentation penalty makes a perfect match of m
-words score 1 - 0.5 / m**3: two words 0.9375. Tokens are lower-cased words and punctuation marks; a French elision is a token of its
-own (`l'hôtel` -> `l'`, `hôtel`). WordNet's data is not part of nltk: whether it is there is looked up once, and the signature says it.
-An empty side scores 0.
+Definition: a harmonic mean of word precision and recall with alpha = 0.9, times a penalty of fragmentation with
+    beta = 3 and gamma = 0.5 (Lavie and Agarwal, 2007). Words match exactly, then by their stem, then (English only) by
+    a WordNet synonym. A perfect match of m words scores 1 - 0.5 / m**3: two words 0.9375. Tokens are lower-cased words
+    and punctuation marks; a French elision is a token (`l'hôtel` -> `l'`, `hôtel`). An empty hypothesis or reference
+    scores 0.
+Direction: up.
+Scale: 0..1.
+Source: `nltk.translate.meteor_score.single_meteor_score`. WordNet's data is not part of nltk; a process looks for it
+    once, and the signature says if it was found.
 """
 
 from __future__ import annotations
@@ -17,8 +22,8 @@ from factory.metrics.base import Metric
 
 ALPHA, BETA, GAMMA = 0.9, 3.0, 0.5
 
-_TOKEN = {"fr": re.compile(r"\w+'|\w+|[^\w\s]")}
-_ANY_TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
+_TOKENS = {"fr": re.compile(r"\w+'|\w+|[^\w\s]")}
+_DEFAULT_TOKENS = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
 _SNOWBALL = {
     "fr": "french",
     "de": "german",
@@ -31,14 +36,14 @@ _SNOWBALL = {
 
 
 class _NoSynonyms:
-    """Stands where nltk asks for a WordNet reader: every word has no synonyms."""
+    """Replaces nltk's WordNet reader: no word has synonyms."""
 
     def synsets(self, word: str) -> list[Any]:
         return []
 
 
 class _NoStems:
-    """Leaves words as they are, in languages without a stemmer here."""
+    """Replaces a stemmer: every word is its own stem."""
 
     def stem(self, token: str) -> str:
         return token
@@ -46,12 +51,12 @@ class _NoStems:
 
 @cache
 def has_wordnet() -> bool:
-    """Return whether WordNet's data is on nltk's data path, looked up once in a process."""
-    import nltk  # here and below: nltk takes more than a second to import
+    """Return True if WordNet's data is on nltk's data path; a process looks for it once."""
+    import nltk  # inside functions, here and below: the import takes more than a second
 
-    for place in ("corpora/wordnet", "corpora/wordnet.zip"):
+    for path in ("corpora/wordnet", "corpora/wordnet.zip"):
         try:
-            nltk.data.find(place)
+            nltk.data.find(path)
         except LookupError:
             continue
         return True
@@ -60,6 +65,7 @@ def has_wordnet() -> bool:
 
 @cache
 def _stemmer(lang: str) -> tuple[str, Any]:
+    """Return the name of a language's stemmer and the stemmer."""
     from nltk.stem import PorterStemmer, SnowballStemmer
 
     if lang == "en":
@@ -69,8 +75,8 @@ def _stemmer(lang: str) -> tuple[str, Any]:
     return "none", _NoStems()
 
 
-@cache
 def _synonyms(lang: str) -> tuple[str, Any]:
+    """Return the name of a language's synonyms and their reader."""
     if lang == "en" and has_wordnet():
         from nltk.corpus import wordnet
 
@@ -78,26 +84,33 @@ def _synonyms(lang: str) -> tuple[str, Any]:
     return "none", _NoSynonyms()
 
 
-def tokens(text: str, lang: str) -> list[str]:
-    """Return lower-cased words and punctuation marks."""
-    return _TOKEN.get(lang, _ANY_TOKEN).findall(text.lower().replace("’", "'"))
+def tokenize(text: str, lang: str) -> list[str]:
+    """Return the lower-cased words and the punctuation marks of a text."""
+    return _TOKENS.get(lang, _DEFAULT_TOKENS).findall(text.lower().replace("’", "'"))
 
 
 def signature(lang: str) -> str:
-    """Return nltk's version, the parameters, and which stems and synonyms match in this language."""
-    sides = f"stem:{_stemmer(lang)[0]}|syn:{_synonyms(lang)[0]}"
-    return f"nltk:{version('nltk')}|alpha:{ALPHA}|beta:{BETA}|gamma:{GAMMA}|case:lc|{sides}"
+    """Return nltk's version, the parameters, and the stems and synonyms of the language."""
+    matches = f"stem:{_stemmer(lang)[0]}|syn:{_synonyms(lang)[0]}"
+    return f"nltk:{version('nltk')}|alpha:{ALPHA}|beta:{BETA}|gamma:{GAMMA}|case:lc|{matches}"
 
 
 def score(hypothesis: str, reference: str, lang: str) -> float:
-    """Return METEOR, 0..1."""
+    """Compute METEOR.
+
+    Args:
+        hypothesis: The text to score.
+        reference: The text to compare with.
+        lang: The language of both texts, which selects the tokenizer, the stemmer and the synonyms.
+
+    Returns:
+        The score, 0..1.
+    """
     from nltk.translate.meteor_score import single_meteor_score
 
-    told, expected = tokens(hypothesis, lang), tokens(reference, lang)
-    if not told or not expected:
-        return 0.0
-    stemmer, synonyms = _stemmer(lang)[1], _synonyms(lang)[1]
-    return single_meteor_score(expected, told, stemmer=stemmer, wordnet=synonyms, alpha=ALPHA, beta=BETA, gamma=GAMMA)
+    words, reference_words = tokenize(hypothesis, lang), tokenize(reference, lang)
+    matches = {"stemmer": _stemmer(lang)[1], "wordnet": _synonyms(lang)[1]}
+    return float(single_meteor_score(reference_words, words, **matches, alpha=ALPHA, beta=BETA, gamma=GAMMA))
 
 
 METRIC = Metric("meteor", "up", "0..1", 0.0, signature, score)

@@ -1,118 +1,156 @@
-"""Text as the recognizer's and the reference's side are compared: Whisper's normalisers, with numbers made alike on both sides.
+"""Normalisation of texts before they are compared: Whisper's normalisers, with numbers in one form.
 
-Whisper writes `17h30` and `75 euros` where a transcript may spell `dix-sept heures trente` and `soixante-quinze euros`; unhandled, that
-alone costs word errors. Every text that is compared goes through `text`, hypothesis and reference alike:
+Whisper writes `17h30` and `75 euros` where a transcript may spell `dix-sept heures trente` and `soixante-quinze euros`.
+Without normalisation these are word errors. `text` normalises every text that is compared, hypothesis and reference:
 
-- English: Whisper's EnglishTextNormalizer (words to digits, contractions, symbols). Before it, times: `7:30`, and `7.30` after a
-  preposition, become `730`, which is what it makes of `seven thirty`; `8:00` becomes `8 o'clock`, whose `o` it would take for a
-  zero and is therefore written `oclock`. No library ships Whisper's table of British spellings: `SPELLINGS` holds the words of
-  everyday speech.
-- French: digits, times, ordinals and currencies become words (`8h30`, `8:30` -> `huit heures trente`; `et demie`, `et quart` after hours
-  become `trente`, `quinze`), then Whisper's BasicTextNormalizer: lower case, symbols to spaces, so that an elision with any
-  apostrophe, and a hyphen, is a word boundary (`l'hôtel` -> `l hôtel`). œ and æ become oe and ae; other accents stay.
+- English: Whisper's EnglishTextNormalizer (words to digits, contractions, symbols). Times are rewritten before it:
+  `7:30`, and `7.30` after a preposition, become `730`, which is what it makes of `seven thirty`. `8:00` becomes
+  `8 oclock`, because it would take the `o` of `8 o'clock` for a zero. No library ships Whisper's table of British
+  spellings; `SPELLINGS` holds the words of everyday speech.
+- French: digits, times, ordinals and currencies become words (`8h30`, `8:30` -> `huit heures trente`). After hours, `et
+  demie` and `et quart` become `trente` and `quinze`. Then comes Whisper's BasicTextNormalizer: lower case, symbols to
+  spaces. An apostrophe or a hyphen is therefore a word boundary (`l'hôtel` -> `l hôtel`). œ and æ become oe and ae;
+  other accents are kept.
 - Other languages: the BasicTextNormalizer alone.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from functools import cache, lru_cache
-from typing import Any
 
 from factory.metrics import numbers
 
 VERSION = 1
+"""Part of the signature; raise it when the output of `text` changes."""
 
 SPELLINGS = {
-    **{british + end: american + end for end in ("", "s", "ed", "ing", "hood", "hoods", "ite", "ites", "able") for british, american in (
-        ("behaviour", "behavior"), ("colour", "color"), ("favour", "favor"), ("flavour", "flavor"), ("harbour", "harbor"),
-        ("honour", "honor"), ("humour", "humor"), ("labour", "labor"), ("neighbour", "neighbor"), ("rumour", "rumor"))},
-    **{british + end: american + end for end in ("", "s") for british, american in (
-        ("centre", "center"), ("cheque", "check"), ("fibre", "fiber"), ("grey", "gray"), ("kilometre", "kilometer"), ("litre", "liter"),
-        ("metre", "meter"), ("programme", "program"), ("pyjama", "pajama"), ("theatre", "theater"), ("traveller", "traveler"),
-        ("tyre", "tire"), ("licence", "license"), ("defence", "defense"), ("catalogue", "catalog"), ("dialogue", "dialog"))},
-    **{verb + british: verb + american for british, american in (("ise", "ize"), ("ised", "ized"), ("ises", "izes"), ("ising", "izing"))
-       for verb in ("apolog", "organ", "real", "recogn")},
-    "travelling": "traveling", "travelled": "traveled", "cancelled": "canceled", "cancelling": "canceling", "jewellery": "jewelry",
-}  # fmt: skip
+    **{
+        f"{stem}our{ending}": f"{stem}or{ending}"
+        for stem in ("behavi", "col", "fav", "flav", "harb", "hon", "hum", "lab", "neighb", "rum")
+        for ending in ("", "s", "ed", "ing", "hood", "hoods", "ite", "ites", "able")
+    },
+    **{
+        british + ending: american + ending
+        for british, american in {
+            "catalogue": "catalog",
+            "centre": "center",
+            "cheque": "check",
+            "defence": "defense",
+            "dialogue": "dialog",
+            "fibre": "fiber",
+            "grey": "gray",
+            "kilometre": "kilometer",
+            "licence": "license",
+            "litre": "liter",
+            "metre": "meter",
+            "programme": "program",
+            "pyjama": "pajama",
+            "theatre": "theater",
+            "traveller": "traveler",
+            "tyre": "tire",
+        }.items()
+        for ending in ("", "s")
+    },
+    **{
+        f"{stem}is{ending}": f"{stem}iz{ending}"
+        for stem in ("apolog", "organ", "real", "recogn")
+        for ending in ("e", "ed", "es", "ing")
+    },
+    "cancelled": "canceled",
+    "cancelling": "canceling",
+    "jewellery": "jewelry",
+    "travelled": "traveled",
+    "travelling": "traveling",
+}
 """British spelling -> American spelling."""
 
 _FEMININE = r"(?=\s*(?:heure|minute|seconde|personne|fois|place|chambre|nuit|semaine|journée|année)s?\b)"
 
 
 def signature(lang: str) -> str:
-    """Return the name of the normaliser and what is done to numbers."""
-    kinds = {
-        "en": "whisper-english|num:digits|times|spellings:" + str(len(SPELLINGS)),
+    """Return the name of the language's normaliser and its treatment of numbers."""
+    settings = {
+        "en": f"whisper-english|num:digits|times|spellings:{len(SPELLINGS)}",
         "fr": "whisper-basic|num:words|times|oe,ae",
     }
-    return f"norm:{kinds.get(lang, 'whisper-basic')}|v{VERSION}"
+    return f"norm:{settings.get(lang, 'whisper-basic')}|v{VERSION}"
 
 
 @lru_cache(maxsize=100_000)
-def text(written: str, lang: str) -> str:
-    """Return a text normalised in its language: words with single spaces."""
-    written = written.replace("’", "'").replace("ʼ", "'")
+def text(raw: str, lang: str) -> str:
+    """Normalise a text by the rules of its language: words with single spaces."""
+    raw = raw.replace("’", "'").replace("ʼ", "'")
     if lang == "en":
-        written = _english_times(written)
+        raw = _rewrite_english_times(raw)
     elif lang == "fr":
-        written = _french_words(written)
-    return " ".join(_whisper(lang)(written).split())
+        raw = _spell_french_numbers(raw)
+    return " ".join(_whisper_normalizer(lang)(raw).split())
 
 
 @cache
-def _whisper(lang: str) -> Any:
+def _whisper_normalizer(lang: str) -> Callable[[str], str]:
     from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
 
-    return EnglishTextNormalizer(SPELLINGS) if lang == "en" else BasicTextNormalizer()
+    make_english: Callable[[dict[str, str]], Callable[[str], str]] = EnglishTextNormalizer
+    return make_english(SPELLINGS) if lang == "en" else BasicTextNormalizer()
 
 
-def _english_times(written: str) -> str:
-    written = re.sub(
-        r"\b(at|by|until|till|from|before|after|around|about|past) (\d{1,2})\.([0-5]\d)\b",
-        r"\1 \2:\3",
-        written,
-        flags=re.I,
-    )
-    written = re.sub(r"\b(\d{1,2}):00\b(?!\s*[ap]\.?m)", r"\1 o'clock", written)
-    written = re.sub(r"\bo' ?clock\b", "oclock", written, flags=re.I)
-    return re.sub(r"\b(\d{1,2}):([0-5]\d)\b", r"\1\2", written)
+_ENGLISH_TIMES = (
+    (r"(?i)\b(at|by|until|till|from|before|after|around|about|past) (\d{1,2})\.([0-5]\d)\b", r"\1 \2:\3"),  # 7.30
+    (r"\b(\d{1,2}):00\b(?!\s*[ap]\.?m)", r"\1 o'clock"),
+    (r"(?i)\bo' ?clock\b", "oclock"),
+    (r"\b(\d{1,2}):([0-5]\d)\b", r"\1\2"),
+)
 
 
-_FRENCH_RULES: tuple[tuple[str, Any], ...] = (
+def _rewrite_english_times(raw: str) -> str:
+    for pattern, replacement in _ENGLISH_TIMES:
+        raw = re.sub(pattern, replacement, raw)
+    return raw
+
+
+_Replacement = str | Callable[[re.Match[str]], str]
+_FRENCH_RULES: tuple[tuple[str, _Replacement], ...] = (
     (r"(?<=\d)[ \u00a0\u202f](?=\d{3}\b)", ""),  # 1 000
-    (r"\b(\d{1,2})\s*(?:h|:)\s*([0-5]\d)\b", lambda m: _hours(int(m[1])) + (f" {int(m[2])}" if int(m[2]) else "")),  # 8h30, 8:30
-    (r"\b(\d{1,2})\s*(?:h|heures?)(?!\w)", lambda m: _hours(int(m[1]))),  # 8h
+    (r"\b(\d{1,2})\s*(?:h|:)\s*([0-5]\d)\b", lambda m: _hours(m[1]) + (f" {int(m[2])}" if int(m[2]) else "")),  # 8h30
+    (r"\b(\d{1,2})\s*(?:h|heures?)(?!\w)", lambda m: _hours(m[1])),  # 8 h, 8 heures
     (r"\b(\d+)[,.](\d\d)\s*€", r"\1 euros \2"),
-    (r"\b(\d+)\s*€", lambda m: f"{m[1]} euro" + "s" * (int(m[1]) > 1)),
-    (r"\b(\d+)\s*\$", lambda m: f"{m[1]} dollar" + "s" * (int(m[1]) > 1)),
+    (r"\b(\d+)\s*€", lambda m: _count(m[1], "euro")),
+    (r"\b(\d+)\s*\$", lambda m: _count(m[1], "dollar")),
     (r"(?<=\d)\s*%", " pour cent"),
     (r"\b1er\b", "premier"),
     (r"\b1(?:re|ère|ere)\b", "première"),
-    (r"\b(\d{1,6})(?:e|è|ème|eme|ième)(s?)\b", lambda m: numbers.french_ordinal(int(m[1])) + m[2]),
-    (rf"\b((?:\d*[02-68])?1){_FEMININE}", lambda m: _french_number(m[1]) + "e"),  # 21 heures: vingt et une
+    (r"\b(\d{1,6})(?:e|è|ème|eme|ième)(s?)\b", lambda m: numbers.spell_french_ordinal(int(m[1])) + m[2]),
+    (rf"\b((?:\d*[02-68])?1){_FEMININE}", lambda m: _spell_digits(m[1]) + "e"),  # 21 heures -> vingt et une heures
     (r"(?<=\d),(?=\d)", " virgule "),
-    (r"\d+", lambda m: f" {_french_number(m[0])} "),
+    (r"\d+", lambda m: f" {_spell_digits(m[0])} "),
     (r"\b(heures?) et demie?\b", r"\1 trente"),
     (r"\b(heures?) et quart\b", r"\1 quinze"),
     ("œ", "oe"),
     ("æ", "ae"),
-)  # fmt: skip
+)
+"""Patterns and their replacements, applied in this order to lower-case text."""
 
 
-def _hours(hours: int) -> str:
-    return f"{hours} heure" + "s" * (hours > 1)
+def _spell_french_numbers(raw: str) -> str:
+    raw = raw.lower()
+    for pattern, replacement in _FRENCH_RULES:
+        raw = re.sub(pattern, replacement, raw)
+    return raw
 
 
-def _french_number(digits: str) -> str:
-    """Write digits as one number, or one by one when they begin with a zero or are too many."""
-    if (digits[0] == "0" and len(digits) > 1) or len(digits) > 12:
-        return " ".join(numbers.french(int(digit)) for digit in digits)
-    return numbers.french(int(digits))
+def _count(digits: str, noun: str) -> str:
+    return f"{digits} {noun}" + "s" * (int(digits) > 1)
 
 
-def _french_words(written: str) -> str:
-    written = written.lower()
-    for pattern, words in _FRENCH_RULES:
-        written = re.sub(pattern, words, written)
-    return written
+def _hours(digits: str) -> str:
+    return _count(str(int(digits)), "heure")
+
+
+def _spell_digits(digits: str) -> str:
+    """Write digits as one number, or one by one if they begin with a zero or are too many."""
+    if (digits[0] == "0" and len(digits) > 1) or len(digits) > numbers.DIGITS:
+        return " ".join(numbers.spell_french(int(digit)) for digit in digits)
+    return numbers.spell_french(int(digits))

@@ -2,61 +2,68 @@
 
 from __future__ import annotations
 
+DIGITS = 12
+"""Numbers with at most this many digits have words."""
+
 _UNITS = (
-    ("zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix", "onze", "douze", "treize", "quatorze", "quinze")
-    + ("seize", "dix-sept", "dix-huit", "dix-neuf")
+    ("zéro", "un", "deux", "trois", "quatre", "cinq", "six", "sept", "huit", "neuf", "dix", "onze", "douze", "treize")
+    + ("quatorze", "quinze", "seize", "dix-sept", "dix-huit", "dix-neuf")
 )  # fmt: skip
 _TENS = {20: "vingt", 30: "trente", 40: "quarante", 50: "cinquante", 60: "soixante", 80: "quatre-vingt"}
 _LARGE = ((1_000_000_000, "milliard"), (1_000_000, "million"))
 
 
-def french(number: int) -> str:
-    """Return a whole number from 0 to 10**12 - 1 in words: 71 -> `soixante et onze`, 80 -> `quatre-vingts`, 2000 -> `deux mille`."""
-    if not 0 <= number < 10**12:
-        raise ValueError(f"only whole numbers from 0 to 10**12 - 1 are written in words; got {number}")
+def spell_french(number: int) -> str:
+    """Write a number in words: 71 -> `soixante et onze`, 80 -> `quatre-vingts`, 2000 -> `deux mille`.
+
+    Raises:
+        ValueError: The number is negative or has more than DIGITS digits.
+    """
+    if not 0 <= number < 10**DIGITS:
+        raise ValueError(f"only whole numbers from 0 to 10**{DIGITS} - 1 have words; got {number}")
     words, rest = [], number
     for size, name in _LARGE:
         count, rest = divmod(rest, size)
         if count:
-            words += [_below_thousand(count), name + "s" * (count > 1)]
+            words += [_spell_below_thousand(count), name + "s" * (count > 1)]
     thousands, rest = divmod(rest, 1000)
     if thousands:
-        words += [_bare(_below_thousand(thousands)), "mille"] if thousands > 1 else ["mille"]
+        words += [_remove_plural(_spell_below_thousand(thousands)), "mille"] if thousands > 1 else ["mille"]
     if rest or not words:
-        words.append(_below_thousand(rest))
+        words.append(_spell_below_thousand(rest))
     return " ".join(words)
 
 
-def _bare(word: str) -> str:
-    """Take the plural s away that cents and quatre-vingts lose before another word or ending."""
+def spell_french_ordinal(number: int) -> str:
+    """Write an ordinal in words: 1 -> `premier`, 5 -> `cinquième`, 21 -> `vingt et unième`."""
+    if number == 1:
+        return "premier"
+    word = _remove_plural(spell_french(number))
+    for ending, stem in (("cinq", "cinqu"), ("neuf", "neuv")):
+        if word.endswith(ending):
+            return word.removesuffix(ending) + stem + "ième"
+    return word.removesuffix("e") + "ième"
+
+
+def _remove_plural(word: str) -> str:
+    """Remove the plural s that `cents`, `quatre-vingts`, `millions` and `milliards` lose before a word or an ending."""
     return word.removesuffix("s") if word.endswith(("cents", "vingts", "millions", "milliards")) else word
 
 
-def _below_thousand(number: int) -> str:
+def _spell_below_thousand(number: int) -> str:
     hundreds, rest = divmod(number, 100)
     if not hundreds:
-        return _below_hundred(rest)
+        return _spell_below_hundred(rest)
     head = "cent" if hundreds == 1 else f"{_UNITS[hundreds]} cent" + "s" * (not rest)
-    return f"{head} {_below_hundred(rest)}" if rest else head
+    return f"{head} {_spell_below_hundred(rest)}" if rest else head
 
 
-def _below_hundred(number: int) -> str:
+def _spell_below_hundred(number: int) -> str:
     if number < 20:
         return _UNITS[number]
-    tens = max(ten for ten in _TENS if ten <= number)
+    tens = max(ten for ten in _TENS if ten <= number)  # 70 to 79 and 90 to 99 count on from 60 and 80
     rest = number - tens
     if not rest:
         return _TENS[tens] + "s" * (tens == 80)
     link = " et " if rest in (1, 11) and tens != 80 else "-"
     return _TENS[tens] + link + _UNITS[rest]
-
-
-def french_ordinal(number: int) -> str:
-    """Return an ordinal's words: 1 -> `premier`, 5 -> `cinquième`, 21 -> `vingt et unième`."""
-    if number == 1:
-        return "premier"
-    word = _bare(french(number))
-    for ending, stem in (("cinq", "cinqu"), ("neuf", "neuv")):
-        if word.endswith(ending):
-            return word.removesuffix(ending) + stem + "ième"
-    return word.removesuffix("e") + "ième"

@@ -1,1 +1,1 @@
-"""Networks and their loaders."""
+"""Networks and their loaders: language model, speech encoders, vocoder, recognizer, MOS and text to speech."""

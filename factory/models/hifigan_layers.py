@@ -1,7 +1,7 @@
-"""The pieces of a unit HiFi-GAN: convolutions that are fast on a CPU, residual blocks, predictors, the harmonic source, the inverse STFT.
+"""The layers of a unit HiFi-GAN: convolutions, residual blocks, predictors, the harmonic source and its filters.
 
-Inside the network a signal is [batch, channels, 1, time]: convolutions over (1, k) windows in channels_last are several times as fast
-as 1-d ones on a CPU. Their parameters have the shapes of 1-d convolutions, as checkpoints hold them.
+Inside the network a signal is [batch, channels, 1, time]. On a CPU, convolutions over (1, k) windows in channels_last
+are several times as fast as 1-d convolutions. Their parameters have the shapes of 1-d convolutions, as in checkpoints.
 """
 
 from __future__ import annotations
@@ -14,38 +14,38 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 SLOPE = 0.1
+"""The negative slope of HiFi-GAN's leaky ReLU."""
 REFERENCE_HZ = 150.0
-"""The pitch predictor speaks in log(f0 / 150 Hz)."""
+"""The pitch predictor's output is log(f0 / 150 Hz)."""
 
 
 class Conv(nn.Conv1d):
-    """A 1-d convolution ("same" length unless strided) that runs as a 2-d one over [batch, channels, 1, time]."""
+    """A 1-d convolution over [batch, channels, 1, time], run as a 2-d one; only a stride changes the length."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, dilation: int = 1, stride: int = 1) -> None:
         padding = (kernel - stride + 1) // 2 if stride > 1 else dilation * (kernel - 1) // 2
         super().__init__(inputs, outputs, kernel, dilation=dilation, stride=stride, padding=padding)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, inputs, 1, T] -> [B, outputs, 1, T / stride]."""
+        """Map [B, inputs, 1, T] to [B, outputs, 1, T / stride]."""
         weight = self.weight.unsqueeze(2)
         return F.conv2d(x, weight, self.bias, (1, self.stride[0]), (0, int(self.padding[0])), (1, self.dilation[0]))
 
 
 class Upsample(nn.ConvTranspose1d):
-    """A transposed convolution that makes a signal `rate` times as long, over [batch, channels, 1, time]."""
+    """A transposed convolution over [batch, channels, 1, time] that multiplies the length by `rate`."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, rate: int) -> None:
         super().__init__(inputs, outputs, kernel, rate, padding=(kernel - rate) // 2)
 
     def forward(self, x: Tensor, output_size: list[int] | None = None) -> Tensor:
-        """[B, inputs, 1, T] -> [B, outputs, 1, rate * T]."""
-        return F.conv_transpose2d(
-            x, self.weight.unsqueeze(2), self.bias, (1, self.stride[0]), (0, int(self.padding[0]))
-        )
+        """Map [B, inputs, 1, T] to [B, outputs, 1, rate * T]."""
+        weight = self.weight.unsqueeze(2)
+        return F.conv_transpose2d(x, weight, self.bias, (1, self.stride[0]), (0, int(self.padding[0])))
 
 
 class ResBlock(nn.Module):
-    """HiFi-GAN's ResBlock1: for each dilation, a dilated and a plain convolution around a skip connection."""
+    """HiFi-GAN's ResBlock1: per dilation, a dilated and a plain convolution inside a skip connection."""
 
     def __init__(self, channels: int, kernel: int, dilations: Sequence[int]) -> None:
         super().__init__()
@@ -53,14 +53,14 @@ class ResBlock(nn.Module):
         self.convs2 = nn.ModuleList(Conv(channels, channels, kernel) for _ in dilations)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[B, C, 1, T] -> the same shape."""
+        """Map [B, C, 1, T] to the same shape."""
         for dilated, plain in zip(self.convs1, self.convs2, strict=True):
             x = x + plain(F.leaky_relu(dilated(F.leaky_relu(x, SLOPE)), SLOPE))
         return x
 
 
 class DurationPredictor(nn.Module):
-    """fairseq's VariancePredictor: log(frames + 1) of every deduplicated unit."""
+    """fairseq's VariancePredictor: log(frames + 1) of every deduplicated unit. The parameters have fairseq's names."""
 
     def __init__(
         self,
@@ -79,16 +79,25 @@ class DurationPredictor(nn.Module):
         self.dropout = var_pred_dropout
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, N, embed] (and [B, N, 1] ones and zeros, zero behind an utterance's end) -> [B, N] log(frames + 1)."""
+        """Predict durations.
+
+        Args:
+            x: Embedded units [B, N, embed].
+            mask: Ones, and zeros after the end of an utterance [B, N, 1]; None if the utterances have equal lengths.
+
+        Returns:
+            log(frames + 1) per unit [B, N].
+        """
         for conv, norm in ((self.conv1, self.ln1), (self.conv2, self.ln2)):
             x = norm(conv(x.transpose(1, 2)).transpose(1, 2))
             x = F.dropout(x, self.dropout, self.training)
             x = x if mask is None else x * mask
-        return self.proj(x).squeeze(2)
+        durations: Tensor = self.proj(x)
+        return durations.squeeze(2)
 
 
 class PitchPredictor(nn.Module):
-    """Log pitch and voicing of every frame, from the units around it: residual dilated convolutions, sentence-wide."""
+    """Log pitch and voicing of every frame, from the units around it, by residual dilated convolutions."""
 
     def __init__(
         self,
@@ -108,19 +117,38 @@ class PitchPredictor(nn.Module):
         self.dropout = dropout
 
     def forward(self, units: Tensor, mask: Tensor | None = None) -> Tensor:
-        """[B, T] frame units (and the mask of DurationPredictor) -> [B, T, 2]: log(f0 / 150 Hz) and the logit of being voiced."""
-        x = self.embed(units)
+        """Predict pitch and voicing.
+
+        Args:
+            units: One unit per frame [B, T].
+            mask: Ones, and zeros after the end of an utterance [B, T, 1]; None if the utterances have equal lengths.
+
+        Returns:
+            log(f0 / 150 Hz) and the logit of voicing per frame [B, T, 2].
+        """
+        x: Tensor = self.embed(units)
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = x if mask is None else x * mask
             x = x + F.dropout(F.relu(conv(norm(x).transpose(1, 2)).transpose(1, 2)), self.dropout, self.training)
-        return self.proj(x)
+        predicted: Tensor = self.proj(x)
+        return predicted
 
 
 def harmonic_source(log_f0: Tensor, voiced: Tensor, hop: int, rate: int, seed: int = 0) -> Tensor:
-    """Return the excitation [B, 2, T * hop]: all harmonics of the pitch up to `rate` / 2, and white noise.
+    """Compute the excitation of a voice: the harmonics of its pitch, and noise (NSF; Wang et al., arXiv 1904.12088).
 
-    `log_f0` [B, T] is log(f0 / 150 Hz) of every frame (go on through unvoiced ones), `voiced` [B, T] is 0 or 1. The harmonics are
-    cosines of equal size, summed in closed form (Dirichlet's kernel) and scaled to unit power; the noise is the same for a seed and length.
+    The harmonics up to `rate` / 2 are cosines of equal size, summed in closed form (Dirichlet's kernel) and scaled to
+    unit power. The noise depends on the seed and the length alone.
+
+    Args:
+        log_f0: log(f0 / 150 Hz) per frame [B, T], interpolated through unvoiced frames.
+        voiced: 1 for a voiced frame, 0 for an unvoiced frame [B, T].
+        hop: Samples per frame.
+        rate: Samples per second.
+        seed: The seed of the noise.
+
+    Returns:
+        The harmonics and white noise [B, 2, T * hop].
     """
     frames = log_f0.shape[1]
     f0 = REFERENCE_HZ * F.interpolate(log_f0.float()[:, None], scale_factor=hop, mode="linear")[:, 0].exp()
@@ -133,10 +161,10 @@ def harmonic_source(log_f0: Tensor, voiced: Tensor, hop: int, rate: int, seed: i
 
 
 class SourceFilter(nn.Module):
-    """Shapes the harmonic-plus-noise source by two filters a frame: minimum phase for its harmonics, none for its noise.
+    """Shapes a harmonic-plus-noise source by two filters per frame: minimum phase for harmonics, zero phase for noise.
 
-    Time-varying filters by multiplication in the STFT domain, as in DDSP (Engel et al., arXiv 2001.04643). What is unvoiced is noise by
-    construction: spectral losses alone would rather have a comb of steady tones there.
+    The filters vary with time, by multiplication in the STFT domain as in DDSP (Engel et al., arXiv 2001.04643). An
+    unvoiced sound is noise by construction: a network trained with spectral losses alone makes steady tones of it.
     """
 
     fold: Tensor
@@ -152,7 +180,15 @@ class SourceFilter(nn.Module):
         self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
 
     def forward(self, x: Tensor, source: Tensor) -> Tensor:
-        """[B, n_fft + 2, L] log magnitudes of both filters and the source [B, 2, L * hop] -> [B, L * hop]."""
+        """Filter a source.
+
+        Args:
+            x: Log magnitudes of the harmonic filter and of the noise filter [B, n_fft + 2, L].
+            source: The harmonics and the noise [B, 2, L * hop].
+
+        Returns:
+            Waves [B, L * hop].
+        """
         harmonic, noise = (part.float().clamp(-12, 5) for part in (x[:, : self.bins], x[:, self.bins :]))
         pad, samples = (self.n_fft - self.hop) // 2, source.shape[2]
         padded = F.pad(source, (pad, pad)).flatten(0, 1)
@@ -164,6 +200,7 @@ class SourceFilter(nn.Module):
         return wave[:, 0, 0, pad : pad + samples]
 
     def minimum_phase(self, log_magnitude: Tensor) -> Tensor:
-        """[B, bins, L] log magnitudes -> complex spectra of minimum phase: the cepstrum folded onto positive times."""
+        """Map log magnitudes [B, bins, L] to spectra of minimum phase: the cepstrum is folded onto positive times."""
         cepstrum = torch.fft.irfft(log_magnitude, self.n_fft, dim=1)
-        return torch.fft.rfft(cepstrum * self.fold, dim=1).exp()
+        log_spectrum: Tensor = torch.fft.rfft(cepstrum * self.fold, dim=1)
+        return log_spectrum.exp()

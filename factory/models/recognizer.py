@@ -1,9 +1,10 @@
 """Whisper through CTranslate2: speech to text in batches, with an audio context as short as the utterances allow.
 
-Whisper was trained on windows of 30 s, and its usual pipelines pad every utterance to that; the encoder's cost is that of the padding.
-Its positions are absolute and begin at 0, so a shorter window is one that it knows. At 6 s some short utterances are repeated until the
-length limit, at 10 s none of those that it was chosen on (see `docs/results.md`); an output that looks like such a loop is heard again
-with the full 30 s, and its repetitions are taken out if it loops still.
+Whisper was trained on windows of 30 s. Its usual pipelines pad every utterance to 30 s, and the encoder spends its time
+on the padding. Whisper's positions are absolute and begin at 0, so it knows the positions of a shorter window. With
+windows of 6 s it repeats some short utterances until the length limit; with 10 s it repeated none of those that the
+length was chosen on (see `docs/results.md`). An output that looks like such a loop is transcribed again with the full
+30 s. If that loops too, the repetitions are removed.
 """
 
 from __future__ import annotations
@@ -11,156 +12,203 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from factory.metrics import normalise
-from factory.models.weights import resolve
-from factory.recipe import sections as recipe_sections
+from factory.models.weights import WeightsError, resolve
+from schemas.audio import SAMPLE_RATE
 
-RATE = 16_000
 CONTEXTS_S = (10.0, 20.0, 30.0)
-LONGEST_S = 30.0
-TOKENS_PER_S, LEAST_TOKENS, MOST_TOKENS = 12, 24, 224
+"""Seconds of the windows; an utterance gets the shortest one that holds it."""
+TOKENS_PER_S, MIN_TOKENS, MAX_TOKENS = 12, 24, 224
+"""The length limit of a transcript: tokens per second of speech, and its bounds."""
 LOOP_COMPRESSION = 2.4
-_ENCODED_TOGETHER = 2  # more would leave the cache of a CPU core: 0.13 s an utterance at 2, 0.21 s at 16
-_DECODED_TOGETHER = 16
+"""A text that zlib compresses by a higher ratio repeats itself: Whisper's own limit."""
+_ENCODER_BATCH = 2  # more would leave the cache of a CPU core: 0.13 s per utterance with 2, 0.21 s with 16
+_DECODER_BATCH = 16
+
+_Item = TypeVar("_Item")
 
 
-class _Heard(NamedTuple):
-    """A transcript, and whether it looks like a loop: it never ended, or it repeats itself."""
+class _Result(NamedTuple):
+    """A transcript; `loops` is True if it reached its limit or repeats itself."""
 
     text: str
     loops: bool = False
 
 
-def protocol(asked: recipe_sections.RecognizerConfig, lang: str) -> str:
-    """Return what makes two ASR-BLEUs comparable: the model, the search, the padding and the normaliser."""
+def protocol(*, model: str, compute_type: str, beam_size: int, lang: str) -> str:
+    """Describe all that changes a transcript; ASR-BLEU is comparable only if the descriptions are equal.
+
+    Args:
+        model: The name of the weights.
+        compute_type: CTranslate2's arithmetic: `int8`, `float16` or `float32`.
+        beam_size: Hypotheses of the beam search; 1 is greedy.
+        lang: The language of the speech, which selects the normaliser of the texts.
+    """
     contexts = ",".join(f"{context:g}" for context in CONTEXTS_S)
-    search = f"{asked.compute_type}|beam:{asked.beam_size}|temp:0|context:{contexts}s,loops:30s"
-    return f"asr:{asked.model}|lang:{lang}|{search}|{normalise.signature(lang)}"
+    search = f"{compute_type}|beam:{beam_size}|temp:0|context:{contexts}s,loops:30s"
+    return f"asr:{model}|lang:{lang}|{search}|{normalise.signature(lang)}"
 
 
 class Recognizer:
-    """Whisper in CTranslate2's format (`model`: a name for `factory.models.weights.resolve`), greedy by default, language given."""
+    """A multilingual Whisper in CTranslate2's format, told the language of the speech."""
 
     def __init__(
-        self,
-        *,
-        model: str = "package:whisper-base",
-        compute_type: str = "int8",
-        beam_size: int = 1,
-        threads: int = 1,
-        device: str = "auto",
+        self, *, model: str, compute_type: str, beam_size: int, threads: int = 1, device: str = "auto"
     ) -> None:
-        """Load the model; `device` is `cpu`, `cuda` or `auto`. Raises ValueError when the folder holds no multilingual Whisper."""
-        import ctranslate2
-        import tokenizers
+        """Load the model.
+
+        Args:
+            model: A name of weights for `factory.models.weights.resolve`.
+            compute_type: CTranslate2's arithmetic: `int8`, `float16` or `float32`.
+            beam_size: Hypotheses of the beam search; 1 is greedy.
+            threads: Threads of a computation on a CPU.
+            device: `cpu`, `cuda` or `auto`.
+
+        Raises:
+            WeightsError: The weights cannot be found, or are not a multilingual Whisper for CTranslate2.
+        """
         from faster_whisper.feature_extractor import FeatureExtractor
 
-        folder = resolve(model)
         self.model, self.beam_size = model, beam_size
-        self.whisper = ctranslate2.models.Whisper(
-            str(folder), device=device, compute_type=compute_type, intra_threads=threads
-        )
-        if not self.whisper.is_multilingual:
-            raise ValueError(f"{model} knows one language only: a multilingual Whisper is needed")
-        self.tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+        self.whisper, self.tokenizer = _load(model, resolve(model), compute_type, threads, device)
         self.features = FeatureExtractor(feature_size=self.whisper.n_mels)
 
     def transcribe(self, waves: Sequence[np.ndarray], lang: str) -> list[str]:
-        """Return the transcript of each wave (samples,), float at 16 kHz; what is longer than 30 s is heard in pieces of 30 s.
+        """Transcribe speech. A transcript does not depend on the other waves of a call.
 
-        An empty wave has an empty transcript. Raises ValueError for a language that Whisper does not know.
+        Args:
+            waves: Waves (samples,) of floats at 16 kHz; one longer than 30 s is transcribed in pieces of 30 s.
+            lang: The language of the speech, as a two-letter code.
+
+        Returns:
+            A transcript per wave; an empty one for an empty wave.
+
+        Raises:
+            WeightsError: Whisper does not know the language.
         """
         prompt = self._prompt(lang)
-        owners, pieces = _pieces(waves)
-        heard = [_Heard("")] * len(pieces)
-        for context, places in _by_context(pieces):
-            self._fill(heard, pieces, places, context, prompt)
-        loops = [place for place, one in enumerate(heard) if one.loops and len(pieces[place]) <= CONTEXTS_S[-2] * RATE]
-        self._fill(heard, pieces, loops, LONGEST_S, prompt)
+        owners, pieces = _cut(waves)
+        results = [_Result("")] * len(pieces)
+        for context, indices in _group_by_context(pieces):
+            self._transcribe_into(results, pieces, indices, context, prompt)
+        longest = int(CONTEXTS_S[-2] * SAMPLE_RATE)  # a longer piece had the full context already
+        loops = [index for index, result in enumerate(results) if result.loops and len(pieces[index]) <= longest]
+        self._transcribe_into(results, pieces, loops, CONTEXTS_S[-1], prompt)
         texts: list[list[str]] = [[] for _ in waves]
-        for owner, one in zip(owners, heard, strict=True):
-            texts[owner].append(unrolled(one.text) if one.loops else one.text)
+        for owner, result in zip(owners, results, strict=True):
+            texts[owner].append(remove_repetitions(result.text) if result.loops else result.text)
         return [" ".join(filter(None, parts)) for parts in texts]
 
     def _prompt(self, lang: str) -> list[int]:
         names = ("<|startoftranscript|>", f"<|{lang}|>", "<|transcribe|>", "<|notimestamps|>")
         ids = [self.tokenizer.token_to_id(name) for name in names]
         if None in ids:
-            raise ValueError(f"{self.model} knows no language {lang!r}")
-        return [place for place in ids if place is not None]
+            raise WeightsError(
+                f"the recognizer {self.model} does not know the language {lang!r}: use a code of Whisper's, such as en "
+                "or fr, or change recognizer.model"
+            )
+        return ids
 
-    def _fill(
-        self, heard: list[_Heard], pieces: list[np.ndarray], places: list[int], context: float, prompt: list[int]
+    def _transcribe_into(
+        self, results: list[_Result], pieces: list[np.ndarray], indices: list[int], context: float, prompt: list[int]
     ) -> None:
-        """Hear the pieces at these places with one context and put what was heard in their places."""
-        for some in _batches(places, _DECODED_TOGETHER):
-            waves = [pieces[place] for place in some]
-            for place, one in zip(some, self._hear(waves, context, prompt), strict=True):
-                heard[place] = one
+        """Transcribe the pieces at these indices with one context (seconds), and store their results."""
+        for batch in _batches(indices, _DECODER_BATCH):
+            transcribed = self._transcribe_batch([pieces[index] for index in batch], context, prompt)
+            for index, result in zip(batch, transcribed, strict=True):
+                results[index] = result
 
-    def _hear(self, waves: list[np.ndarray], context: float, prompt: list[int]) -> list[_Heard]:
-        limits = [max(LEAST_TOKENS, min(MOST_TOKENS, int(TOKENS_PER_S * len(wave) / RATE))) for wave in waves]
-        prompts, longest = [prompt] * len(waves), max(limits) + len(prompt)
-        found = self.whisper.generate(
-            self._encode(waves, context), prompts, beam_size=self.beam_size, max_length=longest
-        )
-        return [self._read(one.sequences_ids[0], limit) for one, limit in zip(found, limits, strict=True)]
+    def _transcribe_batch(self, waves: list[np.ndarray], context: float, prompt: list[int]) -> list[_Result]:
+        limits = [max(MIN_TOKENS, min(MAX_TOKENS, int(TOKENS_PER_S * len(wave) / SAMPLE_RATE))) for wave in waves]
+        states, prompts, longest = self._encode(waves, context), [prompt] * len(waves), max(limits) + len(prompt)
+        outputs = self.whisper.generate(states, prompts, beam_size=self.beam_size, max_length=longest)
+        return [self._read(output.sequences_ids[0], limit) for output, limit in zip(outputs, limits, strict=True)]
 
-    def _read(self, tokens: list[int], limit: int) -> _Heard:
-        """Cut at the utterance's own limit, so that a transcript does not depend on its batch."""
+    def _read(self, tokens: list[int], limit: int) -> _Result:
+        """Cut the tokens at the utterance's own limit: the limit of the batch depends on its other utterances."""
         text = self.tokenizer.decode(tokens[:limit]).strip()
-        return _Heard(text, len(tokens) >= limit or compresses(text))
+        return _Result(text, len(tokens) >= limit or is_repetitive(text))
 
     def _encode(self, waves: list[np.ndarray], context: float) -> Any:
-        """Return the encoder's states of a batch, computed for a few utterances at a time and put together."""
+        """Return the encoder's states of a batch, computed for a few utterances at a time."""
         import ctranslate2
 
         parts = []
-        for few in _batches(waves, _ENCODED_TOGETHER):
-            features = np.stack([self._features(wave, context) for wave in few])
+        for batch in _batches(waves, _ENCODER_BATCH):
+            features = np.stack([self._log_mel(wave, context) for wave in batch])
             parts.append(np.array(self.whisper.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)))
         return ctranslate2.StorageView.from_array(np.concatenate(parts))
 
-    def _features(self, wave: np.ndarray, context: float) -> np.ndarray:
-        """Return (mels, 100 x context) log-mel features of a wave padded with silence."""
-        padded = np.zeros(int(context * RATE), dtype=np.float32)
+    def _log_mel(self, wave: np.ndarray, context: float) -> np.ndarray:
+        """Return log-mel features (mels, 100 * context) of a wave padded with silence."""
+        padded = np.zeros(int(context * SAMPLE_RATE), dtype=np.float32)
         padded[: len(wave)] = wave
         return np.ascontiguousarray(self.features(padded, padding=0)[:, : int(context * 100)], dtype=np.float32)
 
 
-def compresses(text: str) -> bool:
-    """Return whether a text repeats itself more than speech does: it compresses better than Whisper's own limit, 2.4."""
+def is_repetitive(text: str) -> bool:
+    """Return True if a text repeats itself more than speech does: zlib compresses it by more than LOOP_COMPRESSION."""
     raw = text.encode()
     return bool(raw) and len(raw) / len(zlib.compress(raw)) > LOOP_COMPRESSION
 
 
-def unrolled(text: str) -> str:
-    """Return a text with every phrase of three words or more that repeats at once said a single time."""
+def remove_repetitions(text: str) -> str:
+    """Keep one copy of every phrase of three or more words that follows itself."""
     return re.sub(r"\b((?:\S+\s+){2,}?\S+)(?:\s+\1)+", r"\1", text)
 
 
-def _pieces(waves: Sequence[np.ndarray]) -> tuple[list[int], list[np.ndarray]]:
-    """Cut waves into pieces of at most 30 s; return which wave each piece belongs to, and the pieces."""
-    size = int(LONGEST_S * RATE)
-    cut = [
+def _load(model: str, folder: Path, compute_type: str, threads: int, device: str) -> tuple[Any, Any]:
+    """Return the network and the tokenizer of a multilingual Whisper."""
+    import ctranslate2
+    import tokenizers
+
+    expected = "expected a multilingual Whisper for CTranslate2: change recognizer.model"
+    if missing := [name for name in ("model.bin", "tokenizer.json") if not (folder / name).is_file()]:
+        raise WeightsError(f"the recognizer {model} has no {' and no '.join(missing)} in {folder}; {expected}")
+    try:
+        whisper = ctranslate2.models.Whisper(
+            str(folder), device=device, compute_type=compute_type, intra_threads=threads
+        )
+    except ValueError as error:
+        raise WeightsError(
+            f"the recognizer {model} does not run with compute_type {compute_type} on this machine ({error}): change "
+            "recognizer.compute_type"
+        ) from error
+    except RuntimeError as error:
+        if "out of memory" in str(error):
+            raise
+        raise WeightsError(f"the recognizer {model} cannot be loaded ({error}); {expected}") from error
+    if not whisper.is_multilingual:
+        raise WeightsError(f"the recognizer {model} knows one language only; {expected}")
+    try:
+        return whisper, tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except Exception as error:  # the library raises Exception itself
+        raise WeightsError(f"the recognizer {model} has a damaged tokenizer.json ({error}): fetch it again") from error
+
+
+def _cut(waves: Sequence[np.ndarray]) -> tuple[list[int], list[np.ndarray]]:
+    """Cut waves into pieces of at most 30 s; return the index of each piece's wave, and the pieces."""
+    size = int(CONTEXTS_S[-1] * SAMPLE_RATE)
+    cuts = [
         (owner, wave[start : start + size]) for owner, wave in enumerate(waves) for start in range(0, len(wave), size)
     ]
-    return [owner for owner, _ in cut], [piece for _, piece in cut]
+    return [owner for owner, _ in cuts], [piece for _, piece in cuts]
 
 
-def _by_context(waves: list[np.ndarray]) -> Iterator[tuple[float, list[int]]]:
-    """Yield each context in use with the places of its waves: the shortest context that holds a wave."""
-    shortest = [next(context for context in CONTEXTS_S if len(wave) <= context * RATE) for wave in waves]
+def _group_by_context(waves: list[np.ndarray]) -> Iterator[tuple[float, list[int]]]:
+    """Yield every context with the indices of its waves; a wave has the shortest context (seconds) that holds it."""
+    shortest = [next(context for context in CONTEXTS_S if len(wave) <= context * SAMPLE_RATE) for wave in waves]
     for context in CONTEXTS_S:
-        members = [place for place, own in enumerate(shortest) if own == context]
-        if members:
-            yield context, members
+        indices = [index for index, own in enumerate(shortest) if own == context]
+        if indices:
+            yield context, indices
 
 
-def _batches(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
+def _batches(items: Sequence[_Item], size: int) -> Iterator[list[_Item]]:
     for start in range(0, len(items), size):
         yield list(items[start : start + size])

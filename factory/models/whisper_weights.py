@@ -1,7 +1,7 @@
-"""The weights of Whisper's encoder as plain tensors, from a CTranslate2 folder or a Hugging Face one.
+"""The weights of Whisper's encoder as plain tensors, from a CTranslate2 folder or a Hugging Face folder.
 
-Names are CTranslate2's without their first part: `conv1/weight`, `layer_0/self_attention/linear_0/weight` (query, key and value in one
-matrix), `layer_0/ffn/linear_1/bias`, `layer_norm/gamma`, `position_encodings/encodings`.
+Their names are CTranslate2's without the first part: `conv1/weight`, `layer_0/self_attention/linear_0/weight` (query,
+key and value in one matrix), `layer_0/ffn/linear_1/bias`, `layer_norm/gamma`, `position_encodings/encodings`.
 """
 
 from __future__ import annotations
@@ -38,85 +38,116 @@ _NAMES = {
     r"layer_norm\.bias": "layer_norm.beta",
     r"\.": "/",
 }
+"""Patterns in Hugging Face's names and their replacements, applied in this order."""
 
 
 def whisper_encoder_weights(folder: Path) -> tuple[Tensors, int]:
-    """Return the weights (float32) of the Whisper in `folder` and its number of attention heads.
+    """Read the weights of a Whisper encoder.
 
-    Raises WeightsError where there is neither `model.bin` nor `model.safetensors`.
+    Args:
+        folder: A CTranslate2 folder (`model.bin`) or a Hugging Face folder (`model.safetensors`).
+
+    Returns:
+        The weights in float32, and the number of attention heads.
+
+    Raises:
+        WeightsError: The folder holds neither file, or a file that is no unquantized Whisper.
     """
     if (folder / "model.bin").is_file():
-        return _from_ctranslate2(folder)
+        return _read_ctranslate2_encoder(folder)
     if (folder / "model.safetensors").is_file():
-        return _from_hugging_face(folder)
+        return _read_hugging_face_encoder(folder)
     raise WeightsError(
-        f"{folder} is no Whisper: it holds neither model.bin (CTranslate2) nor model.safetensors (Hugging Face)"
+        f"{folder} is not a Whisper: it holds neither model.bin (CTranslate2) nor model.safetensors (Hugging Face)"
     )
 
 
 def layer_of(name: str) -> int:
-    """Return the number of the layer that a weight of Whisper's encoder belongs to, -1 outside of the layers."""
+    """Return the number of the layer that a weight of the encoder belongs to, -1 for a weight outside the layers."""
     number = re.match(r"layer_(\d+)/", name)
     return int(number[1]) if number else -1
 
 
 def read_ctranslate2(path: str | Path, keep: Callable[[str], bool] = lambda name: True) -> dict[str, np.ndarray]:
-    """Return the variables of a CTranslate2 `model.bin` (binary version 6) whose names `keep` accepts, in their own types.
+    """Read the variables of a CTranslate2 `model.bin` (binary version 6), in their own types.
 
-    The layout is that of `ctranslate2.specs.model_spec.ModelSpec._serialize`: version, name and revision of the spec, then for each
-    variable its name, rank, dimensions, type and bytes; integers are little-endian. Raises WeightsError for another version.
+    The layout is that of `ctranslate2.specs.model_spec.ModelSpec._serialize`: version, name and revision of the spec;
+    then, per variable, its name, rank, dimensions, type and bytes. Integers are little-endian.
+
+    Args:
+        path: The file.
+        keep: Returns True for the names of the variables to read.
+
+    Raises:
+        WeightsError: The file has another version, or is truncated.
     """
-    variables = {}
     with Path(path).open("rb") as file:
-        (version,) = struct.unpack("<I", file.read(4))
+        version = int.from_bytes(file.read(4), "little")
         if version != _BINARY_VERSION:
             raise WeightsError(
-                f"{path} is no CTranslate2 model of binary version {_BINARY_VERSION} (it says {version})"
+                f"{path} is not a CTranslate2 model of binary version {_BINARY_VERSION} (its version is {version})"
             )
-        _text(file)
-        _, count = struct.unpack("<II", file.read(8))
-        for _ in range(count):
-            name = _text(file)
-            (rank,) = file.read(1)
-            shape = struct.unpack(f"<{rank}I", file.read(4 * rank))
-            kind, size = struct.unpack("<BI", file.read(5))
-            if keep(name) and kind in _TYPES:
-                variables[name] = np.frombuffer(bytearray(file.read(size)), _TYPES[kind]).reshape(shape)
-            else:
-                file.seek(size, os.SEEK_CUR)
+        try:
+            return _read_variables(file, keep)
+        except (struct.error, ValueError) as error:  # fewer bytes than announced
+            raise WeightsError(f"{path} is truncated or damaged ({error}): fetch it again") from error
+
+
+def _read_variables(file: IO[bytes], keep: Callable[[str], bool]) -> dict[str, np.ndarray]:
+    variables = {}
+    _read_text(file)
+    _, count = struct.unpack("<II", file.read(8))
+    for _ in range(count):
+        name = _read_text(file)
+        (rank,) = struct.unpack("B", file.read(1))
+        shape = struct.unpack(f"<{rank}I", file.read(4 * rank))
+        kind, size = struct.unpack("<BI", file.read(5))
+        if keep(name) and kind in _TYPES:
+            variables[name] = np.frombuffer(bytearray(file.read(size)), _TYPES[kind]).reshape(shape)
+        else:
+            file.seek(size, os.SEEK_CUR)
     return variables
 
 
-def _text(file: IO[bytes]) -> str:
+def _read_text(file: IO[bytes]) -> str:
     (length,) = struct.unpack("<H", file.read(2))
     return file.read(length)[:-1].decode()
 
 
-def _from_ctranslate2(folder: Path) -> tuple[Tensors, int]:
+def _read_ctranslate2_encoder(folder: Path) -> tuple[Tensors, int]:
     variables = read_ctranslate2(folder / "model.bin", lambda name: name.startswith("encoder/"))
     if any(name.endswith("weight_scale") for name in variables):
         raise WeightsError(
-            f"{folder} holds quantized weights, which would make other units; take a float16 or float32 conversion"
+            f"{folder} holds quantized weights, which would give other units: use a float16 or float32 conversion"
         )
-    # torch.tensor copies into aligned memory: matrix products may give other bits where their inputs lie otherwise
+    if "encoder/num_heads" not in variables:
+        raise WeightsError(f"{folder} is not a Whisper: its model.bin has no encoder")
+    # torch.tensor copies into aligned memory: with another alignment a matrix product may differ in its last bits.
     tensors = {
         name.removeprefix("encoder/"): torch.tensor(value, dtype=torch.float32) for name, value in variables.items()
     }
     return tensors, int(tensors.pop("num_heads"))
 
 
-def _from_hugging_face(folder: Path) -> tuple[Tensors, int]:
-    """Return the weights of a Hugging Face Whisper under CTranslate2's names."""
-    from safetensors import safe_open
+def _read_hugging_face_encoder(folder: Path) -> tuple[Tensors, int]:
+    """Read the encoder of a Hugging Face Whisper under CTranslate2's names."""
+    from safetensors import SafetensorError, safe_open
 
     tensors = {}
-    with safe_open(folder / "model.safetensors", "pt") as file:
-        for name in file.keys():  # noqa: SIM118 (no dict: it cannot be iterated)
-            if re.match(r"(model\.)?encoder\.", name):
-                tensors[_ctranslate2_name(name)] = file.get_tensor(name).float().clone()
-    for layer in range(1 + max(layer_of(name) for name in tensors)):
-        _join_attention(tensors, f"layer_{layer}/self_attention")
-    return tensors, json.loads((folder / "config.json").read_text("utf-8"))["encoder_attention_heads"]
+    try:
+        with safe_open(folder / "model.safetensors", "pt") as file:
+            for name in file.keys():  # noqa: SIM118 (not a dict: it has no iterator)
+                if re.match(r"(model\.)?encoder\.", name):
+                    tensors[_ctranslate2_name(name)] = file.get_tensor(name).float().clone()
+        for layer in range(1 + max((layer_of(name) for name in tensors), default=-1)):
+            _join_attention(tensors, f"layer_{layer}/self_attention")
+        heads = int(json.loads((folder / "config.json").read_text("utf-8"))["encoder_attention_heads"])
+    except (SafetensorError, KeyError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{folder} is not a Hugging Face Whisper ({type(error).__name__}: {error}): expected its config.json and "
+            "model.safetensors"
+        ) from error
+    return tensors, heads
 
 
 def _ctranslate2_name(name: str) -> str:
@@ -126,7 +157,7 @@ def _ctranslate2_name(name: str) -> str:
 
 
 def _join_attention(tensors: Tensors, name: str) -> None:
-    """Put query, key and value into one matrix; Whisper's key has no bias."""
+    """Replace query, key and value by one matrix; Whisper's key has no bias."""
     tensors[f"{name}/k_proj/bias"] = torch.zeros_like(tensors[f"{name}/q_proj/bias"])
     for part in ("weight", "bias"):
         tensors[f"{name}/linear_0/{part}"] = torch.cat([tensors.pop(f"{name}/{which}_proj/{part}") for which in "qkv"])

@@ -20,7 +20,7 @@ from factory.storage.dataset import DatasetDir
 def evaluate(
     units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str = "evaluate"
 ) -> None:
-    """Write a row of EVALUATED for the first `recipe.tested` test utterances of each direction, there and back, greedily.
+    """Write a row of EVALUATED for the first `recipe.test_utterances` test utterances of each direction, there and back, greedily.
 
     The first `evaluate.asr_utterances` of them are spoken, transcribed and rated as well.
     """
@@ -28,7 +28,7 @@ def evaluate(
     from factory.actors.translator import Translator
 
     cascade = {f"cascade.{lang}": voice for lang, voice in (recipe.evaluate.cascade or {}).items()}
-    used = digests(recipe.judges() | {"policy": policy} | cascade) | {"units": units.manifest().fingerprint}
+    used = digests(recipe.judge_weights | {"policy": policy} | cascade) | {"units": units.manifest().fingerprint}
     if not out.start(recipe.content("evaluate", used)):
         return
     table = test_rows(units, recipe)
@@ -59,11 +59,13 @@ def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -
     """Hear the test recordings themselves, where there are some, and their units spoken again, once for all rounds."""
     from factory.actors.judge import ToplineJudge
 
-    if not out.start(recipe.content("toplines", digests(recipe.judges()) | {"units": units.manifest().fingerprint})):
+    if not out.start(
+        recipe.content("toplines", digests(recipe.judge_weights) | {"units": units.manifest().fingerprint})
+    ):
         return
     ids, corpus = pa.array(heard_ids(test_rows(units, recipe)), pa.string()), open_corpus(locate(recipe.corpus.test))
     silent = corpus.holds_units
-    every = units.dataset() if silent else corpus.speech().rows
+    every = units.dataset() if silent else corpus.load_speech().rows
     rows = out.unfinished(limited(every, ids), recipe.resources.recognizer.batch_size)
     arguments = judge_arguments(recipe) | {"encoder": None if silent else encoder_arguments(recipe)}
     rows = act(rows, ToplineJudge, arguments, recipe.resources.recognizer)
@@ -80,7 +82,7 @@ def test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:
 
 
 def _side(table: pa.Table, lang: str, target: str, recipe: Recipe) -> pa.Table:
-    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.tested)
+    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.test_utterances)
     spoken = pa.array([place < recipe.evaluate.asr_utterances for place in range(rows.num_rows)], pa.bool_())
     return rows.append_column("tgt_lang", pa.array([target] * rows.num_rows, pa.string())).append_column(
         "spoken", spoken

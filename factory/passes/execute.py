@@ -13,7 +13,7 @@ from factory.passes.progress import Clock
 from factory.recipe.sections import PoolConfig, ResourcesConfig
 from factory.runtime.counters import count
 from factory.runtime.light_tasks import LIGHT
-from factory.runtime.watch import Wanted, await_places, watched
+from factory.runtime.watch import ActorRequests, await_resources, run_watched
 from factory.storage.dataset import DatasetDir
 from factory.storage.parts import WriteReport
 
@@ -62,7 +62,7 @@ def finish(
     wanted = demands(resources, actors)
     try:
         if asked:
-            await_places(name, wanted)
+            await_resources(name, wanted)
             _run(out, rows, len(asked), clock, name, resources.stall_s, wanted)
         out.publish(asked, _made_with(resources, actors))
     except Exception as error:
@@ -74,9 +74,9 @@ def finish(
 
 
 def _run(
-    out: DatasetDir, rows: ray.data.Dataset, total: int, clock: Clock, name: str, stall_s: float, wanted: Wanted
+    out: DatasetDir, rows: ray.data.Dataset, total: int, clock: Clock, name: str, stall_s: float, wanted: ActorRequests
 ) -> None:
-    with clock.bar(name, total, out.already) as bar:
+    with clock.bar(name, total, out.num_done) as bar:
 
         def work(moved: Callable[[], None]) -> None:
             """Write the rows; every part file that comes is a move."""
@@ -86,7 +86,7 @@ def _run(
                 _count(name.split()[0], report)
                 clock.note_memory()
 
-        watched(work, name, stall_s, wanted)
+        run_watched(work, name, stall_s, wanted)
 
 
 def _made_with(resources: ResourcesConfig, actors: Collection[str]) -> dict[str, str]:
@@ -102,11 +102,11 @@ def _count(stage: str, report: WriteReport) -> None:
     """Count a part file in Ray's metrics."""
     for status, rows in report.by_status.items():
         count("roundtrip_rows", rows, stage=stage, status=status)
-    for metric, amount in report.measured.items():
+    for metric, amount in report.counters.items():
         count(metric, amount, stage=stage)
 
 
-def demands(resources: ResourcesConfig, actors: Iterable[str]) -> Wanted:
+def demands(resources: ResourcesConfig, actors: Iterable[str]) -> ActorRequests:
     """Return what a plan with these pools asks of a cluster, the share for reading and writing included."""
     pools: dict[str, PoolConfig] = {name: getattr(resources, name) for name in actors}
     return {name: (pool.actors, pool.needs) for name, pool in pools.items()} | {

@@ -31,7 +31,7 @@ def produce(
     `sources` are the datasets of UNITS that utterances are taken from, the same number from each. Raises ValueError where two of them
     share an id.
     """
-    named = recipe.judges() | {"policy": policy}
+    named = recipe.judge_weights | {"policy": policy}
     used = digests({name: named[name] for name in recipe.inputs("produce") if name in named})
     read = " ".join(units.manifest().fingerprint for units in sources)
     if not out.start(recipe.content("produce", used | {"units": read, "round": str(number)})):
@@ -47,7 +47,7 @@ def pools_of(recipe: Recipe, policy: str) -> Pools:
     from factory.actors.translator import Translator
     from factory.actors.vocoder import Vocoder
 
-    spoken = {"vocoder": (Vocoder, vocoder_arguments(recipe))} if recipe.listens else {}
+    spoken = {"vocoder": (Vocoder, vocoder_arguments(recipe))} if recipe.speaks_back_translations else {}
     return {
         "translator": (Translator, translator_arguments(recipe, policy)),
         **spoken,
@@ -114,7 +114,7 @@ def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
         "dtype": recipe.resources.dtype,
         "gpu_memory_utilization": 0.9
         * min(1.0, recipe.resources.translator.num_gpus or 1.0),  # the rest of a GPU is other actors'
-        "back_variant": recipe.back_variants,
+        "back_variant": recipe.back_translation_variants,
         "max_model_len": recipe.policy.max_length
         if recipe.policy.base
         else None,  # a language model's own context may be endless

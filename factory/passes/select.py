@@ -59,7 +59,7 @@ def select(
 ) -> Row:
     """Make one utterance's pair (a row of PAIR): two sound candidates that `rule` names, when their gap on `metric` exceeds `delta`.
 
-    `delta` is on the metric's own scale (BLEU, chrF, METEOR, WER: 0..1; MCD: dB); `metrics` are those that policies all_agree and pareto
+    `delta` is on the metric's own scale (BLEU, chrF, METEOR, WER: 0..1; MCD: 0..); `metrics` are those that policies all_agree and pareto
     ask. An utterance that gives no pair is kept, `skipped`, with the reason: what the candidates' filters found, `one_candidate`,
     `duplicate`, `unscored`, `disagreement`, `no_dominance`, `tie` or `below_delta`.
     """

@@ -22,7 +22,7 @@ def list_speech(corpus: str) -> Speech | None:
     opened = open_corpus(locate(corpus))
     if opened.holds_units:
         return None
-    speech = opened.speech()
+    speech = opened.load_speech()
     if speech.left_out:
         print(f"  left out of {redact(corpus)}: {summarise_left_out(speech.left_out)}", flush=True)
     return speech

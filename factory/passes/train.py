@@ -9,20 +9,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.passes.sequences import paired, sequences
 from factory.passes.weights import actor_weights, count_units, local_weights
-from factory.planning.usable import BY_EAR, compares_texts
+from factory.planning.usable_speech import WITH_RECOGNIZER
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
-from factory.recipe.training import PreferenceConfig, SftConfig
-from factory.recipe.typed import build
 from factory.storage.dataset import DatasetDir
-from factory.storage.files import filesystem, trying
+from factory.storage.files import filesystem, retry
 from factory.storage.transfer import remove, upload
 from schemas.datasets import SEQUENCE, Row
 
@@ -39,11 +36,13 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
         start = _untrained(recipe, folder)
         train = _written(data.rows(), f"{folder}/train.parquet")
         dev = _written(_held_out(recipe), f"{folder}/dev.parquet")
-        settings = (
-            _threads(recipe) | ({"max_length": recipe.policy.max_length} if recipe.policy.base else {}) | recipe.sft
+        longest = recipe.policy.max_length if recipe.policy.base else 0
+        config = replace(
+            recipe.sft,
+            threads=recipe.sft.threads or recipe.resources.trainer.threads,
+            max_length=recipe.sft.max_length or longest,
         )
         workers = Workers(recipe.resources.trainer, recipe.resources.stall_s)
-        config = build(SftConfig, settings, "sft")
         train_sft(train, start, out, config, dev=dev, seed=recipe.seed, workers=workers)
 
 
@@ -98,7 +97,7 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
         raise ValueError(_no_pair(pairs, recipe))
     with _given(out) as folder:
         data = _written(pa.Table.from_pylist(chosen), f"{folder}/pairs.parquet")
-        config = build(PreferenceConfig, _threads(recipe) | recipe.preference, "preference")
+        config = replace(recipe.preference, threads=recipe.preference.threads or recipe.resources.trainer.threads)
         pool = replace(recipe.resources.trainer, max_actors=None)  # only round 0 grows
         workers = Workers(pool, recipe.resources.stall_s)
         train_preference(data, actor_weights(previous), out, config, seed=recipe.seed, workers=workers)
@@ -113,10 +112,8 @@ def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
 
 def _advice(reason: str, recipe: Recipe) -> str:
     """Return what helps where utterances gave no pair for this reason (a slug of `select`)."""
-    if reason == "unscored" and compares_texts(recipe):
-        return (
-            f"the utterances have no text to compare with: give transcripts, or let the recognizer hear them: {BY_EAR}"
-        )
+    if reason == "unscored" and recipe.compares_texts:
+        return f"the utterances have no text to compare with: give transcripts, or let the recognizer hear them: {WITH_RECOGNIZER}"
     asked = recipe.translator
     return {
         "below_delta": f"lower select.delta (now {recipe.select.delta})",
@@ -124,10 +121,6 @@ def _advice(reason: str, recipe: Recipe) -> str:
         "duplicate": f"raise translator.temperature (now {asked.temperature:g}) or translator.n (now {asked.n})",
         "one_candidate": f"raise translator.n (now {asked.n})",
     }.get(reason, "give more utterances, or a policy that has learned more")
-
-
-def _threads(recipe: Recipe) -> dict[str, Any]:
-    return {"threads": recipe.resources.trainer.threads}
 
 
 def training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
@@ -144,11 +137,15 @@ def training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
 def _held_out(recipe: Recipe) -> pa.Table:
     held_out = DatasetDir(locate(recipe.corpus.dev)).rows().to_pylist()
     held_out = sorted(held_out, key=lambda row: zlib.crc32(row["pair_id"].encode()))[:WATCHED]
-    rows = [sequence for row in held_out for sequence in sequences(row, dict.fromkeys(recipe.back_variants, 1.0))]
+    rows = [
+        sequence
+        for row in held_out
+        for sequence in sequences(row, dict.fromkeys(recipe.back_translation_variants, 1.0))
+    ]
     return pa.Table.from_pylist(rows, schema=SEQUENCE)
 
 
 def _written(table: pa.Table, place: str) -> str:
     fs, path = filesystem(place)
-    trying(fs, path, "written", lambda: pq.write_table(table, path, filesystem=fs))
+    retry(fs, path, "written", lambda: pq.write_table(table, path, filesystem=fs))
     return place

@@ -36,6 +36,6 @@ def _digest(name: str) -> str:
 
 def count_units(recipe: Recipe) -> int:
     """Return how many units the recipe's codebook has."""
-    from factory.models.speech_encoders import Codebook
+    from factory.models.codebook import Codebook
 
     return Codebook.load(local_weights(recipe.encoder.codebook)).k

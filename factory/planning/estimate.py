@@ -1,9 +1,10 @@
-"""What a round will ask of GPUs, before it is run: memory a GPU and GPU hours of each stage, from counts and rules of thumb.
+"""Estimates what a round needs from GPUs: memory per GPU and GPU hours per stage, from counts and rules of thumb.
 
-Training costs 6 operations a parameter and token (Kaplan et al., 2020), a third more with activations computed twice; generating costs 2.
-A parameter that is trained takes 22 bytes: fp32 weight, gradient and Adam's two moments, a bf16 copy for the products, the gradient in
-the buckets of several workers; with LoRA it takes 6. An estimate is good to a factor of two: it says whether a stage fits, and whether
-a round takes an hour or a week.
+Training takes 6 operations per parameter and token (Kaplan et al., 2020), a third more if activations are computed
+twice;
+generating takes 2. A parameter that is trained takes 22 bytes: fp32 weight, gradient and Adam's two moments, a bf16
+copy for the products, and the gradient in the buckets of several workers; with LoRA it takes 6. An estimate is right
+within a factor of two: it says whether a stage fits, and whether a round takes an hour or a week.
 """
 
 from __future__ import annotations
@@ -16,62 +17,81 @@ from schemas.sequences import Variant
 GENERATING = 0.15
 """Share of the peak that a full batch reaches while generating: its weights are read from memory for every token."""
 REAL_TIME = {"encoder": 500.0, "vocoder": 300.0, "recognizer": 60.0}
-"""Seconds of speech a second of one GPU: a base-size encoder, a unit vocoder, Whisper large with greedy search."""
+"""Seconds of speech per second of one GPU: a base-size encoder, a unit vocoder, Whisper large with greedy search."""
 TEXT_SHARE = 0.15
-"""Tokens of text beside the units of the same sentence."""
-SPOKEN = 4
-"""Texts of an utterance that are spoken where only the ends of its rankings are."""
+"""Tokens of text per unit of the same sentence."""
+TEXTS_WITH_UNITS = 4
+"""Texts per utterance that get units if only the ends of its rankings do."""
 GIB = 2**30
-AT_ONCE = 256
-"""Sequences that a generating engine writes at once where a batch has so many."""
+SEQUENCES_AT_ONCE = 256
+"""Sequences that a generating engine writes at once if a batch has that many."""
+
+
+class Amounts(NamedTuple):
+    """The data of a round: rows that it learns from or translates, and utterances that it tokenizes."""
+
+    rows: int
+    tokenized: int
 
 
 class Cost(NamedTuple):
-    """What a stage asks for: memory of each GPU (GiB) and hours of one GPU; `pool` is its processes' key in `resources`."""
+    """What a stage needs: memory per GPU (GiB) and hours of one GPU. `pool` is its key in `resources`."""
 
     stage: str
     pool: str
     gib: float
     hours: float
-    told: str
+    detail: str
 
 
-def costs(recipe: Recipe, number: int, rows: int, spoken: int) -> list[Cost]:
-    """Return the stages of a round that run on GPUs, for `rows` that it learns from or works on and `spoken` utterances to tokenize."""
+def costs(recipe: Recipe, number: int, amounts: Amounts) -> list[Cost]:
+    """Return the costs of the stages of a round that run on GPUs.
+
+    Args:
+        recipe: the recipe.
+        number: the number of the round.
+        amounts: the data of the round.
+    """
+    tokenize = _speech(recipe, "tokenize", "encoder", amounts.tokenized, 2)
     if number == 0:
-        return [_tokenizing(recipe, spoken), _sft(recipe, rows), *_evaluating(recipe, 1)]
-    return [_tokenizing(recipe, spoken), *_producing(recipe, rows), _preference(recipe, rows), *_evaluating(recipe, 2)]
+        return [tokenize, _sft(recipe, amounts.rows), *_evaluate(recipe, 1)]
+    return [tokenize, *_produce(recipe, amounts.rows), _preference(recipe, amounts.rows), *_evaluate(recipe, 2)]
 
 
-def parameters(recipe: Recipe) -> float:
-    """Return the policy's parameters: as the recipe expects them, or counted from the shape of a small one."""
+def count_parameters(recipe: Recipe) -> float:
+    """Return the policy's parameters: as the recipe expects them, or from the shape of a small model."""
     shape = recipe.policy
     return recipe.expected.parameters or 12 * shape.hidden**2 * shape.layers + 2_500 * shape.hidden
 
 
-def _side(recipe: Recipe) -> float:
-    """Return the unit tokens of one utterance."""
+def _units(recipe: Recipe) -> float:
+    """Return the units of one utterance."""
     return recipe.expected.seconds * recipe.expected.units_per_s
 
 
 def _completion(recipe: Recipe, variant: Variant) -> float:
-    return _side(recipe) * ((1 if variant.has_units else 0) + (TEXT_SHARE if variant.has_text else 0))
+    """Return the tokens of one completion."""
+    return _units(recipe) * ((1 if variant.has_units else 0) + (TEXT_SHARE if variant.has_text else 0))
 
 
 def _training_hours(recipe: Recipe, tokens: float, recomputed: bool) -> float:
     expected = recipe.expected
-    operations = (8 if recomputed else 6) * parameters(recipe) * tokens
+    operations = (8 if recomputed else 6) * count_parameters(recipe) * tokens
     return operations / (expected.gpu_tflops * 1e12 * expected.utilisation) / 3600
 
 
 def _activations_gib(recipe: Recipe, tokens: float, recomputed: bool) -> float:
-    """Memory of `tokens` in flight: 34 bytes a channel and layer (Korthikanti et al., 2022), or one copy of each layer's input."""
+    """Return the memory of tokens in a batch.
+
+    Activations take 34 bytes per channel and layer (Korthikanti et al., 2022), or one copy of each layer's input if
+    they are computed twice.
+    """
     return tokens * _width(recipe) * _layers(recipe) * (4 if recomputed else 34) / GIB
 
 
 def _width(recipe: Recipe) -> float:
-    """Return the policy's channels: language models are some 110 times as wide as deep."""
-    return float((110 * parameters(recipe) / 12) ** (1 / 3))
+    """Return the policy's channels: language models are about 110 times wider than deep."""
+    return float((110 * count_parameters(recipe) / 12) ** (1 / 3))
 
 
 def _layers(recipe: Recipe) -> float:
@@ -79,108 +99,100 @@ def _layers(recipe: Recipe) -> float:
 
 
 def _cache_gib(recipe: Recipe) -> float:
-    """Memory of the keys and values of all sequences in flight, in bf16, with a third of the width (grouped queries) in each layer."""
-    length = _side(recipe) + _completion(recipe, recipe.policy.variant)
-    at_once = min(AT_ONCE, recipe.resources.translator.batch_size * recipe.translator.n)
-    return at_once * length * 4 * (_width(recipe) / 3) * _layers(recipe) / GIB
+    """Return the memory of the KV cache in bf16, with a third of the width (grouped queries) in each layer."""
+    length = _units(recipe) + _completion(recipe, recipe.policy.variant)
+    sequences = min(SEQUENCES_AT_ONCE, recipe.resources.translator.batch_size * recipe.translator.n)
+    return sequences * length * 4 * (_width(recipe) / 3) * _layers(recipe) / GIB
 
 
 def _sft(recipe: Recipe, paired: int) -> Cost:
-    from factory.recipe.training import SftConfig
-    from factory.recipe.typed import build
-
-    sft = build(SftConfig, recipe.sft, "sft")
+    sft = recipe.sft
     shares = {task: share * sft.weights.get(task, 1.0) for task, share in recipe.policy.tasks.items()}
-    each = sum(share * (_side(recipe) + _completion(recipe, Variant(task))) for task, share in shares.items())
-    tokens = sft.epochs * paired * each
-    whole = (
-        22 / recipe.resources.trainer.actors if sft.sharded else 22
-    )  # bytes a parameter: weights, gradient, Adam's moments
-    gib = parameters(recipe) * (6 if sft.rank else whole) / GIB + _activations_gib(
-        recipe, sft.tokens, sft.checkpointing
-    )
-    return Cost(
-        "sft", "trainer", gib, _training_hours(recipe, tokens, sft.checkpointing), f"{tokens / 1e6:,.0f} M tokens"
-    )
+    per_row = sum(share * (_units(recipe) + _completion(recipe, Variant(task))) for task, share in shares.items())
+    tokens = sft.epochs * paired * per_row
+    # bytes per parameter: weights, gradient, Adam's moments
+    full = 22 / recipe.resources.trainer.actors if sft.sharded else 22
+    weights_gib = count_parameters(recipe) * (6 if sft.rank else full) / GIB
+    gib = weights_gib + _activations_gib(recipe, sft.tokens, sft.checkpointing)
+    hours = _training_hours(recipe, tokens, sft.checkpointing)
+    return Cost("sft", "trainer", gib, hours, f"{tokens / 1e6:,.0f} M tokens")
 
 
-def _preference(recipe: Recipe, mono: int) -> Cost:
-    from factory.recipe.training import PreferenceConfig
-    from factory.recipe.typed import build
-
-    settings, workers = build(PreferenceConfig, recipe.preference, "preference"), recipe.resources.trainer.actors
-    pairs = 2 * recipe.select.pairs if recipe.select.pairs else mono
-    length = _side(recipe) + _completion(recipe, recipe.policy.variant)
-    micro_batch = min(settings.micro_batch or settings.batch, settings.batch / workers)
-    again = (
-        1 / 3
-    )  # the reference reads without learning: once for its log-probabilities, in each epoch for a divergence
-    passes = settings.epochs * (1 + again * (settings.unit_kl > 0)) + again * settings.loss.needs_reference_model
+def _preference(recipe: Recipe, utterances: int) -> Cost:
+    config, workers = recipe.preference, recipe.resources.trainer.actors
+    pairs = 2 * recipe.select.pairs if recipe.select.pairs else utterances
+    length = _units(recipe) + _completion(recipe, recipe.policy.variant)
+    micro_batch = min(config.micro_batch or config.batch, config.batch / workers)
+    # the reference reads without learning: once for its log-probabilities, in each epoch for a divergence
+    reading = 1 / 3
+    passes = config.epochs * (1 + reading * (config.unit_kl > 0)) + reading * config.loss.needs_reference_model
     tokens = 2 * pairs * length * passes
-    gib = parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * micro_batch, recomputed=True)
-    return Cost("train", "trainer", gib, _training_hours(recipe, tokens, recomputed=True), f"at most {pairs:,} pairs")
+    gib = count_parameters(recipe) * 6 / GIB + _activations_gib(recipe, 2 * length * micro_batch, recomputed=True)
+    hours = _training_hours(recipe, tokens, recomputed=True)
+    return Cost("train", "trainer", gib, hours, f"at most {pairs:,} pairs")
 
 
-def _generating(recipe: Recipe, stage: str, tokens: float) -> Cost:
+def _generation(recipe: Recipe, stage: str, tokens: float) -> Cost:
     expected = recipe.expected
-    hours = 2 * parameters(recipe) * tokens / (expected.gpu_tflops * 1e12 * GENERATING) / 3600
-    gib = parameters(recipe) * 2 / GIB + _cache_gib(recipe)  # with less the engine writes fewer at once
+    hours = 2 * count_parameters(recipe) * tokens / (expected.gpu_tflops * 1e12 * GENERATING) / 3600
+    # with less memory the engine writes fewer sequences at once
+    gib = count_parameters(recipe) * 2 / GIB + _cache_gib(recipe)
     return Cost(stage, "translator", gib, hours, f"{tokens / 1e6:,.0f} M tokens")
 
 
-def _hearing(recipe: Recipe, stage: str, part: str, utterances: float, gib: float, pool: str = "") -> Cost:
+def _speech(recipe: Recipe, stage: str, model: str, utterances: float, gib: float, pool: str = "") -> Cost:
     seconds = utterances * recipe.expected.seconds
-    return Cost(stage, pool or part, gib, seconds / REAL_TIME[part] / 3600, f"{seconds / 3600:,.1f} h of speech")
+    hours = seconds / REAL_TIME[model] / 3600
+    return Cost(stage, pool or model, gib, hours, f"{seconds / 3600:,.1f} h of speech")
 
 
-def _tokenizing(recipe: Recipe, utterances: int) -> Cost:
-    return _hearing(recipe, "tokenize", "encoder", utterances, 2)
-
-
-def _producing(recipe: Recipe, utterances: int) -> list[Cost]:
-    asked = recipe.translator
-    spoken = asked.n if asked.unit_temperature is None else min(asked.n, SPOKEN)
-    told = [_generating(recipe, "produce", utterances * _there_and_back(recipe, asked.n, spoken))]
-    if recipe.listens:
-        told.append(_hearing(recipe, "produce: vocoder", "vocoder", (recipe.translator.n + 1) * utterances, 2))
+def _produce(recipe: Recipe, utterances: int) -> list[Cost]:
+    translator = recipe.translator
+    n = translator.n
+    with_units = n if translator.unit_temperature is None else min(n, TEXTS_WITH_UNITS)
+    stages = [_generation(recipe, "produce", utterances * _tokens_both_ways(recipe, n, with_units))]
+    if recipe.speaks_back_translations:
+        stages.append(_speech(recipe, "produce: vocoder", "vocoder", (n + 1) * utterances, 2))
     if recipe.scorer.score_text == "asr":
-        told.append(
-            _hearing(recipe, "produce: recognizer", "recognizer", recipe.translator.n * utterances, 6, "scorer")
-        )
-    return told
+        stages.append(_speech(recipe, "produce: recognizer", "recognizer", n * utterances, 6, "scorer"))
+    return stages
 
 
-def _there_and_back(recipe: Recipe, candidates: int, spoken: int) -> float:
-    """Return the tokens of an utterance's candidates, of which so many are spoken, and of their ways back."""
-    whole, text = _completion(recipe, recipe.policy.variant), _completion(recipe, Variant.MT)
+def _tokens_both_ways(recipe: Recipe, candidates: int, with_units: int) -> float:
+    """Return the tokens of an utterance's candidates, `with_units` of them with units, and back-translations."""
+    full, text = _completion(recipe, recipe.policy.variant), _completion(recipe, Variant.MT)
     if recipe.translator.back_translate == "speech":
-        return 2 * candidates * whole
-    return 2 * candidates * text + spoken * (whole - text)
+        return 2 * candidates * full
+    return 2 * candidates * text + with_units * (full - text)
 
 
-def _evaluating(recipe: Recipe, policies: int) -> list[Cost]:
-    tested, spoken = 2 * recipe.tested * policies, 2 * recipe.evaluate.asr_utterances
-    writing = _generating(recipe, "evaluate", tested * _there_and_back(recipe, 1, 1))
-    heard = (
-        spoken * policies * (1 + (not recipe.writes_text) + bool(recipe.evaluate.cascade))
-    )  # a translation, its way back, the cascade's
-    toplines = _hearing(
-        recipe, "toplines: recognizer", "recognizer", 2 * spoken, 6
-    )  # recordings, and their units spoken again
-    return [toplines, writing, _hearing(recipe, "evaluate: recognizer", "recognizer", heard, 6)]
+def _evaluate(recipe: Recipe, policies: int) -> list[Cost]:
+    tested, spoken = 2 * recipe.test_utterances * policies, 2 * recipe.evaluate.asr_utterances
+    generation = _generation(recipe, "evaluate", tested * _tokens_both_ways(recipe, 1, 1))
+    # a translation, its back-translation, and the speech of the cascade
+    transcribed = spoken * policies * (1 + (not recipe.writes_text) + bool(recipe.evaluate.cascade))
+    # recordings, and the same speech resynthesised
+    toplines = _speech(recipe, "toplines: recognizer", "recognizer", 2 * spoken, 6)
+    return [toplines, generation, _speech(recipe, "evaluate: recognizer", "recognizer", transcribed, 6)]
 
 
-def render(recipe: Recipe, number: int, rows: int, spoken: int) -> str:
-    """Return the estimate as text, with a line for every stage that does not fit into a GPU."""
-    expected, found = recipe.expected, costs(recipe, number, rows, spoken)
-    head = f"  estimate, to a factor of two, for a GPU of {expected.gpu_gib:g} GiB and {expected.gpu_tflops:g} TFLOPS; "
-    lines = [head + f"policy of {parameters(recipe) / 1e9:.2f} G parameters, {expected.seconds:g} s an utterance"]
-    lines += [f"    {cost.stage:24}{cost.gib:7.1f} GiB {cost.hours:9.2f} GPU h   {cost.told}" for cost in found]
-    lines.append(
-        f"    {'in all':24}{max(cost.gib for cost in found):7.1f} GiB {sum(cost.hours for cost in found):9.2f} GPU h"
-    )
-    short = [cost for cost in found if cost.gib > expected.gpu_gib]
+def render(recipe: Recipe, number: int, amounts: Amounts) -> str:
+    """Return the estimate as text, with a line for every stage that does not fit into a GPU.
+
+    Args:
+        recipe: the recipe.
+        number: the number of the round.
+        amounts: the data of the round.
+    """
+    expected, stages = recipe.expected, costs(recipe, number, amounts)
+    gpu = f"a GPU of {expected.gpu_gib:g} GiB and {expected.gpu_tflops:g} TFLOPS"
+    size = f"{count_parameters(recipe) / 1e9:.2f} G parameters"
+    lines = [f"  estimate within a factor of two, for {gpu}; policy of {size}, {expected.seconds:g} s per utterance"]
+    lines += [f"    {cost.stage:24}{cost.gib:7.1f} GiB {cost.hours:9.2f} GPU h   {cost.detail}" for cost in stages]
+    total = sum(cost.hours for cost in stages)
+    lines.append(f"    {'total':24}{max(cost.gib for cost in stages):7.1f} GiB {total:9.2f} GPU h")
+    large = [cost.stage for cost in stages if cost.gib > expected.gpu_gib]
     lines += [
-        f"    {cost.stage} does not fit into {expected.gpu_gib:g} GiB: lower its batch, or take LoRA" for cost in short
+        f"    {stage} does not fit into {expected.gpu_gib:g} GiB: lower its batch, or use LoRA" for stage in large
     ]
     return "\n".join(lines)

@@ -1,83 +1,46 @@
-"""Where everything of a run lies: the datasets, policies and summaries of its rounds."""
+"""Where everything of a run is: the datasets, policies and summaries of its rounds."""
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import dataclass, replace
 
 import pyarrow.fs as pafs
 
-from factory.recipe.paths import locate
+from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
-from factory.storage.files import exists, filesystem, look, trying
+from factory.storage.files import exists, filesystem, look, retry
 from schemas.datasets import EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
 from schemas.errors import RoundtripError
 
-SCHEMAS = {"sequences": SEQUENCE, "scored": SCORED, "pairs": PAIR, "evaluation": EVALUATED}
-
 
 class MissingRound(RoundtripError):
-    """The round before the one asked for has left no policy."""
+    """A round that another one needs is not finished, or has no policy."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """The places of a run.
+    """A folder or object-store prefix with the rounds of an experiment.
 
-    `units/<corpus>`, `paired` and `toplines` are shared by all rounds; `round-N/` holds `scored`, `pairs`, `policy`, `evaluation`,
-    `summary.json`.
+    All rounds share `units/CORPUS`, `paired`, `dev` and `toplines`. `round-N/` holds `scored`, `pairs`, `policy`,
+    `evaluation` and `summary.json`.
     """
 
     uri: str
 
     def units(self, corpus: str) -> DatasetDir:
-        """Return the dataset of a tokenised corpus: `mono`, `test`, `paired` ..."""
+        """Return the dataset of a tokenized corpus: `mono`, `test`, `paired` ..."""
         return DatasetDir(f"{self.uri}/units/{corpus}", UNITS)
 
     def paired(self, corpus: str) -> DatasetDir:
         """Return the PAIRED rows of a corpus of paired speech: `paired` or `dev`."""
         return DatasetDir(f"{self.uri}/{corpus}", PAIRED, "pair_id")
 
-    def sources(self, recipe: Recipe) -> list[DatasetDir]:
-        """Return the units that pairs are made of, by `corpus.source`."""
-        return [self.units(name) for name in ("mono", "paired") if recipe.corpus.source in (name, "both")]
-
     @property
     def toplines(self) -> DatasetDir:
-        """Return the dataset of toplines of the test corpus."""
+        """The dataset of toplines of the test corpus."""
         return DatasetDir(f"{self.uri}/toplines", TOPLINE)
-
-    def dataset(self, number: int, name: str) -> DatasetDir:
-        """Return a dataset of a round: `sequences`, `scored`, `pairs` or `evaluation`."""
-        key = "sequence_id" if name == "sequences" else "utt_id"
-        return DatasetDir(f"{self.place(number)}/{name}", SCHEMAS[name], key)
-
-    def place(self, number: int) -> str:
-        """Return the folder of a round."""
-        return f"{self.uri}/round-{number}"
-
-    def made_policy(self, number: int) -> str:
-        """Return where round `number` publishes its policy."""
-        return f"{self.place(number)}/policy"
-
-    def has_policy(self, number: int) -> bool:
-        """Whether the round has published its policy."""
-        return exists(f"{self.made_policy(number)}/config.json")
-
-    def policy(self, number: int, recipe: Recipe) -> str:
-        """Return the policy of round `number`; for round 0 the recipe's ready-made one where the run has none of its own.
-
-        Raises MissingRound with the command that makes it.
-        """
-        made = self.made_policy(number)
-        if self.has_policy(number):
-            return made
-        if number == 0 and recipe.policy.start:
-            return locate(recipe.policy.start)
-        command = f"python factory/run_round.py --round {number} --run {self.uri}"
-        raise MissingRound(
-            f"round {number} has made no policy at {made}; make it first: {command} (and its --recipe and --set)"
-        )
 
 
 @dataclass(frozen=True)
@@ -91,68 +54,102 @@ class Round:
     @property
     def uri(self) -> str:
         """The folder of the round."""
-        return self.run.place(self.number)
+        return f"{self.run.uri}/round-{self.number}"
+
+    @property
+    def sequences(self) -> DatasetDir:
+        """The dataset of training sequences (SEQUENCE). Only round 0 has one."""
+        return DatasetDir(f"{self.uri}/sequences", SEQUENCE, "sequence_id")
 
     @property
     def scored(self) -> DatasetDir:
         """The dataset of candidates and their scores (SCORED)."""
-        return self.run.dataset(self.number, "scored")
+        return DatasetDir(f"{self.uri}/scored", SCORED)
+
+    @property
+    def dev_scored(self) -> DatasetDir:
+        """The dataset of scored candidates of corpus.dev, for `select.delta: auto`."""
+        return DatasetDir(f"{self.uri}/dev", SCORED)
 
     @property
     def pairs(self) -> DatasetDir:
         """The dataset of preference pairs (PAIR)."""
-        return self.run.dataset(self.number, "pairs")
+        return DatasetDir(f"{self.uri}/pairs", PAIR)
 
     @property
     def evaluation(self) -> DatasetDir:
         """The dataset of translations of the test set (EVALUATED) by the policy of this round."""
-        return self.run.dataset(self.number, "evaluation")
-
-    @property
-    def sequences(self) -> DatasetDir:
-        """The dataset of training sequences (SEQUENCE); round 0 alone has one."""
-        return self.run.dataset(self.number, "sequences")
+        return DatasetDir(f"{self.uri}/evaluation", EVALUATED)
 
     @property
     def sources(self) -> list[DatasetDir]:
-        """The units that pairs are made of, by `corpus.source`."""
-        return self.run.sources(self.recipe)
+        """The units that pairs are made from, by `corpus.source`."""
+        source = self.recipe.corpus.source
+        return [self.run.units(name) for name in ("mono", "paired") if source in (name, "both")]
 
     @property
     def policy_uri(self) -> str:
         """Where the round publishes its policy."""
-        return self.run.made_policy(self.number)
+        return f"{self.uri}/policy"
+
+    @property
+    def has_policy(self) -> bool:
+        """True if the round has published its policy."""
+        return exists(f"{self.policy_uri}/config.json")
 
     @property
     def policy(self) -> str:
-        """The policy of the round; for round 0 the recipe's ready-made one where the run has none. Raises MissingRound."""
-        return self.run.policy(self.number, self.recipe)
+        """The policy of the round; for round 0 the recipe's finished one if the run has none.
+
+        Raises:
+            MissingRound: the round has no policy; the message names the command that makes it.
+        """
+        if self.has_policy:
+            return self.policy_uri
+        if self.number == 0 and self.recipe.policy.start:
+            return self.recipe.policy.start
+        command = f"python factory/run_round.py --round {self.number} --run {self.run.uri}"
+        raise MissingRound(
+            f"round {self.number} has no policy at {self.policy_uri}: run it first with {command} "
+            "(and its --recipe and --set)"
+        )
 
     @property
     def previous(self) -> Round | None:
         """The round before, whose policy makes the candidates of this one; None for round 0."""
         return replace(self, number=self.number - 1) if self.number else None
 
+    @property
+    def compared(self) -> list[Round]:
+        """The rounds whose policies this round evaluates: the one before, and itself."""
+        return [*([self.previous] if self.previous else []), self]
+
+
+def rounds_from(arguments: argparse.Namespace) -> list[Round]:
+    """Return the rounds that a command line names (`factory.arguments.round_parser`). Raises RecipeError."""
+    recipe = load(arguments.recipe, arguments.set)
+    run = Run(arguments.run or f"runs/{recipe.name}")
+    return [Round(run, number, recipe) for number in arguments.round]
+
 
 def finished_rounds(run: Run) -> list[int]:
-    """Return the numbers of the rounds that have a summary, in their order."""
+    """Return the numbers of the rounds that have a summary, in order."""
     fs, path = filesystem(run.uri)
     selector = pafs.FileSelector(path, allow_not_found=True)
-    names = [info.base_name for info in trying(fs, path, "listed", lambda: fs.get_file_info(selector))]
+    names = [info.base_name for info in retry(fs, path, "listed", lambda: fs.get_file_info(selector))]
     numbers = sorted(int(name[6:]) for name in names if name.startswith("round-") and name[6:].isdigit())
     return [number for number in numbers if look(fs, f"{path}/round-{number}/summary.json").is_file]
 
 
-def asked_round(run: Run, number: int | None) -> int:
-    """Return the round that is meant: `number`, or the last finished one. Raises FileNotFoundError where that is not finished."""
+def choose_round(run: Run, number: int | None) -> int:
+    """Return `number`, or the last finished round for None. Raises MissingRound if that round is not finished."""
     finished = finished_rounds(run)
     if number is None and finished:
         return finished[-1]
     if number in finished:
         return int(number)
-    found = ", ".join(map(str, finished)) or "none"
+    done = ", ".join(map(str, finished)) or "none"
     command = f"python factory/run_round.py --round {number or 1} --run {run.uri} (and its --recipe and --set)"
-    asked = "a round" if number is None else f"round {number}"
-    raise FileNotFoundError(
-        f"{asked} of {run.uri} is asked for, and it is not finished (finished: {found}); finish it first: {command}"
-    )
+    name = "no round" if number is None else f"round {number}"
+    state = "is finished" if number is None else "is not finished"
+    raise MissingRound(f"{name} of {run.uri} {state} (finished: {done}): finish it first with {command}")

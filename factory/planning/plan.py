@@ -1,183 +1,191 @@
-"""What a round would do, before it does it: `run_round.py --dry-run`."""
+"""What a round will do: `run_round.py --dry-run`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import NamedTuple
 
 from factory.corpora.base import MissingCorpus
 from factory.corpora.opening import open_corpus
-from factory.planning.estimate import render
-from factory.planning.places import MissingRound, Run
-from factory.recipe.paths import locate
+from factory.planning.estimate import Amounts, render
+from factory.planning.places import MissingRound, Round
+from factory.recipe.paths import list_missing_files, local_paths
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
 from factory.storage.dataset import DatasetDir
 
 
 class Stage(NamedTuple):
-    """One stage: what it writes (None: a policy), with which actors, and how many rows where that is known."""
+    """One stage: the dataset it writes (None: a policy), its actors, and its number of rows where that is known."""
 
     name: str
     out: DatasetDir | None
     actors: tuple[str, ...] = ()
     rows: int | None = None
 
+    def is_done(self, round_: Round) -> bool:
+        """Return True if the stage of this round has published its result."""
+        return round_.has_policy if self.out is None else self.out.is_finished()
 
-def stages(run: Run, number: int, recipe: Recipe) -> list[Stage]:
-    """Return the stages of a round in their order."""
-    test, judges = size(recipe.corpus.test), ("translator", "recognizer")
-    tested = Stage("tokenize test", run.units("test"), reader(recipe.corpus.test), test)
-    measured = [
-        Stage("toplines", run.toplines, ("recognizer",), 2 * recipe.evaluate.asr_utterances),
-        *(
-            Stage(f"evaluate round {judged}", run.dataset(judged, "evaluation"), judges, 2 * recipe.tested)
-            for judged in compared(number)
-        ),
+
+def stages(round_: Round) -> list[Stage]:
+    """Return the stages of a round in order."""
+    return [*_tokenize(round_), *_make_policy(round_), *_measure(round_)]
+
+
+def _tokenize(round_: Round) -> list[Stage]:
+    """Return the stages that turn speech into units."""
+    run, corpus = round_.run, round_.recipe.corpus
+    speech = {name: getattr(corpus, name) for name in paired_corpora(round_)}
+    found = [
+        Stage(f"tokenize {name}", run.paired(name), ("encoder",), count_rows(uri))
+        for name, uri in speech.items()
+        if _reading_actors(uri)
     ]
-    paired = _paired_speech(run, number, recipe)
-    if number == 0:
-        sequences = Stage("sequences", run.dataset(0, "sequences"), (), paired_rows(recipe))
-        return [*paired, tested, sequences, Stage("train", None, ("trainer",)), *measured]
-    asked = produced_rows(recipe)
-    mono = Stage("tokenize mono", run.units("mono"), reader(recipe.corpus.mono), mono_rows(recipe))
-    return [
-        *paired,
-        *([mono] if recipe.corpus.source != "paired" else []),
-        *(
-            [Stage("utterances of paired", run.units("paired"), (), paired_rows(recipe))]
-            if recipe.corpus.source != "mono"
-            else []
-        ),
-        tested,
-        Stage(
-            "produce",
-            run.dataset(number, "scored"),
-            ("translator", *(["vocoder"] if recipe.listens else []), "scorer"),
-            asked,
-        ),
-        Stage("select", run.dataset(number, "pairs"), (), asked),
-        Stage("train", None, ("trainer",)),
-        *measured,
-    ]
+    if round_.number and corpus.source != "paired":
+        found.append(Stage("tokenize mono", run.units("mono"), _reading_actors(corpus.mono), _mono_rows(round_.recipe)))
+    if round_.number and corpus.source != "mono":
+        found.append(Stage("utterances of paired", run.units("paired"), (), _paired_rows(round_.recipe)))
+    return [*found, Stage("tokenize test", run.units("test"), _reading_actors(corpus.test), count_rows(corpus.test))]
 
 
-def compared(number: int) -> range:
-    """Return the rounds whose policies are evaluated in round `number`: its own, and the one that it started from."""
-    return range(max(0, number - 1), number + 1)
+def _make_policy(round_: Round) -> list[Stage]:
+    """Return the stages that lead to the policy of the round."""
+    train = Stage("train", None, ("trainer",))
+    if round_.number == 0:
+        return [Stage("sequences", round_.sequences, (), _paired_rows(round_.recipe)), train]
+    rows = produced_rows(round_.recipe)
+    vocoder = ["vocoder"] if round_.recipe.speaks_back_translations else []
+    produce = Stage("produce", round_.scored, ("translator", *vocoder, "scorer"), rows)
+    return [produce, Stage("select", round_.pairs, (), rows), train]
 
 
-def paired_corpora(number: int, recipe: Recipe) -> list[str]:
-    """Name the paired corpora that a round needs: round 0 learns from both, others may take utterances from the one, δ from the other."""
-    if number == 0:
+def _measure(round_: Round) -> list[Stage]:
+    """Return the stages that evaluate policies."""
+    rows, actors = 2 * round_.recipe.test_utterances, ("translator", "recognizer")
+    toplines = Stage("toplines", round_.run.toplines, ("recognizer",), 2 * round_.recipe.evaluate.asr_utterances)
+    policies = [Stage(f"evaluate round {one.number}", one.evaluation, actors, rows) for one in round_.compared]
+    return [toplines, *policies]
+
+
+def paired_corpora(round_: Round) -> list[str]:
+    """Return the names of the paired corpora that a round reads.
+
+    Round 0 trains on one and evaluates its loss on the other. A later round may make pairs from the first, and needs
+    the other for `select.delta: auto`.
+    """
+    if round_.number == 0:
         return ["paired", "dev"]
-    return [
-        *(["paired"] if recipe.corpus.source != "mono" else []),
-        *(["dev"] if recipe.select.delta == "auto" else []),
-    ]
+    recipe = round_.recipe
+    paired = ["paired"] if recipe.corpus.source != "mono" else []
+    return [*paired, *(["dev"] if recipe.select.delta == "auto" else [])]
 
 
-def _paired_speech(run: Run, number: int, recipe: Recipe) -> list[Stage]:
-    """Return the stages that turn paired speech into units; none for what is units already."""
-    places = {name: getattr(recipe.corpus, name) for name in paired_corpora(number, recipe)}
-    speech = {name: place for name, place in places.items() if reader(place)}
-    return [Stage(f"tokenize {name}", run.paired(name), ("encoder",), size(place)) for name, place in speech.items()]
-
-
-def reader(corpus: str) -> tuple[str, ...]:
-    """Return the actors that read a corpus: none where it is here and is units already."""
+def _reading_actors(corpus: str) -> tuple[str, ...]:
+    """Return the actors that read a corpus: none if it is here and holds units."""
     try:
-        return () if open_corpus(locate(corpus)).holds_units else ("encoder",)
+        return () if open_corpus(corpus).holds_units else ("encoder",)
     except (OSError, MissingCorpus):
         return ("encoder",)
 
 
-def size(corpus: str) -> int | None:
-    """Return how many rows a corpus has, where it is here and says so."""
+def count_rows(corpus: str) -> int | None:
+    """Return the number of rows of a corpus; None if it is not here or does not say."""
     try:
-        return open_corpus(locate(corpus)).size
+        return open_corpus(corpus).size
     except (OSError, MissingCorpus):
         return None
 
 
-def paired_rows(recipe: Recipe) -> int | None:
-    """Return how many rows round 0 learns from: those that are here, or those that the recipe expects."""
-    return size(recipe.corpus.paired) or recipe.expected.paired
+def _paired_rows(recipe: Recipe) -> int | None:
+    """Return the number of rows that round 0 learns from; the recipe's expectation if the corpus is not here."""
+    return count_rows(recipe.corpus.paired) or recipe.expected.paired
 
 
-def mono_rows(recipe: Recipe) -> int | None:
-    """Return how many untranslated utterances there are, or those that the recipe expects."""
-    return size(recipe.corpus.mono) or recipe.expected.mono
+def _mono_rows(recipe: Recipe) -> int | None:
+    """Return the number of untranslated utterances: those that are here, or else those that the recipe expects."""
+    return count_rows(recipe.corpus.mono) or recipe.expected.mono
 
 
 def produced_rows(recipe: Recipe) -> int | None:
-    """Return how many utterances a preference round works on."""
-    there = {"mono": mono_rows(recipe), "paired": paired_rows(recipe)}
-    known = [rows for name, rows in there.items() if recipe.corpus.source in (name, "both")]
-    every = None if None in known else sum(rows for rows in known if rows is not None)
+    """Return the number of utterances that a preference round translates; None if it is unknown."""
+    sizes = {"mono": _mono_rows(recipe), "paired": _paired_rows(recipe)}
+    used = [rows for name, rows in sizes.items() if recipe.corpus.source in (name, "both")]
+    total = None if None in used else sum(rows for rows in used if rows is not None)
     limit = None if recipe.corpus.limit is None else 2 * recipe.corpus.limit
-    return every if limit is None else min(limit, every or limit)
+    return total if limit is None else min(limit, total or limit)
 
 
-def reckoned(number: int, recipe: Recipe) -> tuple[int, int]:
-    """Return how many rows a round learns from or works on, and how many of its utterances have to be tokenized, for the estimate."""
-    rows = produced_rows(recipe) if number else paired_rows(recipe)
-    spoken = mono_rows(recipe) if number and recipe.corpus.source != "paired" else paired_rows(recipe)
-    return rows or 0, spoken or 0
+def amounts_of(round_: Round) -> Amounts:
+    """Return the amounts of data that the estimate of a round assumes."""
+    recipe, number = round_.recipe, round_.number
+    rows = produced_rows(recipe) if number else _paired_rows(recipe)
+    spoken = _mono_rows(recipe) if number and recipe.corpus.source != "paired" else _paired_rows(recipe)
+    return Amounts(rows or 0, spoken or 0)
 
 
-def missing(run: Run, numbers: Collection[int], recipe: Recipe) -> list[str]:
-    """Name what rounds read from a disk and is not there, each in a sentence; not what the run has made, or will have made by then."""
-    keys = set().union(*(_read(number, recipe) for number in numbers))
-    return recipe.missing_files(keys - ({"policy.start"} if 0 in numbers or run.has_policy(0) else set()))
+def list_missing_inputs(rounds: Sequence[Round]) -> list[str]:
+    """Return a sentence for each missing file that rounds of a run read from a disk.
+
+    What the run has made already, or makes before it is read, is not missing.
+    """
+    if not rounds:
+        return []
+    keys = set().union(*map(_read_keys, rounds))
+    first = Round(rounds[0].run, 0, rounds[0].recipe)
+    has_start = first.has_policy or any(round_.number == 0 for round_ in rounds)
+    return list_missing_files(rounds[0].recipe, keys - ({"policy.start"} if has_start else set()))
 
 
-def _read(number: int, recipe: Recipe) -> set[str]:
-    """Name the keys of what a round reads from a disk."""
-    sources = [] if number == 0 or recipe.corpus.source == "paired" else ["mono"]
-    corpora = [*paired_corpora(number, recipe), "test", *sources]
+def _read_keys(round_: Round) -> set[str]:
+    """Return the keys of the recipe whose files a round reads."""
+    recipe, number = round_.recipe, round_.number
+    mono = [] if number == 0 or recipe.corpus.source == "paired" else ["mono"]
+    corpora = [*paired_corpora(round_), "test", *mono]
     keys = {f"corpus.{name}" for name in corpora} | {"encoder.codebook", "recognizer.model"}
-    keys |= {f"vocoder.{lang}" for lang in recipe.vocoder} | {
-        f"evaluate.cascade.{lang}" for lang in recipe.evaluate.cascade or {}
-    }
-    if number == 0:
-        keys |= {"corpus.text", "policy.base"}
-    if number == 1:
-        keys.add("policy.start")
-    if "encoder.model" in recipe.local_paths() and any(reader(getattr(recipe.corpus, name)) for name in corpora):
+    keys |= {f"vocoder.{lang}" for lang in recipe.vocoder}
+    keys |= {f"evaluate.{name}" for name in recipe.cascade_weights}
+    keys |= {"corpus.text", "policy.base"} if number == 0 else set()
+    keys |= {"policy.start"} if number == 1 else set()
+    if "encoder.model" in local_paths(recipe) and any(
+        _reading_actors(getattr(recipe.corpus, name)) for name in corpora
+    ):
         keys.add("encoder.model")
     return keys
 
 
-def describe(run: Run, numbers: Sequence[int], recipe: Recipe) -> str:
-    """Return the plan of rounds: what is missing, and a line a stage: whether it is done, at most how many rows, and which actors."""
-    absent = "\n".join(f"missing: {sentence}" for sentence in missing(run, numbers, recipe))
-    return "\n\n".join(
-        filter(None, [absent, *(_describe(run, number, recipe, number - 1 in numbers) for number in numbers)])
-    )
+def describe(rounds: Sequence[Round]) -> str:
+    """Return the plan of rounds: missing files, and a line per stage with its state, rows and actors."""
+    numbers = [round_.number for round_ in rounds]
+    missing = "\n".join(f"missing: {sentence}" for sentence in list_missing_inputs(rounds))
+    plans = [_describe(round_, round_.number - 1 in numbers) for round_ in rounds]
+    return "\n\n".join(filter(None, [missing, *plans]))
 
 
-def _describe(run: Run, number: int, recipe: Recipe, follows: bool) -> str:
-    """Return the plan of one round, which may follow another."""
-    lines = [f"round {number} of {run.uri}; recipe {recipe.name}; directions {', '.join(recipe.directions)}"]
-    if number > 0:
-        lines.append(f"policy: {run.made_policy(number - 1) if follows else _policy(run, number - 1, recipe)}")
-    for stage in stages(run, number, recipe):
-        done = run.has_policy(number) if stage.out is None else stage.out.is_finished()
-        rows = f", {stage.rows:,} rows" if stage.rows is not None else ""
-        lines.append(
-            f"  {'done' if done else 'to do':7}{stage.name}{rows}{''.join(_pool(recipe, actor) for actor in stage.actors)}"
-        )
+def _describe(round_: Round, follows: bool) -> str:
+    """Return the plan of one round; `follows` says that the round before it is planned too."""
+    recipe = round_.recipe
+    directions = ", ".join(recipe.directions)
+    lines = [f"round {round_.number} of {round_.run.uri}; recipe {recipe.name}; directions {directions}"]
+    if round_.previous is not None:
+        lines.append(f"policy: {round_.previous.policy_uri if follows else _policy(round_.previous)}")
+    lines += [_line(stage, round_) for stage in stages(round_)]
     if any(pool["num_gpus"] for pool in asdict(recipe.resources).values() if isinstance(pool, dict)):
-        lines.append(render(recipe, number, *reckoned(number, recipe)))
+        lines.append(render(recipe, round_.number, amounts_of(round_)))
     return "\n".join(lines)
 
 
-def _policy(run: Run, number: int, recipe: Recipe) -> str:
-    """Return where the policy of a round lies, or that it has to be made first."""
+def _line(stage: Stage, round_: Round) -> str:
+    state = "done" if stage.is_done(round_) else "to do"
+    rows = f", {stage.rows:,} rows" if stage.rows is not None else ""
+    return f"  {state:7}{stage.name}{rows}{''.join(_pool(round_.recipe, actor) for actor in stage.actors)}"
+
+
+def _policy(round_: Round) -> str:
+    """Return the URI of a round's policy, or that it is missing."""
     try:
-        return redact(run.policy(number, recipe))
+        return redact(round_.policy)
     except MissingRound as error:
         return f"missing: {error}"
 

@@ -1,18 +1,14 @@
-"""A recipe: one YAML file is one experiment. `factory.recipe.sections` lists every key it may hold, with its default and its unit.
+"""A recipe: one YAML file is one experiment.
 
-`load` reads a file, the file that it `extends`, and the overrides of a command line; `content` says which keys change what a stage
-writes, so that two runs can be told apart, or found to be the same (what a training depends on, the trainers say).
+`factory.recipe.loading` reads it, `factory.recipe.sections` and `factory.recipe.training` list its keys.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from itertools import permutations
-from typing import Any
 
-from factory.recipe.checks import check
-from factory.recipe.paths import is_there
+from factory.metrics import METRICS
 from factory.recipe.sections import (
     CorpusConfig,
     EncoderConfig,
@@ -26,7 +22,8 @@ from factory.recipe.sections import (
     SelectConfig,
     TranslatorConfig,
 )
-from factory.recipe.typed import chosen, need
+from factory.recipe.training import PreferenceConfig, SftConfig
+from factory.recipe.typed import Settings, choose, require
 from schemas.fingerprint import json_digest
 from schemas.sequences import Variant, completion, prompt, text_prompt
 
@@ -39,163 +36,136 @@ def _toy_vocoders() -> dict[str, str]:
 class Recipe:
     """One experiment."""
 
-    name: str = "phrasebook"  # what runs and reports are called
-    seed: int = 0  # of sampling, training and resampling
-    languages: tuple[str, ...] = ("fr", "en")  # two ISO 639 codes; a round goes both ways
+    # the name of runs and reports
+    name: str = "phrasebook"
+    # seed of sampling, training and resampling
+    seed: int = 0
+    # two ISO 639 codes; a round translates in both directions
+    languages: tuple[str, ...] = ("fr", "en")
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    vocoder: dict[str, str] = field(default_factory=_toy_vocoders)  # language: folder or hub name of its unit vocoder
+    # language: folder or Hub name of its unit vocoder
+    vocoder: dict[str, str] = field(default_factory=_toy_vocoders)
     recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     translator: TranslatorConfig = field(default_factory=TranslatorConfig)
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
-    sft: dict[str, Any] = field(default_factory=dict)  # SftSettings of factory/recipe/training.py
-    preference: dict[str, Any] = field(default_factory=dict)  # PreferenceSettings there; loss: dpo (default) or simpo
+    sft: SftConfig = field(default_factory=SftConfig)
+    preference: PreferenceConfig = field(default_factory=PreferenceConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     expected: ExpectedConfig = field(default_factory=ExpectedConfig)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "preference", {"loss": "dpo", **self.preference})
-        check(self)
-
-    def judges(self) -> dict[str, str]:
-        """Return the weights that scores depend on besides the policy's: vocoders and recognizer, by the names that `inputs` uses."""
-        return {f"vocoder.{lang}": path for lang, path in self.vocoder.items()} | {"recognizer": self.recognizer.model}
-
     @property
     def directions(self) -> list[str]:
-        """Return the names of both directions, `fr-en` and `en-fr`."""
+        """The names of both directions, such as `fr-en` and `en-fr`."""
         return [f"{src}-{tgt}" for src, tgt in permutations(self.languages, 2)]
 
     @property
-    def listens(self) -> bool:
-        """Whether the ways back must be spoken: for MCD, or for the recognizer."""
+    def judge_weights(self) -> dict[str, str]:
+        """The other weights that scores depend on, by their names in `inputs`: vocoders and recognizer."""
+        return {f"vocoder.{lang}": path for lang, path in self.vocoder.items()} | {"recognizer": self.recognizer.model}
+
+    @property
+    def cascade_weights(self) -> dict[str, str]:
+        """The weights of the cascade baseline, by their names in `inputs`."""
+        return {f"cascade.{lang}": path for lang, path in (self.evaluate.cascade or {}).items()}
+
+    @property
+    def compares_texts(self) -> bool:
+        """True if candidates are ranked by comparing texts with the utterance's transcript, which each needs then."""
+        return self.scorer.score_text == "policy" and not METRICS[self.select.metric].audio
+
+    @property
+    def speaks_back_translations(self) -> bool:
+        """True if back-translations need a waveform: for MCD, or for the recognizer."""
         return self.scorer.score_text == "asr" or "mcd" in self.scorer.metrics
 
     @property
     def writes_text(self) -> bool:
-        """Whether the policy can be asked for a text, so that there is an S2T score."""
+        """True if the policy can write a text, so that there is an S2T score."""
         return self.policy.variant.has_text or self.policy.text_variant is not None
 
     @property
-    def tested(self) -> int:
-        """How many test utterances a direction are translated: of a policy that writes no text only those that are heard."""
-        asked = self.evaluate
-        return asked.s2t_utterances if self.writes_text else min(asked.s2t_utterances, asked.asr_utterances)
+    def test_utterances(self) -> int:
+        """Test utterances per direction; for a policy without text, only those that are transcribed."""
+        evaluate = self.evaluate
+        return evaluate.s2t_utterances if self.writes_text else min(evaluate.s2t_utterances, evaluate.asr_utterances)
 
     @property
-    def back_variants(self) -> list[str]:
-        """Return what the way back is asked with: the variant itself and, where that gives no text, the one that does."""
-        return [str(variant) for variant in (self.policy.variant, self.policy.text_variant) if variant is not None]
+    def back_translation_variants(self) -> list[Variant]:
+        """The variants of a back-translation: the policy's own and, where that writes no text, the one that does."""
+        return [variant for variant in (self.policy.variant, self.policy.text_variant) if variant is not None]
 
-    def content(self, stage: str, inputs: dict[str, str]) -> dict[str, Any]:
-        """Return only what changes the rows that `stage` writes, of which its fingerprint is made: no pools, no names, no places.
+    def content(self, stage: str, inputs: dict[str, str]) -> Settings:
+        """Return what the fingerprint of a stage covers: settings that change its rows, and digests of its inputs.
 
-        A key without a value (null) is left out, so that a new one leaves old fingerprints alone. Weights and datasets count by what they
-        hold: the caller passes their digests in `inputs`. Raises RecipeError for a stage that does not exist, and for an input of it that
-        has no digest.
+        Pools, names and paths are left out: weights and datasets count by their content. A key without a value (null)
+        is left out too, so that a new key does not change old fingerprints.
+
+        Args:
+            stage: a key of STAGES.
+            inputs: the digest of each input of the stage; more may be given.
+
+        Raises:
+            RecipeError: the stage is unknown, or an input has no digest.
         """
-        chosen(stage, STAGES, "the stage")
-        lacking = sorted(set(self.inputs(stage)) - set(inputs))
-        need(
-            not lacking, f"the fingerprint of {stage} needs the digests of its inputs", f"none for {', '.join(lacking)}"
-        )
-        values, kept = asdict(self), {}
-        for name in STAGES[stage]:
-            value: Any = values
-            for part in name.split("."):
-                value = value[part]
+        choose(stage, STAGES, "the stage")
+        missing = sorted(set(self.inputs(stage)) - set(inputs))
+        require(not missing, f"the fingerprint of {stage} needs the digests of its inputs", f"none for {missing}")
+        settings, content = asdict(self), {}
+        for key in STAGES[stage]:
+            value = settings
+            for name in key.split("."):
+                value = value[name]
             if value is not None:
-                kept[name] = _valued(value)
-        return {"stage": stage, **kept, "templates": _templates(), "inputs": dict(inputs)}
+                content[key] = _without_nulls(value)
+        return {"stage": stage, **content, "templates": _digest_templates(), "inputs": dict(inputs)}
 
     def inputs(self, stage: str) -> list[str]:
-        """Name the datasets and weights whose digests belong to the fingerprint of `stage`."""
+        """Return the names of the datasets and weights whose digests belong to the fingerprint of a stage."""
         vocoders = [f"vocoder.{lang}" for lang in sorted(self.vocoder)]
-        heard = self.scorer.score_text == "asr"
+        produce = ["units", "policy"]
+        produce += vocoders if self.speaks_back_translations else []
+        produce += ["recognizer"] if self.scorer.score_text == "asr" else []
         return {
             "tokenize": ["corpus", "encoder", "codebook"],
             "sequences": ["units"],
-            "produce": ["units", "policy", *(vocoders if self.listens else []), *(["recognizer"] if heard else [])],
+            "produce": produce,
             "select": ["scored"],
-            "evaluate": ["units", "policy", *vocoders, "recognizer"],
+            "evaluate": ["units", "policy", *vocoders, "recognizer", *self.cascade_weights],
             "toplines": ["units", *vocoders, "recognizer"],
         }[stage]
 
-    def local_paths(self) -> dict[str, str]:
-        """Return what this recipe names on a disk, by key; URIs, packages and what may be a name on the hub are left out."""
-        from factory.models.weights import may_be_on_hub
 
-        files = {f"corpus.{key}": getattr(self.corpus, key) for key in ("mono", "test", "paired", "text", "dev")}
-        files["encoder.codebook"] = self.encoder.codebook
-        models = {"encoder.model": self.encoder.model, "recognizer.model": self.recognizer.model}
-        models |= {f"vocoder.{lang}": path for lang, path in self.vocoder.items()}
-        models |= {f"evaluate.cascade.{lang}": path for lang, path in (self.evaluate.cascade or {}).items()}
-        models |= {f"policy.{key}": path for key in ("start", "base") if (path := getattr(self.policy, key))}
-        files |= {key: path for key, path in models.items() if is_there(path) or not may_be_on_hub(path)}
-        return {
-            key: path for key, path in files.items() if path and "://" not in path and not path.startswith("package:")
-        }
-
-    def missing_files(self, keys: Collection[str] | None = None) -> list[str]:
-        """Name the local paths of this recipe (of these keys; None: all) that do not exist, each in a sentence. URIs are not looked up."""
-        named = {key: path for key, path in self.local_paths().items() if keys is None or key in keys}
-        hint = "put it there, or say where it is with --set"
-        return [
-            f"{key} is {path}, and nothing is there: {hint} {key}=…"
-            for key, path in named.items()
-            if not is_there(path)
-        ]
-
-
+_RECOGNIZER = ("recognizer.compute_type", "recognizer.beam_size")
+_UTTERANCES = ("evaluate.s2t_utterances", "evaluate.asr_utterances")
+_VARIANTS = ("policy.variant", "policy.text_variant")
 STAGES: dict[str, tuple[str, ...]] = {
     "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
     "sequences": ("policy.tasks",),
     "produce": (
-        *(
-            "seed",
-            "languages",
-            "corpus.source",
-            "corpus.limit",
-            "rounds.fresh",
-            "policy.variant",
-            "policy.text_variant",
-        ),
-        *("translator", "scorer"),
-        *("recognizer.compute_type", "recognizer.beam_size"),
+        *("seed", "languages", "corpus.source", "corpus.limit", "rounds.fresh"),
+        *(*_VARIANTS, "translator", "scorer", *_RECOGNIZER),
     ),
     "select": ("languages", "policy.variant", "select"),
-    "evaluate": (
-        *(
-            "policy.variant",
-            "policy.text_variant",
-            "translator.max_tokens",
-            "translator.back_translate",
-        ),  # greedy, there and back: no seed
-        *("recognizer.compute_type", "recognizer.beam_size", "evaluate"),
-    ),
-    "toplines": (
-        "recognizer.compute_type",
-        "recognizer.beam_size",
-        "evaluate.s2t_utterances",
-        "evaluate.asr_utterances",
-    ),
+    # both translations are greedy, so that the seed changes nothing
+    "evaluate": (*_VARIANTS, "translator.max_tokens", "translator.back_translate", *_RECOGNIZER, *_UTTERANCES),
+    "toplines": (*_RECOGNIZER, *_UTTERANCES),
 }
-"""The keys that change what a stage writes; a section stands for all its keys."""
+"""The keys that change the rows of a stage. A section stands for all its keys."""
 
 
-def _valued(value: Any) -> Any:
-    """Return nested settings without the keys that hold nothing."""
-    return (
-        {key: _valued(inner) for key, inner in value.items() if inner is not None} if isinstance(value, dict) else value
-    )
+def _without_nulls(value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _without_nulls(inner) for key, inner in value.items() if inner is not None}
+    return value
 
 
-def _templates() -> str:
-    """Digest how an utterance is written: an example of every variant, so that no version number has to be kept by hand."""
+def _digest_templates() -> str:
+    """Return the digest of an example of every variant: it changes when the form of a sequence changes."""
     examples = [
         (prompt(variant, "fr", "en", [1, 2]), completion(variant, "text", [3, 4], "source")) for variant in Variant
     ]

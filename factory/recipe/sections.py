@@ -1,8 +1,8 @@
-"""The sections of a recipe: every key with its default, its unit, and the reason for it where the papers leave the choice open.
+"""The sections of a recipe. The comment above a key says what it is, its unit, and why where the papers leave it open.
 
-What stands outside of sections (`name`, `seed`, `languages`, `vocoder`) is in `factory.recipe.recipe`.
-
-The defaults are those of the embedded world (French and English phrases, two cores).
+The keys outside of sections (`name`, `seed`, `languages`, `vocoder`) are in `factory.recipe.recipe`, those of the
+trainings in `factory.recipe.training`. The defaults are those of the embedded world: French and English phrases on two
+CPU cores.
 """
 
 from __future__ import annotations
@@ -11,217 +11,341 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from factory.models.device import WantedDtype
-from factory.runtime.watch import MARK
+from factory.recipe.typed import choose, require
+from factory.runtime.watch import ACCELERATOR_PREFIX
+from schemas.datasets import METRIC_NAMES
 from schemas.sequences import Variant
 
 
 @dataclass(frozen=True)
 class CorpusConfig:
-    """The speech, on a disk or in an object store (`s3://`, `gs://`), as `factory.corpora.opening.open_corpus` takes it.
+    """The speech, on a disk or in an object store (`s3://`, `gs://`): any format that `factory.corpora` reads.
 
-    Any of these may hold PAIRED rows instead: speech that is units already. The speech of `paired` and `dev` has the ids `NAME/LANG`.
+    Each corpus may hold PAIRED rows instead of audio: speech that is already units. In paired speech (`paired`, `dev`)
+    an utterance has the id `NAME/LANG`.
     """
 
-    mono: str = "assets/phrasebook/mono"  # untranslated speech of every language, what pairs are made of
-    test: str = "assets/phrasebook/test"  # speech with its text and a reference: what a round is evaluated on
-    paired: str = "assets/phrasebook/paired.parquet"  # speech with its spoken translation: what round 0 trains on
-    text: str | None = None  # PAIRED rows without units: parallel text, for the task mt of round 0
-    dev: str = "assets/phrasebook/dev.parquet"  # as `paired`: the held-out loss of round 0
-    source: Literal["mono", "paired", "both"] = (
-        "mono"  # what pairs are made of; open: the paper shows each, mono needs no translations
-    )
-    limit: int | None = None  # at most so many utterances a direction and round (of both: half from each); null: all
+    # untranslated speech in both languages; a round makes pairs from it
+    mono: str = "assets/phrasebook/mono"
+    # speech with its transcript and a reference translation; a round is evaluated on it
+    test: str = "assets/phrasebook/test"
+    # speech with its spoken translation; round 0 trains on it
+    paired: str = "assets/phrasebook/paired.parquet"
+    # PAIRED rows without units: parallel text for the task mt of round 0; null: none
+    text: str | None = None
+    # paired speech that round 0 does not train on: it computes its held-out loss on it
+    dev: str = "assets/phrasebook/dev.parquet"
+    # the corpora that pairs are made from; open: the paper shows all three, and mono needs no translations
+    source: Literal["mono", "paired", "both"] = "mono"
+    # utterances per direction and round, at most (for both: half from each corpus); null: all
+    limit: int | None = None
+
+    def __post_init__(self) -> None:
+        require(self.limit is None or self.limit > 0, "corpus.limit must be 1 or more, or null for all", self.limit)
 
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Speech to units: a network's hidden states, assigned to the centroids of a codebook."""
+    """Speech to units: hidden states of a network, assigned to the centroids of a codebook."""
 
-    kind: Literal["whisper", "hubert"] = "whisper"  # which family of network `model` is
-    model: str = "package:whisper-base"  # weights: package:NAME, a folder, or a name on the hub
-    layer: int = 4  # hidden states after so many layers
-    codebook: str = "assets/phrasebook/codebook.safetensors"  # k-means centroids; bound to (model, layer)
-    min_s: float = 0.1  # seconds; shorter utterances are skipped as too_short
-    max_s: float = 30.0  # seconds; longer ones are skipped as too_long
+    # the kind of network that `model` is
+    kind: Literal["whisper", "hubert"] = "whisper"
+    # weights: package:NAME, a folder, or a name on the Hugging Face Hub
+    model: str = "package:whisper-base"
+    # the layer whose hidden states are used
+    layer: int = 4
+    # k-means centroids; they belong to one model and layer
+    codebook: str = "assets/phrasebook/codebook.safetensors"
+    # seconds; a shorter utterance is skipped as too_short
+    min_s: float = 0.1
+    # seconds; a longer utterance is skipped as too_long
+    max_s: float = 30.0
 
 
 @dataclass(frozen=True)
 class RecognizerConfig:
-    """Speech to text: judges what was spoken (ASR-BLEU), and reads candidates when `scorer.score_text` is asr."""
+    """Speech to text: transcribes the policy's speech for ASR-BLEU, and candidates when `scorer.score_text` is asr."""
 
-    model: str = "package:whisper-base"  # weights: package:NAME, a folder, or a name on the hub
-    compute_type: Literal["int8", "float16", "float32"] = (
-        "int8"  # arithmetic; it changes transcripts a little; float16 on GPUs alone
-    )
-    beam_size: int = 1  # hypotheses kept; 1 is greedy, as the ASR-BLEU protocols ask
+    # weights: package:NAME, a folder, or a name on the Hugging Face Hub
+    model: str = "package:whisper-base"
+    # number format of the computation; it changes transcripts slightly; float16 runs on GPUs only
+    compute_type: Literal["int8", "float16", "float32"] = "int8"
+    # beams of the search; 1 is greedy, as the ASR-BLEU protocols require
+    beam_size: int = 1
 
 
 @dataclass(frozen=True)
 class PolicyConfig:
-    """The unit language model that translates; `hidden`, `layers` and `heads` are the shape of one that round 0 makes from nothing."""
+    """The language model over units that translates; `hidden`, `layers` and `heads` shape a new model of round 0."""
 
-    start: str | None = None  # folder or hub name of a ready-made round-0 policy; null: round 0 has to be run
-    base: str | None = None  # folder or hub name of a language model that round 0 teaches units; null: a small new one
-    variant: Variant = (
-        Variant.COM
-    )  # what it is asked for: vanilla, com, or s2t where its text goes back; cot can only be a task
-    text_variant: Variant | None = (
-        None  # what it is asked for its text where `variant` has none (tri-task: s2t); null: it has no text
-    )
-    tasks: dict[str, float] = field(
-        default_factory=lambda: {"com": 1.0, "asr": 0.5}
-    )  # task: share (0..1) of the pairs it is written for;
-    # how often an epoch has its sequences is sft.weights (open in the paper: each once, which its "jointly" suggests)
-    hidden: int = 256  # width
+    # folder or Hub name of a finished round-0 policy; null: round 0 has to be run first
+    start: str | None = None
+    # folder or Hub name of a language model that round 0 trains on units; null: a small new model
+    base: str | None = None
+    # how the policy translates: vanilla, com, or s2t where its text is translated back; cot is only for tasks
+    variant: Variant = Variant.COM
+    # how the policy writes a text where `variant` writes none (tri-task: s2t); null: it writes no text
+    text_variant: Variant | None = None
+    # task: share (0..1) of the paired rows that are written for it; sft.weights says how often an epoch uses them
+    # (open: the paper says "jointly", which suggests once each)
+    tasks: dict[str, float] = field(default_factory=lambda: {"com": 1.0, "asr": 0.5})
+    # width of a new model
+    hidden: int = 256
+    # layers of a new model
     layers: int = 6
+    # attention heads of a new model
     heads: int = 4
-    max_length: int = 512  # longest sequence, tokens
+    # tokens of the longest sequence
+    max_length: int = 512
+
+    def __post_init__(self) -> None:
+        for task, share in self.tasks.items():
+            choose(task, map(str, Variant), "a task of policy.tasks")
+            require(0 <= share <= 1, f"policy.tasks.{task} must be a share from 0 to 1", share)
+        require(self.variant.translates, "policy.variant must be a way to translate speech", self.variant)
+        require(
+            self.variant is not Variant.COT,
+            "policy.variant cot is for policy.tasks only: a candidate does not keep the source text that its "
+            "pair would begin with; use com",
+            self.variant,
+        )
+        if self.text_variant is not None:
+            without_text = "policy.text_variant is for a policy.variant without text (vanilla)"
+            require(not self.variant.has_text, without_text, self.variant)
+            require(self.text_variant is Variant.S2T, "policy.text_variant must be s2t", self.text_variant)
+        for key, variant in (("variant", self.variant), ("text_variant", self.text_variant)):
+            require(
+                variant is None or self.tasks.get(variant),
+                f"policy.tasks must have {variant}, the policy.{key}, with a share above 0: otherwise round 0 does not "
+                "teach what the rounds use",
+                self.tasks,
+            )
 
 
 @dataclass(frozen=True)
 class TranslatorConfig:
-    """How candidates are sampled, and the way back (open in the paper but for n)."""
+    """How candidates are sampled and translated back (open in the paper, except for n)."""
 
-    n: int = 2  # candidates an utterance; the paper's
-    temperature: float = 1.0  # the policy's own distribution: DPO is derived for samples of it
-    top_p: float = 0.95  # nucleus, 0..1; cuts the tail that breaks templates and keeps the choice that pairs need
-    top_k: int = 0  # 0: no limit; the nucleus limits already
-    max_tokens: int = 320  # longest output, tokens; some four times a usual completion
-    unit_temperature: float | None = (
-        None  # of the units that say a candidate's text; null: they are sampled on from the text. A number:
-    )
-    # texts are sampled first, and each different one is spoken once, so that candidates differ in what they say and not in how. With
-    # back_translate text only those are spoken that come back best or worst by one of scorer.metrics: a pair is made of no others
-    back_translate: Literal["speech", "text"] = (
-        "speech"  # what goes back: the candidate's units, as the paper has it, or its text (task mt);
-    )
-    # then labels tell of the text alone, and are right far more often (docs/experiments.md)
-    back_translation_temperature: float = (
-        0.0  # of the way back; greedy, so that the score tells of the candidate and not of luck on the way back
-    )
+    # candidates per utterance; the paper's value
+    n: int = 2
+    # softmax temperature; 1 is the policy's own distribution, and DPO is derived for samples from it
+    temperature: float = 1.0
+    # nucleus, 0..1; it cuts the tail that breaks templates and keeps the variety that pairs need
+    top_p: float = 0.95
+    # tokens to sample from at most; 0: no limit, because the nucleus limits already
+    top_k: int = 0
+    # tokens of an output at most; about four times a usual completion
+    max_tokens: int = 320
+    # temperature of the units that follow a candidate's text; null: units are sampled in the same pass as the text.
+    # With a number, texts are sampled first and each different text gets its units once, so that candidates differ in
+    # what they say, not in how they say it. With back_translate text, only texts with the best or worst
+    # back-translation by one of scorer.metrics get units, because a pair is made from no others
+    unit_temperature: float | None = None
+    # what is translated back: the candidate's units, as in the paper, or its text (task mt). With text, labels judge
+    # the text only, and are right far more often (docs/experiments.md)
+    back_translate: Literal["speech", "text"] = "speech"
+    # temperature of the back-translation; 0 is greedy, so that the score depends on the candidate and not on chance
+    back_translation_temperature: float = 0.0
+
+    def __post_init__(self) -> None:
+        require(self.n >= 1, "translator.n must be 1 or more", self.n)
+        require(0 < self.top_p <= 1, "translator.top_p must lie in (0, 1]", self.top_p)
+        for key in ("temperature", "unit_temperature", "back_translation_temperature"):
+            value = getattr(self, key)
+            require(value is None or value >= 0, f"translator.{key} must not be negative", value)
 
 
 @dataclass(frozen=True)
 class ScorerConfig:
-    """How far what came back is from where it started."""
+    """How a back-translation is compared with its source."""
 
-    metrics: tuple[str, ...] = ("bleu", "chrf", "meteor", "wer", "mcd")  # all are stored; select chooses one
-    score_text: Literal["policy", "asr"] = (
-        "policy"  # the text that came back: the policy's own, or the recognizer's on its speech; open:
-    )
-    # the policy's costs nothing; a policy without text (vanilla) needs asr
+    # metrics to compute; all are stored, and `select` chooses one
+    metrics: tuple[str, ...] = METRIC_NAMES
+    # the text of a back-translation: written by the policy, or a transcript of its speech by the recognizer; open: the
+    # policy's text costs nothing, and a policy without text (vanilla) needs asr
+    score_text: Literal["policy", "asr"] = "policy"
+
+    def __post_init__(self) -> None:
+        for name in self.metrics:
+            choose(name, METRIC_NAMES, "scorer.metrics")
 
 
 @dataclass(frozen=True)
 class FiltersConfig:
-    """What a candidate must keep to stand in a pair at all: without them training rewards degenerate speech (not in the paper).
+    """Which candidates are valid for a pair. Not in the paper: without filters, training rewards degenerate speech.
 
-    A threshold is far outside of what references show: of 4,800 paired rows of the phrasebook 99.9 % copy less than 0.06 of the source's
-    unit trigrams, and no text of 12,000 is more like the other language.
+    A threshold is far outside of what references show: of 4,800 paired rows of the phrasebook, 99.9 % copy less than
+    0.06 of the source's unit trigrams, and none of 12,000 texts looks more like the other language.
     """
 
-    min_length_ratio: float = 0.5  # units of the candidate / units of the source
+    # units of the candidate / units of the source, at least
+    min_length_ratio: float = 0.5
+    # units of the candidate / units of the source, at most
     max_length_ratio: float = 2.0
-    max_repetition: float = 0.5  # share of unit trigrams that occurred before, 0..1
-    max_copy: float = 0.5  # share of the candidate's unit trigrams that the source has as well, 0..1
-    max_wrong_language: float = (
-        0.8  # probability (0..1) that its text is in the source's language, of the two; no guard
-    )
-    # for vanilla and tri-task, whose candidates have no text: nothing listens to their units
+    # share of unit trigrams that occurred before in the candidate, 0..1, at most
+    max_repetition: float = 0.5
+    # share of the candidate's unit trigrams that the source has too, 0..1, at most
+    max_copy: float = 0.5
+    # probability (0..1) that the candidate's text is in the source's language, of the two, at most; candidates without
+    # text (vanilla, tri-task) are not checked: no model listens to their units
+    max_wrong_language: float = 0.8
+
+    def __post_init__(self) -> None:
+        low, high = self.min_length_ratio, self.max_length_ratio
+        order = "select.filters.min_length_ratio must be 0 or more and below max_length_ratio"
+        require(0 <= low < high, order, f"{low} and {high}")
+        for name in ("max_repetition", "max_copy", "max_wrong_language"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"select.filters.{name} must lie in [0, 1]", value)
 
 
 @dataclass(frozen=True)
 class SelectConfig:
-    """Which scored candidates become a preference pair."""
+    """Which two candidates become a preference pair."""
 
-    metric: str = "bleu"  # one of scorer.metrics; the paper finds them close, BLEU needs no audio and no stems
-    rule: Literal["best_worst", "all_agree", "pareto", "quantile"] = (
-        "best_worst"  # which two of n candidates; open: the paper has n = 2
-    )
-    quantile: float = 0.75  # policy quantile: chosen stands so far up the ranking (0.5..1; 1 is best against worst), rejected so far down
-    delta: float | Literal["auto"] = (
-        0.1  # the gap a pair needs, on the metric's scale (mcd: dB, others 0..1); auto: by audit of corpus.dev
-    )
-    pairs: int | None = None  # at most so many pairs a direction; null: all (the paper: 5,000)
+    # the metric that ranks candidates, one of scorer.metrics; the paper finds them close, and BLEU needs no audio
+    metric: str = "bleu"
+    # the rule that takes two of n candidates; open: the paper has n = 2
+    rule: Literal["best_worst", "all_agree", "pareto", "quantile"] = "best_worst"
+    # rule quantile: the position of the chosen candidate in the ranking, 0.5..1 (1 is best against worst); the rejected
+    # candidate has the mirrored position
+    quantile: float = 0.75
+    # δ: a pair needs a larger gap, on the metric's own scale (mcd: 0.., no unit; others 0..1); auto: recommended by an
+    # audit of corpus.dev
+    delta: float | Literal["auto"] = 0.1
+    # pairs per direction at most; null: all (the paper: 5,000)
+    pairs: int | None = None
+    # which candidates are valid
     filters: FiltersConfig = field(default_factory=FiltersConfig)
+
+    def __post_init__(self) -> None:
+        choose(self.metric, METRIC_NAMES, "select.metric")
+        require(self.delta == "auto" or self.delta >= 0, "select.delta must not be negative", self.delta)
+        require(0.5 < self.quantile <= 1, "select.quantile must lie in (0.5, 1]", self.quantile)
+        require(self.pairs is None or self.pairs > 0, "select.pairs must be 1 or more, or null for all", self.pairs)
 
 
 @dataclass(frozen=True)
 class EvaluateConfig:
-    """How a policy is judged on `corpus.test`."""
+    """How a policy is evaluated on `corpus.test`."""
 
-    s2t_utterances: int = 500  # utterances a direction for S2T BLEU
-    asr_utterances: int = 100  # utterances a direction that are spoken and recognized for ASR-BLEU
-    resamples: int = 1000  # bootstrap resamples behind an interval
-    cascade: dict[str, str] | None = (
-        None  # language: a VITS voice that speaks the policy's text, as a baseline; null: none
-    )
+    # utterances per direction for S2T BLEU
+    s2t_utterances: int = 500
+    # utterances per direction that are synthesised and transcribed for ASR-BLEU
+    asr_utterances: int = 100
+    # bootstrap resamples for an interval
+    resamples: int = 1000
+    # language: weights of a VITS voice that reads the policy's text aloud, as a baseline; null: no baseline
+    cascade: dict[str, str] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("s2t_utterances", "asr_utterances", "resamples"):
+            require(getattr(self, name) >= 1, f"evaluate.{name} must be 1 or more", getattr(self, name))
 
 
 @dataclass(frozen=True)
 class RoundsConfig:
     """What changes from round to round (open: the paper compares one round with two of half the size)."""
 
-    fresh: bool = True  # every round other utterances, as long as they last; false: the same, where speech is scarce
-    stop: float | None = (
-        0.0  # several rounds end after one that lowers the mean test score of both directions by more (BLEU); null: never
-    )
+    # true: each round uses other utterances, while there are any; false: the same, where speech is scarce
+    fresh: bool = True
+    # no further round begins after one that lowers the mean test score (BLEU, both directions) by more; null: never
+    # stop
+    stop: float | None = 0.0
 
 
 @dataclass(frozen=True)
 class ExpectedConfig:
-    """What a dry run reckons with where it cannot look: corpora and models that are not here yet, and the GPU. Changes no result."""
+    """What a dry run assumes about corpora and models that are not here yet, and about the GPU. Changes no result."""
 
-    paired: int | None = None  # rows that round 0 trains on, both directions
-    mono: int | None = None  # utterances of both languages
-    seconds: float = 3.0  # of speech an utterance
-    units_per_s: float = 24.0  # deduplicated units a second
-    parameters: float | None = None  # of the policy; null: counted from its shape
-    gpu_gib: float = 80.0  # memory of one GPU
-    gpu_tflops: float = 990.0  # its bf16 peak (H100 SXM)
-    utilisation: float = 0.35  # share of the peak that training reaches, 0..1
+    # rows that round 0 trains on, both directions
+    paired: int | None = None
+    # utterances of both languages
+    mono: int | None = None
+    # seconds of speech per utterance
+    seconds: float = 3.0
+    # deduplicated units per second
+    units_per_s: float = 24.0
+    # parameters of the policy; null: computed from its shape
+    parameters: float | None = None
+    # memory of one GPU, GiB
+    gpu_gib: float = 80.0
+    # bf16 peak of one GPU, TFLOPS (H100 SXM)
+    gpu_tflops: float = 990.0
+    # share of the peak that training reaches, 0..1
+    utilisation: float = 0.35
 
 
 @dataclass(frozen=True)
 class PoolConfig:
-    """The processes of one stage. Changes how fast a stage is, not what it means: only which candidates are sampled depends on the batch,
-    whose ids are part of the seed.
+    """The processes of one stage. They change its speed, not its meaning.
+
+    Only the candidates that are sampled depend on the batch: its ids are part of the seed.
     """
 
-    actors: int = 1  # processes (trainer: Ray Train workers)
-    max_actors: int | None = (
-        None  # a pool with work waiting grows to so many where there is room (trainer: in round 0); null: it does not
-    )
-    num_cpus: float = 1.0  # cores that Ray reserves for each
-    num_gpus: float = 0.0  # GPUs that Ray reserves for each (trainer: 0 or 1)
-    memory_gib: float = 0.0  # memory (GiB) that Ray reserves for each; 0: none
-    accelerator: str | None = None  # only on GPUs of this type, as Ray names it (H100, A100, L4 ...); null: on any
-    batch_size: int = 32  # rows a call
-    threads: int = 1  # threads of the math libraries in each
-    row_timeout_s: float = (
-        120.0  # seconds (of a core, where it computes) that a row may take alone; n of a batch: 1 + (n - 1) / 32 times
-    )
+    # processes (trainer: Ray Train workers)
+    actors: int = 1
+    # a pool with waiting work grows to this size where there is room (trainer: in round 0 only); null: it does not grow
+    max_actors: int | None = None
+    # cores that Ray reserves per process
+    num_cpus: float = 1.0
+    # GPUs that Ray reserves per process (trainer: 0 or 1)
+    num_gpus: float = 0.0
+    # memory (GiB) that Ray reserves per process; 0: none
+    memory_gib: float = 0.0
+    # the type of GPU, by Ray's name (H100, A100, L4 ...); null: any
+    accelerator: str | None = None
+    # rows per call
+    batch_size: int = 32
+    # threads of the math libraries per process
+    threads: int = 1
+    # seconds (of CPU time where the process computes) that one row may take; n rows of a batch may take 1 + (n - 1) /
+    # 32 times as long
+    row_timeout_s: float = 120.0
 
     @property
     def needs(self) -> dict[str, float]:
-        """Return what one process takes of a node, by Ray's names of resources (memory in bytes)."""
-        told = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": self.memory_gib * 2**30}
-        return told | ({f"{MARK}{self.accelerator}": 0.001} if self.accelerator else {})  # a mark, which never runs out
+        """Return the resources of one process by Ray's names, memory in bytes."""
+        needs = {"CPU": self.num_cpus, "GPU": self.num_gpus, "memory": self.memory_gib * 2**30}
+        # Ray gives each node 1 of the resource that names its GPU type; a thousandth never runs out
+        return needs | ({f"{ACCELERATOR_PREFIX}{self.accelerator}": 0.001} if self.accelerator else {})
+
+    def check(self, key: str) -> None:
+        """Raise RecipeError where the pool at `key` of the recipe cannot exist."""
+        require(self.actors >= 1, f"{key}.actors must be 1 or more", self.actors)
+        most = f"{key}.max_actors must be {key}.actors ({self.actors}) or more, or null"
+        require(self.max_actors is None or self.max_actors >= self.actors, most, self.max_actors)
+        on_gpu = f"{key}.accelerator is a type of GPU and needs {key}.num_gpus"
+        require(not self.accelerator or self.num_gpus > 0, on_gpu, self.num_gpus)
 
 
 @dataclass(frozen=True)
 class ResourcesConfig:
-    """The pools of all stages, and what else changes how fast they are."""
+    """The pools of all stages, and the other settings that change only speed."""
 
+    # tokenize
     encoder: PoolConfig = PoolConfig()
+    # produce and evaluate: the policy
     translator: PoolConfig = PoolConfig(batch_size=256)
+    # produce: speech of back-translations
     vocoder: PoolConfig = PoolConfig()
+    # evaluate and toplines: transcripts
     recognizer: PoolConfig = PoolConfig(batch_size=16)
+    # produce: metrics
     scorer: PoolConfig = PoolConfig()
+    # train: Ray Train workers
     trainer: PoolConfig = PoolConfig(num_cpus=2, threads=2)
-    stall_s: float = 1800.0  # seconds without a new row, or a step of training, after which a stage ends with an error
-    dtype: WantedDtype = (
-        "auto"  # what translators compute in; auto: bfloat16 where the CPU or GPU has units for it, else
-    )
-    # float32. Speed, not content: as with another batch, other candidates are sampled, of the same distribution up to rounding
-    kv_cache_gib: int = 1  # memory (GiB) that a translator on a CPU keeps for the sequences it is writing
+    # seconds without a new row or training step after which a stage ends with an error
+    stall_s: float = 1800.0
+    # number format of the translators; auto: bfloat16 where the CPU or GPU has units for it, else float32. As with
+    # another batch size, other candidates are sampled, from the same distribution up to rounding
+    dtype: WantedDtype = "auto"
+    # memory (GiB) of a translator's KV cache on a CPU
+    kv_cache_gib: int = 1
+
+    def __post_init__(self) -> None:
+        for name, pool in vars(self).items():
+            if isinstance(pool, PoolConfig):
+                pool.check(f"resources.{name}")
+        one_gpu = "resources.trainer.num_gpus must be 0 or 1, because a worker trains on one GPU: for more GPUs raise "
+        require(self.trainer.num_gpus in (0, 1), one_gpu + "resources.trainer.actors", self.trainer.num_gpus)

@@ -1,4 +1,4 @@
-"""What shapes a training: every setting with its default, unit and, where the papers leave it open, its reason. Light to import."""
+"""The sections of the trainings. The comment above a key says what it is, its unit, and why it is so."""
 
 from __future__ import annotations
 
@@ -9,21 +9,18 @@ from enum import StrEnum
 from typing import Any, Literal, TypeVar
 
 from factory.models.device import resolve_dtype
-from factory.recipe.typed import RecipeError, chosen
+from factory.recipe.typed import choose, require
 
 Precision = Literal["auto", "bf16", "fp32"]
-S = TypeVar("S", bound=Any)
 
 SCHEDULES = (
     *("linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup"),
     *("inverse_sqrt", "reduce_lr_on_plateau", "greedy"),
 )
-"""The schedules of transformers that need no further numbers; by name, because importing it takes seconds."""
-
-
+"""The schedules of transformers that need no further numbers. Listed: importing transformers takes seconds."""
 UNEVEN = (
-    "sft.sharded needs as many batches in each worker: sft.batches must be a multiple of how many workers there are "
-    "(resources.trainer.actors), or some wait for the others' shares"
+    "sft.sharded needs the same number of batches in each worker: sft.batches must be a multiple of the number of "
+    "workers (resources.trainer.actors), or some workers wait for the others"
 )
 
 
@@ -31,47 +28,52 @@ UNEVEN = (
 class SftConfig:
     """Supervised training of round 0."""
 
+    # passes over the data
     epochs: int = 6
-    tokens: int = 2_560  # in a batch, padding included; what a worker holds in memory at once
-    batches: int | None = (
-        None  # in a step, over all workers, so that any number of them learns the same; null: one of each worker
-    )
-    sharded: bool = (
-        False  # several workers share out weights and optimizer (FSDP): less memory in each, more traffic, not compiled
-    )
+    # tokens of a batch, padding included: what a worker holds in memory at once
+    tokens: int = 2_560
+    # batches per step over all workers, so that any number of workers learns the same; null: one per worker
+    batches: int | None = None
+    # several workers share weights and optimizer state (FSDP): less memory per worker, more traffic, not compiled
+    sharded: bool = False
+    # peak learning rate
     lr: float = 1.5e-3
-    warmup: float = 0.03  # share of the steps, 0..1
+    # share of the steps, 0..1
+    warmup: float = 0.03
+    # AdamW's weight decay
     weight_decay: float = 0.01
-    unit_noise: float = 0.04  # share of the source units that another unit replaces, 0..1
-    weights: dict[str, float] = field(
-        default_factory=dict
-    )  # task: how often an epoch has each of its sequences; 1 where not named
-    max_length: int = 0  # tokens; a longer sequence is left out and counted; 0: the policy's context
-    rank: int | None = (
-        None  # of LoRA on every linear layer, embeddings and head are trained whole; null: all weights are
-    )
-    precision: Precision = (
-        "auto"  # of the network's products, the weights are fp32 in all; auto: bf16 where the machine has units for it
-    )
-    compile: bool = True  # fuse the network's kernels: a minute once, then an eighth less time a step
-    checkpointing: bool = False  # compute activations twice instead of keeping them: less memory, a third more time
-    save_every: int = 200  # steps between checkpoints
-    log_every: int = 20  # steps between the lines of the curve
-    threads: int = 1
+    # share of the source units that another unit replaces, 0..1
+    unit_noise: float = 0.04
+    # task: how often an epoch uses each of its sequences; 1 for a task without a value
+    weights: dict[str, float] = field(default_factory=dict)
+    # tokens; a longer sequence is left out and counted; 0: policy.max_length for a policy.base, else the policy's
+    # context
+    max_length: int = 0
+    # rank of LoRA on every linear layer (embeddings and head are trained in full); null: all weights are trained
+    rank: int | None = None
+    # number format of the network's products (weights are fp32); auto: bf16 where the machine has units for it
+    precision: Precision = "auto"
+    # compile the network's kernels: a minute once, then a step takes an eighth less time
+    compile: bool = True
+    # compute activations twice instead of storing them: less memory, a third more time
+    checkpointing: bool = False
+    # steps between checkpoints
+    save_every: int = 200
+    # steps between points of the learning curve
+    log_every: int = 20
+    # threads of the math libraries; 0: resources.trainer.threads
+    threads: int = 0
 
-    def check(self) -> None:
-        """Raise RecipeError for a value that cannot be trained with, and where two settings do not fit."""
+    def __post_init__(self) -> None:
         _check_counts("sft", self, ("epochs", "tokens", "save_every", "log_every"))
         _check_rate("sft", self.lr)
-        if self.rank is not None and self.rank < 1:
-            raise RecipeError(f"sft.rank must be 1 or more, or null to train all weights; got {self.rank}")
+        require(
+            self.rank is None or self.rank >= 1, "sft.rank must be 1 or more, or null to train all weights", self.rank
+        )
         for task, weight in self.weights.items():
-            if weight < 0:
-                raise RecipeError(f"sft.weights.{task} must not be negative; got {weight}")
-        if self.sharded and self.rank:
-            raise RecipeError(
-                f"sft.sharded is for training all weights: leave out sft.rank (now {self.rank}), or sft.sharded"
-            )
+            require(weight >= 0, f"sft.weights.{task} must not be negative", weight)
+        alone = f"sft.sharded is for training all weights: leave out sft.rank (now {self.rank}), or sft.sharded"
+        require(not (self.sharded and self.rank), alone, "both")
 
 
 class Loss(StrEnum):
@@ -82,98 +84,97 @@ class Loss(StrEnum):
 
     @property
     def needs_reference_model(self) -> bool:
-        """Whether log-probabilities of the policy before training enter the loss."""
+        """Return True if the loss uses log-probabilities of the policy before training."""
         return self is Loss.DPO
 
     @property
     def is_average_loss(self) -> bool:
-        """Whether a sequence counts by its mean log-probability a token, not by the sum."""
+        """Return True if a sequence counts by its mean log-probability per token, not by the sum."""
         return self is Loss.SIMPO
 
 
 @dataclass(frozen=True)
 class PreferenceConfig:
-    """Preference training; beta, gamma and epochs are open or differ in the papers, so they stand in the recipe."""
+    """Preference training. The papers leave beta, gamma and epochs open or differ, so they are in the recipe."""
 
+    # the loss: DPO (arXiv 2305.18290) or SimPO (arXiv 2405.14734)
     loss: Loss = Loss.DPO
-    beta: float = 0.1  # DPO: strength of the tie to the reference, TRL's default; SimPO: scale of the reward (2 to 2.5 in its paper)
-    gamma: float = 1.0  # SimPO's target margin; half of beta, as its paper advises
-    length_normalised: bool = (
-        False  # DPO on the mean log-ratio a token (beta must be some 50 times as large); SimPO always is
-    )
-    unit_weight: float = (
-        1.0  # DPO: what a token of speech counts beside a token of text; 0: preferences are on the text
-    )
-    sft_weight: float = 0.0  # weight of the chosen completions' own loss (nats a token, units counted as above) beside the preference loss
-    unit_kl: float = (
-        0.0  # DPO: weight of KL(reference || policy) on tokens of speech (nats a token): keeps speech as it is
-    )
+    # DPO: strength of the tie to the reference, TRL's default; SimPO: scale of the reward (2 to 2.5 in its paper)
+    beta: float = 0.1
+    # SimPO: target margin; its paper advises half of beta
+    gamma: float = 1.0
+    # DPO: use the mean log-ratio per token (beta must be about 50 times larger); SimPO always does
+    length_normalised: bool = False
+    # DPO: weight of a speech token relative to a text token; 0: preferences are about the text only
+    unit_weight: float = 1.0
+    # weight of the chosen completion's own loss (nats per token, units weighted as above), added to the preference loss
+    sft_weight: float = 0.0
+    # DPO: weight of KL(reference || policy) on speech tokens (nats per token): it keeps speech as it is
+    unit_kl: float = 0.0
+    # peak learning rate
     lr: float = 2e-4
-    warmup: float = 0.1  # share of the steps, 0..1
-    schedule: str = "cosine"  # one of SCHEDULES
+    # share of the steps, 0..1
+    warmup: float = 0.1
+    # a schedule of transformers that needs no further numbers
+    schedule: str = "cosine"
+    # AdamW's weight decay
     weight_decay: float = 0.0
+    # passes over the pairs
     epochs: float = 1.0
-    batch: int = 32  # pairs a step, over all workers
-    micro_batch: int | None = (
-        None  # pairs at once in a worker, what it holds in memory; null: its share of the step, on a CPU 8
-    )
-    rank: int = 8  # of LoRA; its alpha is twice as large
-    targets: tuple[str, ...] | None = (
-        None  # names of the layers with LoRA, such as q_proj; null: every linear layer but the head
-    )
-    held_out: float = 0.1  # share of the pairs (0..1) that is only watched
-    max_length: int = (
-        0  # tokens of prompt and completion; a longer pair is left out and counted; 0: the policy's context
-    )
-    precision: Precision = (
-        "auto"  # of the network's products, the weights are fp32 in all; auto: bf16 where the machine has units for it
-    )
-    save_every: int = 20  # steps between checkpoints
-    threads: int = 1
+    # pairs per step, over all workers
+    batch: int = 32
+    # pairs that a worker holds in memory at once; null: its share of the step, on a CPU 8
+    micro_batch: int | None = None
+    # rank of LoRA; its alpha is twice as large
+    rank: int = 8
+    # names of the layers with LoRA, such as q_proj; null: every linear layer except the head
+    targets: tuple[str, ...] | None = None
+    # share of the pairs (0..1) that is only evaluated
+    held_out: float = 0.1
+    # tokens of prompt and completion; a longer pair is left out and counted; 0: the policy's context
+    max_length: int = 0
+    # number format of the network's products (weights are fp32); auto: bf16 where the machine has units for it
+    precision: Precision = "auto"
+    # steps between checkpoints
+    save_every: int = 20
+    # threads of the math libraries; 0: resources.trainer.threads
+    threads: int = 0
 
     @property
-    def all_tokens_count_alike(self) -> bool:
-        """Whether speech is treated as text is, as in the papers."""
+    def weights_tokens_equally(self) -> bool:
+        """Return True if speech is treated as text is, as in the papers."""
         return self.unit_weight == 1 and not self.unit_kl
 
-    def check(self) -> None:
-        """Raise RecipeError for a value that cannot be trained with, and where two settings do not fit."""
+    def __post_init__(self) -> None:
         _check_counts("preference", self, ("batch", "rank", "save_every"))
         _check_rate("preference", self.lr)
-        chosen(self.schedule, SCHEDULES, "preference.schedule")
-        if not self.epochs > 0:
-            raise RecipeError(f"preference.epochs must be above 0; got {self.epochs}")
-        if self.unit_weight < 0:
-            raise RecipeError(f"preference.unit_weight must not be negative; got {self.unit_weight}")
-        if self.unit_kl < 0:
-            raise RecipeError(f"preference.unit_kl must not be negative; got {self.unit_kl}")
-        for name, wanted in (("unit_weight", self.unit_weight != 1), ("unit_kl", self.unit_kl > 0)):
-            if wanted and not self.loss.needs_reference_model:
-                raise RecipeError(f"preference.{name} needs loss: dpo; got {self.loss}")
-        if not self.beta > 0:
-            raise RecipeError(f"preference.beta must be above 0; got {self.beta}")
-        if self.sft_weight < 0:
-            raise RecipeError(f"preference.sft_weight must not be negative; got {self.sft_weight}")
-        if self.micro_batch is not None and self.micro_batch < 1:
-            raise RecipeError(f"preference.micro_batch must be 1 or more, or null; got {self.micro_batch}")
-        if not 0 <= self.held_out < 1:
-            raise RecipeError(f"preference.held_out must lie in [0, 1); got {self.held_out}")
+        choose(self.schedule, SCHEDULES, "preference.schedule")
+        for name in ("epochs", "beta"):
+            require(getattr(self, name) > 0, f"preference.{name} must be above 0", getattr(self, name))
+        for name in ("unit_weight", "unit_kl", "sft_weight"):
+            require(getattr(self, name) >= 0, f"preference.{name} must not be negative", getattr(self, name))
+        for name, used in (("unit_weight", self.unit_weight != 1), ("unit_kl", self.unit_kl > 0)):
+            require(not used or self.loss.needs_reference_model, f"preference.{name} needs loss: dpo", self.loss)
+        size = "preference.micro_batch must be 1 or more, or null"
+        require(self.micro_batch is None or self.micro_batch >= 1, size, self.micro_batch)
+        require(0 <= self.held_out < 1, "preference.held_out must lie in [0, 1)", self.held_out)
 
 
-def resolve_precision(settings: S, *, on_gpu: bool) -> S:
-    """Return the settings with the `precision` that a training in this process has: `auto` depends on the machine, and may on a resume."""
-    if settings.precision != "auto":
-        return settings
+Config = TypeVar("Config", bound=Any)  # a config dataclass with a `precision`
+
+
+def resolve_precision(config: Config, *, on_gpu: bool) -> Config:
+    """Return the config with the `precision` of this process; `auto` may differ on a resume elsewhere."""
+    if config.precision != "auto":
+        return config
     dtype = resolve_dtype("auto", on_gpu=on_gpu)
-    return replace(settings, precision="bf16" if dtype == "bfloat16" else "fp32")
+    return replace(config, precision="bf16" if dtype == "bfloat16" else "fp32")
 
 
-def _check_counts(section: str, settings: SftConfig | PreferenceConfig, names: Iterable[str]) -> None:
+def _check_counts(section: str, config: SftConfig | PreferenceConfig, names: Iterable[str]) -> None:
     for name in names:
-        if getattr(settings, name) < 1:
-            raise RecipeError(f"{section}.{name} must be 1 or more; got {getattr(settings, name)}")
+        require(getattr(config, name) >= 1, f"{section}.{name} must be 1 or more", getattr(config, name))
 
 
 def _check_rate(section: str, rate: float) -> None:
-    if not 0 < rate < math.inf:
-        raise RecipeError(f"{section}.lr must be above 0; got {rate}")
+    require(0 < rate < math.inf, f"{section}.lr must be above 0", rate)

@@ -1,1 +1,1 @@
-"""Ray and its limits: starting it, light tasks, stalls, counters; and how secrets stay out of what is printed."""
+"""Ray and its limits: local Ray, light tasks, stall watch, counters, and redaction of secrets."""

@@ -1,6 +1,7 @@
-"""What a round counts while it runs, as Ray's own metrics: Ray's dashboard and its Prometheus endpoints have them with the prefix `ray_`.
+"""Counters of a round as Ray metrics. Ray's dashboard and its Prometheus endpoints show them with the prefix `ray_`.
 
-They count what was made, by the driver, as part files come: a row that is made again after a kill counts again.
+The driver counts the rows of a part file when the file is written. A row that is produced again after a kill is
+counted again.
 """
 
 from __future__ import annotations
@@ -20,13 +21,19 @@ NAMES = {
     "roundtrip_audio_seconds": ("stage",),
     "roundtrip_pairs": ("stage", "direction"),
 }
-"""Every metric (a counter) and its tags: rows written, unit tokens made, seconds of source speech gone through, pairs chosen."""
+"""Counter -> its tags: rows written, unit tokens produced, seconds of source speech processed, pairs selected."""
 FRAME_S = 0.02
-"""Seconds of speech that one frame of every encoder stands for; `durations` count frames."""
+"""Seconds of speech per frame of every encoder; the column `durations` counts frames."""
 
 
 def count(name: str, amount: float, **tags: str) -> None:
-    """Add to one of `NAMES`; a tag for each of its keys."""
+    """Add `amount` to a counter.
+
+    Args:
+        name: A key of `NAMES`.
+        amount: What to add; 0 creates no counter.
+        tags: A value for every tag of the counter.
+    """
     if amount:
         _counter(name).inc(amount, tags)
 
@@ -38,20 +45,27 @@ def _counter(name: str) -> Counter:
     return Counter(name, description=name.replace("_", " "), tag_keys=NAMES[name])
 
 
-def measured(table: pa.Table) -> dict[str, float]:
-    """Return what rows of any dataset hold, by `NAMES`: unit tokens that its stage made, and seconds of source speech."""
-    names, found = set(table.column_names), {}
+def measure(table: pa.Table) -> dict[str, float]:
+    """Return the amounts that the rows of any dataset add to the counters.
+
+    Args:
+        table: Rows of any schema. Units of candidates count where there are candidates, else the column `units`.
+
+    Returns:
+        `roundtrip_tokens` in unit tokens and `roundtrip_audio_seconds` in seconds; only those that the columns give.
+    """
+    names, amounts = set(table.column_names), {}
     if "candidates" in names:
-        sides = pc.list_flatten(table["candidates"])
-        found["roundtrip_tokens"] = sum(
-            _lengths(pc.struct_field(sides, name)) for name in ("units", "back_translation_units")
-        )
+        candidates = pc.list_flatten(table["candidates"])
+        columns = [pc.struct_field(candidates, name) for name in ("units", "back_translation_units")]
+        amounts["roundtrip_tokens"] = sum(map(_total_length, columns))
     elif "units" in names:
-        found["roundtrip_tokens"] = _lengths(table["units"])
+        amounts["roundtrip_tokens"] = _total_length(table["units"])
     if "durations" in names:
-        found["roundtrip_audio_seconds"] = FRAME_S * (pc.sum(pc.list_flatten(table["durations"])).as_py() or 0)
-    return found
+        frames = pc.sum(pc.list_flatten(table["durations"])).as_py() or 0
+        amounts["roundtrip_audio_seconds"] = FRAME_S * frames
+    return amounts
 
 
-def _lengths(lists: pa.ChunkedArray) -> float:
+def _total_length(lists: pa.ChunkedArray) -> float:
     return float(pc.sum(pc.list_value_length(lists)).as_py() or 0)

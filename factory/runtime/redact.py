@@ -1,4 +1,7 @@
-"""Keeps secrets out of what is printed, logged and stored: errors of storage and hub clients quote URLs and headers as they were sent."""
+"""Redaction of secrets from everything that is printed, logged or stored.
+
+Errors of storage and hub clients quote URLs and headers as they were sent, with credentials.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,25 @@ _PATTERNS = (
     (re.compile(r"\b(?:hf_[A-Za-z0-9]{16,}|(?:AKIA|ASIA)[0-9A-Z]{16}|gh[opsru]_[A-Za-z0-9]{20,})"), _HIDDEN),
 )
 _SECRET_NAME = re.compile(r"TOKEN|SECRET|PASSWORD|ACCESS_KEY|API_KEY|CREDENTIAL")
-_SHORTEST = 8
-"""Shorter values of secret variables are left alone: `test` or `true` stands in too many words."""
+_MIN_LENGTH = 8
+"""Shortest value of a secret variable that is hidden: shorter ones, such as `test`, are parts of too many words."""
 
 
 def redact(text: str) -> str:
-    """Return the text with `***` for credentials in URLs, for tokens of known shape, and for the values of secret environment variables."""
+    """Return the text with `***` for secrets.
+
+    Secrets are credentials in URLs, tokens of known shape, and the values of environment variables with the name of a
+    secret.
+    """
     for value in _secret_values():
         text = text.replace(value, _HIDDEN)
-    for pattern, put_instead in _PATTERNS:
-        text = pattern.sub(put_instead, text)
+    for pattern, replacement in _PATTERNS:
+        text = pattern.sub(replacement, text)
     return text
 
 
 def _secret_values() -> list[str]:
-    found = [
-        value for name, value in os.environ.items() if _SECRET_NAME.search(name.upper()) and len(value) >= _SHORTEST
-    ]
-    return sorted(
-        (value for value in found if "/" not in value[:1]), key=len, reverse=True
-    )  # a path to a token file is no secret
+    """Return the values of secret variables, longest first. A path, as in HF_TOKEN_PATH, is no secret."""
+    values = [value for name, value in os.environ.items() if _SECRET_NAME.search(name.upper())]
+    secrets = [value for value in values if len(value) >= _MIN_LENGTH and not value.startswith("/")]
+    return sorted(secrets, key=len, reverse=True)

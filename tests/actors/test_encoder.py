@@ -10,7 +10,8 @@ import pytest
 
 from factory.actors.encoder import Encoder
 from factory.corpora.audio import encode
-from factory.models.speech_encoders import Codebook, WhisperEncoder, expand
+from factory.models.codebook import Codebook, expand
+from factory.models.speech_encoders import WhisperEncoder
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS
 from trainers.codebook import fit
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from factory.actors.judge import Judge
 from factory.recipe.loading import load
 from schemas.datasets import SCORED
+from tests.toys import tiny_vits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECIPE = load(ROOT / "recipes/phrasebook.yaml")
@@ -21,30 +22,7 @@ RECIPE = load(ROOT / "recipes/phrasebook.yaml")
 @pytest.fixture(scope="module")
 def voice(tmp_path_factory: pytest.TempPathFactory) -> str:
     """A VITS network of random weights that knows a few letters, in the layout of the MMS voices."""
-    import torch
-    from transformers import VitsConfig, VitsModel, VitsTokenizer
-
-    place = tmp_path_factory.mktemp("voice")
-    (place / "letters.json").write_text(
-        json.dumps({letter: number for number, letter in enumerate("_ abcdehiknorstuwy")})
-    )
-    VitsTokenizer(
-        str(place / "letters.json"), pad_token="_", unk_token=None, phonemize=False, is_uroman=False
-    ).save_pretrained(place)
-    small = {
-        "hidden_size": 32,
-        "num_hidden_layers": 1,
-        "num_attention_heads": 2,
-        "ffn_dim": 32,
-        "flow_size": 32,
-        "spectrogram_bins": 33,
-    }
-    small |= {"upsample_initial_channel": 32, "prior_encoder_num_flows": 1, "posterior_encoder_num_wavenet_layers": 1}
-    torch.manual_seed(0)
-    VitsModel(
-        VitsConfig(vocab_size=19, prior_encoder_num_wavenet_layers=1, duration_predictor_num_flows=1, **small)
-    ).save_pretrained(place)
-    return str(place)
+    return str(tiny_vits(tmp_path_factory.mktemp("voice")))
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +50,7 @@ def spoken() -> list[dict[str, Any]]:
 
 def judged(rows: list[dict[str, Any]], **changes: Any) -> list[dict[str, Any]]:
     vocoders = {lang: str(ROOT / place) for lang, place in RECIPE.vocoder.items()}
-    actor = Judge(vocoders=vocoders, recognizer={"model": RECIPE.recognizer.model}, spoken=["u0", "u1"], **changes)
+    actor = Judge(vocoders=vocoders, recognizer=asdict(RECIPE.recognizer), spoken=["u0", "u1"], **changes)
     return actor(pa.Table.from_pylist(rows, schema=SCORED)).to_pylist()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import soxr
 from factory.actors.scorer import Scorer
 from factory.actors.vocoder import SPOKEN, from_pcm, to_pcm
 from factory.metrics import METRICS, mcd
+from factory.recipe.sections import RecognizerConfig
 from schemas.datasets import SCORED
 
 ALL = list(METRICS)
@@ -96,7 +98,7 @@ def test_mcd_compares_the_audio(speech: list[np.ndarray]) -> None:
 
 
 def test_asr_text_is_heard_and_normalised_on_both_sides(speech: list[np.ndarray]) -> None:
-    scorer = Scorer(metrics=["bleu", "wer"], score_text="asr")
+    scorer = Scorer(metrics=["bleu", "wer"], score_text="asr", recognizer=asdict(RecognizerConfig()))
     sound, other = (
         candidate("the policy's own words do not count", back_audio=to_pcm(speech[0])),
         candidate(None, "no_units"),

@@ -12,7 +12,7 @@ import pytest
 
 from factory.actors.translator import Translator
 from factory.metrics import METRICS
-from factory.models.device import device, resolve_dtype
+from factory.models.device import resolve_dtype, select_device
 from factory.models.engine import Ask, Output, Sampling
 from schemas.datasets import SCORED, UNITS
 from schemas.sequences import EOS, EOSP, SOSP, Variant, completion, prompt, speech, text_prompt
@@ -169,20 +169,18 @@ def test_only_texts_at_an_end_of_a_ranking_are_spoken(actor: Translator) -> None
         actor.sampling, actor.back_variants = before, [Variant.COM]
     silent = 0
     for one in rows:
-        there = [candidate for candidate in one["candidates"] if candidate["back_translation"]]
-        scores = [
-            METRICS["bleu"].score(candidate["back_translation"], one["text"], one["src_lang"]) for candidate in there
-        ]
-        for candidate, score in zip(there, scores, strict=True):
-            assert candidate["finish"] != "unspoken" or (
-                candidate["units"] is None and min(scores) <= score <= max(scores)
-            )
-        for end in (min(scores), max(scores)):
-            assert any(
-                score == end and candidate["finish"] != "unspoken"
-                for candidate, score in zip(there, scores, strict=True)
-            )
-        silent += sum(candidate["finish"] == "unspoken" for candidate in there)
+        translated = [candidate for candidate in one["candidates"] if candidate["back_translation_finish"] is not None]
+        ends: set[int] = set()
+        for metric in (METRICS["bleu"], METRICS["wer"]):
+            texts = [candidate["back_translation"] or "" for candidate in translated]
+            scores = [metric.score(text, one["text"], one["src_lang"]) for text in texts]
+            for end in (min(scores), max(scores)):
+                indices = {index for index, score in enumerate(scores) if score == end}
+                assert any(translated[index]["finish"] != "unspoken" for index in indices)
+                ends |= indices
+        for index, candidate in enumerate(translated):
+            assert candidate["units"] is None if candidate["finish"] == "unspoken" else index in ends
+        silent += sum(candidate["finish"] == "unspoken" for candidate in translated)
     assert silent > 0, "texts in the middle are not spoken"
 
 
@@ -278,9 +276,9 @@ def test_the_logprob_is_the_policys_own(actor: Translator, policy: Path) -> None
 
 def test_it_computes_in_what_the_cpu_is_fast_at_and_candidates_share_their_prompts_blocks(actor: Translator) -> None:
     config = actor.engine.llm.llm_engine.vllm_config
-    assert str(config.model_config.dtype) == f"torch.{resolve_dtype('auto', on_gpu=device().type == 'cuda')}"
+    assert str(config.model_config.dtype) == f"torch.{resolve_dtype('auto', on_gpu=select_device().type == 'cuda')}"
     assert config.cache_config.enable_prefix_caching
-    if device().type == "cpu":
+    if select_device().type == "cpu":
         assert config.cache_config.block_size == 32
 
 

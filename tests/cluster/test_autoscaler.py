@@ -105,7 +105,7 @@ def test_what_is_missing_is_asked_for_and_comes(growing: str, tmp_path: Path) ->
     stranger = _preflight(growing, tmp_path, *ASKED, token={})
     assert stranger.returncode == 2
     assert (
-        f"the Ray cluster at RAY_ADDRESS={growing} lets nobody in" in stranger.stderr
+        f"the Ray cluster at RAY_ADDRESS={growing} refuses this process" in stranger.stderr
         and "set RAY_AUTH_MODE=token" in stranger.stderr
     )
 

@@ -1,76 +1,90 @@
-"""The files of a corpus: every one is read, named by a row, or counted."""
+"""The files of a corpus: every file is listed or counted, and paths stay inside the corpus."""
 
 from __future__ import annotations
 
+import hashlib
 import os
 import time
+from collections import Counter
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
+import pyarrow.fs as pafs
 import pytest
 
-from factory.corpora.files import path_inside, summarise_left_out, uri_of
-from factory.corpora.marking import mark
-from factory.corpora.opening import open_corpus
-from tests.corpora.speech import put, rows, tone
+from factory.corpora import files
+from factory.corpora.files import find_files, identify_files, list_files, make_uri, resolve_inside, summarise_left_out
+from tests.corpora.speech import put
 
-HEADER = "utt_id\tlang\tpath\ttext\n"
-
-
-def left_out(uri: str) -> str:
-    corpus = open_corpus(uri)
-    counted = mark(corpus.shards).left_out
-    return summarise_left_out(corpus.left_out + counted)
+LOCAL = pafs.LocalFileSystem()
 
 
-@pytest.mark.parametrize("path", ["\\ud800.wav", "a\\u0000.wav", "x" * 300 + ".wav", "x/" * 3000, "a.wav/b.wav"])
-def test_a_path_that_no_file_can_have_fails_its_row_alone(tmp_path: Path, path: str) -> None:
-    put(tmp_path / "a.wav", tone())
-    lines = [f'{{"utt_id": "{name}", "lang": "fr", "path": "{at}"}}' for name, at in (("a", "a.wav"), ("b", path))]
-    corpus = open_corpus(str(put(tmp_path / "all.jsonl", "\n".join(lines))))
-    assert set(rows(corpus)) == {"a", "b"} and set(corpus.recordings(["a", "b"])) == {"a"}
+def names(folder: Path) -> list[str]:
+    return [file.path.removeprefix(f"{folder}/") for file in list_files(LOCAL, str(folder)).found]
 
 
-def test_recordings_that_no_row_names_are_counted(tmp_path: Path) -> None:
-    for kind in ("table", "parquet"):
-        for name in ("a", "b", "c"):
-            put(tmp_path / f"{kind}/fr/{name}.wav", tone())
-    put(tmp_path / "table/metadata.csv", '"file_name","lang"\n"fr/a.wav","fr"\n')
-    columns = {"utt_id": ["a", "b"], "lang": ["fr", "fr"], "audio": ["fr/a.wav", "fr/b.wav"]}
-    pq.write_table(pa.table(columns), tmp_path / "parquet/all.parquet")
-    assert left_out(str(tmp_path / "table")) == "recording that no row names 2"
-    assert left_out(str(tmp_path / "parquet")) == "recording that no row names 1"
-
-
-def test_a_table_that_a_folder_does_not_use_is_counted(tmp_path: Path) -> None:
-    put(tmp_path / "fr/a.wav", tone())
-    put(tmp_path / "all.tsv", HEADER)
-    assert left_out(str(tmp_path)) == ".tsv table (name it as the corpus to read it) 1"
+def test_hidden_files_and_folders_of_macos_are_left_out(tmp_path: Path) -> None:
+    for name in ("fr/a.wav", "fr/.b.wav", ".cache/c.wav", "__MACOSX/fr/._d.wav"):
+        put(tmp_path / name, "x")
+    assert names(tmp_path) == ["fr/a.wav"]
+    assert list_files(LOCAL, str(tmp_path)).left_out == {"hidden": 2, "in __MACOSX": 1}
+    assert [file.size for file in list_files(LOCAL, f"{tmp_path}/fr/a.wav").found] == [1]
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may open any folder")
-def test_a_folder_that_cannot_be_opened_is_counted(tmp_path: Path) -> None:
-    put(tmp_path / "fr/a.wav", tone())
+def test_a_folder_without_permission_is_counted(tmp_path: Path) -> None:
+    put(tmp_path / "fr/a.wav", "x")
     (tmp_path / "en").mkdir(mode=0)
-    assert left_out(str(tmp_path)) == "folder that cannot be opened 1"
+    assert list_files(LOCAL, str(tmp_path)).left_out == {"folder that cannot be opened": 1}
 
 
-def test_what_is_no_file_is_counted(tmp_path: Path) -> None:
-    put(tmp_path / "fr/a.wav", tone())
+def test_pipes_broken_links_and_names_that_are_not_utf_8_are_counted(tmp_path: Path) -> None:
+    put(tmp_path / "fr/a.wav", "x")
     os.mkfifo(tmp_path / "fr/b.wav")
     (tmp_path / "fr/c.wav").symlink_to("c.wav")
-    assert list(rows(open_corpus(str(tmp_path)))) == ["fr/a"]
-    assert left_out(str(tmp_path)) == "broken link 1, no file that can be opened 1"
+    Path(os.fsdecode(os.fsencode(str(tmp_path)) + b"/fr/caf\xe9.wav")).write_bytes(b"x")
+    assert names(tmp_path) == ["fr/a.wav"]
+    assert list_files(LOCAL, str(tmp_path)).left_out == {
+        "not a regular file": 1,
+        "broken link": 1,
+        "name that is not UTF-8": 1,
+    }
 
 
-def test_what_is_left_out_of_many_files_is_counted_at_once(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"utt_id": ["a"], "lang": ["fr"], "audio": [tone()]}), tmp_path / "a.parquet")
+def test_linked_folders_are_listed_and_loops_are_not(tmp_path: Path) -> None:
+    put(tmp_path / "real/a.wav", "x")
+    (tmp_path / "corpus").mkdir()
+    os.symlink(tmp_path / "real", tmp_path / "corpus/fr")
+    os.symlink(tmp_path / "corpus", tmp_path / "real/again")
+    assert names(tmp_path / "corpus") == ["fr/a.wav"]
+
+
+def test_many_files_are_listed_quickly(tmp_path: Path) -> None:
+    put(tmp_path / "a.wav", "x")
     for number in range(15_000):
-        os.link(tmp_path / "a.parquet", tmp_path / f"{number}.parquet")
+        os.link(tmp_path / "a.wav", tmp_path / f"{number}.wav")
     began = time.process_time()
-    open_corpus(str(tmp_path))
+    assert len(list_files(LOCAL, str(tmp_path)).found) == 15_001
     assert time.process_time() - began < 6
+
+
+def test_of_many_paths_only_files_are_found(tmp_path: Path) -> None:
+    path = str(put(tmp_path / "a.wav", "x"))
+    assert list(find_files(LOCAL, [path, str(tmp_path), f"{tmp_path}/b.wav", "a\0b", "x" * 300])) == [path]
+
+
+def test_a_file_is_identified_by_its_content_and_a_large_corpus_by_sizes_and_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(tmp_path / "a.wav", "abc")
+    listed = list_files(LOCAL, str(tmp_path)).found
+    assert identify_files(LOCAL, listed) == [[hashlib.sha256(b"abc").hexdigest()[:16]]]
+    monkeypatch.setattr(files, "MAX_HASHED_BYTES", 2)
+    assert identify_files(LOCAL, listed) == [[3, os.stat(tmp_path / "a.wav").st_mtime_ns]]
+
+
+def test_the_summary_begins_with_the_most_frequent_reason() -> None:
+    counts = Counter({"hidden": 1, "link": 2_000, "broken link": 1})
+    assert summarise_left_out(counts) == "link 2,000, broken link 1, hidden 1"
 
 
 @pytest.mark.parametrize(
@@ -85,8 +99,8 @@ def test_what_is_left_out_of_many_files_is_counted_at_once(tmp_path: Path) -> No
         ("y/../../../a.wav", None),
     ],
 )
-def test_a_path_counts_from_its_folder_and_leads_nowhere_out_of_the_corpus(path: str, expected: str | None) -> None:
-    assert path_inside("/in", "/in/x", path) == expected
+def test_a_path_is_relative_to_its_folder_and_does_not_lead_out_of_the_corpus(path: str, expected: str | None) -> None:
+    assert resolve_inside("/in", "/in/x", path) == expected
 
 
 @pytest.mark.parametrize(
@@ -98,5 +112,5 @@ def test_a_path_counts_from_its_folder_and_leads_nowhere_out_of_the_corpus(path:
         ("s3://bucket/a?endpoint_override=localhost:9000", "s3:///a/b.wav?endpoint_override=localhost:9000"),
     ],
 )
-def test_a_worker_finds_a_file_by_its_uri_alone(like: str, expected: str) -> None:
-    assert uri_of("/a/b.wav", like) == expected
+def test_a_uri_has_the_scheme_and_the_options_of_its_corpus(like: str, expected: str) -> None:
+    assert make_uri("/a/b.wav", like) == expected

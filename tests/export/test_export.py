@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 import soundfile
 from hub import TOKEN, Hub, serving
-from toy_run import ROOT, toy_recipe, toy_run
-from toys import tiny_policy
 
 from factory.export.card import licence
 from factory.export.export import export_pairs, export_policy
@@ -30,6 +28,8 @@ from factory.storage.manifest import StoreError
 from schemas.sequences import Variant, parse
 from tests.limits import HANG_S
 from tests.s3 import s3_server
+from tests.toy_run import ROOT, toy_recipe, toy_run
+from tests.toys import tiny_policy
 
 
 @pytest.fixture(scope="module")
@@ -314,7 +314,7 @@ def test_an_object_store_holds_what_a_folder_does(run: Run, exported: Path, tmp_
             export_pairs(run, 1, toy_recipe(), to, format="trl")
         with pytest.raises(ExportError, match="holds other content"):
             export_pairs(run, 1, toy_recipe(), f"{bucket}/sets")
-    with pytest.raises(StoreError, match="leads to no storage that is known here"):
+    with pytest.raises(StoreError, match="is no known kind of storage"):
         export_pairs(run, 1, toy_recipe(), "nowhere://bucket/set")
 
 

@@ -19,11 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from toy_run import ROOT, toy_recipe, toy_run
 
-from factory.corpora.audio import RATE, encode
+from factory.corpora.audio import encode
 from factory.planning.kept_recipe import keep_recipe
 from factory.recipe.recipe import Recipe
+from schemas.audio import SAMPLE_RATE
+from tests.toy_run import ROOT, toy_recipe, toy_run
 
 SECONDS = 3.3
 """No unit of the toy run's is spoken for as long."""
@@ -31,7 +32,7 @@ SECONDS = 3.3
 
 def recorded(folder: Path, count: int) -> Path:
     """Write recordings `fr/0.wav` … into a folder."""
-    wave = np.sin(np.arange(int(SECONDS * RATE)) / 20).astype(np.float32) / 2
+    wave = np.sin(np.arange(int(SECONDS * SAMPLE_RATE)) / 20).astype(np.float32) / 2
     for number in range(count):
         path = folder / f"fr/{number}.wav"
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Which numbers a machine computes in, and what is said of it."""
+"""The floating-point type of a machine, and its description."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HASWELL = "model name\t: Intel\nflags\t\t: fpu sse2 avx f16c avx2 bmi2\nbugs\t\t
 
 @pytest.fixture(params=[True, False], ids=["bf16", "none"])
 def units(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
-    """Whether the machine that the test is on seems to have bf16 units."""
+    """Make the machine of the test seem to have bf16 units, or none."""
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     monkeypatch.setattr(device, "cpu_has_bf16", lambda: request.param)
     monkeypatch.setattr("factory.planning.ready.cpu_has_bf16", lambda: request.param)
@@ -41,24 +41,23 @@ def units(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bo
         ("", False),
     ],
 )
-def test_bf16_units_are_seen_in_the_flags(cpuinfo: str, has: bool) -> None:
+def test_bf16_units_are_found_in_the_flags(cpuinfo: str, has: bool) -> None:
     assert has_bf16_flag(cpuinfo) is has
 
 
-def test_auto_is_what_the_machine_is_fast_at_and_what_is_forced_stays(units: bool) -> None:
+def test_auto_depends_on_the_machine_and_other_settings_do_not(units: bool) -> None:
     assert resolve_dtype("auto", on_gpu=False) == ("bfloat16" if units else "float32")
-    assert [resolve_dtype(wanted, on_gpu=gpu) for wanted in ("bfloat16", "float32") for gpu in (True, False)] == [
-        *("bfloat16", "bfloat16"),
-        *("float32", "float32"),
-    ]
+    for setting in ("bfloat16", "float32"):
+        assert resolve_dtype(setting, on_gpu=True) == resolve_dtype(setting, on_gpu=False) == setting
 
 
-def test_a_cpu_is_asked_without_torch() -> None:
-    code = "import sys; from factory.models.device import resolve_dtype; resolve_dtype('auto', on_gpu=False); print('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True).stdout == "False\n"
+def test_a_cpu_needs_no_torch() -> None:
+    code = "import sys; from factory.models.device import resolve_dtype; resolve_dtype('auto', on_gpu=False)"
+    command = [sys.executable, "-c", f"{code}; print('torch' in sys.modules)"]
+    assert subprocess.run(command, cwd=ROOT, capture_output=True, text=True).stdout == "False\n"
 
 
-def test_what_a_round_computes_in_is_said(units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_arithmetic_of_a_round_is_described(units: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     recipe = load(ROOT / "recipes/phrasebook.yaml")
     has, keys = (
         ("bfloat16", "has bf16") if units else ("float32", "has no bf16"),

@@ -1,8 +1,10 @@
-"""The recognizer on real synthetic speech, and what guards it against loops; and the MOS of the same speech."""
+"""The recognizer on real synthetic speech, and its protection against loops."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,9 +13,10 @@ import soxr
 
 from factory.metrics import bootstrap, wer
 from factory.models import recognizer as module
-from factory.models.mos import Mos
-from factory.models.recognizer import RATE, Recognizer, compresses, protocol, unrolled
-from factory.recipe import sections as recipe_sections
+from factory.models.recognizer import Recognizer, is_repetitive, protocol, remove_repetitions
+from factory.models.weights import WeightsError, resolve
+from factory.recipe.sections import RecognizerConfig
+from schemas.audio import SAMPLE_RATE
 
 SENTENCES = (
     "the train to the station leaves at two o'clock",
@@ -25,39 +28,54 @@ SENTENCES = (
     "this bus does not stop at the hospital",
     "she has two brothers and one sister",
 )
+CONFIG = asdict(RecognizerConfig())
 
 
 @pytest.fixture(scope="module")
 def speech() -> list[np.ndarray]:
-    """The sentences, spoken by a small English voice."""
+    """The sentences in a small English voice."""
     from hibari import Hibari
 
     voice = Hibari(threads=1)
-    return [
-        soxr.resample(voice(text[0].upper() + text[1:] + "."), 24_000, RATE).astype(np.float32) for text in SENTENCES
-    ]
+    texts = [text[0].upper() + text[1:] + "." for text in SENTENCES]
+    return [soxr.resample(voice(text), 24_000, SAMPLE_RATE).astype(np.float32) for text in texts]
 
 
 @pytest.fixture(scope="module")
 def recognizer() -> Recognizer:
-    return Recognizer()
+    return Recognizer(**CONFIG)
 
 
-def test_it_hears_the_sentences(recognizer: Recognizer, speech: list[np.ndarray]) -> None:
-    heard = recognizer.transcribe(speech, "en")
-    assert bootstrap.corpus("wer", heard, SENTENCES, "en").point() <= 0.05
-    assert re.search(r"7[.:]?30|thirty", heard[5])
+class Recording:
+    """Records the contexts (seconds) that a Whisper encodes, and passes every call on to it."""
+
+    def __init__(self, whisper: Any) -> None:
+        self.whisper, self.contexts = whisper, []
+
+    def encode(self, features: Any, to_cpu: bool) -> Any:
+        """Record the context of a batch of features (batch, mels, 100 * context)."""
+        self.contexts.append(features.shape[-1] / 100)
+        return self.whisper.encode(features, to_cpu=to_cpu)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.whisper, name)
 
 
-def test_a_short_context_hears_what_the_stock_pipeline_hears(recognizer: Recognizer, speech: list[np.ndarray]) -> None:
+def test_it_transcribes_the_sentences(recognizer: Recognizer, speech: list[np.ndarray]) -> None:
+    texts = recognizer.transcribe(speech, "en")
+    assert bootstrap.corpus("wer", texts, SENTENCES, "en").point() <= 0.05
+    assert re.search(r"7[.:]?30|thirty", texts[5])
+
+
+def test_a_short_context_gives_the_transcripts_of_the_usual_pipeline(
+    recognizer: Recognizer, speech: list[np.ndarray]
+) -> None:
     from faster_whisper import WhisperModel
 
-    from factory.models.weights import resolve
-
-    stock = WhisperModel(str(resolve("package:whisper-base")), device="cpu", compute_type="int8", cpu_threads=1)
-    for wave, ours in zip(speech[:2], recognizer.transcribe(speech[:2], "en"), strict=True):
-        segments, _ = stock.transcribe(wave, language="en", beam_size=1, temperature=0.0, without_timestamps=True)
-        assert wer.score(ours, " ".join(segment.text for segment in segments), "en") == 0
+    usual = WhisperModel(str(resolve("package:whisper-base")), device="cpu", compute_type="int8", cpu_threads=1)
+    for wave, text in zip(speech[:2], recognizer.transcribe(speech[:2], "en"), strict=True):
+        segments, _ = usual.transcribe(wave, language="en", beam_size=1, temperature=0.0, without_timestamps=True)
+        assert wer.score(text, " ".join(segment.text for segment in segments), "en") == 0
 
 
 def test_a_transcript_does_not_depend_on_its_batch(recognizer: Recognizer, speech: list[np.ndarray]) -> None:
@@ -65,79 +83,74 @@ def test_a_transcript_does_not_depend_on_its_batch(recognizer: Recognizer, speec
     assert together == [recognizer.transcribe([wave], "en")[0] for wave in speech[:4]]
 
 
-def test_long_waves_are_heard_in_pieces_and_empty_ones_are_empty(
+def test_long_waves_are_transcribed_in_pieces_and_empty_ones_are_empty(
     recognizer: Recognizer, speech: list[np.ndarray]
 ) -> None:
-    rest = np.zeros(RATE, np.float32)
-    long = np.concatenate([part for wave in (*speech, *speech) for part in (wave, rest)])
-    assert len(long) > 40 * RATE
-    empty, told = recognizer.transcribe([np.zeros(0, np.float32), long], "en")
+    pause = np.zeros(SAMPLE_RATE, np.float32)
+    long = np.concatenate([part for wave in (*speech, *speech) for part in (wave, pause)])
+    assert len(long) > 40 * SAMPLE_RATE
+    empty, text = recognizer.transcribe([np.zeros(0, np.float32), long], "en")
     assert empty == ""
-    assert wer.score(told, " ".join((*SENTENCES, *SENTENCES)), "en") < 0.1
+    assert wer.score(text, " ".join((*SENTENCES, *SENTENCES)), "en") < 0.1
     assert recognizer.transcribe([], "en") == []
 
 
-def test_a_loop_is_heard_again_with_the_full_context(
+def test_a_loop_is_transcribed_again_with_the_full_context(
     recognizer: Recognizer, speech: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contexts = []
-    encode = recognizer._encode
-
-    def noted(waves: list[np.ndarray], context: float) -> Any:
-        contexts.append(context)
-        return encode(waves, context)
-
-    monkeypatch.setattr(recognizer, "_encode", noted)
-    monkeypatch.setattr(module, "LEAST_TOKENS", 3)
-    monkeypatch.setattr(module, "TOKENS_PER_S", 1)  # no transcript ends within so few tokens: all look like loops
-    heard = recognizer.transcribe(speech[:1], "en")
-    assert contexts == [10.0, 30.0]
-    assert 1 <= len(heard[0].split()) <= 4
+    recording = Recording(recognizer.whisper)
+    monkeypatch.setattr(recognizer, "whisper", recording)
+    monkeypatch.setattr(module, "MIN_TOKENS", 3)
+    monkeypatch.setattr(module, "TOKENS_PER_S", 1)  # no transcript ends within these limits: each looks like a loop
+    [text] = recognizer.transcribe(speech[:1], "en")
+    assert recording.contexts == [10.0, 30.0]
+    assert 1 <= len(text.split()) <= 4
 
 
-def test_repeated_phrases_are_said_once() -> None:
-    assert unrolled("Turn left here. Turn left here. Turn left here.") == "Turn left here."
-    assert unrolled("no no, it is far far away") == "no no, it is far far away"
-    assert compresses("Turn left at the light. " * 10)
-    assert not compresses("")
-    assert not any(compresses(text) for text in SENTENCES)
+def test_an_utterance_gets_the_shortest_context_that_holds_it(
+    recognizer: Recognizer, speech: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recording = Recording(recognizer.whisper)
+    monkeypatch.setattr(recognizer, "whisper", recording)
+    recognizer.transcribe([np.resize(speech[0], seconds * SAMPLE_RATE) for seconds in (21, 10, 11)], "en")
+    assert recording.contexts[:3] == [10.0, 20.0, 30.0]
 
 
-def test_an_unknown_language_is_an_error(recognizer: Recognizer) -> None:
-    with pytest.raises(ValueError, match="knows no language 'xx'"):
-        recognizer.transcribe([np.zeros(RATE, np.float32)], "xx")
+def test_repeated_phrases_are_kept_once() -> None:
+    assert remove_repetitions("Turn left here. Turn left here. Turn left here.") == "Turn left here."
+    assert remove_repetitions("no no, it is far far away") == "no no, it is far far away"
+    assert remove_repetitions("it is it is far") == "it is it is far", "two words are no phrase"
+    assert is_repetitive("Turn left at the light. " * 10)
+    assert not is_repetitive("")
+    assert not any(is_repetitive(text) for text in SENTENCES)
 
 
-def test_the_protocol_says_all_that_changes_a_number() -> None:
-    told = protocol(recipe_sections.RecognizerConfig(beam_size=3), "fr")
-    for part in (
-        "whisper-base",
-        "lang:fr",
-        "int8",
-        "beam:3",
-        "temp:0",
-        "context:10,20,30s",
-        "norm:whisper-basic",
-        "num:words",
-    ):
-        assert part in told
+def test_an_unknown_language_is_refused(recognizer: Recognizer) -> None:
+    with pytest.raises(WeightsError, match="package:whisper-base does not know the language 'xx'"):
+        recognizer.transcribe([np.zeros(SAMPLE_RATE, np.float32)], "xx")
 
 
-def test_mos_prefers_speech_to_noise_and_takes_waves_of_any_length(speech: list[np.ndarray]) -> None:
-    noisy = speech[0] + np.random.default_rng(0).normal(0, 0.1, len(speech[0])).astype(np.float32)
-    long = np.concatenate(speech[:4])
-    assert len(long) > 122_880
-    clean, noise, longer, empty = Mos().rate([speech[0], noisy, long, np.zeros(0, np.float32)])
-    assert noise + 1 < clean <= 5
-    assert 3 < longer <= 5
-    assert np.isnan(empty)
+def test_folders_without_a_whisper_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(WeightsError, match="has no model.bin and no tokenizer.json in .*: change recognizer.model"):
+        Recognizer(**CONFIG | {"model": str(tmp_path)})
+    folder = resolve("package:whisper-base")
+    (tmp_path / "model.bin").write_bytes(b"half a file")
+    (tmp_path / "tokenizer.json").write_bytes(b"{")
+    with pytest.raises(WeightsError, match="cannot be loaded .*: change recognizer.model"):
+        Recognizer(**CONFIG | {"model": str(tmp_path)})
+    (tmp_path / "model.bin").unlink()
+    for name in ("model.bin", "config.json", "vocabulary.txt"):
+        (tmp_path / name).symlink_to(folder / name)
+    with pytest.raises(WeightsError, match="has a damaged tokenizer.json"):
+        Recognizer(**CONFIG | {"model": str(tmp_path)})
 
 
-def test_mos_is_the_package_s_own(speech: list[np.ndarray]) -> None:
-    import torch
-    from distillmos import ConvTransformerSQAModel
+def test_arithmetic_that_the_machine_lacks_is_refused() -> None:
+    with pytest.raises(WeightsError, match="does not run with compute_type float8 .*: change recognizer.compute_type"):
+        Recognizer(**CONFIG | {"compute_type": "float8"}, device="cpu")
 
-    model = ConvTransformerSQAModel().eval()
-    with torch.no_grad():
-        expected = model(torch.from_numpy(speech[1])[None]).item()
-    assert Mos().rate([speech[1]])[0] == pytest.approx(expected, abs=1e-5)
+
+def test_the_protocol_names_all_that_changes_a_transcript() -> None:
+    described = protocol(**CONFIG | {"beam_size": 3}, lang="fr")
+    search = "int8|beam:3|temp:0|context:10,20,30s,loops:30s"
+    assert described == f"asr:package:whisper-base|lang:fr|{search}|norm:whisper-basic|num:words|times|oe,ae|v1"

@@ -1,4 +1,4 @@
-"""The vocoder reads fairseq's checkpoints and its own, and a wave does not depend on its batch mates."""
+"""The vocoder reads fairseq's checkpoints and its own, and a wave does not depend on the other utterances of a call."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from factory.models.hifigan_layers import SourceFilter, harmonic_source
-from factory.models.unit_hifigan import CodeHiFiGAN, VocoderError
+from factory.models.unit_hifigan import CodeHiFiGAN, fold_weight_norm
+from factory.models.vocoder_config import VocoderError
 
 FAIRSEQ: dict[str, Any] = {
     "resblock": "1",
@@ -85,7 +85,7 @@ def fairseq_state(seed: int = 0) -> dict[str, Tensor]:
 
 
 def write_fairseq(folder: Path, state: dict[str, Tensor]) -> Path:
-    """Write a checkpoint as fairseq does: config.json beside a pickle with the state under "generator"."""
+    """Write a checkpoint as fairseq does: config.json next to a pickle with the state under "generator"."""
     (folder / "config.json").write_text(json.dumps(FAIRSEQ))
     torch.save({"generator": state}, folder / "model.pt")
     return folder / "model.pt"
@@ -98,7 +98,7 @@ def small_voice(seed: int = 0) -> CodeHiFiGAN:
 
 
 def reference_wave(state: dict[str, Tensor], units: list[int]) -> Tensor:
-    """HiFi-GAN written out with torch's own weight normalisation and 1-d convolutions, as the original code has it."""
+    """HiFi-GAN written out with torch's own weight normalisation and 1-d convolutions, as in the original code."""
 
     def run(name: str, x: Tensor, transposed: bool = False, rate: int = 1, dilation: int = 1) -> Tensor:
         v = state[f"{name}.weight_v"]
@@ -187,26 +187,45 @@ def test_a_truncated_checkpoint_is_a_clear_error(tmp_path: Path, keep: int) -> N
 
 
 def test_a_folder_without_a_checkpoint_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(VocoderError, match="is no vocoder"):
+    with pytest.raises(VocoderError, match="is not a vocoder"):
         CodeHiFiGAN.from_pretrained(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("change", "sentence"),
+    ("content", "message"),
     [
-        ({"multispkr": "_"}, "multispkr"),
-        ({"resblock": "2"}, "ResBlock2"),
-        ({"code_hop_size": 256}, "code_hop_size is 256"),
-        ({"filter_n_fft": 256}, "both or neither"),
-        ({"pitch_predictor_params": {"dim": 16}}, "both or neither"),
+        ("{", "describes no unit vocoder"),
+        ("[]", "describes no unit vocoder"),
+        ('{"num_embeddings": 10, "dur_predictor_params": {"layers": 2}}', "describes no unit vocoder .*layers"),
+        ('{"num_embeddings": -1}', "describes no unit vocoder"),
+        ('{"multispkr": "_"}', r"config.json: the vocoder's config has multispkr"),
     ],
 )
-def test_networks_of_another_kind_are_refused(change: dict[str, Any], sentence: str) -> None:
-    with pytest.raises(VocoderError, match=sentence):
-        CodeHiFiGAN(FAIRSEQ | change)
+def test_a_config_without_a_network_is_refused(content: str, message: str, tmp_path: Path) -> None:
+    write_fairseq(tmp_path, {})
+    (tmp_path / "config.json").write_text(content)
+    with pytest.raises(VocoderError, match=message):
+        CodeHiFiGAN.from_pretrained(tmp_path)
 
 
-def test_a_saved_voice_comes_back(tmp_path: Path) -> None:
+def test_a_checkpoint_without_a_state_is_refused(tmp_path: Path) -> None:
+    write_fairseq(tmp_path, {})
+    for content in ({"generator": 3}, [1, 2]):
+        torch.save(content, tmp_path / "model.pt")
+        with pytest.raises(VocoderError, match="holds no state of a network"):
+            CodeHiFiGAN.from_pretrained(tmp_path)
+
+
+def test_weight_normalisation_is_folded() -> None:
+    v, g = torch.tensor([[[3.0, 4.0]], [[0.0, 2.0]]]), torch.tensor([[[10.0]], [[1.0]]])
+    folded = fold_weight_norm({"conv.weight_v": v, "conv.weight_g": g, "conv.bias": torch.ones(2)})
+    assert {key: value.tolist() for key, value in folded.items()} == {
+        "conv.bias": [1.0, 1.0],
+        "conv.weight": [[[6.0, 8.0]], [[0.0, 1.0]]],
+    }
+
+
+def test_a_saved_voice_is_loaded_again(tmp_path: Path) -> None:
     voice = small_voice()
     voice.save_pretrained(tmp_path)
     again = CodeHiFiGAN.from_pretrained(tmp_path)
@@ -222,10 +241,10 @@ def test_a_wave_does_not_depend_on_its_batch(config: dict[str, Any]) -> None:
     voice = CodeHiFiGAN(config).eval()
     lines = [[1, 2, 3, 4], [5], [], [6, 7, 8, 9], [1, 2, 3, 4, 5, 6, 7], [4, 3, 2, 1]]
     durations = [[1, 2, 3, 4], [3], [], [4, 3, 2, 1], [1] * 7, [2, 2, 4, 2]]
-    for given in (None, durations):
-        together = voice.synthesize(lines, given)
+    for lengths in (None, durations):
+        together = voice.synthesize(lines, lengths)
         for i, line in enumerate(lines):
-            alone = voice.synthesize([line], None if given is None else [given[i]])[0]
+            alone = voice.synthesize([line], None if lengths is None else [lengths[i]])[0]
             np.testing.assert_allclose(together[i], alone, atol=1e-5)
     assert [len(wave) for wave in together] == [320 * sum(line) for line in durations]
     assert np.abs(together[0] - together[3]).max() > 1e-4
@@ -233,42 +252,8 @@ def test_a_wave_does_not_depend_on_its_batch(config: dict[str, Any]) -> None:
 
 def test_units_outside_the_codebook_and_uneven_durations_are_refused() -> None:
     voice = small_voice()
-    with pytest.raises(ValueError, match=r"outside 0\.\.19"):
-        voice.synthesize([[3, 20]])
+    for unit in (20, -1):
+        with pytest.raises(VocoderError, match=rf"unit {unit} is outside 0\.\.19"):
+            voice.synthesize([[3, unit, 4]])
     with pytest.raises(ValueError, match="2 units, but 1 durations"):
         voice.synthesize([[3, 4]], [[1]])
-
-
-def test_flat_filters_return_the_source() -> None:
-    source = torch.randn(2, 2, 640, generator=torch.manual_seed(0))
-    wave = SourceFilter(256, 64)(torch.zeros(2, 258, 10), source)
-    np.testing.assert_allclose(
-        wave[:, 128:-128], 1.5 * source.sum(1)[:, 128:-128], atol=1e-4
-    )  # squared Hann windows at a quarter: 3/2
-
-
-def test_a_filter_is_causal_and_has_its_magnitude() -> None:
-    source = torch.zeros(1, 2, 640)
-    source[0, 0, 320] = 1
-    tilt = torch.linspace(0, -3, 129)
-    x = torch.cat([tilt, torch.full((129,), -12.0)])[None, :, None].expand(1, 258, 10)
-    heard = SourceFilter(256, 64)(x, source)[0]
-    assert heard[:318].abs().max() < 1e-3 * heard.abs().max()
-    np.testing.assert_allclose(torch.fft.rfft(heard[320:576]).abs().log(), tilt + math.log(1.5), atol=0.05)
-
-
-def test_the_source_has_the_pitch_and_equal_harmonics() -> None:
-    source = harmonic_source(torch.full((1, 50), math.log(200 / 150)), torch.ones(1, 50), 320, 16_000)
-    spectrum = torch.fft.rfft(source[0, 0]).abs() / 8000
-    peaks = torch.nonzero(spectrum > 0.05).flatten()
-    assert peaks.tolist() == [200 * k for k in range(1, 40)] or peaks.tolist() == [200 * k for k in range(1, 41)]
-    np.testing.assert_allclose(spectrum[200:7900:200], spectrum[200], rtol=0.02)
-    assert source[0, 0].square().mean().item() == pytest.approx(1, rel=0.05)
-
-
-def test_the_source_is_silent_where_unvoiced_and_its_noise_repeats() -> None:
-    voiced = torch.tensor([[0.0, 1.0, 1.0, 0.0]])
-    source = harmonic_source(torch.zeros(1, 4), voiced, 320, 16_000)
-    assert source[0, 0, :320].abs().max() == 0
-    assert source[0, 0, 320:960].abs().max() > 1
-    assert torch.equal(source[:, 1], harmonic_source(torch.ones(1, 4), voiced, 320, 16_000)[:, 1])

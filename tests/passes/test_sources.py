@@ -75,7 +75,7 @@ def test_paired_rows_become_utterances_whose_reference_is_their_translation(tmp_
     [row] = out.rows().to_pylist()
     assert (
         open_corpus(str(tmp_path / "p.parquet")).holds_units
-        and open_corpus(str(tmp_path / "p.parquet")).recordings(["a"]) == {}
+        and open_corpus(str(tmp_path / "p.parquet")).load_recordings(["a"]) == {}
     )
     expected = {
         "utt_id": "a",

@@ -1,4 +1,4 @@
-"""What is wrong with a policy is said before a round begins."""
+"""A policy or a folder that a round cannot use is refused before the round begins."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 
 from factory.planning.ready import check_policy
 from factory.recipe.loading import load
+from schemas.errors import RoundtripError
 from tests.toys import tiny_policy
 
 RECIPE = "recipes/phrasebook.yaml"
@@ -22,24 +23,24 @@ def test_the_shipped_policy_is_ready() -> None:
 
 def test_a_policy_of_another_codebook_is_refused(tmp_path: Path) -> None:
     with pytest.raises(
-        ValueError,
+        RoundtripError,
         match=r"no token <\|u100\|>, <\|u101\|>, <\|u102\|> and 97 more: its vocabulary was made for another",
     ):
         check_policy(str(tiny_policy(tmp_path, num_units=100)), load(RECIPE))
 
 
 def test_a_policy_of_other_languages_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"has no token <\|fr\|>"):
+    with pytest.raises(RoundtripError, match=r"has no token <\|fr\|>"):
         check_policy(str(tiny_policy(tmp_path, num_units=200, langs=("de", "en"))), load(RECIPE))
 
 
 def test_lora_targets_that_do_not_exist_are_named() -> None:
     recipe = load(RECIPE, ["preference.targets=[q_proj, c_attn]"])
-    with pytest.raises(ValueError, match=r"names c_attn, which .* does not have; its linear layers: down_proj"):
+    with pytest.raises(RoundtripError, match=r"names c_attn, which .* does not have; its linear layers: down_proj"):
         check_policy(str(recipe.policy.start), recipe)
 
 
 def test_a_folder_without_a_tokenizer_is_no_policy(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(ValueError, match=r"has no tokenizer\.json"):
+    with pytest.raises(RoundtripError, match=r"has no tokenizer\.json"):
         check_policy(str(tmp_path), load(RECIPE))

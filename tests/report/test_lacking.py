@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pytest
-from toy_run import toy_recipe, toy_run
+from factory.planning.usable import Unusable, check_dev, check_kinds, check_sources, untested
 
 from factory.audit.labels import sampled
 from factory.cli import main
@@ -25,7 +25,6 @@ from factory.passes.progress import Clock
 from factory.passes.train import _no_pair
 from factory.planning.kept_recipe import keep_recipe
 from factory.planning.places import Run
-from factory.planning.usable import Unusable, check_dev, check_kinds, check_sources, untested
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 from factory.report.history import falls, history_rows, render_history, write_history
@@ -35,6 +34,7 @@ from factory.report.summary import summarise
 from factory.report.table import render
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import PAIR, UNITS
+from tests.toy_run import toy_recipe, toy_run
 
 UNMEASURED = "labels could not be measured: no utterance of this round has a reference; add a column reference"
 KINDS: dict[str, dict[str, Any]] = {

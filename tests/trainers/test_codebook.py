@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from factory.models.speech_encoders import assign
+from factory.models.codebook import assign
 from trainers.codebook import fit, nearest_sentence_accuracy, unit_distances
 
 ENCODER = SimpleNamespace(model="owner/model", layer=3, fingerprint="f" * 16)

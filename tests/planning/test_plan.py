@@ -1,0 +1,133 @@
+"""The plan of a round: its stages, and the files that it reads and does not find."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from factory.planning.places import Round, Run
+from factory.planning.plan import amounts_of, describe, list_missing_inputs, paired_corpora, produced_rows, stages
+from factory.recipe.loading import load
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAPER = ROOT / "recipes/prost_llm_3b.yaml"
+EMBEDDED = ROOT / "recipes/phrasebook.yaml"
+
+
+def rounds(numbers: list[int], uri: Path | str, changes: list[str], recipe: Path = EMBEDDED) -> list[Round]:
+    loaded = load(recipe, changes)
+    return [Round(Run(str(uri)), number, loaded) for number in numbers]
+
+
+@pytest.mark.parametrize(
+    ("number", "changes", "corpora"),
+    [
+        (0, [], ["paired", "dev", "test"]),
+        (1, [], ["mono", "test"]),
+        (1, ["corpus.source=paired"], ["paired", "test"]),
+        (2, ["corpus.source=both", "select.delta=auto"], ["paired", "dev", "mono", "test"]),
+    ],
+)
+def test_a_plan_tokenizes_what_the_round_reads(number: int, changes: list[str], corpora: list[str]) -> None:
+    (round_,) = rounds([number], "runs/none", changes, PAPER)
+    plan = stages(round_)
+    tokenized = [stage for stage in plan if stage.name.startswith("tokenize ")]
+    assert [stage.name.removeprefix("tokenize ") for stage in tokenized] == corpora
+    assert all(stage.actors == ("encoder",) for stage in tokenized)
+    evaluated = [stage.name for stage in plan if stage.name.startswith("evaluate")]
+    assert evaluated == [f"evaluate round {policy}" for policy in range(max(0, number - 1), number + 1)]
+    assert paired_corpora(round_) == [name for name in corpora if name in ("paired", "dev")]
+
+
+def test_the_stages_of_a_round_are_in_order() -> None:
+    first, second = (stages(round_) for round_ in rounds([0, 1], "runs/none", ["corpus.source=both"]))
+    assert [stage.name for stage in first] == ["tokenize test", "sequences", "train", "toplines", "evaluate round 0"]
+    names = ["tokenize mono", "utterances of paired", "tokenize test", "produce", "select", "train", "toplines"]
+    assert [stage.name for stage in second] == [*names, "evaluate round 0", "evaluate round 1"]
+    produce = second[3]
+    assert produce.actors == ("translator", "scorer") and produce.rows == produced_rows(
+        load(EMBEDDED, ["corpus.source=both"])
+    )
+    (spoken,) = rounds([1], "runs/none", [], PAPER)
+    assert next(stage for stage in stages(spoken) if stage.name == "produce").actors == (
+        "translator",
+        "vocoder",
+        "scorer",
+    )
+
+
+def test_rows_are_counted_or_expected() -> None:
+    embedded = load(EMBEDDED)
+    assert produced_rows(embedded) == 500
+    assert produced_rows(load(EMBEDDED, ["corpus.limit=100"])) == 200
+    assert produced_rows(load(EMBEDDED, ["corpus.limit=400"])) == 500
+    assert produced_rows(load(PAPER)) == 40_000
+    assert produced_rows(load(PAPER, ["corpus.limit=null"])) == 1_500_000
+    assert produced_rows(load(PAPER, ["corpus.limit=null", "expected.mono=null"])) is None
+    assert produced_rows(load(PAPER, ["corpus.limit=7", "expected.mono=null"])) == 14
+    both = load(PAPER, ["corpus.limit=null", "corpus.source=both"])
+    assert produced_rows(both) == 1_500_000 + 414_748
+
+
+def test_a_round_over_the_paired_corpus_tokenizes_no_monolingual_speech() -> None:
+    recipe = load(PAPER)
+    paired = replace(recipe, corpus=replace(recipe.corpus, source="paired"))
+    run = Run("runs/none")
+    assert amounts_of(Round(run, 1, recipe)) == (produced_rows(recipe), recipe.expected.mono)
+    assert amounts_of(Round(run, 1, paired)).tokenized == recipe.expected.paired
+    assert amounts_of(Round(run, 0, recipe)) == (recipe.expected.paired, recipe.expected.paired)
+
+
+def test_a_plan_is_a_line_per_stage(tmp_path: Path) -> None:
+    first, second = describe(rounds([1, 2], tmp_path / "run", [])).split("\n\n")
+    lines = first.splitlines()
+    assert lines[0] == f"round 1 of {tmp_path}/run; recipe phrasebook; directions fr-en, en-fr"
+    assert lines[1] == "policy: assets/phrasebook/policy" or lines[1].endswith("/assets/phrasebook/policy")
+    assert lines[2] == "  to do  tokenize mono, 500 rows; 1 encoder (1 CPU, 0 GPU, batches of 32)"
+    assert "  to do  train; 1 trainer (2 CPU, 0 GPU, batches of 32)" in lines
+    assert second.splitlines()[1] == f"policy: {tmp_path}/run/round-1/policy"
+    (third,) = describe(rounds([3], tmp_path / "run", [])).split("\n\n")
+    assert third.splitlines()[1].startswith("policy: missing: round 2 has no policy at ")
+    (tmp_path / "run/round-1/policy").mkdir(parents=True)
+    (tmp_path / "run/round-1/policy/config.json").touch()
+    assert "  done   train; 1 trainer" in describe(rounds([1], tmp_path / "run", []))
+    assert describe([]) == ""
+
+
+ABSENT = (
+    *("corpus.mono", "corpus.paired", "corpus.dev", "corpus.test", "corpus.text", "encoder.codebook", "encoder.model"),
+    *("vocoder.fr", "recognizer.model", "policy.start", "policy.base", "evaluate.cascade.fr"),
+)
+
+
+def unread(numbers: list[int], folder: Path, *absent: str) -> set[str]:
+    """Return the keys that rounds do not miss although their files do not exist."""
+    changes = [f"{key}={folder}/no/thing" for key in absent]
+    sentences = list_missing_inputs(rounds(numbers, folder / "run", changes))
+    missed = {sentence.partition(" is ")[0] for sentence in sentences}
+    assert missed <= set(absent)
+    return set(absent) - missed
+
+
+def test_a_round_misses_what_it_reads_and_nothing_else(tmp_path: Path) -> None:
+    assert unread([0], tmp_path, *ABSENT) == {"corpus.mono", "policy.start"}
+    first = {"corpus.paired", "corpus.dev", "corpus.text", "policy.base"}  # only round 0 learns from them
+    assert unread([1], tmp_path, *ABSENT) == first
+    assert unread([2], tmp_path, *ABSENT) == {*first, "policy.start"}
+    assert unread([0, 1], tmp_path, *ABSENT) == {"policy.start"}  # round 0 makes it
+    assert unread([1], tmp_path) == unread([0], tmp_path) == set()
+    paired = ["corpus.source=paired", f"corpus.mono={tmp_path}/no/thing"]
+    assert list_missing_inputs(rounds([1], tmp_path, paired)) == []
+    assert list_missing_inputs([]) == []
+    (tmp_path / "run/round-0/policy").mkdir(parents=True)
+    (tmp_path / "run/round-0/policy/config.json").touch()
+    assert unread([1], tmp_path, "policy.start") == {"policy.start"}
+
+
+def test_an_unused_encoder_and_names_on_the_hub_are_not_missed(tmp_path: Path) -> None:
+    changes = [f"corpus.{name}=assets/phrasebook/dev.parquet" for name in ("mono", "paired", "test")]
+    changes += ["vocoder.fr=owner/voice", "policy.base=owner/model@main", "recognizer.model=owner/transcribes"]
+    changes += ["evaluate.cascade={fr: owner/speaks}", f"encoder.model={tmp_path}/no/thing"]
+    assert list_missing_inputs(rounds([0, 1], tmp_path, changes)) == []

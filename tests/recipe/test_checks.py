@@ -1,0 +1,114 @@
+"""Checks between sections: values that are valid alone and do not fit."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from factory.recipe.loading import load
+from factory.recipe.typed import RecipeError
+
+VANILLA = ["policy={variant: vanilla, tasks: {vanilla: 1.0}}", "scorer.score_text=asr"]
+PAPER = "recipes/prost_llm_3b.yaml"
+TEXT = ["corpus.text=any.parquet", "translator.back_translate=text", "scorer.metrics=[bleu]"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (["languages=[fr, english]"], "languages must hold ISO 639 codes such as fr or deu; got 'english'"),
+        (["languages=[fr, e]"], "languages must hold ISO 639 codes such as fr or deu; got 'e'"),
+        (["languages=[fr, fr]"], "languages must hold two different codes; got ['fr', 'fr']"),
+        (["languages=[fr]"], "languages must hold two different codes; got ['fr']"),
+        (["languages=[fr, en, de]"], "languages must hold two different codes; got ['fr', 'en', 'de']"),
+        (["vocoder.de=x"], "a language of vocoder is 'de', which is unknown: expected one of fr, en"),
+        (["evaluate.cascade={de: x}"], "a language of evaluate.cascade is 'de', which is unknown"),
+        (["policy.tasks={com: 1.0, mt: 1.0}"], "policy.tasks has mt, which needs corpus.text; got None"),
+        (
+            [*VANILLA, "translator.unit_temperature=1"],
+            "translator.unit_temperature needs a policy.variant with text and units; got vanilla",
+        ),
+        (
+            ["policy={variant: s2t, tasks: {s2t: 1.0}}"],
+            "translator.back_translate: speech needs a policy.variant with units; got s2t",
+        ),
+        ([*VANILLA, *TEXT], "translator.back_translate: text needs a policy.variant with text; got vanilla"),
+        (TEXT, "translator.back_translate: text needs the task mt, so policy.tasks with mt; got {"),
+        (
+            [*TEXT, "policy.tasks={com: 1.0, mt: 1.0}", "scorer.metrics=[bleu, mcd]"],
+            "translator.back_translate: text has no speech, so scorer.metrics without mcd; got ('bleu', 'mcd')",
+        ),
+        (
+            [*TEXT, "policy.tasks={com: 1.0, mt: 1.0}", "scorer.score_text=asr"],
+            "translator.back_translate: text has no speech, so scorer.metrics without mcd; got ('bleu',)",
+        ),
+        (["scorer.metrics=[wer]"], "select.metric must be one of scorer.metrics (wer); got bleu"),
+        (
+            VANILLA[:1],
+            "a policy.variant without text needs scorer.score_text: asr (or policy.text_variant, or select.metric: "
+            "mcd); got policy",
+        ),
+        (["sft.weights={mt: 1.0}"], "sft.weights must name tasks of policy.tasks, one of com, asr; got mt"),
+        (["resources.trainer.max_actors=2"], "sft.batches must be resources.trainer.max_actors or more"),
+        (
+            ["resources.trainer.max_actors=3", "sft.batches=2"],
+            "sft.batches must be resources.trainer.max_actors or more, so that a step is the same for any number of "
+            "workers; got 2 and 3",
+        ),
+        (
+            ["sft={sharded: true, batches: 8}", "preference.batch=24", "resources.trainer.actors=3"],
+            "sft.sharded needs the same number of batches in each worker",
+        ),
+        (
+            ["sft={sharded: true, batches: 8}", "resources.trainer={actors: 2, max_actors: 3}"],
+            "sft.sharded needs the same number of batches in each worker",
+        ),
+        (["resources.trainer.actors=3"], "preference.batch must be a multiple of resources.trainer.actors"),
+        (
+            [*VANILLA, "preference.unit_weight=0"],
+            "preference.unit_weight must be above 0 for policy.variant vanilla, which writes speech only; got 0.0",
+        ),
+    ],
+)
+def test_sections_that_do_not_fit_are_refused(changes: list[str], sentence: str) -> None:
+    with pytest.raises(RecipeError, match=f"^{re.escape(sentence)}"):
+        load(None, changes)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        ["languages=[deu, en]", "vocoder={deu: x, en: y}"],
+        [*VANILLA],
+        ["policy={variant: vanilla, tasks: {vanilla: 1.0}}", "select.metric=mcd"],
+        [*TEXT, "policy.tasks={com: 1.0, mt: 1.0}"],
+        ["translator.unit_temperature=0.5"],
+        ["resources.trainer.max_actors=2", "sft.batches=2"],
+        ["sft={sharded: true, batches: 8}", "preference.batch=24", "resources.trainer.actors=4"],
+        ["sft={sharded: true, batches: 6}", "resources.trainer={actors: 2, max_actors: 3}"],
+        ["sft.sharded=true", "resources.trainer.actors=4"],
+        ["preference.unit_weight=0"],
+        ["evaluate.cascade={fr: x}"],
+    ],
+)
+def test_sections_that_fit_are_valid(changes: list[str]) -> None:
+    load(None, changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            ["scorer.score_text=asr"],
+            "give resources.scorer.num_gpus a share of one (scorer.score_text: asr transcribes",
+        ),
+        (["resources.recognizer.num_gpus=0"], "give resources.recognizer.num_gpus a share of one, or use int8"),
+    ],
+)
+def test_a_recognizer_in_half_precision_needs_a_gpu(changes: list[str], sentence: str) -> None:
+    with pytest.raises(RecipeError) as error:
+        load(PAPER, changes)
+    assert str(error.value).startswith(f"recognizer.compute_type: float16 runs on GPUs only: {sentence}")
+    load(PAPER, [*changes, "recognizer.compute_type=int8"])
+    load(PAPER, ["scorer.score_text=asr", "resources.scorer.num_gpus=0.1"])
