@@ -1,38 +1,44 @@
-# Roundtrip: needs Python 3.11, make and a package index; everything else goes into .venv.
+# Roundtrip needs Python 3.11, make and a package index. Everything else is installed into .venv.
 PYTHON ?= python3.11
 VENV ?= .venv
-# requirements/gpu.txt on a machine with an NVIDIA GPU
+# On a machine with an NVIDIA GPU: requirements/gpu.txt
 LOCK ?= requirements/cpu.txt
 NAME ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench reproduce assets
+.PHONY: help setup demo test lint docs bench reproduce assets
 
-help: ## say what can be made
+help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
 
-setup: ## install everything into .venv (skipped when the lock has not changed)
+setup: ## install everything into .venv (nothing is done if the lock has not changed)
 	@$(PYTHON) requirements/install.py $(VENV) $(LOCK)
 
-demo: setup ## one whole round in the embedded world
+demo: setup ## run one whole round in the embedded world
 	@$(VENV)/bin/python factory/run_round.py --round 1 $(ARGS)
 
-lint: setup ## ruff and mypy
+lint: setup ## run ruff and mypy
 	@$(VENV)/bin/ruff check .
 	@$(VENV)/bin/mypy
 
-test: lint ## lint, then all tests; ARGS='-k store' for some of them
-	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/manifests.txt
+test: lint ## lint, then run all tests; ARGS='-k store' runs a part of them
+	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/docs.txt requirements/manifests.txt
 	@$(VENV)/bin/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-bench: setup ## one benchmark: make bench NAME=x ARGS='...'
+docs: setup ## write the recipe reference and build the documentation into build/docs
+	@$(PYTHON) requirements/install.py $(VENV) requirements/docs.txt
+	@$(VENV)/bin/python docs/reference.py
+	@NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --quiet --strict
+	@echo "open build/docs/index.html"
+
+bench: setup ## run one benchmark: make bench NAME=x ARGS='...'
 	@test -f benchmarks/$(NAME).py || { echo "benchmarks: $$(ls benchmarks | sed -n 's/\.py$$//p' | tr '\n' ' ')"; exit 2; }
 	@$(VENV)/bin/python benchmarks/$(NAME).py $(ARGS)
 
-reproduce: setup ## the paper's tables in small (hours; goes on where it was)
+reproduce: setup ## make the paper's tables in small (about 10 hours; continues after a stop)
 	@$(VENV)/bin/python benchmarks/reproduce.py $(ARGS)
 
-assets: setup ## speak the embedded corpus again and train on it (hours)
+assets: setup ## synthesise the embedded corpus and train on it again (hours)
 	@$(PYTHON) requirements/install.py $(VENV) requirements/assets.txt
 	@$(VENV)/bin/python -m assets.build $(ARGS)

@@ -151,7 +151,8 @@ def _audit(arguments: argparse.Namespace) -> int:
 
         print(render_human_audit(audit_judgements(round_)))
         return 0
-    from factory.audit.text import audit_round, render_audit
+    from factory.audit.audit import audit_round
+    from factory.audit.text import render_audit
 
     print(render_audit(audit_round(round_, arguments.asr)))
     return 0

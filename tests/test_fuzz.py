@@ -57,7 +57,11 @@ def heard(content: bytes) -> str:
         assert str(error).startswith(f"{error.slug}: ")
         return error.slug
     assert wave.ndim == 1 and wave.dtype == np.float32
-    assert np.isfinite(wave).all() and 0.1 * SAMPLE_RATE <= len(wave) <= 30 * SAMPLE_RATE and 1e-3 <= np.abs(wave).max() <= 1
+    assert (
+        np.isfinite(wave).all()
+        and 0.1 * SAMPLE_RATE <= len(wave) <= 30 * SAMPLE_RATE
+        and 1e-3 <= np.abs(wave).max() <= 1
+    )
     return "ok"
 
 

@@ -12,6 +12,7 @@ from factory.recipe.recipe import Recipe
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 """The checkout of this project, or the folder that its packages are installed in."""
+_GET_ASSETS = "the package has no assets/: a checkout of the repository has it; set ROUNDTRIP_HOME to the checkout"
 _CORPORA = ("mono", "test", "paired", "text", "dev")
 
 
@@ -45,18 +46,22 @@ def local_paths(recipe: Recipe) -> dict[str, str]:
 
 
 def list_missing_files(recipe: Recipe, keys: Collection[str] | None = None) -> list[str]:
-    """Return a sentence for each local path of a recipe that does not exist; URIs are not checked.
+    """Return a sentence for each local path of a recipe that does not exist, and one on how to get shipped assets.
+
+    URIs are not checked.
 
     Args:
         recipe: the recipe.
         keys: the keys to check; None checks all.
     """
     paths = {key: path for key, path in local_paths(recipe).items() if keys is None or key in keys}
-    return [
+    missing = {key: path for key, path in paths.items() if not path_exists(path)}
+    sentences = [
         f"{key} is {path}, which does not exist: put it there, or name another path with --set {key}=…"
-        for key, path in paths.items()
-        if not path_exists(path)
+        for key, path in missing.items()
     ]
+    shipped = any(path.startswith("assets/") for path in missing.values()) and not (ROOT / "assets").is_dir()
+    return [*sentences, _GET_ASSETS] if shipped else sentences
 
 
 def path_exists(path: str) -> bool:
