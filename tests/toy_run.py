@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.passes.select import make_pair
-from factory.planning.places import Run
+from factory.planning.places import Round, Run
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 from factory.storage.files import filesystem, put_json
@@ -113,10 +113,10 @@ def toy_run(
     tops = [_topline(row) for row in rows if row["reference"]]
     _write(run.units("mono"), units, UNITS)
     _write(run.units("test"), units, UNITS)
-    _write(run.dataset(1, "scored"), rows, SCORED)
-    _write(run.dataset(1, "pairs"), pairs, PAIR)
-    _write(run.dataset(0, "evaluation"), heard, EVALUATED)
-    _write(run.dataset(1, "evaluation"), heard, EVALUATED)
+    _write(Round(run, 1, recipe).scored, rows, SCORED)
+    _write(Round(run, 1, recipe).pairs, pairs, PAIR)
+    _write(Round(run, 0, recipe).evaluation, heard, EVALUATED)
+    _write(Round(run, 1, recipe).evaluation, heard, EVALUATED)
     _write(run.toplines, tops, TOPLINE)
     _write_rest(run, pairs)
     return run
@@ -184,7 +184,7 @@ def _write_rest(run: Run, pairs: list[dict[str, Any]]) -> None:
         "failures": {"pairs": [lost]},
     }
     summary |= {"wall_s": {"produce": 12.0, "select": 1.0, "train": 3.0, "evaluate": 4.0}}
-    fs, path = filesystem(run.place(1))
+    fs, path = filesystem(f"{run.uri}/round-1")
     put_json(fs, f"{path}/summary.json", summary)
     lines = [{"loss": 0.69 - step / 100, "rewards/margins": step / 10, "step": step} for step in range(1, 5)]
     policy = Path(path, "policy")
