@@ -12,7 +12,7 @@ import pytest
 from tests.toy_run import toy_recipe, toy_run
 
 from benchmarks.shapes import EACH, Cell, cells, run_cell, utterances, write_corpus
-from factory.audit.text import audit_round
+from factory.audit.audit import audit_round
 from factory.commands import FORMATS
 from factory.corpora.audio import read
 from factory.corpora.opening import open_corpus
@@ -20,10 +20,10 @@ from factory.export.export import export_pairs
 from factory.listen.choose import questions
 from factory.listen.server import Session
 from factory.planning.kept_recipe import keep_recipe
-from factory.planning.places import Run
+from factory.planning.places import Round, Run
 from factory.recipe.recipe import Recipe
 from factory.report.report import write_report
-from factory.report.samples import speak_samples
+from factory.report.samples import write_samples
 from tests.corpora.speech import rows
 
 pytestmark = pytest.mark.usefixtures("local_ray")
@@ -64,9 +64,10 @@ def exported(place: Path) -> list[dict[str, Any]]:
 @every_cell
 def test_what_comes_after_a_round_is_made_of_every_shape(cell: Cell, tmp_path: Path) -> None:
     run, recipe, recorded = finished(cell, tmp_path)
-    assert audit_round(run, 1, recipe)["utterances"] == (2 * EACH if cell.references else 0)
-    speak_samples(run, 1, recipe)
-    assert Path(write_report(run, 1, recipe)).stat().st_size > 50_000
+    round_ = Round(run, 1, recipe)
+    assert audit_round(round_)["utterances"] == (2 * EACH if cell.references else 0)
+    write_samples(round_)
+    assert Path(write_report(round_)).stat().st_size > 50_000
     session = Session(run, 1, recipe, questions(run, 1, recipe, "random", 4), "script", "random")
     assert all(session.sound(place, "source")[:4] == b"OggS" for place in (0, 1))
     for kind in FORMATS:

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from factory.planning.ready import check_policy
+from factory.planning.ready import check_folder, check_policy
 from factory.recipe.loading import load
+from factory.storage.manifest import StoreError
 from tests.toys import tiny_policy
 
 RECIPE = "recipes/phrasebook.yaml"
@@ -43,3 +44,12 @@ def test_a_folder_without_a_tokenizer_is_no_policy(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(ValueError, match=r"has no tokenizer\.json"):
         check_policy(str(tmp_path), load(RECIPE))
+
+
+@pytest.mark.parametrize("folder", ["a-file", "a-file/deeper", "/proc/roundtrip"])
+def test_a_folder_that_cannot_be_written_is_reported_at_once(folder: str, tmp_path: Path) -> None:
+    (tmp_path / "a-file").write_text("in the way")
+    with pytest.raises(StoreError, match="cannot be written .*: give another --run, or free that folder"):
+        check_folder(str(tmp_path / folder))
+    check_folder(str(tmp_path / "run/round-1"))
+    assert list((tmp_path / "run/round-1").iterdir()) == []
