@@ -174,6 +174,8 @@ def _write_rest(run: Run, pairs: list[dict[str, Any]]) -> None:
         "asr_bleu": both,
         "peak_rss_mb": 1000,
     }
+    summary |= {"cascade_bleu": dict.fromkeys(both), "round_trip": dict.fromkeys(both), "tripwire": [], "untested": []}
+    summary |= {"rows": {"ok": len(pairs), "skipped": 0, "failed": 0}, "label_accuracy": {}, "unmeasured": None}
     summary |= {"pairs": dict.fromkeys(both, 4)}
     summary |= {
         "mos": {d: {"before": None, "after": 2.0} for d in both},
