@@ -26,6 +26,7 @@ from factory.passes.train import training_pairs  # noqa: E402
 from factory.planning.places import Run  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
 from factory.recipe.sections import PoolConfig, ResourcesConfig, SelectConfig  # noqa: E402
+from factory.recipe.training import PreferenceConfig  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import EVALUATED, SCORED, SKIPPED, UNITS, UTTERANCE, Row  # noqa: E402
 
@@ -40,8 +41,8 @@ RECIPE = Recipe(
     resources=ResourcesConfig(
         encoder=POOL, translator=POOL, scorer=POOL, recognizer=POOL, trainer=PoolConfig(num_cpus=1), stall_s=300
     ),
-    preference={"epochs": 4.0, "batch": 8, "save_every": 2, "held_out": 0.0, "precision": "fp32"},
 )
+TRAINING = PreferenceConfig(epochs=4.0, batch=8, save_every=2, held_out=0.0, precision="fp32")
 
 
 def chance(*named: object) -> float:
@@ -188,14 +189,13 @@ def _with_target(table: pa.Table) -> pa.Table:
 
 def train(pairs: DatasetDir, shared: Path, folder: Path) -> None:
     """Train the toy policy on the first 40 pairs, as a round does."""
+    from trainers.launch import Workers
     from trainers.preference import train_preference
 
     chosen = training_pairs(pairs.rows(status="ok").to_pylist(), RECIPE)[:40]
     data = folder / "pairs.parquet"
     pq.write_table(pa.Table.from_pylist(chosen), data)
-    train_preference(
-        data, shared / "policy", folder / "round-1/policy", settings=RECIPE.preference, seed=0, pool=PoolConfig()
-    )
+    train_preference(data, shared / "policy", folder / "round-1/policy", TRAINING, workers=Workers())
 
 
 def outcome(folder: Path) -> dict[str, list[tuple[Any, ...]]]:

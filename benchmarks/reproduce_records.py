@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from factory.models.weights import policy_digest
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK
-from trainers.publish import policy_digest
 
 HEARD = "heard"
 """The folder beside the records in which `benchmarks/hear_all.py` keeps what it heard."""

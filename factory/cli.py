@@ -147,11 +147,12 @@ def _shorten(value: Any) -> Any:
 def _audit(arguments: argparse.Namespace) -> int:
     round_ = _finished_round(arguments)
     if arguments.human:
-        from factory.listen.agreement import human_audit, render_human
+        from factory.listen.agreement import audit_judgements, render_human_audit
 
-        print(render_human(human_audit(round_)))
+        print(render_human_audit(audit_judgements(round_)))
         return 0
-    from factory.audit.text import audit_round, render_audit
+    from factory.audit.audit import audit_round
+    from factory.audit.text import render_audit
 
     print(render_audit(audit_round(round_, arguments.asr)))
     return 0

@@ -5,10 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from factory.passes.progress import Clock
 from factory.planning.places import Round
 from factory.runtime.local_ray import start_ray
+
+if TYPE_CHECKING:
+    from factory.report.summary_types import Summary
 
 
 def run_rounds(rounds: Sequence[Round]) -> bool:
@@ -25,14 +29,15 @@ def run_rounds(rounds: Sequence[Round]) -> bool:
         RoundtripError: what `run_round` raises.
     """
     from factory.planning.preflight import check_inputs
-    from factory.report.history import history_rows, lowers_score, render_history
+    from factory.report.history import find_stop_reason, history_rows, render_history
     from factory.report.summary import is_summarised
 
-    check_inputs([round_ for round_ in rounds if not is_summarised(round_)])
+    check_inputs([round_ for round_ in rounds if not is_summarised(round_.run, round_.number)])
     complete = True
     for round_ in rounds:
         complete &= run_round(round_)
-        if round_ is not rounds[-1] and (reason := lowers_score(history_rows(round_.run), round_)):
+        reason = find_stop_reason(history_rows(round_.run), round_.number, round_.recipe)
+        if reason and round_ is not rounds[-1]:
             print(f"\nno round after {round_.number}: {reason}")
             break
     if len(rounds) > 1:
@@ -61,13 +66,13 @@ def run_round(round_: Round) -> bool:
     """
     from factory.planning.kept_recipe import kept_recipe
     from factory.report.summary import is_summarised
-    from factory.report.table import render
+    from factory.report.table import render_summary
 
-    if is_summarised(round_):
+    if is_summarised(round_.run, round_.number):
         print(f"round {round_.number} of {round_.run.uri} is finished; its summary is {round_.uri}/summary.json")
         return _write_extras(replace(round_, recipe=kept_recipe(round_.run, round_.number) or round_.recipe))
     round_, summary = _run_stages(round_)
-    return _write_extras(round_, render(summary, round_.uri))
+    return _write_extras(round_, render_summary(summary, round_.uri))
 
 
 def _run_stages(round_: Round) -> tuple[Round, Summary]:
@@ -99,10 +104,10 @@ def _run_stages(round_: Round) -> tuple[Round, Summary]:
 
 def _write_extras(round_: Round, summary: str = "") -> bool:
     """Write the missing extras of a finished round and print its new summary; return True if none is missing."""
-    from factory.report.extras import write_extras
+    from factory.report.extras import make_extras
     from factory.report.report import report_uri
 
-    problems = write_extras(round_)
+    problems = make_extras(round_)
     if summary:
         print(f"{summary}\n  report       {report_uri(round_)}")
     for sentence in problems:
@@ -141,7 +146,7 @@ def tokenize_corpora(round_: Round, clock: Clock) -> None:
     Raises:
         UnusableSpeech: no pair can come from the speech, or `select.delta: auto` has too few references.
     """
-    from factory.audit.delta import FEWEST
+    from factory.audit.delta import MIN_LABELS
     from factory.passes.paired import write_units, write_utterances
     from factory.passes.tokenize import list_speech
     from factory.planning.usable_speech import check_dev, check_listed, check_sources, list_unmeasured
@@ -153,7 +158,7 @@ def tokenize_corpora(round_: Round, clock: Clock) -> None:
         check_listed(speech.kinds, recipe)
     if makes_pairs and recipe.select.delta == "auto":
         write_utterances(corpus.dev, "dev", run.units("dev"))
-        check_dev(run.units("dev"), recipe, FEWEST)
+        check_dev(run.units("dev"), recipe, MIN_LABELS)
     write_units(corpus.test, list_speech(corpus.test), "test", recipe, run.units("test"), clock)
     _print_notes(list_unmeasured(run.units("test"), recipe))
     if not makes_pairs:
@@ -189,7 +194,7 @@ def train_next_policy(round_: Round, previous: str, clock: Clock) -> None:
         previous: the policy that makes the candidates, and that is trained.
         clock: measures and shows progress.
     """
-    from factory.audit.auto import settle_delta
+    from factory.audit.auto import resolve_delta
     from factory.passes.produce import produce
     from factory.passes.select import select_pairs
     from factory.passes.train import train_next
@@ -198,8 +203,7 @@ def train_next_policy(round_: Round, previous: str, clock: Clock) -> None:
     with clock.stage("produce"):
         produce(round_.sources, previous, round_.number, recipe, round_.scored, clock)
     with clock.stage("select"):
-        dev = round_.run.units("dev")
-        recipe = settle_delta(dev, round_.dev_scored, previous, round_.number, recipe, clock)
+        recipe = resolve_delta(round_, clock)
         select_pairs(round_.scored, recipe, round_.pairs, clock)
     with clock.stage("train"):
         train_next(round_.pairs, previous, recipe, round_.policy_uri)

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as some
 
-from factory.corpora.audio import RATE, read
+from factory.corpora.audio import read
 from factory.corpora.base import AudioError
+from schemas.audio import SAMPLE_RATE
 from schemas.sequences import EOS, EOSP, SEP, SOSP, Variant, completion, parse, unit_token
 from tests.ffmpeg import encoded
 
@@ -56,7 +57,11 @@ def heard(content: bytes) -> str:
         assert str(error).startswith(f"{error.slug}: ")
         return error.slug
     assert wave.ndim == 1 and wave.dtype == np.float32
-    assert np.isfinite(wave).all() and 0.1 * RATE <= len(wave) <= 30 * RATE and 1e-3 <= np.abs(wave).max() <= 1
+    assert (
+        np.isfinite(wave).all()
+        and 0.1 * SAMPLE_RATE <= len(wave) <= 30 * SAMPLE_RATE
+        and 1e-3 <= np.abs(wave).max() <= 1
+    )
     return "ok"
 
 

@@ -10,6 +10,7 @@ from tests.limits import HANG_S
 
 SCRIPT = """
 import sys, tempfile
+from functools import partial
 from pathlib import Path
 import psutil
 from factory.arguments import stay_local
@@ -17,22 +18,22 @@ from factory.arguments import stay_local
 stay_local()
 
 from factory.runtime.local_ray import start_ray
-from factory.recipe.recipe import Pool
-from trainers.launch import launch
+from trainers.launch import Workers, launch
 
 
-def listening(config):
-    root = psutil.Process(config["root"])
+def listening(root, told):
+    root = psutil.Process(root)
     for process in (root, *root.children(recursive=True)):
         for found in process.net_connections("inet"):
             if found.status == psutil.CONN_LISTEN:
-                print(process.name(), found.laddr.ip, file=config["told"].open("a"))
+                print(process.name(), found.laddr.ip, file=told.open("a"))
 
 
 start_ray()
 with tempfile.TemporaryDirectory() as folder:
     told = Path(folder, "told")
-    launch(listening, {"root": psutil.Process().pid, "told": told}, work=Path(folder), pool=Pool() if sys.argv[1] == "1" else None)
+    training = partial(listening, psutil.Process().pid, told)
+    launch(training, work=Path(folder), workers=Workers() if sys.argv[1] == "1" else None)
     print(told.read_text())
 """
 

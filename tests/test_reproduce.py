@@ -10,7 +10,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from toy_run import toy_run
 
 from benchmarks import reproduce
 from benchmarks.hear_all import heard
@@ -19,6 +18,7 @@ from benchmarks.reproduce_records import keep, kept
 from benchmarks.reproduce_tables import write_tables
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import EVALUATED
+from tests.toy_run import toy_run
 
 SIZES = Sizes(seeds=(1,))
 CELLS = list(grid(SIZES))
@@ -27,7 +27,8 @@ CELLS = list(grid(SIZES))
 def policy(folder: Path, weights: bytes) -> None:
     """Write what stands for a policy's files."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "tokenizer.json").write_text("{}")
+    for name in ("config.json", "tokenizer.json"):
+        (folder / name).write_text("{}")
     (folder / "training.json").write_text('{"pairs": 5}')
     (folder / "model.safetensors").write_bytes(weights)
 

@@ -126,7 +126,17 @@ def test_the_policy_of_a_run_in_an_object_store_is_exported(
     export_policy(round_, str(tmp_path / "policy"))
     assert {"config.json", "model.safetensors", "README.md"} <= {path.name for path in (tmp_path / "policy").iterdir()}
     recorded = round_.evaluation.manifest().inputs["policy"]
-    assert recorded == policy_digest(round_.policy_uri)
+    assert recorded == policy_digest(round_.policy_uri) == policy_digest(tmp_path / "policy")
+
+
+@pytest.mark.slow
+def test_manifests_and_the_training_name_a_policy_by_the_same_digest(
+    finished: tuple[str, subprocess.CompletedProcess[str]],
+) -> None:
+    uri, _ = finished
+    identity = read_json(f"{uri}/round-1/policy/identity.json")
+    assert identity["policy"] == DatasetDir(f"{uri}/round-1/scored").manifest().inputs["policy"]
+    assert identity["policy"] != DatasetDir(f"{uri}/round-1/evaluation").manifest().inputs["policy"]
 
 
 @pytest.mark.slow

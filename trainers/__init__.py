@@ -1,1 +1,1 @@
-"""The model side of Roundtrip: what happens to weights."""
+"""Trainings: what makes the weights of policies, codebooks and vocoders."""

@@ -1,7 +1,7 @@
-"""Training sequences as batches: of about one length together, within a budget of padded tokens, all of a training planned in advance.
+"""Batches of training sequences: of similar length, within a budget of padded tokens, planned for the whole training.
 
-A batch depends on the seed and its own number alone, so a training that was killed goes on with exactly the batches that are left, and
-any number of workers can share them out.
+A batch depends on the seed and on its own number alone. A training that was killed therefore resumes with exactly the
+batches that are left, and any number of workers can share them.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
 from schemas.sequences import is_unit
-from trainers.checks import check_tokens, none_fits
+from trainers.checks import check_tokens, nothing_fits, read_texts
 
 IGNORED = -100
-_JITTER = 12  # tokens: sequences of nearly one length meet others in every epoch
-_WIDTH = 16  # tokens: widths are multiples of it, so that few shapes occur
+"""The label of a token that is not learned."""
+LENGTH_JITTER = 12
+"""Tokens of noise on a length when sequences are sorted: similar sequences meet others in every epoch."""
+WIDTH_STEP = 16
+"""Widths of batches are multiples of this number of tokens, so that there are few shapes."""
 
 Ids = NDArray[np.int64]
 
@@ -36,43 +38,34 @@ class Example(NamedTuple):
 
     @property
     def length(self) -> int:
-        """Tokens in all."""
+        """The tokens of prompt and completion."""
         return len(self.prompt) + len(self.completion)
 
 
 class Batch(NamedTuple):
-    """Token ids (B, T), padded on the right, and labels (B, T); a label of IGNORED is not learned."""
+    """Token ids (B, T), padded on the right, and labels (B, T), IGNORED where a token is not learned."""
 
     ids: Tensor
     labels: Tensor
 
 
 class Batches:
-    """Sequences of a Parquet file of SEQUENCE, read once, and the batches that are made of them."""
+    """The sequences of a Parquet file (schema SEQUENCE), encoded once, and the batches made of them."""
 
     def __init__(self, path: Path, tokenizer: PreTrainedTokenizerBase, max_length: int) -> None:
-        """Encode the rows; those of more than `max_length` tokens are left out and counted in `too_long`.
+        """Read and encode the sequences. Longer ones than `max_length` tokens are left out; `too_long` is their number.
 
-        Raises ValueError when none is left, and when the rows hold tokens that the policy does not have.
+        Raises:
+            TrainingError: the file cannot be read, the policy lacks a token, or no sequence fits.
         """
-        rows = pq.read_table(path, columns=["task", "prompt", "completion"]).to_pylist()
+        rows = read_texts(path, ("task", "prompt", "completion"))
         vocabulary = tokenizer.get_vocab()
-        check_tokens(
-            (row[side] for row in rows for side in ("prompt", "completion")), vocabulary, tokenizer.name_or_path
-        )
-        encoded = [
-            Example(
-                row["task"],
-                _ids(tokenizer, row["prompt"]),
-                np.append(_ids(tokenizer, row["completion"]), tokenizer.eos_token_id),
-            )
-            for row in rows
-        ]
-        self.sequences = [sequence for sequence in encoded if sequence.length <= max_length]
+        texts = (row[side] for row in rows for side in ("prompt", "completion"))
+        check_tokens(texts, vocabulary, tokenizer.name_or_path)
+        examples = [_example(tokenizer, row) for row in rows]
+        self.sequences = [example for example in examples if example.length <= max_length]
         if not self.sequences:
-            raise ValueError(
-                none_fits("sequences", len(rows), str(path), max_length, [len(sequence.prompt) for sequence in encoded])
-            )
+            raise nothing_fits("sequences", str(path), max_length, [len(example.prompt) for example in examples])
         self.too_long = len(rows) - len(self.sequences)
         self._pad = tokenizer.pad_token_id
         self._units = np.array(sorted(index for token, index in vocabulary.items() if is_unit(token)))
@@ -80,45 +73,67 @@ class Batches:
     def plan(
         self, budget: int, seed: int, epoch: int = 0, weights: Mapping[str, float] | None = None
     ) -> list[list[int]]:
-        """Return an epoch's batches in their order, each a list of sequence numbers; the same for the same seed and epoch.
+        """Return the batches of an epoch in their order, each as the indices of its sequences.
 
-        A batch has at most `budget` tokens with its padding (more if a single sequence is longer). A task with the weight w comes w times
-        an epoch on average: 0.5 is every second sequence, drawn anew each epoch, 2 is each twice; a task without a weight comes once.
+        Args:
+            budget: the largest number of tokens in a batch, padding included; a longer sequence is a batch of its own.
+            seed: the same seed and epoch give the same plan.
+            epoch: the number of the epoch.
+            weights: how often an epoch has each sequence of a task, on average. 0.5 draws every second sequence, anew
+                in each epoch; 2 takes each sequence twice. A task without a weight has 1.
         """
         random = np.random.default_rng([seed, epoch])
-        wanted = np.array([(weights or {}).get(sequence.task, 1.0) for sequence in self.sequences])
-        drawn = np.repeat(np.arange(len(wanted)), np.floor(wanted + random.random(len(wanted))).astype(int))
+        counts = np.array([(weights or {}).get(sequence.task, 1.0) for sequence in self.sequences])
+        drawn = np.repeat(np.arange(len(counts)), np.floor(counts + random.random(len(counts))).astype(int))
         lengths = np.array([sequence.length for sequence in self.sequences])
-        batches: list[list[int]] = [[]]
-        width = 0
-        for index in drawn[np.argsort(lengths[drawn] + _JITTER * random.random(len(drawn)), kind="stable")].tolist():
-            width = max(width, _rounded(lengths[index]))
-            if batches[-1] and width * (len(batches[-1]) + 1) > budget:
-                batches.append([])
-                width = _rounded(lengths[index])
-            batches[-1].append(index)
-        return [batches[place] for place in random.permutation(len(batches)) if batches[place]]
+        order = np.argsort(lengths[drawn] + LENGTH_JITTER * random.random(len(drawn)), kind="stable")
+        batches = _fill(drawn[order].tolist(), lengths.tolist(), budget)
+        return [batches[index] for index in random.permutation(len(batches))]
 
-    def batch(self, some: Sequence[int], noise: float = 0.0, seed: Sequence[int] = (0,)) -> Batch:
-        """Pad sequences to a common width; the share `noise` (0..1) of the units in their prompts is replaced by units drawn at random."""
+    def batch(self, indices: Sequence[int], noise: float = 0.0, seed: Sequence[int] = (0,)) -> Batch:
+        """Return sequences padded to one width.
+
+        Args:
+            indices: the sequences, as `plan` names them.
+            noise: share (0..1) of the units in the prompts that are replaced by random units.
+            seed: of the noise.
+        """
         random = np.random.default_rng(seed)
-        chosen = [self.sequences[index] for index in some]
-        width = _rounded(max(sequence.length for sequence in chosen))
-        ids, labels = np.full((len(chosen), width), self._pad), np.full((len(chosen), width), IGNORED)
-        for row, sequence in enumerate(chosen):
+        sequences = [self.sequences[index] for index in indices]
+        width = _round_up(max(sequence.length for sequence in sequences))
+        ids = np.full((len(sequences), width), self._pad)
+        labels = np.full((len(sequences), width), IGNORED)
+        for row, sequence in enumerate(sequences):
             start, end = len(sequence.prompt), sequence.length
-            ids[row, :start] = self._noisy(sequence.prompt, noise, random)
+            ids[row, :start] = self._add_noise(sequence.prompt, noise, random)
             ids[row, start:end] = labels[row, start:end] = sequence.completion
         return Batch(torch.from_numpy(ids), torch.from_numpy(labels))
 
-    def _noisy(self, prompt: Ids, noise: float, random: np.random.Generator) -> Ids:
+    def _add_noise(self, prompt: Ids, noise: float, random: np.random.Generator) -> Ids:
         replaced = np.isin(prompt, self._units) & (random.random(len(prompt)) < noise)
         return np.where(replaced, random.choice(self._units, len(prompt)), prompt)
 
 
-def _ids(tokenizer: PreTrainedTokenizerBase, text: str) -> Ids:
-    return np.array(tokenizer(text, add_special_tokens=False)["input_ids"])
+def _example(tokenizer: PreTrainedTokenizerBase, row: Mapping[str, str]) -> Example:
+    prompt, completion = (
+        np.array(tokenizer(row[side], add_special_tokens=False)["input_ids"], np.int64)
+        for side in ("prompt", "completion")
+    )
+    return Example(row["task"], prompt, np.append(completion, tokenizer.eos_token_id))
 
 
-def _rounded(length: int) -> int:
-    return -(-int(length) // _WIDTH) * _WIDTH
+def _fill(order: Sequence[int], lengths: Sequence[int], budget: int) -> list[list[int]]:
+    """Put sequences into batches in this order; a batch ends where one more sequence would exceed the budget."""
+    batches: list[list[int]] = []
+    width = 0
+    for index in order:
+        width = max(width, _round_up(lengths[index]))
+        if not batches or width * (len(batches[-1]) + 1) > budget:
+            batches.append([])
+            width = _round_up(lengths[index])
+        batches[-1].append(index)
+    return batches
+
+
+def _round_up(length: int) -> int:
+    return -(-int(length) // WIDTH_STEP) * WIDTH_STEP

@@ -1,48 +1,98 @@
-"""What can be wrong with training data and a policy before a step is taken, each in a sentence that says what to do."""
+"""Errors in training data and policies, found before the first step; each message says what to do."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from trainers.errors import TrainingError
 
 _TOKEN = re.compile(r"<\|[a-z]+\d*\|>")
-_SHOWN = 3
+_MAX_SHOWN = 3
+
+
+def read_texts(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a Parquet file or folder with these columns of texts.
+
+    Raises:
+        TrainingError: there is no such file, it is not Parquet, or a column is missing.
+    """
+    try:
+        rows: list[dict[str, str]] = pq.read_table(path, columns=list(columns)).to_pylist()
+    except (OSError, pa.ArrowException) as error:
+        raise TrainingError(
+            f"{path} cannot be read as Parquet with the columns {', '.join(columns)} ({error}): give such a file"
+        ) from error
+    return rows
 
 
 def check_tokens(texts: Iterable[str], vocabulary: Mapping[str, int], policy: str) -> None:
-    """Raise ValueError when the texts hold units, tags or wrappers that the policy's vocabulary lacks: it would read them as letters."""
+    """Check that the policy has a token for every unit, tag and wrapper in the texts; it would read others as letters.
+
+    Args:
+        texts: prompts and completions, or single tokens.
+        vocabulary: the tokens of the policy and their ids.
+        policy: the name of the policy, for the message.
+
+    Raises:
+        TrainingError: the vocabulary lacks a token.
+    """
     missing = sorted({token for text in texts for token in _TOKEN.findall(text)} - set(vocabulary))
     if missing:
-        more = f" and {len(missing) - _SHOWN:,} more" if len(missing) > _SHOWN else ""
-        raise ValueError(
-            f"the policy {policy} has no token {', '.join(missing[:_SHOWN])}{more}: its vocabulary was made for another codebook, other "
-            "languages or other tasks; take the codebook that it was made with, or train round 0 anew"
+        more = f" and {len(missing) - _MAX_SHOWN:,} more" if len(missing) > _MAX_SHOWN else ""
+        raise TrainingError(
+            f"the policy {policy} has no token {', '.join(missing[:_MAX_SHOWN])}{more}: its vocabulary was made for "
+            "another codebook, other languages or other tasks; use the codebook of this policy, or train round 0 again"
         )
 
 
-def check_pairs(rows: Sequence[Mapping[str, str]], where: str) -> None:
-    """Raise ValueError when a pair's two sides are the same (nothing can be learned from it) or one is empty."""
-    for place, row in enumerate(rows):
-        if row["chosen"] == row["rejected"]:
-            raise ValueError(
-                f"row {place} of {where} has the same text as chosen and as rejected ({row['chosen'][:60]!r}): leave it out"
-            )
+def check_pairs(rows: Iterable[Mapping[str, str]], source: str) -> None:
+    """Raise TrainingError for a pair with an empty text, or with equal sides, from which nothing can be learned."""
+    for index, row in enumerate(rows):
         if not (row["prompt"] and row["chosen"] and row["rejected"]):
-            raise ValueError(f"row {place} of {where} has an empty prompt, chosen or rejected side: leave it out")
+            raise TrainingError(f"row {index} of {source} has an empty prompt, chosen or rejected text: remove the row")
+        if row["chosen"] == row["rejected"]:
+            start = row["chosen"][:60]
+            raise TrainingError(
+                f"row {index} of {source} has the same text as chosen and as rejected ({start!r}): remove the row"
+            )
 
 
 def check_targets(targets: Iterable[str], layers: Iterable[str], policy: str) -> None:
-    """Raise ValueError when LoRA is asked for on layers (last part of a name) that the policy does not have."""
+    """Check that the policy has the layers to which LoRA is applied.
+
+    Args:
+        targets: names of layers, such as q_proj.
+        layers: the dotted names of all linear layers of the policy.
+        policy: the name of the policy, for the message.
+
+    Raises:
+        TrainingError: the policy lacks a layer.
+    """
     known = sorted({name.rpartition(".")[2] for name in layers})
     if missing := [target for target in targets if target not in known]:
-        named = ", ".join(missing)
-        raise ValueError(
-            f"preference.targets names {named}, which {policy} does not have; its linear layers: {', '.join(known)}"
+        raise TrainingError(
+            f"preference.targets names {', '.join(missing)}, which {policy} does not have; "
+            f"its linear layers are {', '.join(known)}"
         )
 
 
-def none_fits(kind: str, count: int, where: str, longest: int, prompts: Sequence[int]) -> str:
-    """Say that none of `count` sequences or pairs fits, and how many prompts fill the context by themselves."""
-    full = sum(length >= longest for length in prompts)
-    filled = f"; {full} prompts fill it by themselves, with no room for an answer" if full else ""
-    return f"none of the {count} {kind} in {where} fits into {longest} tokens{filled}: raise max_length or leave long utterances out"
+def nothing_fits(kind: str, source: str, max_length: int, prompts: Sequence[int]) -> TrainingError:
+    """Return the error for data of which no row fits into the context.
+
+    Args:
+        kind: "sequences" or "pairs".
+        source: the file of the data.
+        max_length: the context, in tokens.
+        prompts: the length of the prompt of every row, in tokens.
+    """
+    full = sum(length >= max_length for length in prompts)
+    filled = f"; {full} prompts fill it alone and leave no room for an answer" if full else ""
+    return TrainingError(
+        f"none of the {len(prompts)} {kind} in {source} fits into {max_length} tokens{filled}: "
+        "raise max_length, or leave out long utterances"
+    )

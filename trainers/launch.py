@@ -1,17 +1,22 @@
-"""Runs a training loop on Ray Train, with one worker or many, or in this process; and where a loop keeps its state until it is done."""
+"""Runs a training in the workers of Ray Train, or in this process.
+
+Ray Train starts workers again when one dies or a node is lost. What it does not survive is the loss of one of its own
+actors; then the whole training is started a second time. A training without progress ends with an error.
+"""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import cloudpickle
 
-from factory.recipe.sections import PoolConfig
+from factory.recipe.sections import PoolConfig, ResourcesConfig
 from factory.runtime.watch import (
     ACCELERATOR_PREFIX,
     ActorRequests,
@@ -22,89 +27,84 @@ from factory.runtime.watch import (
     run_watched,
 )
 from factory.storage.files import filesystem
-from trainers.publish import clear, is_published, summary_of, work_folder
-from trainers.remote import EVERY_S, PULSE, RAY, Place, at_hand, name_of, place_of
+from trainers.job import Location, absolute_location
 
-STALL_S = 1800.0
-"""Seconds without a pulse after which a training ends with an error."""
-PLACEMENTS = 5
-"""How often Ray Train may fail to get its workers placed (it waits a minute each time)."""
-Loop = Callable[[dict[str, Any]], None]
-
-
-def launch(
-    loop: Loop,
-    config: dict[str, Any],
-    *,
-    work: Place,
-    pool: PoolConfig | None = None,
-    stall_s: float = STALL_S,
-) -> None:
-    """Call `loop(config)` in each of the `pool`'s Ray Train workers (None: here, without Ray), which torch.distributed connects.
-
-    With `max_actors` there are as many as the cluster has room for; all of them start again where that changes (Ray Train looks every
-    minute), and where a node is lost those that are left go on. A worker that dies is started again once, with all others; the loop itself
-    goes on from its own checkpoint in `work`, which all workers must see (in an object store `trainers.remote` brings it to them), and
-    calls `pulse(work)` as it goes. Raises what the loop raised, and Stalled when the workers cannot be placed or there was no pulse for
-    `stall_s` seconds.
-    """
-    _quiet()
-    if pool is None:
-        _train(loop, config)
-        return
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
+if TYPE_CHECKING:
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
-    wanted = {"trainer": (pool.actors, pool.needs)}
-    await_resources("training", wanted)
-    each = {name: amount for name, amount in pool.needs.items() if amount and not name.startswith(ACCELERATOR_PREFIX)}
-    failures = FailureConfig(max_failures=1, controller_failure_limit=PLACEMENTS)  # type: ignore[call-arg]  # the stub is of version 1
-    number: Any = (pool.actors, pool.max_actors) if (pool.max_actors or 0) > pool.actors else pool.actors
-    kind = (
-        DataParallelTrainer if number == 1 else TorchTrainer
-    )  # torch's meeting place for several listens on every interface
-    scaling = ScalingConfig(
-        num_workers=number, use_gpu=pool.num_gpus > 0, resources_per_worker=each, accelerator_type=pool.accelerator
-    )
-    trainer = kind(
-        _quietly,
-        train_loop_config={
-            "call": cloudpickle.dumps((loop, config))
-        },  # bytes: Ray's controller need not import what trains
-        scaling_config=scaling,
-        run_config=RunConfig(name=RAY, storage_path=str(place_of(work)), failure_config=failures),
-    )
-    _outlive(lambda moved: _fit(trainer, work, moved), stall_s, wanted)
+PULSE = "pulse"
+"""A file in the work folder that a training touches at every step."""
+RAY = "ray"
+"""The folder in the work folder where Ray Train keeps its own notes."""
+POLL_S = 5.0
+"""Seconds between two looks into an object store; on a disk it is one second."""
+MAX_PLACEMENTS = 5
+"""How often Ray Train may fail to place its workers; it waits a minute each time."""
 
 
-def train_policy(
-    loop: Loop,
-    inputs: Mapping[str, Place | None],
-    out: Place,
-    identity: dict[str, Any],
-    config: dict[str, Any],
-    *,
-    pool: PoolConfig | None,
-    stall_s: float,
-) -> dict[str, Any]:
-    """Train until the policy `out` is published, unless it is; return its training.json.
+@dataclass(frozen=True)
+class Workers:
+    """The Ray Train workers of a training."""
 
-    `identity` is what the policy depends on. The loop gets `config`, and the places of `inputs`, of `out` and of `work`, where it keeps
-    its state. Raises what `is_published`, `work_folder` and `launch` raise.
+    pool: PoolConfig = PoolConfig()
+    stall_s: float = ResourcesConfig.stall_s
+    """Seconds without a step after which the training ends with an error."""
+
+
+def launch(train: Callable[[], None], *, work: Location, workers: Workers | None = None) -> None:
+    """Call `train()` in every worker; torch.distributed connects the workers.
+
+    With `pool.max_actors` there are as many workers as the cluster has room for. When that number changes (Ray Train
+    looks every minute), all workers start again. A worker that dies is started again once, together with all others.
+    `train` resumes from its own checkpoint in `work` and calls `pulse` at every step.
+
+    Args:
+        train: the training of one worker; it is pickled.
+        work: the folder that keeps the state of the training; all workers must see it.
+        workers: None trains in this process, without Ray.
+
+    Raises:
+        Stalled: the workers cannot be placed, or there was no pulse for `stall_s` seconds.
+        Exception: whatever `train` raises.
     """
-    if not is_published(out, identity):
-        work = work_folder(out, identity)
-        places = {name: place and name_of(place) for name, place in inputs.items()}
-        launch(loop, config | places | {"out": out, "work": work}, work=work, pool=pool, stall_s=stall_s)
-        clear(work)
-    return summary_of(out)
+    silence_libraries()
+    if workers is None:
+        train()
+        return
+    pool = workers.pool
+    wanted: ActorRequests = {"trainer": (pool.actors, pool.needs)}
+    await_resources("training", wanted)
+    trainer = _trainer(train, pool, work)
+    fit_with_retry(lambda moved: _fit(trainer, work, moved), workers.stall_s, wanted)
 
 
-def _outlive(
-    fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: ActorRequests, again: bool = True
+def pulse(work: Path) -> None:
+    """Show that the training in `work` makes progress."""
+    (work / PULSE).touch()
+
+
+def silence_libraries() -> None:
+    """Stop libraries from asking the network, from sending telemetry, and from starting threads of their own."""
+    os.environ.update(
+        TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1", DISABLE_TELEMETRY="YES", TQDM_DISABLE="1"
+    )
+
+
+def fit_with_retry(
+    fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: ActorRequests, retry: bool = True
 ) -> None:
-    """Train; once more where a lost node had one of Ray Train's own helpers, for whom it starts nothing again itself."""
+    """Call `fit(moved)`, and a second time when Ray Train lost one of its own actors, which it does not start again.
+
+    Args:
+        fit: the training; it calls `moved()` whenever it makes progress.
+        stall_s: seconds without progress after which the training ends with an error.
+        wanted: the workers and their resources, for the message.
+        retry: False raises the error of the first call.
+
+    Raises:
+        Stalled: there was no progress, or the second call failed like the first one.
+        Exception: whatever a worker raised.
+    """
     from ray.exceptions import RayActorError
     from ray.train import ControllerError, WorkerGroupError
 
@@ -113,16 +113,19 @@ def _outlive(
     except WorkerGroupError as error:
         raise next(iter(error.worker_failures.values())) from error
     except ControllerError as error:
-        if not again or not isinstance(error.controller_failure, RayActorError):
+        if not retry or not isinstance(error.controller_failure, RayActorError):
             raise Stalled(
-                f"training could not go on: {error.controller_failure}; {describe_requests(wanted)}; {describe_cluster()}"
+                f"training could not continue: {error.controller_failure}; {describe_requests(wanted)}; {describe_cluster()}"
             ) from error
-        _free_places()
-        _outlive(fit, stall_s, wanted, again=False)
+        free_placement_groups()
+        fit_with_retry(fit, stall_s, wanted, retry=False)
 
 
-def _free_places() -> None:
-    """Give back what a training that broke had reserved: Ray keeps it until the whole job ends, and the next would wait for it."""
+def free_placement_groups() -> None:
+    """Free the resources that a failed training of this Ray job reserved.
+
+    Ray keeps them until the job ends, and the next training would wait for them.
+    """
     import ray
     from ray.util.placement_group import PlacementGroup, placement_group_table, remove_placement_group
 
@@ -132,45 +135,55 @@ def _free_places() -> None:
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name))))
 
 
-def pulse(work: Path) -> None:
-    """Show that the training in `work` moves."""
-    (work / PULSE).touch()
+def _trainer(train: Callable[[], None], pool: PoolConfig, work: Location) -> DataParallelTrainer:
+    """Return Ray's trainer; the training travels as bytes, so that Ray's controller need not import its modules."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+
+    resources = {
+        name: amount for name, amount in pool.needs.items() if amount and not name.startswith(ACCELERATOR_PREFIX)
+    }
+    elastic = pool.max_actors is not None and pool.max_actors > pool.actors
+    # the stubs of Ray are those of its older API, which knows no tuple here and no limit below
+    number = cast(int, (pool.actors, pool.max_actors) if elastic else pool.actors)
+    scaling = ScalingConfig(
+        num_workers=number,
+        use_gpu=pool.num_gpus > 0,
+        resources_per_worker=resources,
+        accelerator_type=pool.accelerator,
+    )
+    failures = FailureConfig(max_failures=1, controller_failure_limit=MAX_PLACEMENTS)  # type: ignore[call-arg]
+    # the rendezvous of torch listens on every network interface: a worker that is alone must not open it
+    kind = cast("type[DataParallelTrainer]", TorchTrainer if elastic or pool.actors > 1 else DataParallelTrainer)
+    return kind(
+        _train_pickled,
+        train_loop_config={"train": cloudpickle.dumps(train)},
+        scaling_config=scaling,
+        run_config=RunConfig(name=RAY, storage_path=str(absolute_location(work)), failure_config=failures),
+    )
 
 
-def _fit(trainer: Any, work: Place, moved: Callable[[], None]) -> None:
-    """Train, and call `moved` whenever there was a pulse."""
-    done, (fs, heart) = threading.Event(), filesystem(f"{work}/{PULSE}")
+def _train_pickled(settings: dict[str, bytes]) -> None:
+    silence_libraries()
+    cloudpickle.loads(settings["train"])()
 
-    def listen() -> None:
-        """Look for a pulse now and then."""
+
+def _fit(trainer: DataParallelTrainer, work: Location, moved: Callable[[], None]) -> None:
+    """Train, and call `moved` after every pulse."""
+    done, (fs, path) = threading.Event(), filesystem(f"{work}/{PULSE}")
+
+    def follow_pulse() -> None:
         last = None
-        while not done.wait(1.0 if isinstance(work, Path) else EVERY_S):
-            with suppress(OSError):  # a store that does not answer tells nothing of the training
-                beat = fs.get_file_info(heart).mtime_ns
-                if beat != last:
+        while not done.wait(1.0 if isinstance(work, Path) else POLL_S):
+            with suppress(OSError):  # an error of the object store says nothing about the training
+                touched = fs.get_file_info(path).mtime_ns
+                if touched != last:
                     moved()
-                last = beat
+                last = touched
 
-    threading.Thread(target=listen, name="pulse", daemon=True).start()
+    threading.Thread(target=follow_pulse, name="pulse", daemon=True).start()
     try:
         trainer.fit()
     finally:
         done.set()
-
-
-def _quiet() -> None:
-    """Keep libraries from asking the network, from telling it anything, and from starting threads of their own."""
-    os.environ.update(
-        TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1", DISABLE_TELEMETRY="YES", TQDM_DISABLE="1"
-    )
-
-
-def _quietly(given: dict[str, Any]) -> None:
-    _quiet()
-    loop, config = cloudpickle.loads(given["call"])
-    _train(loop, config)
-
-
-def _train(loop: Loop, config: dict[str, Any]) -> None:
-    with at_hand(config) as here:
-        loop(here)

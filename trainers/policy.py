@@ -1,11 +1,12 @@
-"""Makes policies: a fresh small Llama with its own tokenizer, or an existing model that learns units."""
+"""Makes policies to train: a new small Llama with its own tokenizer, or an existing model with tokens for units."""
 
 from __future__ import annotations
 
 import string
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import cast
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
@@ -19,96 +20,131 @@ from transformers import (
     PreTrainedTokenizerFast,
 )
 
+from factory.recipe.sections import PolicyConfig
 from schemas.sequences import EOS, PAD, UNK, special_tokens
 
-# So that a sentence outside the training texts never falls apart into unknown characters.
-_ALPHABET = [*string.ascii_letters, *string.digits, *string.punctuation, *"àâæçéèêëîïôœùûüÿÀÂÆÇÉÈÊËÎÏÔŒÙÛÜŸ’«»…"]
+ALPHABET = [*string.ascii_letters, *string.digits, *string.punctuation, *"àâæçéèêëîïôœùûüÿÀÂÆÇÉÈÊËÎÏÔŒÙÛÜŸ’«»…"]
+"""Characters that every new tokenizer knows, so that a new sentence does not become unknown tokens."""
+MLP_STEP = 64
+"""The width of the MLPs is a multiple of this number."""
 
 
-def new_tokenizer(
-    texts: Iterable[str], num_units: int, langs: Sequence[str], vocab_text: int = 1_500
+@dataclass(frozen=True)
+class PolicyShape:
+    """The size of a new policy: a Llama with tied embeddings."""
+
+    hidden: int = PolicyConfig.hidden
+    """Width."""
+    layers: int = PolicyConfig.layers
+    heads: int = PolicyConfig.heads
+    """Attention heads; they divide `hidden`."""
+    max_positions: int = PolicyConfig.max_length
+    """Context, in tokens."""
+    vocab_text: int = 1_500
+    """The largest number of pieces of words in the vocabulary; units and tags are added."""
+
+    @property
+    def intermediate(self) -> int:
+        """The width of the MLPs: 8/3 of `hidden` as in Llama, rounded up to MLP_STEP."""
+        return -(-self.hidden * 8 // 3 // MLP_STEP) * MLP_STEP
+
+
+def train_tokenizer(
+    texts: Iterable[str], num_units: int, langs: Sequence[str], vocab_text: int = PolicyShape.vocab_text
 ) -> PreTrainedTokenizerFast:
-    """Return a BPE tokenizer over the words of `texts` (at most `vocab_text` pieces) with every token of the templates added.
+    """Return a BPE tokenizer over words, with a token for every unit, tag and wrapper.
 
-    A text between two added tokens is encoded as it would be alone: prompt and completion have the same ids apart and together.
+    A text between two such tokens has the ids that it has alone. Prompt and completion therefore have the same ids
+    apart and together.
+
+    Args:
+        texts: what the pieces of words are learned from.
+        num_units: the size of the codebook.
+        langs: ISO 639 codes of the languages.
+        vocab_text: the largest number of pieces of words.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNK))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
     special = special_tokens(num_units, langs)
-    size = vocab_text + len(special)
     trainer = trainers.BpeTrainer(
-        vocab_size=size, special_tokens=special, initial_alphabet=_ALPHABET, show_progress=False
+        vocab_size=vocab_text + len(special), special_tokens=special, initial_alphabet=ALPHABET, show_progress=False
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD, unk_token=UNK)
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, eos_token=EOS, pad_token=PAD, unk_token=UNK
+    )
 
 
-def new_policy(
+def create_policy(
     out: Path,
     *,
     texts: Iterable[str],
     num_units: int,
     langs: Sequence[str],
-    hidden: int = 256,
-    layers: int = 6,
-    heads: int = 4,
-    intermediate: int | None = None,
-    max_positions: int = 512,
-    vocab_text: int = 1_500,
+    shape: PolicyShape | None = None,
     seed: int = 0,
 ) -> Path:
-    """Write a policy folder with random weights (a Llama with tied embeddings) and return it.
+    """Write a policy with random weights and return its folder.
 
-    `intermediate` is the width of the MLPs (default: Llama's 8/3 of `hidden`, rounded up to 64), `max_positions` the context in tokens.
+    Args:
+        out: the folder.
+        texts: what the tokenizer is trained on.
+        num_units: the size of the codebook.
+        langs: ISO 639 codes of the languages.
+        shape: the size of the network; None takes the defaults.
+        seed: of the weights.
     """
-    tokenizer = new_tokenizer(texts, num_units, langs, vocab_text)
+    shape = shape or PolicyShape()
+    tokenizer = train_tokenizer(texts, num_units, langs, shape.vocab_text)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
-        hidden_size=hidden,
-        intermediate_size=intermediate or -(-hidden * 8 // 3 // 64) * 64,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        num_key_value_heads=heads,
-        max_position_embeddings=max_positions,
+        hidden_size=shape.hidden,
+        intermediate_size=shape.intermediate,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        num_key_value_heads=shape.heads,
+        max_position_embeddings=shape.max_positions,
         tie_word_embeddings=True,
         bos_token_id=None,
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        return _save(LlamaForCausalLM(config), tokenizer, out)
+        model = LlamaForCausalLM(config)  # type: ignore[no-untyped-call]
+        return _save(model, tokenizer, out)
 
 
 def extend_policy(base: str | Path, out: Path, *, num_units: int, langs: Sequence[str]) -> Path:
-    """Write `base` (a model on the hub or a folder) with the tokens of the templates added; their embeddings start at the mean.
+    """Write a language model with tokens for units, tags and wrappers, and return its folder.
 
-    Its tokenizer puts nothing in front of a text any more: a policy's sequences begin with the task.
+    The embedding of a new token is the mean of all old ones. The tokenizer no longer puts a BOS token before a text,
+    because the sequences of a policy begin with the task.
+
+    Args:
+        base: a folder, or a name on the hub.
+        out: the folder of the policy.
+        num_units: the size of the codebook.
+        langs: ISO 639 codes of the languages.
     """
     tokenizer = AutoTokenizer.from_pretrained(base)
-    model = AutoModelForCausalLM.from_pretrained(base)
+    model = cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(base))
     known = len(tokenizer)
     tokenizer.add_tokens(special_tokens(num_units, langs), special_tokens=True)
-    tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token = (
-        None,
-        EOS,
-        PAD,
-    )  # TRL would put a BOS in front for SimPO alone
+    tokenizer.bos_token = None  # TRL would put a BOS token before a text, for SimPO alone
+    tokenizer.eos_token, tokenizer.pad_token = EOS, PAD
     tokenizer.backend_tokenizer.post_processor = processors.Sequence([])
     model.resize_token_embeddings(len(tokenizer), mean_resizing=False)
     with torch.no_grad():
-        tables: tuple[Any, ...] = (model.get_input_embeddings().weight, model.get_output_embeddings().weight)
-        for table in tables:
+        for module in (model.get_input_embeddings(), model.get_output_embeddings()):  # type: ignore[no-untyped-call]
+            table = cast(torch.nn.Embedding, module).weight
             table[known:] = table[:known].mean(dim=0)
     return _save(model, tokenizer, out)
 
 
 def _save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, out: Path) -> Path:
     for config in (model.config, model.generation_config):
-        config.bos_token_id, config.eos_token_id, config.pad_token_id = (
-            None,
-            tokenizer.eos_token_id,
-            tokenizer.pad_token_id,
-        )
+        config.bos_token_id = None
+        config.eos_token_id, config.pad_token_id = tokenizer.eos_token_id, tokenizer.pad_token_id
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
     return out

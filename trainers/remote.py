@@ -1,11 +1,11 @@
-"""A training whose policy is to lie in an object store: it works on its machine's disk, and the store gets what is whole.
+"""Trainings whose policy belongs in an object store: they work on the disk of their machine and upload complete files.
 
-    with at_hand(config) as near:      # inputs fetched, `out` and `work` folders of this machine, the last checkpoint in place
-        loop(near)
+    with local_files(job) as local:    # inputs fetched, `out` and `work` on this disk, the last checkpoint in place
+        train(local)
 
-While the loop runs, each new checkpoint goes to `OUT.work` in the store, and a pulse when there was one; so a training that loses its
-machine goes on from there on another. When the loop is through, the policy goes to `OUT`: nobody takes it for one before its
-`config.json`, which is written last, is there.
+During the training each new checkpoint is uploaded to `OUT.work`, and a pulse whenever there was one. A training that
+loses its machine resumes from there on another one. At the end the policy is uploaded to `OUT`. Readers take it for a
+policy when its `config.json` is there, which is uploaded last.
 """
 
 from __future__ import annotations
@@ -17,156 +17,125 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-from torch import distributed
 
 from factory.models.weights import local_training_folder, resolve
 from factory.storage.files import filesystem, put
 from factory.storage.manifest import StoreError
 from factory.storage.transfer import download, push, remove, upload
+from trainers.job import C, Job, LocalJob
+from trainers.launch import POLL_S, PULSE, RAY
+from trainers.workers import is_first_on_node, rank, wait_for_all
 
 log = logging.getLogger(__name__)
 
-Place = Path | str
-"""Where something lies: a path on this disk, or a URI."""
-INPUTS = ("data", "dev", "start", "pairs", "policy")
-"""What a loop's configuration may name that it reads."""
-PULSE = "pulse"
-"""A file in a training's folder that it touches at every step."""
-STATE = "trainer_state.json"
+CHECKPOINT = "checkpoint.pt"
+"""A checkpoint in one file."""
+CHECKPOINT_LAST = "trainer_state.json"
 """The file of a checkpoint folder that is written last."""
 POLICY_LAST = "config.json"
-"""The file of a policy by which it is known to be whole."""
-RAY = "ray"
-"""The folder in which Ray Train notes what it needs, in `work`."""
-EVERY_S = 5.0
-"""Seconds between two looks for what is new."""
-
-
-def place_of(name: Place) -> Place:
-    """Return a URI as it is, and anything else as a whole path."""
-    return name if "://" in str(name) else Path(name).absolute()
-
-
-def name_of(place: Place) -> str:
-    """Return by which name a worker finds an input: a whole path for what is on a disk, else (a URI, a name of weights) as it is."""
-    return str(Path(place).absolute()) if Path(place).exists() else str(place)
+"""The file of a policy that is uploaded last: with it, the policy is complete."""
 
 
 @contextmanager
-def at_hand(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the configuration of a loop with its inputs, `out` and `work` on this disk, and bring what comes of it to where they lie.
+def local_files(job: Job[C]) -> Iterator[LocalJob[C]]:
+    """Yield the job with its files on this disk; afterwards the policy is where the job wants it.
 
-    All workers call it; the first of each machine fetches, the first of all uploads. Raises StoreError when the store does not take it.
+    All workers must call this. The first worker of each machine downloads, the first worker of all uploads. Raises
+    StoreError when the object store fails.
     """
-    near = config | {name: resolve(str(config[name])) for name in INPUTS if config.get(name) is not None}
-    if not isinstance(config.get("out"), str):
-        yield near
+    inputs = {name: resolve(str(location)) for name, location in job.inputs.items()}
+    if isinstance(job.out, Path):
+        yield LocalJob(job.config, job.seed, inputs, job.out, Path(job.work))
         return
-    folder = local_training_folder(config["out"])
+    folder, work_uri = local_training_folder(job.out), str(job.work)
     out, work = folder / "policy", folder / "policy.work"
-    if _first_here():
+    if is_first_on_node():
         shutil.rmtree(folder, ignore_errors=True)
         work.mkdir(parents=True)
-        download(config["work"], work, without=RAY)
-    _together()
-    with _keeping(work, config["work"]):
-        yield near | {"out": out, "work": work}
-    if _first():
-        upload(out, config["out"], POLICY_LAST)
+        download(work_uri, work, without=RAY)
+    wait_for_all()
+    with _uploading(work, work_uri):
+        yield LocalJob(job.config, job.seed, inputs, out, work)
+    if rank() == 0:
+        upload(out, job.out, POLICY_LAST)
         shutil.rmtree(folder)
 
 
 def last_checkpoint(work: Path) -> str | None:
-    """Return the newest whole checkpoint: a kill may have left one that is not finished (its state is written last)."""
-    whole = []
-    for state in work.glob(f"checkpoint-*/{STATE}"):
+    """Return the newest complete checkpoint folder; a killed training may have left an incomplete one."""
+    complete = []
+    for state in work.glob(f"checkpoint-*/{CHECKPOINT_LAST}"):
         try:
-            whole.append((json.loads(state.read_text())["global_step"], str(state.parent)))
+            complete.append((json.loads(state.read_text())["global_step"], str(state.parent)))
         except (ValueError, KeyError):
             continue
-    return max(whole)[1] if whole else None
+    return max(complete)[1] if complete else None
 
 
 @contextmanager
-def _keeping(work: Path, uri: str) -> Iterator[None]:
-    """Keep in the store what the first worker leaves in `work`, until the block ends; once more then, also when it raises."""
-    if not _first():
+def _uploading(work: Path, uri: str) -> Iterator[None]:
+    """Upload new files of `work` during the block and once after it, also when it raises; the first worker does it."""
+    if rank() != 0:
         yield
         return
-    keeper, over = Keeper(work, uri), threading.Event()
+    uploader, done = Uploader(work, uri), threading.Event()
 
-    def keep() -> None:
-        while not over.wait(EVERY_S):
-            keeper.keep()
+    def upload_now_and_then() -> None:
+        while not done.wait(POLL_S):
+            uploader.upload_changes()
 
-    thread = threading.Thread(target=keep, name=f"keeps {uri}", daemon=True)
+    thread = threading.Thread(target=upload_now_and_then, name=f"upload to {uri}", daemon=True)
     thread.start()
     try:
         yield
     finally:
-        over.set()
+        done.set()
         thread.join()
-        keeper.keep()
+        uploader.upload_changes()
 
 
-class Keeper:
-    """Copies what is new and whole in a training's folder into the store."""
+class Uploader:
+    """Copies new, complete files of a work folder into the object store."""
 
     def __init__(self, work: Path, uri: str) -> None:
-        """What lies in `work` now is taken for what the store has."""
+        """Take the present files of `work` as already uploaded."""
         self.work, self.uri = work, uri
         self.fs, self.path = filesystem(uri)
-        self.sent = {name: self._stamp(name) for name in self._names()}
+        self.uploaded = {name: self._modified(name) for name in self._list_files()}
 
-    def keep(self) -> None:
-        """Copy checkpoint and pulse where they are new; what the store does not take is tried again the next time."""
-        for name in self._names():
+    def upload_changes(self) -> None:
+        """Upload the pulse and the checkpoint where they are new; after an error the next call tries again."""
+        for name in self._list_files():
             try:
-                if (stamp := self._stamp(name)) != self.sent.get(name):
-                    self._copy(name)
-                    self.sent[name] = stamp
+                if (modified := self._modified(name)) != self.uploaded.get(name):
+                    self._upload(name)
+                    self.uploaded[name] = modified
             except FileNotFoundError:
-                continue  # a newer checkpoint has just taken its place
+                continue  # a newer checkpoint has just replaced this one
             except StoreError as error:
-                log.warning("the training goes on, but the store has not got its %s yet: %s", name, error)
+                log.warning("the training continues, but its %s is not in the object store yet: %s", name, error)
 
-    def _names(self) -> list[str]:
-        """Name what there is to copy: the pulse, a checkpoint in one file, the last file of the newest checkpoint folder."""
+    def _list_files(self) -> list[str]:
+        """Return the names of the pulse, the checkpoint file, and the last file of the newest checkpoint folder."""
         newest = last_checkpoint(self.work)
-        names = [PULSE, "checkpoint.pt", *([f"{Path(newest).name}/{STATE}"] if newest else [])]
+        names = [PULSE, CHECKPOINT, *([f"{Path(newest).name}/{CHECKPOINT_LAST}"] if newest else [])]
         return [name for name in names if (self.work / name).exists()]
 
-    def _stamp(self, name: str) -> int:
+    def _modified(self, name: str) -> int:
         return (self.work / name).stat().st_mtime_ns
 
-    def _copy(self, name: str) -> None:
-        folder = name.removesuffix(f"/{STATE}")
+    def _upload(self, name: str) -> None:
+        folder = name.removesuffix(f"/{CHECKPOINT_LAST}")
         if name == PULSE:
             put(self.fs, f"{self.path}/{PULSE}", b".")
-        elif folder == name:
+        elif name == CHECKPOINT:
             push(self.work / name, self.fs, f"{self.path}/{name}")
         else:
-            upload(self.work / folder, f"{self.uri}/{folder}", STATE)
-            for before in [other for other in self.sent if other.endswith(STATE) and other != name]:
-                remove(f"{self.uri}/{before.removesuffix(f'/{STATE}')}")
-                del self.sent[before]
+            upload(self.work / folder, f"{self.uri}/{folder}", CHECKPOINT_LAST)
+            self._remove_older(name)
 
-
-def _first() -> bool:
-    return not distributed.is_initialized() or distributed.get_rank() == 0
-
-
-def _first_here() -> bool:
-    """Whether this process is the first worker of its machine."""
-    if not distributed.is_initialized():
-        return True
-    from ray.train import get_context
-
-    return bool(get_context().get_local_rank() == 0)
-
-
-def _together() -> None:
-    if distributed.is_initialized():
-        distributed.barrier()
+    def _remove_older(self, name: str) -> None:
+        """Remove the uploaded checkpoint folders except the one of this name."""
+        for older in [other for other in self.uploaded if other.endswith(CHECKPOINT_LAST) and other != name]:
+            remove(f"{self.uri}/{older.removesuffix(f'/{CHECKPOINT_LAST}')}")
+            del self.uploaded[older]

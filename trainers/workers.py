@@ -1,22 +1,76 @@
-"""What workers of one training share: gradients alone (DistributedDataParallel), or weights and the optimizer's state as well (FSDP)."""
+"""The workers of one training: who they are, and how they share gradients, weights and the optimizer.
+
+Workers share gradients alone (DistributedDataParallel), or weights and the state of the optimizer as well (FSDP).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TypedDict
 
 import torch
 from torch import distributed, nn
-from torch.distributed.checkpoint.state_dict import StateDictOptions, get_state_dict, set_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    OptimizerStateType,
+    StateDictOptions,
+    ValueType,
+    get_state_dict,
+    set_state_dict,
+)
 from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
-_WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+
+class FullState(TypedDict):
+    """Weights and optimizer of a training as a worker holds them that trains alone."""
+
+    model: dict[str, ValueType]
+    optimizer: OptimizerStateType
 
 
-def spread(network: nn.Module, layers: nn.ModuleList, sharded: bool) -> nn.Module:
-    """Return the network as this worker trains it: as it is where it is alone, else a copy or, `sharded`, its share of each layer."""
+def rank() -> int:
+    """Return the number of this worker, 0 for the first one or where there is only one."""
+    return distributed.get_rank() if distributed.is_initialized() else 0
+
+
+def world_size() -> int:
+    """Return the number of workers."""
+    return distributed.get_world_size() if distributed.is_initialized() else 1
+
+
+def is_first_on_node() -> bool:
+    """Return True in one worker of each machine."""
+    if not distributed.is_initialized():
+        return True
+    from ray.train import get_context
+
+    return int(get_context().get_local_rank()) == 0
+
+
+def wait_for_all() -> None:
+    """Return when all workers have called this."""
+    if distributed.is_initialized():
+        distributed.barrier()
+
+
+def device() -> torch.device:
+    """Return the GPU of this worker, or the CPU where it has none."""
+    if not torch.cuda.is_available():
+        return torch.device("cpu")
+    if not distributed.is_initialized():
+        return torch.device("cuda")
+    from ray.train.torch import get_device
+
+    return get_device()
+
+
+def distribute(network: nn.Module, layers: nn.ModuleList, sharded: bool) -> nn.Module:
+    """Return the network as this worker trains it.
+
+    A worker that is alone trains the network itself. Several workers train a copy each or, `sharded`, a share of each
+    of the `layers` and of the rest.
+    """
     if not distributed.is_initialized():
         return network
     if not sharded:
@@ -28,56 +82,36 @@ def spread(network: nn.Module, layers: nn.ModuleList, sharded: bool) -> nn.Modul
 
 
 @contextmanager
-def quiet(network: nn.Module, until_last: bool) -> Iterator[None]:
-    """Keep gradients to this worker inside, where more of the same step are to come."""
+def gradient_exchange(network: nn.Module, enabled: bool) -> Iterator[None]:
+    """Exchange the gradients of the block with the other workers, or (not `enabled`) add them up in this worker."""
     if isinstance(network, FSDPModule):
-        network.set_requires_gradient_sync(not until_last)
+        network.set_requires_gradient_sync(enabled)
         yield
-    elif isinstance(network, DistributedDataParallel) and until_last:
+    elif isinstance(network, DistributedDataParallel) and not enabled:
         with network.no_sync():
             yield
     else:
         yield
 
 
-def mean(values: list[float], where: torch.device) -> float:
-    """Return the mean over the values of all workers."""
-    told = torch.tensor([sum(values), len(values)], dtype=torch.float64, device=where)
+def mean_over_workers(values: list[float], where: torch.device) -> float:
+    """Return the mean of the values of all workers; every worker must call this."""
+    total = torch.tensor([sum(values), len(values)], dtype=torch.float64, device=where)
     if distributed.is_initialized():
-        distributed.all_reduce(told)
-    return float(told[0] / told[1])
+        distributed.all_reduce(total)
+    return float(total[0] / total[1])
 
 
-def whole_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> dict[str, Any]:
-    """Return weights and optimizer as one worker alone would hold them; all workers must call, the first one gets them."""
-    weights, moments = get_state_dict(network, optimizer, options=_WHOLE)
+def full_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> FullState:
+    """Return the whole weights and optimizer; every worker must call this, and the first one receives them."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=True)
+    weights, moments = get_state_dict(network, optimizer, options=options)
     return {"model": weights, "optimizer": moments}
 
 
-def load_whole(network: nn.Module, optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Take what `whole_state` returned, in each worker."""
-    whole = StateDictOptions(full_state_dict=True)
+def load_full_state(network: nn.Module, optimizer: torch.optim.Optimizer, state: FullState) -> None:
+    """Load what `full_state` returned; every worker must call this."""
+    options = StateDictOptions(full_state_dict=True)
     set_state_dict(
-        network, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"], options=whole
+        network, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"], options=options
     )
-
-
-def rank() -> int:
-    """Return which worker this process is; 0 where there is only one."""
-    return distributed.get_rank() if distributed.is_initialized() else 0
-
-
-def world_size() -> int:
-    """Return how many workers train together."""
-    return distributed.get_world_size() if distributed.is_initialized() else 1
-
-
-def device() -> torch.device:
-    """Return this worker's GPU, or the CPU where it has none."""
-    if not torch.cuda.is_available():
-        return torch.device("cpu")
-    if not distributed.is_initialized():
-        return torch.device("cuda")
-    from ray.train.torch import get_device
-
-    return get_device()

@@ -1,1 +1,1 @@
-"""Are the labels right? How often the better candidate by a metric is the better one by its reference."""
+"""The audit of labels: how often the candidate with the better back-translation is also better by a reference."""

@@ -1,29 +1,45 @@
-"""`select.delta: auto`: the round's policy translates the dev set there and back, and the audit of that says which δ to take."""
+"""`select.delta: auto`: an audit of the dev set, translated and back-translated by the round's policy, chooses δ."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from factory.audit.delta import recommended_delta
-from factory.audit.labels import judged, referenced
+from factory.audit.delta import choose_delta
+from factory.audit.labels import judge_rows, read_rows_with_reference
 from factory.passes.produce import produce
 from factory.passes.progress import Clock
+from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
+from schemas.datasets import SCORED
 
 
-def settle_delta(
-    units: DatasetDir, scored: DatasetDir, policy: str, number: int, recipe: Recipe, clock: Clock
-) -> Recipe:
-    """Return the recipe with a number for `select.delta`, unchanged where it has one.
+def resolve_delta(round_: Round, clock: Clock) -> Recipe:
+    """Return the recipe of a round with a number for `select.delta`; unchanged if it has one.
 
-    `units` are the dev set's, `scored` is where its candidates go. Raises NoDelta where the audit recommends none.
+    The scored candidates of the dev set are kept in the folder `dev` of the round.
+
+    Raises:
+        NoDelta: the audit recommends no δ.
     """
+    recipe = round_.recipe
     if recipe.select.delta != "auto":
         return recipe
-    everything = replace(recipe, corpus=replace(recipe.corpus, limit=None))
-    produce([units], policy, number, everything, scored, clock)
-    rows = judged(referenced(scored), recipe.select.filters)
-    delta = recommended_delta(rows, recipe.select.metric)
-    print(f"  select.delta: auto takes {delta:g} (audit of {len(rows)} utterances of {recipe.corpus.dev})", flush=True)
+    if round_.previous is None:
+        raise ValueError("round 0 makes no pairs, so it has no δ")
+    scored = DatasetDir(f"{round_.uri}/dev", SCORED)
+    all_rows = replace(recipe, corpus=replace(recipe.corpus, limit=None))
+    produce([round_.run.units("dev")], round_.previous.policy, round_.number, all_rows, scored, clock)
+    return with_recommended_delta(recipe, scored)
+
+
+def with_recommended_delta(recipe: Recipe, scored: DatasetDir) -> Recipe:
+    """Return a recipe with the δ that the audit of `scored` (SCORED, from corpus.dev) recommends, and print it.
+
+    Raises:
+        NoDelta: the audit recommends no δ.
+    """
+    rows = judge_rows(read_rows_with_reference(scored), recipe.select.filters)
+    delta = choose_delta(rows, recipe.select.metric)
+    print(f"  select.delta: auto is {delta:g} (audit of {len(rows)} utterances of {recipe.corpus.dev})", flush=True)
     return replace(recipe, select=replace(recipe.select, delta=delta))

@@ -1,98 +1,72 @@
-"""The whole audit of a round, and the δ that follows from it."""
+"""The threshold δ that an audit recommends: the one whose labels are worth most."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from factory.audit.labels import ALL, JUDGES, POLICIES, Judged, agreement, by_delta, by_gap, compare
-from schemas.datasets import Row
+from factory.audit.comparisons import compare, group_by_delta
+from factory.audit.labels import ScoredUtterance
+from factory.audit.result import Recommendation, Threshold
 from schemas.errors import RoundtripError
 
-FEWEST = 20
-"""Labels that a threshold must keep before the audit recommends it."""
+MIN_LABELS = 20
+"""Fewest labels that a threshold must keep to be recommended."""
 
 
 class NoDelta(RoundtripError):
-    """The audit recommends no δ, and says why."""
+    """The audit recommends no δ; the message says why."""
 
 
-def audit(rows: Sequence[Judged], metrics: Sequence[str]) -> Row:
-    """Audit every metric, judge, direction and policy of selection; the result is plain JSON.
+def recommend(rows: Sequence[ScoredUtterance], metric: str, judge: str = "bleu") -> Recommendation:
+    """Return the δ whose labels by `metric` are worth most by `judge`, and the reason."""
+    return recommend_threshold(group_by_delta(compare(rows, metric, judge), metric), metric)
 
-    `tables` has a row for each of them, with `by_gap` and `by_delta`; `recommended` a δ for each metric; `agreement` between metrics.
+
+def recommend_threshold(thresholds: Sequence[Threshold], metric: str) -> Recommendation:
+    """Return the δ with the highest worth, the lowest δ where several have it.
+
+    A threshold needs at least `MIN_LABELS` labels. None is recommended where the 95 % interval of the best one's
+    accuracy includes 0.5, because its labels may be random.
     """
-    judges = [judge for judge in JUDGES if any(judge in truth for row in rows for truth in row.truth)]
-    tables = [
-        {
-            "metric": metric,
-            "judge": judge,
-            "direction": direction,
-            "policy": policy,
-            **_table(_of(rows, direction), metric, judge, policy),
-        }
-        for metric in metrics
-        for judge in judges
-        for direction in [ALL, *sorted({row.direction for row in rows})]
-        for policy in POLICIES
-    ]
-    return {
-        "utterances": len(rows),
-        "judges": judges,
-        "tables": tables,
-        "recommended": {metric: recommend(rows, metric, *judges[:1]) for metric in metrics},
-        "agreement": agreement(rows, metrics),
-    }
+    usable = [threshold for threshold in thresholds if threshold["n"] >= MIN_LABELS]
+    if not usable:
+        most = max((threshold["n"] for threshold in thresholds), default=0)
+        reason = f"{most} labels can be checked against a reference; a δ for {metric} needs at least {MIN_LABELS}"
+        return {"delta": None, "reason": reason}
+    best = max(usable, key=lambda threshold: (threshold["worth"], -threshold["delta"]))
+    if best["ci"] is None or best["ci"][0] <= 0.5:
+        return {"delta": None, "reason": f"labels by {metric} may be random: {_describe(best)}"}
+    reason = f"{_describe(best)}, worth {best['worth']:.0f} error-free labels{_describe_neighbours(usable, best)}"
+    return {"delta": best["delta"], "reason": reason}
 
 
-def _of(rows: Sequence[Judged], direction: str) -> list[Judged]:
-    return [row for row in rows if direction in (ALL, row.direction)]
+def choose_delta(rows: Sequence[ScoredUtterance], metric: str) -> float:
+    """Return the recommended δ for `select.delta: auto`.
 
-
-def _table(rows: Sequence[Judged], metric: str, judge: str, policy: str) -> Row:
-    compared = compare(rows, metric, judge, policy)
-    return {"by_gap": by_gap(compared, metric), "by_delta": by_delta(compared, metric)}
-
-
-def recommend(rows: Sequence[Judged], metric: str, judge: str = "bleu") -> Row:
-    """Return the δ whose labels are worth most by the judge (`delta`: None where none can be recommended), and the reason."""
-    weighed = by_delta(compare(rows, metric, judge), metric)
-    able = [found for found in weighed if found["n"] >= FEWEST]
-    if not able:
-        most = max((found["n"] for found in weighed), default=0)
-        return {
-            "delta": None,
-            "reason": f"{most} labels can be checked against a reference; {FEWEST} are needed to weigh a δ by {metric}",
-        }
-    best = max(able, key=lambda found: (found["worth"], -found["delta"]))
-    if best["ci"][0] <= 0.5:
-        return {"delta": None, "reason": f"labels by {metric} cannot be told from chance: {_told(best)}"}
-    return {
-        "delta": best["delta"],
-        "reason": f"{_told(best)}, worth {best['worth']:.0f} faultless ones{_others(able, best)}",
-    }
-
-
-def _told(found: Row) -> str:
-    low, high = found["ci"]
-    return f"above {found['delta']:g}, {found['accuracy']:.2f} [{low:.2f}, {high:.2f}] of {found['n']} labels are right by the reference"
-
-
-def _others(able: list[Row], best: Row) -> str:
-    """Say what the neighbouring thresholds would have given."""
-    place = able.index(best)
-    near = [found for found in able[max(0, place - 1) : place + 2] if found is not best]
-    told = [
-        f"at {found['delta']:g}: {found['n']} labels, {found['accuracy']:.2f} right, worth {found['worth']:.0f}"
-        for found in near
-    ]
-    return f" ({'; '.join(told)})" if told else ""
-
-
-def recommended_delta(rows: Sequence[Judged], metric: str) -> float:
-    """Return the δ that `select.delta: auto` stands for; raises NoDelta with the reason where the audit recommends none."""
-    found = recommend(rows, metric)
-    if found["delta"] is None:
+    Raises:
+        NoDelta: the audit recommends none.
+    """
+    recommendation = recommend(rows, metric)
+    if recommendation["delta"] is None:
         raise NoDelta(
-            f"select.delta is auto, but {found['reason']}; give select.delta a number, or more rows in corpus.dev"
+            f"select.delta is auto, but {recommendation['reason']}; "
+            "set select.delta to a number, or add rows to corpus.dev"
         )
-    return float(found["delta"])
+    return recommendation["delta"]
+
+
+def _describe(threshold: Threshold) -> str:
+    low, high = threshold["ci"] or (0.0, 1.0)
+    accuracy = f"{threshold['accuracy']:.2f} [{low:.2f}, {high:.2f}]"
+    return f"above {threshold['delta']:g}, {accuracy} of {threshold['n']} labels are right by the reference"
+
+
+def _describe_neighbours(usable: Sequence[Threshold], best: Threshold) -> str:
+    """Describe the thresholds next to the best one."""
+    index = usable.index(best)
+    neighbours = [*usable[max(0, index - 1) : index], *usable[index + 1 : index + 2]]
+    texts = [
+        f"at {one['delta']:g}: {one['n']} labels, {one['accuracy']:.2f} right, worth {one['worth']:.0f}"
+        for one in neighbours
+    ]
+    return f" ({'; '.join(texts)})" if texts else ""

@@ -1,1 +1,1 @@
-"""What a round gives away: its pairs and its policy, as others read them."""
+"""Writes the pairs or the policy of a round for other tools: files, cards, and pushing them to a folder or the Hub."""

@@ -1,139 +1,174 @@
-"""export: a round's pairs or its policy, staged whole and then published to a folder or to the Hub."""
+"""Exports the pairs or the policy of a round: makes all files in a temporary folder, then publishes them."""
 
 from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow.parquet as pq
 
-from factory.export import layout
-from factory.export.card import dataset_card, model_card, round_section
+from factory.export.base import MARK, ExportedRound, ExportError, Mark, Target
+from factory.export.card import render_dataset_card, render_model_card, render_round_section
 from factory.export.formats import FORMATS, NEEDS_AUDIO
-from factory.export.hub import MARK, ExportError, Target, earlier, publish, target
-from factory.export.speak import speak_pairs
-from factory.listen.judgements import judgements_of
-from factory.planning.places import Run
-from factory.recipe.recipe import Recipe
-from factory.report.pairs import shown_pairs
-from factory.runtime.local_ray import start_ray
+from factory.export.layout import make_rows, write_parquet
+from factory.export.sounds import make_sounds
+from factory.export.targets import parse_target, read_mark
+from factory.listen.judgements import read_judgement_table
+from factory.planning.places import Round
+from factory.report.pairs import ShownPair, read_shown_pairs
 from factory.storage.transfer import download
 from schemas.datasets import Row
 
 
 def export_pairs(
-    run: Run,
-    number: int,
-    recipe: Recipe,
-    to: str,
-    *,
-    format: str = "parquet",
-    license: str | None = None,
-    private: bool = True,
+    round_: Round, to: str, *, format: str = "parquet", license: str | None = None, private: bool = True
 ) -> str:
-    """Export the pairs of a finished round; an export that holds other rounds already gets this one besides. Returns where it is.
+    """Export the pairs of a finished round and return where they are; other rounds of the same export stay.
 
-    Raises ExportError with the reason; then nothing was published.
+    Args:
+        round_: a finished round.
+        to: a folder, a URI of an object store, or `hf://datasets/OWNER/NAME`.
+        format: `parquet`, or one of `factory.export.formats.FORMATS`.
+        license: the licence of the speech; None: the one of the embedded speech, else `unknown`.
+        private: True to make a new repository private.
+
+    Raises:
+        ExportError: the export cannot be made or published; then nothing was published.
+        StoreError: the object store fails.
     """
-    if number == 0:
-        raise ExportError("round 0 makes no pairs; export those of a later round, or its policy with --policy")
-    place = target(to, "dataset")
-    before = _compatible(earlier(place), place, {"kind": "pairs", "recipe": recipe.name, "format": format})
-    rows = _rows(run, number, recipe, audio=format in NEEDS_AUDIO)
-    with tempfile.TemporaryDirectory() as scratch:
-        stage = Path(scratch) / "stage"
+    if round_.number == 0:
+        raise ExportError("round 0 makes no pairs: export a later round, or the policy of round 0 with --policy")
+    target, name = parse_target(to, "dataset"), round_.recipe.name
+    mark = read_mark(target)
+    _check_mark(mark, target, {"kind": "pairs", "recipe": name, "format": format})
+    rows = _make_rows(round_, audio=format in NEEDS_AUDIO)
+    with _make_stage() as stage:
+        with _convert_disk_errors():
+            exported = _stage_round(round_, rows, format, stage)
+            rounds = {**(mark or {}).get("rounds", {}), str(round_.number): exported}
+            card = render_dataset_card(round_.recipe, rounds, target.name, license)
+            _stage_card(stage, card, {"kind": "pairs", "recipe": name, "format": format, "rounds": rounds})
+        message = f"Round {round_.number} of {name}"
+        return target.publish(stage, replaces=f"data/round-{round_.number}", private=private, message=message)
+
+
+def export_policy(round_: Round, to: str, *, license: str | None = None, private: bool = True) -> str:
+    """Export the policy of a round with a model card and return where it is.
+
+    Args:
+        round_: a round with a policy.
+        to: a folder, a URI of an object store, or `hf://OWNER/NAME`.
+        license: the licence of the speech; None: the one of the embedded speech, else `unknown`.
+        private: True to make a new repository private.
+
+    Raises:
+        ExportError: the export cannot be made or published; then nothing was published.
+        StoreError: the object store fails.
+    """
+    target, name = parse_target(to, "model"), round_.recipe.name
+    if not round_.has_policy:
+        raise ExportError(f"round {round_.number} of {round_.run.uri} has no policy at {round_.policy_uri}")
+    _check_mark(read_mark(target), target, {"kind": "policy", "recipe": name})
+    with _make_stage() as stage:
+        with _convert_disk_errors():
+            download(round_.policy_uri, stage)
+            has_adapter = _rename_base(stage / "adapter/adapter_config.json", f"{name}-round-{round_.number - 1}")
+            card = render_model_card(round_, target.name, license, has_adapter)
+            _stage_card(stage, card, {"kind": "policy", "recipe": name, "round": round_.number})
+        message = f"Policy of round {round_.number} of {name}"
+        return target.publish(stage, replaces="adapter", private=private, message=message)
+
+
+@contextmanager
+def _make_stage() -> Iterator[Path]:
+    """Yield an empty temporary folder."""
+    with _convert_disk_errors():
+        scratch = tempfile.TemporaryDirectory()
+    with scratch as folder:
+        stage = Path(folder) / "stage"  # a copy of it gets usual permissions
         stage.mkdir()
-        told = _stage(rows, stage, number, format)
-        judged = _stage_judgements(run, number, stage) if format == "parquet" else 0
-        told |= {"format": format, "judgements": judged, "section": round_section(run, number, recipe, judged)}
-        rounds = {**(before or {}).get("rounds", {}), str(number): told}
-        mark = {"kind": "pairs", "recipe": recipe.name, "format": format, "rounds": rounds}
-        (stage / "README.md").write_text(dataset_card(recipe, rounds, place.name, license), "utf-8")
-        (stage / MARK).write_text(json.dumps(mark, indent=1, ensure_ascii=False), "utf-8")
-        return publish(
-            stage, place, replaces=f"data/round-{number}", private=private, message=f"Round {number} of {recipe.name}"
-        )
+        yield stage
 
 
-def _compatible(before: Row | None, place: Target, asked: Row) -> Row | None:
-    differing = [
-        f"{key} {before.get(key)!r} there, {value!r} asked"
-        for key, value in asked.items()
-        if before and before.get(key) != value
+@contextmanager
+def _convert_disk_errors() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise ExportError(f"the temporary files cannot be written ({error}): free space, or set TMPDIR") from error
+
+
+def _check_mark(mark: Mark | None, target: Target, expected: Mapping[str, str]) -> None:
+    """Raise ExportError if the target holds an export of another kind, recipe or format."""
+    found: Mapping[str, object] = {**mark} if mark else expected
+    differences = [
+        f"its {key} is {found.get(key)!r}, this one has {value!r}"
+        for key, value in expected.items()
+        if found.get(key) != value
     ]
-    if differing:
+    if differences:
         raise ExportError(
-            f"{place} holds another export ({'; '.join(differing)}): choose another name; nothing was changed"
+            f"{target} holds another export ({'; '.join(differences)}): choose another name; nothing was changed"
         )
-    return before
 
 
-def _rows(run: Run, number: int, recipe: Recipe, audio: bool) -> list[Row]:
-    """Return the rows of an export. Raises ExportError for a round without pairs and, where sounds are asked for, without any."""
-    pairs = run.dataset(number, "pairs")
-    shown = shown_pairs(pairs, run.dataset(number, "scored"), pairs.manifest().rows)
-    if not shown:
-        raise ExportError(
-            f"round {number} of {run.uri} has no pairs: {dict(list(pairs.manifest().by_reason.items())[:5])}"
-        )
-    sounds = None
+def _make_rows(round_: Round, audio: bool) -> list[Row]:
+    """Return the rows of an export. Raises ExportError if there are no pairs, or if they cannot have audio."""
+    manifest = round_.pairs.manifest()
+    pairs = read_shown_pairs(round_.pairs, round_.scored, manifest.rows)
+    if not pairs:
+        reasons = ", ".join(f"{reason} {count:,}" for reason, count in list(manifest.by_reason.items())[:5])
+        raise ExportError(f"round {round_.number} of {round_.run.uri} has no pairs ({reasons or 'no utterances'})")
     if audio:
-        _audible(shown, recipe, run)
-        start_ray()
-        sounds = speak_pairs(run, number, recipe, shown)
-    return list(layout.export_rows(pairs, shown, sounds))
+        _check_audio(pairs, round_)
+    return list(make_rows(round_.pairs, pairs, make_sounds(round_, pairs) if audio else None))
 
 
-def _audible(shown: list[Row], recipe: Recipe, run: Run) -> None:
-    """Raise ExportError where neither units nor a voice could give a sound."""
-    lacking = sorted({row["tgt_lang"] for row in shown} - set(recipe.vocoder))
-    if lacking or not any(row["chosen"]["units"] for row in shown):
-        why = f"the recipe has no vocoder for {', '.join(lacking)}" if lacking else "its translations have no units"
-        raise ExportError(f"{run.uri} has no audio to export: {why}; --format trl exports it without")
+def _check_audio(pairs: list[ShownPair], round_: Round) -> None:
+    """Raise ExportError if a target language has no vocoder, or if no translation has units."""
+    missing = sorted({pair["tgt_lang"] for pair in pairs} - set(round_.recipe.vocoder))
+    if missing or not any(pair["chosen"]["units"] for pair in pairs):
+        reason = f"the recipe has no vocoder for {', '.join(missing)}" if missing else "its translations have no units"
+        raise ExportError(f"{round_.run.uri} has no audio to export: {reason}; export without audio by --format trl")
 
 
-def _stage(rows: list[Row], stage: Path, number: int, format: str) -> Row:
-    folder = stage / "data" / f"round-{number}"
+def _stage_round(round_: Round, rows: list[Row], format: str, stage: Path) -> ExportedRound:
+    folder = stage / f"data/round-{round_.number}"
+    judgements = 0
     if format == "parquet":
-        splits = layout.write_parquet(rows, folder, audio=True)
+        splits = write_parquet(rows, folder, audio=True)
+        judgements = _stage_judgements(round_, stage)
     else:
         folder.mkdir(parents=True)
         splits = {split: {"num_examples": count} for split, count in FORMATS[format](rows, folder).items()}
-    return {"splits": splits, "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())}
+    return {
+        "splits": splits,
+        "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
+        "format": format,
+        "judgements": judgements,
+        "section": render_round_section(round_, judgements),
+    }
 
 
-def _stage_judgements(run: Run, number: int, stage: Path) -> int:
-    table = judgements_of(run, number)
+def _stage_judgements(round_: Round, stage: Path) -> int:
+    table = read_judgement_table(round_)
     if table.num_rows:
-        folder = stage / "data" / f"round-{number}-judgements"
+        folder = stage / f"data/round-{round_.number}-judgements"
         folder.mkdir(parents=True)
         pq.write_table(table, folder / "judgements.parquet")
     return int(table.num_rows)
 
 
-def export_policy(
-    run: Run, number: int, recipe: Recipe, to: str, *, license: str | None = None, private: bool = True
-) -> str:
-    """Export the policy that a round made, merged and, where the round kept one, as adapter; with a model card. Returns where it is."""
-    place = target(to, "model")
-    if not run.has_policy(number):
-        raise ExportError(f"round {number} of {run.uri} has made no policy at {run.made_policy(number)}")
-    _compatible(earlier(place), place, {"kind": "policy", "recipe": recipe.name})
-    with tempfile.TemporaryDirectory() as scratch:
-        stage = Path(scratch) / "stage"
-        stage.mkdir()
-        download(run.made_policy(number), stage)
-        adapter = _name_base(stage / "adapter/adapter_config.json", f"{recipe.name}-round-{number - 1}")
-        (stage / "README.md").write_text(model_card(run, number, recipe, place.name, license, adapter), "utf-8")
-        (stage / MARK).write_text(json.dumps({"kind": "policy", "recipe": recipe.name, "round": number}), "utf-8")
-        return publish(
-            stage, place, replaces="adapter", private=private, message=f"Policy of round {number} of {recipe.name}"
-        )
+def _stage_card(stage: Path, card: str, mark: Mark) -> None:
+    (stage / "README.md").write_text(card, "utf-8")
+    (stage / MARK).write_text(json.dumps(mark, indent=1, ensure_ascii=False), "utf-8")
 
 
-def _name_base(config: Path, base: str) -> bool:
-    """Name an adapter's base by its round instead of a place on this machine; returns whether there is an adapter."""
+def _rename_base(config: Path, base: str) -> bool:
+    """Name the base of an adapter by its round and not by a local path; return whether there is an adapter."""
     if not config.is_file():
         return False
     config.write_text(json.dumps(json.loads(config.read_text()) | {"base_model_name_or_path": base}, indent=2))

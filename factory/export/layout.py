@@ -1,4 +1,4 @@
-"""The rows of an export, their features as `datasets` knows them, their splits, and the Parquet that holds them."""
+"""The rows of an export, their columns, their splits, and the Parquet files that hold them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from factory.export.base import SplitSize
+from factory.report.pairs import SIDES, ShownPair
 from factory.storage.dataset import DatasetDir
 from factory.storage.names import file_name
 from schemas.audio import SAMPLE_RATE
@@ -19,85 +21,96 @@ if TYPE_CHECKING:
     import datasets
 
 
-HELD_OUT = 0.05
-"""Share of the utterances whose pairs are the split `test`, by a hash of their ids: a pair never moves between rounds."""
-PER_FILE = 2_000
-"""Most rows in a Parquet file: some 200 MB of short utterances with their sounds."""
+TEST_SHARE = 0.05
+"""Share of the utterances in the split `test`, by a hash of their ids: a pair has the same split in all rounds."""
+FILE_ROWS = 2_000
+"""Most rows in a Parquet file: about 200 MB of short utterances with audio."""
+SOUNDS = ("source", "chosen", "rejected")
 
 
-def split_of(utt_id: str) -> str:
-    """Return `train` or `test`; both directions and all rounds of an utterance fall into the same split."""
-    return "test" if zlib.crc32(f"split {utt_id}".encode()) / 2**32 < HELD_OUT else "train"
+def choose_split(utt_id: str) -> str:
+    """Return `train` or `test`: the same for both directions and all rounds of an utterance."""
+    return "test" if zlib.crc32(f"split {utt_id}".encode()) / 2**32 < TEST_SHARE else "train"
 
 
-def features(audio: bool) -> datasets.Features:
+def split_rows(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """Return the rows of each split that has any."""
+    splits = {name: [row for row in rows if choose_split(row["utt_id"]) == name] for name in ("train", "test")}
+    return {name: members for name, members in splits.items() if members}
+
+
+def make_features(audio: bool) -> datasets.Features:
     """Return the columns of an export: TRL's three first, then texts, units, scores and, with `audio`, the sounds."""
     from datasets import Audio, Features, List, Value
 
     text, scores = Value("string"), {field.name: Value("float64") for field in SCORES}
-    columns: Row = dict.fromkeys(("prompt", "chosen", "rejected", "pair_id", "utt_id", "src_lang", "tgt_lang"), text)
-    columns |= dict.fromkeys(
-        ("source_text", "chosen_text", "rejected_text", "chosen_back_text", "rejected_back_text"), text
-    )
-    columns |= {f"{name}_units": List(Value("int32")) for name in ("source", "chosen", "rejected")}
+    names = ["prompt", "chosen", "rejected", "pair_id", "utt_id", "src_lang", "tgt_lang"]
+    names += ["source_text", "chosen_text", "rejected_text", "chosen_back_translation", "rejected_back_translation"]
+    columns: Row = dict.fromkeys(names, text)
+    columns |= {f"{name}_units": List(Value("int32")) for name in SOUNDS}
     columns |= {"chosen_scores": scores, "rejected_scores": scores, "metric": text, "margin": Value("float64")}
     if audio:
-        columns |= {f"{name}_audio": Audio(sampling_rate=SAMPLE_RATE) for name in ("source", "chosen", "rejected")}
+        columns |= {f"{name}_audio": Audio(sampling_rate=SAMPLE_RATE) for name in SOUNDS}
     return Features(columns)
 
 
-def export_rows(pairs: DatasetDir, shown: Sequence[Row], sounds: DatasetDir | None) -> Iterator[Row]:
-    """Yield a row of an export for every pair, in the order of their ids; `sounds` of the same pairs are joined by pair_id."""
-    strings = {row["pair_id"]: row for row in pairs.rows(["pair_id", "prompt", "chosen", "rejected"], OK).to_pylist()}
-    places = _places(sounds) if sounds else {}
-    for row in sorted(shown, key=lambda row: row["pair_id"]):
-        yield strings[row["pair_id"]] | _told(row) | _sounds(row["pair_id"], places)
+def make_rows(pairs: DatasetDir, shown: Sequence[ShownPair], sounds: DatasetDir | None) -> Iterator[Row]:
+    """Yield the rows of an export in the order of the pair ids.
+
+    Args:
+        pairs: the dataset of PAIR.
+        shown: the pairs to export.
+        sounds: the sounds of the pairs (PAIR_SOUNDS); None for an export without audio.
+    """
+    sequences = {row["pair_id"]: row for row in pairs.rows(["pair_id", "prompt", "chosen", "rejected"], OK).to_pylist()}
+    table = sounds.rows() if sounds else None
+    indices = {pair_id: index for index, pair_id in enumerate(table["pair_id"].to_pylist())} if table else {}
+    for pair in sorted(shown, key=lambda pair: pair["pair_id"]):
+        row = sequences[pair["pair_id"]] | _make_row(pair)
+        if table is not None and (index := indices.get(pair["pair_id"])) is not None:
+            row |= _make_audio(table, index)
+        yield row
 
 
-def _told(row: Row) -> Row:
-    told = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang", "metric", "margin")}
-    told |= {"source_text": row["source"]["text"], "source_units": row["source"]["units"]}
-    for side in ("chosen", "rejected"):
-        given = row[side]
-        told |= {
-            f"{side}_text": given["text"],
-            f"{side}_back_text": given["back_translation"],
-            f"{side}_units": given["units"] or [],
-        }
-        told[f"{side}_scores"] = {field.name: given["scores"].get(field.name) for field in SCORES}
-    return told
+def _make_row(pair: ShownPair) -> Row:
+    row: Row = {"utt_id": pair["utt_id"], "src_lang": pair["src_lang"], "tgt_lang": pair["tgt_lang"]}
+    row |= {"metric": pair["metric"], "margin": pair["margin"]}
+    row |= {"source_text": pair["source"]["text"], "source_units": pair["source"]["units"]}
+    for side in SIDES:
+        candidate, scores = pair[side], pair[side].get("scores", {})
+        row[f"{side}_text"] = candidate["text"]
+        row[f"{side}_back_translation"] = candidate["back_translation"]
+        row[f"{side}_units"] = candidate["units"] or []
+        row[f"{side}_scores"] = {field.name: scores.get(field.name) for field in SCORES}
+    return row
 
 
-def _places(sounds: DatasetDir) -> dict[str, tuple[pa.Table, int]]:
-    table = sounds.rows()
-    return {pair_id: (table, place) for place, pair_id in enumerate(table["pair_id"].to_pylist())}
+def _make_audio(table: pa.Table, index: int) -> Row:
+    """Return the audio columns of a pair, `{bytes, path}` each; the audio of one pair only leaves Arrow's memory."""
+    name, audio = file_name(table["pair_id"][index].as_py()), Row()
+    for sound in SOUNDS:
+        content = table[f"{sound}_audio"][index].as_py()
+        audio[f"{sound}_audio"] = {"bytes": content, "path": f"{name}.{sound}.flac"} if content else None
+    return audio
 
 
-def _sounds(pair_id: str, places: dict[str, tuple[pa.Table, int]]) -> Row:
-    """Return the audio columns of a pair, each as `{bytes, path}`."""
-    if pair_id not in places:
-        return {}
-    table, place = places[pair_id]
-    blobs = {name: table[name][place].as_py() for name in table.column_names if name.endswith("_audio")}
-    paths = {name: f"{file_name(pair_id)}.{name.removesuffix('_audio')}.flac" for name in blobs}
-    return {name: {"bytes": blob, "path": paths[name]} if blob else None for name, blob in blobs.items()}
+def write_parquet(rows: Sequence[Row], folder: Path, audio: bool) -> dict[str, SplitSize]:
+    """Write `train-00000-of-0000N.parquet` and `test-...`; return the size of each split that has rows.
 
-
-def write_parquet(rows: Sequence[Row], folder: Path, audio: bool) -> dict[str, Row]:
-    """Write the rows as `train-00000-of-0000N.parquet` and `test-...` in `folder`; return rows and bytes of each split that has any."""
-    told = {}
-    schema = features(audio).arrow_schema
+    Args:
+        rows: the rows of the export.
+        folder: the folder to make.
+        audio: whether the rows have audio.
+    """
+    sizes: dict[str, SplitSize] = {}
+    schema = make_features(audio).arrow_schema
     folder.mkdir(parents=True)
-    for split in ("train", "test"):
-        some = [row for row in rows if split_of(row["utt_id"]) == split]
-        files = -(-len(some) // PER_FILE)
-        size = 0
-        for number in range(files):
-            table = pa.Table.from_pylist(some[number * PER_FILE : (number + 1) * PER_FILE], schema=schema)
-            pq.write_table(
-                table, folder / f"{split}-{number:05d}-of-{files:05d}.parquet", compression="zstd", row_group_size=100
-            )
+    for split, members in split_rows(rows).items():
+        count, size = -(-len(members) // FILE_ROWS), 0
+        for number in range(count):
+            table = pa.Table.from_pylist(members[number * FILE_ROWS : (number + 1) * FILE_ROWS], schema=schema)
+            file = folder / f"{split}-{number:05d}-of-{count:05d}.parquet"
+            pq.write_table(table, file, compression="zstd", row_group_size=100)
             size += table.nbytes
-        if some:
-            told[split] = {"num_examples": len(some), "num_bytes": size}
-    return told
+        sizes[split] = {"num_examples": len(members), "num_bytes": size}
+    return sizes

@@ -1,1 +1,1 @@
-"""Blind judgements by people: which of two translations is better."""
+"""Blind A/B judgements by people: which of two translations is better."""

@@ -1,60 +1,108 @@
-"""Which rows a person is asked about, and which two candidates of each."""
+"""Chooses the utterances that a person judges, and the two candidates of each."""
 
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from typing import NamedTuple
 
-from factory.audit.labels import POLICIES, Judged, sampled, scores_of
+from factory.audit.comparisons import Choice, best_worst
+from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
+from factory.listen.judgements import ListenError
 from factory.metrics import METRICS
-from factory.planning.places import Run
+from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
-from schemas.datasets import OK, Row
+from schemas.datasets import OK, Candidate, Row
 
-FROM = 20_000
-"""Most utterances that are considered."""
+MAX_UTTERANCES = 20_000
+"""Most utterances of a round that are considered; of more, a sample by hash."""
 
 
-def questions(run: Run, number: int, recipe: Recipe, choose: str, count: int) -> list[Row]:
-    """Return `count` rows of SCORED to judge, each with `places`, its two candidates as (A, B) in random order, the same every time.
+class Question(NamedTuple):
+    """An utterance (a row of SCORED) and the indices of its two candidates, A and B."""
 
-    `choose`: `random`; `near` δ by the recipe's metric; or `disagree`, where metrics name different winners, the widest split first.
-    Raises ValueError where the round holds nothing to compare.
+    row: Row
+    a_index: int
+    b_index: int
+
+    @property
+    def a(self) -> Candidate:
+        """Candidate A."""
+        return self.row["candidates"][self.a_index]
+
+    @property
+    def b(self) -> Candidate:
+        """Candidate B."""
+        return self.row["candidates"][self.b_index]
+
+
+class _Compared(NamedTuple):
+    """An utterance with the two candidates that select compares, and by how much each metric prefers the first."""
+
+    row: Row
+    choice: Choice
+    advantages: dict[str, float]
+
+
+def choose_questions(round_: Round, choose: str, count: int) -> list[Question]:
+    """Choose utterances to judge; the same every time for the same round and seed.
+
+    Args:
+        round_: a round with candidates.
+        choose: `random`; `near`, the gap closest to δ first; or `disagree`, the utterances first on which the metrics
+            disagree most about the better candidate.
+        count: how many utterances.
+
+    Returns:
+        The utterances, each with its best and worst candidate in random order.
+
+    Raises:
+        ListenError: no utterance has two candidates that differ.
     """
-    rows = sampled(run.dataset(number, "scored").rows(status=OK), FROM)
-    able = [
-        (row, scores, pair) for row in rows if (pair := _pair(scores := scores_of(row, recipe), recipe)) is not None
-    ]
-    if not able:
-        raise ValueError(
-            f"round {number} of {run.uri} has no utterance with two different sound candidates to listen to"
+    recipe = round_.recipe
+    rows = sample_rows(round_.scored.rows(status=OK), MAX_UTTERANCES)
+    compared = [found for row in rows if (found := _compare(row, recipe)) is not None]
+    if not compared:
+        raise ListenError(
+            f"round {round_.number} of {round_.run.uri} has no utterance with two valid candidates that differ: "
+            "sample more candidates (translator.n), or relax select.filters"
         )
-    draw = random.Random(f"{recipe.seed} {number}")
-    keys = {"random": lambda *_: draw.random(), "near": _distance, "disagree": _unanimity}
-    ranked = sorted(able, key=lambda item: keys[choose](item[1], item[2], recipe))
-    return [row | {"places": draw.sample(pair, 2)} for row, _, pair in ranked[:count]]
+    draw = random.Random(f"{recipe.seed} {round_.number}")
+    keys: dict[str, Callable[[_Compared], float]] = {
+        "random": lambda _: draw.random(),
+        "near": lambda one: _distance_from_delta(one, recipe),
+        "disagree": _unanimity,
+    }
+    ranked = sorted(compared, key=keys[choose])
+    return [Question(one.row, *draw.sample(one.choice, 2)) for one in ranked[:count]]
 
 
-def _pair(scores: Judged, recipe: Recipe) -> tuple[int, int] | None:
-    """Return the candidates that select compares, None where they come back equally well by every metric."""
-    chosen = POLICIES["best_worst"](scores, recipe.select.metric)
-    return chosen if chosen and any(_votes(scores, chosen, recipe)) else None
+def _compare(row: Row, recipe: Recipe) -> _Compared | None:
+    """Compare the two candidates that select compares; None if there are none, or if no metric prefers one."""
+    utterance = read_scores(row, recipe.select.filters)
+    choice = best_worst(utterance, recipe.select.metric)
+    advantages = _advantages(utterance, choice, recipe) if choice else {}
+    return _Compared(row, choice, advantages) if choice and any(advantages.values()) else None
 
 
-def _votes(scores: Judged, pair: tuple[int, int], recipe: Recipe) -> list[float]:
-    """Return by how much each metric prefers the first of the two (0 where it cannot say)."""
-    one, two = (scores.back[place] for place in pair)
-    able = [metric for metric in recipe.scorer.metrics if one.get(metric) is not None and two.get(metric) is not None]
-    return [METRICS[metric].advantage(one[metric], two[metric]) for metric in able]  # type: ignore[arg-type]
+def _advantages(utterance: ScoredUtterance, choice: Choice, recipe: Recipe) -> dict[str, float]:
+    """Return by how much each metric that scored both candidates prefers the first."""
+    first, second = (utterance.candidates[index].scores for index in choice)
+    scores = {metric: (first.get(metric), second.get(metric)) for metric in recipe.scorer.metrics}
+    return {
+        metric: METRICS[metric].advantage(one, two)
+        for metric, (one, two) in scores.items()
+        if one is not None and two is not None
+    }
 
 
-def _distance(scores: Judged, pair: tuple[int, int], recipe: Recipe) -> float:
-    """How far the gap is from δ (from 0 where the recipe leaves δ to the audit)."""
-    metric, delta = recipe.select.metric, recipe.select.delta
-    one, two = (scores.back[place][metric] for place in pair)
-    return abs(abs(METRICS[metric].advantage(one, two)) - (0.0 if delta == "auto" else float(delta)))  # type: ignore[arg-type]
+def _distance_from_delta(compared: _Compared, recipe: Recipe) -> float:
+    """Return the distance of the gap from δ, or from 0 if the recipe leaves δ to the audit."""
+    delta = 0.0 if recipe.select.delta == "auto" else float(recipe.select.delta)
+    return abs(abs(compared.advantages[recipe.select.metric]) - delta)
 
 
-def _unanimity(scores: Judged, pair: tuple[int, int], recipe: Recipe) -> float:
-    """0 where as many metrics prefer one as the other, 1 where all agree."""
-    signs = [(vote > 0) - (vote < 0) for vote in _votes(scores, pair, recipe)]
+def _unanimity(compared: _Compared) -> float:
+    """Return 0 if the same number of metrics prefers each candidate, 1 if all prefer the same one."""
+    signs = [(advantage > 0) - (advantage < 0) for advantage in compared.advantages.values()]
     return abs(sum(signs)) / len(signs)

@@ -12,6 +12,7 @@ digest that `weights_digest` returns for a file or a folder.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -29,7 +30,9 @@ from schemas.fingerprint import json_digest
 
 HASH_MARK = "#sha256="
 _CHUNK = 1 << 20
-_HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?")  # not ./NAME or ../NAME: those are paths
+_BOOKKEEPING = ("_name_or_path", "name_or_path", "transformers_version", "is_local", "local_files_only")
+"""Keys of a policy's JSON files that say which library wrote it and where it was read, not what it is."""
+_HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?")  # no ./NAME or ../NAME: those are paths
 
 
 class WeightsError(RoundtripError):
@@ -125,6 +128,51 @@ def weights_digest(path: str | Path) -> str:
     visible = [file for file in files if not any(part.startswith(".") for part in file.parts)]
     lines = [f"{_sha256([path / file])}  {file.as_posix()}\n" for file in visible]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def policy_digest(policy: str | Path) -> str:
+    """Return the fingerprint of a policy: 16 hexadecimal digits of its weights, its tokenizer and its configuration.
+
+    A policy has the same fingerprint wherever it lies and whoever names it (a manifest, identity.json, a record). Files that a training
+    or an export adds (identity.json, training.json, adapter/, README.md) do not count, nor do keys in which a library notes its own
+    version or where it read a file. The weights are read once per process, and again when a file changes.
+
+    Raises:
+        WeightsError: nothing is at `policy` (a path, a URI, a name on the hub), or it is not a policy.
+    """
+    folder = resolve(str(policy))
+    weights = sorted(folder.glob("*.safetensors"))
+    required = ("config.json", "tokenizer.json")
+    missing = [name for name in required if not (folder / name).is_file()] + ([] if weights else ["*.safetensors"])
+    if missing:
+        raise WeightsError(
+            f"{policy} is not a policy, because it has no {', '.join(missing)}: give a folder that a training wrote"
+        )
+    configs = [folder / name for name in (*required, "generation_config.json", "tokenizer_config.json")]
+    stats = [(file, file.stat()) for file in (*configs, *weights) if file.is_file()]
+    return _policy_digest(tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats))
+
+
+@cache
+def _policy_digest(files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Return the digest of the files of a policy; sizes and times make a changed file another key of the cache."""
+    contents = {}
+    for file, _, _ in files:
+        if file.name.endswith("config.json"):
+            contents[file.name] = _config_digest(file)
+        else:
+            contents[file.name] = _sha256([file])
+    return json_digest(contents)
+
+
+def _config_digest(file: Path) -> str:
+    """Return the sha256 of a JSON file without the keys of _BOOKKEEPING; spaces and the order of keys do not count."""
+    try:
+        values = dict(json.loads(file.read_text("utf-8")))
+    except (ValueError, TypeError) as error:
+        raise WeightsError(f"{file} is not a JSON object ({error}): copy the policy again") from error
+    counted = {key: value for key, value in values.items() if key not in _BOOKKEEPING}
+    return hashlib.sha256(json.dumps(counted, sort_keys=True).encode()).hexdigest()
 
 
 def cache_folder() -> Path:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,17 +29,21 @@ WATCHED = 1_000
 
 def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
     """Make a policy that is still to learn (fresh, or a language model with units) and train it on the sequences of round 0."""
+    from trainers.launch import Workers
     from trainers.sft import train_sft
 
     with _given(out) as folder:
         start = _untrained(recipe, folder)
         train = _written(data.rows(), f"{folder}/train.parquet")
         dev = _written(_held_out(recipe), f"{folder}/dev.parquet")
-        settings = (
-            _threads(recipe) | ({"max_length": recipe.policy.max_length} if recipe.policy.base else {}) | recipe.sft
+        longest = recipe.policy.max_length if recipe.policy.base else 0
+        config = replace(
+            recipe.sft,
+            threads=recipe.sft.threads or recipe.resources.trainer.threads,
+            max_length=recipe.sft.max_length or longest,
         )
-        pool, stall_s = recipe.resources.trainer, recipe.resources.stall_s
-        train_sft(train, start, out, settings=settings, dev=dev, seed=recipe.seed, pool=pool, stall_s=stall_s)
+        workers = Workers(recipe.resources.trainer, recipe.resources.stall_s)
+        train_sft(train, start, out, config, dev=dev, seed=recipe.seed, workers=workers)
 
 
 @contextmanager
@@ -69,26 +72,24 @@ def _untrained(recipe: Recipe, folder: str) -> str:
 
 def _new(recipe: Recipe, out: Path) -> Path:
     """Write a policy that is still to learn: `policy.base` with the tokens of the templates, or random weights and a new tokenizer."""
-    from trainers.policy import extend_policy, new_policy
+    from trainers.policy import PolicyShape, create_policy, extend_policy
 
     shape, units = recipe.policy, count_units(recipe)
     if shape.base:
         return extend_policy(local_weights(shape.base), out, num_units=units, langs=recipe.languages)
-    return new_policy(
+    return create_policy(
         out,
         texts=sorted({text for row in paired(recipe) for text in (row["src_text"], row["tgt_text"])}),
         num_units=units,
         langs=recipe.languages,
-        hidden=shape.hidden,
-        layers=shape.layers,
-        heads=shape.heads,
-        max_positions=shape.max_length,
+        shape=PolicyShape(shape.hidden, shape.layers, shape.heads, shape.max_length),
         seed=recipe.seed,
     )
 
 
 def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> None:
     """Train the policy that made the candidates on the pairs that came of them."""
+    from trainers.launch import Workers
     from trainers.preference import train_preference
 
     chosen = training_pairs(pairs.rows(status="ok").to_pylist(), recipe)
@@ -96,17 +97,10 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
         raise ValueError(_no_pair(pairs, recipe))
     with _given(out) as folder:
         data = _written(pa.Table.from_pylist(chosen), f"{folder}/pairs.parquet")
-        settings = _threads(recipe) | recipe.preference
+        config = replace(recipe.preference, threads=recipe.preference.threads or recipe.resources.trainer.threads)
         pool = replace(recipe.resources.trainer, max_actors=None)  # only round 0 grows
-        train_preference(
-            data,
-            actor_weights(previous),
-            out,
-            settings=settings,
-            seed=recipe.seed,
-            pool=pool,
-            stall_s=recipe.resources.stall_s,
-        )
+        workers = Workers(pool, recipe.resources.stall_s)
+        train_preference(data, actor_weights(previous), out, config, seed=recipe.seed, workers=workers)
 
 
 def _no_pair(pairs: DatasetDir, recipe: Recipe) -> str:
@@ -127,10 +121,6 @@ def _advice(reason: str, recipe: Recipe) -> str:
         "duplicate": f"raise translator.temperature (now {asked.temperature:g}) or translator.n (now {asked.n})",
         "one_candidate": f"raise translator.n (now {asked.n})",
     }.get(reason, "give more utterances, or a policy that has learned more")
-
-
-def _threads(recipe: Recipe) -> dict[str, Any]:
-    return {"threads": recipe.resources.trainer.threads}
 
 
 def training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from factory.models.weights import resolve, weights_digest
+from factory.models.weights import policy_digest, resolve, weights_digest
 from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
 
@@ -22,8 +22,11 @@ def actor_weights(name: str) -> str:
 
 
 def digests(named: dict[str, str]) -> dict[str, str]:
-    """Return the digest of each of these weights, for a fingerprint: what they hold counts, not where they lie."""
-    return {key: _digest(name) for key, name in named.items()}
+    """Return the digest of each of these weights by key, for a fingerprint: their content counts, not their path.
+
+    The key `policy` names a policy, whose digest is the one that trainings note too.
+    """
+    return {key: policy_digest(locate(name)) if key == "policy" else _digest(name) for key, name in named.items()}
 
 
 @cache

@@ -1,58 +1,86 @@
-"""The numbers behind a report, read out of a run's datasets; nothing is drawn or spoken here."""
+"""The numbers of a report, read from the datasets of a run. Nothing is plotted or resynthesised here."""
 
 from __future__ import annotations
 
 import json
 from collections import Counter
-from dataclasses import asdict
+from collections.abc import Sequence
+from typing import TypedDict
 
 import numpy as np
 import pyarrow.compute as pc
 
-from factory.audit.labels import Judged, sampled, scores_of
+from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
 from factory.metrics import METRICS
-from factory.models.recognizer import protocol
 from factory.passes.filters import repetition
-from factory.planning.places import Run, finished_rounds
+from factory.planning.places import Round, finished_rounds
 from factory.recipe.recipe import Recipe
+from factory.report.pairs import SIDES, ShownPair, Side
+from factory.report.scores import asr_protocol
+from factory.report.summary import read_summary
+from factory.report.summary_types import Summary
 from factory.storage.dataset import DatasetDir
-from factory.storage.files import filesystem, get, get_json, look
+from factory.storage.files import filesystem, get, look
 from factory.storage.manifest import Manifest, StoreError
-from schemas.datasets import OK, Row
+from schemas.datasets import OK
 
-PLOTTED = 5_000
-"""Most utterances (and pairs) behind a histogram; of more a sample by hash, and the page says so."""
+MAX_PLOTTED = 5_000
+"""Most utterances, and most pairs, of a histogram. From more a sample by hash is taken, and the page says so."""
 
 
-def funnel(run: Run, number: int, recipe: Recipe) -> list[Row]:
-    """Return the steps from speech to pairs, each with how many there are and why others were lost: `(reason, count)`."""
-    units = [source.manifest() for source in run.sources(recipe)]
-    scored, pairs = run.dataset(number, "scored"), run.dataset(number, "pairs").manifest()
-    told = scored.manifest()
-    finishes = _finishes(scored)
-    written = sum(finishes.values())
+class FunnelStep(TypedDict):
+    """A step from speech to pairs: how many there are, and how many were lost by reason, the most frequent first."""
+
+    step: str
+    count: int
+    lost: list[tuple[str, int]]
+
+
+class StageTime(TypedDict):
+    """The seconds of a stage, and its rows and rows per second if it wrote a dataset."""
+
+    stage: str
+    seconds: float
+    rows: int | None
+    rate: float | None
+
+
+class Origin(TypedDict):
+    """Where a finished dataset comes from: what its manifest says."""
+
+    dataset: str
+    fingerprint: str
+    rows: int
+    finished: str
+    inputs: dict[str, str]
+    versions: dict[str, str]
+    attempts: int
+
+
+def make_funnel(round_: Round) -> list[FunnelStep]:
+    """Return the steps from speech to pairs of a preference round."""
+    units = [source.manifest() for source in round_.sources]
+    scored, pairs = round_.scored.manifest(), round_.pairs.manifest()
+    finishes = _count_finishes(round_.scored)
+    malformed = {finish: count for finish, count in finishes.items() if finish != OK}
     return [
-        {
-            "step": "utterances of the corpus",
-            "count": sum(told.rows for told in units),
-            "lost": _reasons(_added(units)),
-        },
-        {"step": "utterances of this round", "count": told.rows, "lost": _reasons(told.by_reason)},
-        {"step": "candidates", "count": written, "lost": _reasons({k: n for k, n in finishes.items() if k != OK})},
-        {"step": "well-formed candidates", "count": finishes.get(OK, 0), "lost": []},
-        {"step": "pairs", "count": pairs.by_status.get(OK, 0), "lost": _reasons(pairs.by_reason)},
+        _step("utterances of the corpus", sum(manifest.rows for manifest in units), _add_reasons(units)),
+        _step("utterances of this round", scored.rows, scored.by_reason),
+        _step("candidates", sum(finishes.values()), malformed),
+        _step("well-formed candidates", finishes.get(OK, 0), {}),
+        _step("pairs", pairs.by_status.get(OK, 0), pairs.by_reason),
     ]
 
 
-def _added(units: list[Manifest]) -> dict[str, int]:
-    return dict(sum((Counter(told.by_reason) for told in units), Counter()))
+def _step(name: str, count: int, lost: dict[str, int]) -> FunnelStep:
+    return {"step": name, "count": count, "lost": sorted(lost.items(), key=lambda item: (-item[1], item[0]))}
 
 
-def _reasons(counts: dict[str, int]) -> list[tuple[str, int]]:
-    return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+def _add_reasons(manifests: list[Manifest]) -> dict[str, int]:
+    return dict(sum((Counter(manifest.by_reason) for manifest in manifests), Counter()))
 
 
-def _finishes(scored: DatasetDir) -> dict[str, int]:
+def _count_finishes(scored: DatasetDir) -> dict[str, int]:
     candidates = pc.list_flatten(scored.rows(["candidates"])["candidates"])
     if not len(candidates):
         return {}
@@ -60,112 +88,138 @@ def _finishes(scored: DatasetDir) -> dict[str, int]:
     return {str(row["values"]): row["counts"] for row in counts.to_pylist()}
 
 
-def candidates_of(run: Run, number: int, recipe: Recipe) -> tuple[list[Judged], int]:
-    """Return the candidates' scores of a sample of utterances (no references needed), and of how many utterances it is."""
-    table = run.dataset(number, "scored").rows(status=OK)
-    rows = sampled(table, PLOTTED)
-    return [scores_of(row, recipe) for row in rows], table.num_rows
+def read_candidates(round_: Round) -> tuple[list[ScoredUtterance], int]:
+    """Return the scores of a sample of utterances, with or without a reference, and the number of all utterances."""
+    table = round_.scored.rows(status=OK)
+    rows = sample_rows(table, MAX_PLOTTED)
+    return [read_scores(row, round_.recipe.select.filters) for row in rows], table.num_rows
 
 
-def gaps(rows: list[Judged], metric: str, direction: str) -> np.ndarray:
-    """Return the gap between best and worst sound candidate of each utterance of a direction."""
-    found = []
-    for row in rows:
-        scores = [
-            back[metric]
-            for back, sound in zip(row.back, row.sound, strict=True)
-            if sound and back.get(metric) is not None
-        ]
-        if row.direction == direction and len(scores) > 1:
-            found.append(max(scores) - min(scores))  # type: ignore[type-var, operator]
-    return np.array(found, dtype=np.float64)
+def compute_gaps(utterances: Sequence[ScoredUtterance], metric: str, direction: str) -> np.ndarray:
+    """Return the gap between the best and the worst valid candidate of each utterance of a direction.
+
+    Args:
+        utterances: the scored utterances.
+        metric: the metric of the back-translations.
+        direction: `fr-en` for French to English.
+
+    Returns:
+        An array (utterances,) on the metric's scale; utterances with fewer than two valid candidates are left out.
+    """
+    gaps = []
+    for utterance in utterances:
+        values = [one.scores.get(metric) for one in utterance.candidates if one.is_valid]
+        scores = [value for value in values if value is not None]
+        if utterance.direction == direction and len(scores) > 1:
+            gaps.append(max(scores) - min(scores))
+    return np.array(gaps, dtype=np.float64)
 
 
-def correlation(rows: list[Judged], metrics: tuple[str, ...]) -> np.ndarray:
-    """Return Spearman's correlation (metrics, metrics) between the metrics' preferences for one of two candidates over the other."""
-    table = [found for row in rows if (found := _preferences(row, metrics)) is not None]
-    if len(table) < 3:
+def correlate_metrics(utterances: Sequence[ScoredUtterance], metrics: Sequence[str]) -> np.ndarray:
+    """Return Spearman's correlation (metrics, metrics) of preferences between two candidates of an utterance."""
+    preferences = [found for one in utterances if (found := _preferences(one, metrics)) is not None]
+    if len(preferences) < 3:
         return np.full((len(metrics), len(metrics)), np.nan)
     from scipy.stats import rankdata
 
-    ranks = np.apply_along_axis(rankdata, 0, np.array(table))
+    ranks = np.apply_along_axis(rankdata, 0, np.array(preferences))
     with np.errstate(invalid="ignore", divide="ignore"):
         return np.corrcoef(ranks, rowvar=False)
 
 
-def _preferences(row: Judged, metrics: tuple[str, ...]) -> list[float] | None:
-    able = [back for back in row.back if all(back.get(metric) is not None for metric in metrics)][:2]
-    if len(able) < 2:
+def _preferences(utterance: ScoredUtterance, metrics: Sequence[str]) -> list[float] | None:
+    """Return by how much each metric prefers the first of two candidates; None without two that have all scores."""
+    scored = [{name: one.scores.get(name) for name in metrics} for one in utterance.candidates]
+    complete = [{name: value for name, value in scores.items() if value is not None} for scores in scored]
+    usable = [scores for scores in complete if len(scores) == len(metrics)][:2]
+    if len(usable) < 2:
         return None
-    one, two = able
-    return [METRICS[metric].advantage(one[metric], two[metric]) for metric in metrics]  # type: ignore[arg-type]
+    first, second = usable
+    return [METRICS[metric].advantage(first[metric], second[metric]) for metric in metrics]
 
 
-def shapes(pairs: list[Row]) -> dict[str, dict[str, np.ndarray]]:
-    """Return length (units of a side / units of the source) and repetition (share of unit trigrams, 0..1) of chosen and rejected."""
-    told: dict[str, dict[str, np.ndarray]] = {"length": {}, "repetition": {}}
-    for side in ("chosen", "rejected"):
-        spoken = [
-            (row[side]["units"], row["source"]["units"])
-            for row in pairs
-            if row[side]["units"] and row["source"]["units"]
+def measure_shapes(pairs: Sequence[ShownPair]) -> dict[str, dict[Side, np.ndarray]]:
+    """Return `length` and `repetition` of the chosen and the rejected sides of pairs.
+
+    Length is units per unit of the source. Repetition is the share (0..1) of unit trigrams that occurred before.
+    """
+    shapes: dict[str, dict[Side, np.ndarray]] = {"length": {}, "repetition": {}}
+    for side in SIDES:
+        units = [
+            (own, source) for pair in pairs if (own := pair[side]["units"]) and (source := pair["source"]["units"])
         ]
-        told["length"][side] = np.array([len(units) / len(source) for units, source in spoken])
-        told["repetition"][side] = np.array([repetition(units) for units, _ in spoken])
-    return told
+        shapes["length"][side] = np.array([len(own) / len(source) for own, source in units])
+        shapes["repetition"][side] = np.array([repetition(own) for own, _ in units])
+    return shapes
 
 
-def rounds(run: Run, number: int) -> list[Row]:
+def read_summaries(round_: Round) -> list[Summary]:
     """Return the summaries of all finished rounds up to this one."""
-    fs, path = filesystem(run.uri)
-    return [get_json(fs, f"{path}/round-{n}/summary.json") for n in finished_rounds(run) if n <= number]
+    return [read_summary(round_.run, number) for number in finished_rounds(round_.run) if number <= round_.number]
 
 
-def curves(run: Run, number: int) -> list[Row]:
-    """Return the lines of the policy's training log."""
-    fs, path = filesystem(f"{run.made_policy(number)}/training.jsonl")
+def read_training_log(round_: Round) -> list[dict[str, float]]:
+    """Return the lines of the policy's training log; empty if there is none."""
+    fs, path = filesystem(f"{round_.policy_uri}/training.jsonl")
     if not look(fs, path).is_file:
         return []
     return [json.loads(line) for line in get(fs, path).decode().splitlines() if line.strip()]
 
 
-def stages(run: Run, number: int, summary: Row) -> list[Row]:
-    """Return seconds of each stage and, where a dataset came of it, its rows a second."""
-    named = {"produce": "scored", "select": "pairs", "evaluate": "evaluation"} if number else {"evaluate": "evaluation"}
-    rows = {
-        stage: dataset.manifest().rows
-        for stage, name in named.items()
-        if (dataset := run.dataset(number, name)).is_finished()
+def time_stages(round_: Round, summary: Summary) -> list[StageTime]:
+    """Return the seconds of each stage of a round, with rows and rows per second."""
+    datasets = {"produce": round_.scored, "select": round_.pairs} if round_.number else {}
+    datasets["evaluate"] = round_.evaluation
+    rows = {stage: dataset.manifest().rows for stage, dataset in datasets.items() if dataset.is_finished()}
+    return [_time_stage(stage, seconds, rows.get(stage)) for stage, seconds in summary["wall_s"].items()]
+
+
+def _time_stage(stage: str, seconds: float, rows: int | None) -> StageTime:
+    return {"stage": stage, "seconds": seconds, "rows": rows, "rate": rows / seconds if rows and seconds else None}
+
+
+def list_origins(round_: Round) -> list[Origin]:
+    """Return the origin of every finished dataset of a round."""
+    run = round_.run
+    datasets = {
+        "units of mono": run.units("mono"),
+        "units of test": run.units("test"),
+        "toplines": run.toplines,
+        "sequences": round_.sequences,
+        "scored": round_.scored,
+        "pairs": round_.pairs,
+        "evaluation": round_.evaluation,
     }
-    told = [
-        {"stage": stage, "seconds": seconds, "rows": rows.get(stage)} for stage, seconds in summary["wall_s"].items()
-    ]
-    return [row | {"rate": row["rows"] / row["seconds"] if row["rows"] and row["seconds"] else None} for row in told]
-
-
-def fingerprints(run: Run, number: int) -> list[Row]:
-    """Return fingerprint, inputs, rows and versions of every dataset of the round that is finished."""
-    named = {"units of mono": run.units("mono"), "units of test": run.units("test"), "toplines": run.toplines}
-    named |= {name: run.dataset(number, name) for name in ("sequences", "scored", "pairs", "evaluation")}
-    told = []
-    for name, dataset in named.items():
+    origins = []
+    for name, dataset in datasets.items():
         try:
-            manifest = dataset.manifest()
+            origins.append(_origin(name, dataset.manifest()))
         except StoreError:
             continue
-        told.append(
-            {"dataset": name, "fingerprint": manifest.fingerprint, "rows": manifest.rows, "finished": manifest.finished}
-        )
-        told[-1] |= {"inputs": manifest.inputs, "versions": manifest.versions, "attempts": manifest.attempts}
-    return told
+    return origins
 
 
-def signatures(recipe: Recipe) -> dict[str, str]:
-    """Return for the two languages the signature of every metric on the ways back, and of whatever was heard the recognizer's protocol."""
-    told = {}
+def _origin(name: str, manifest: Manifest) -> Origin:
+    return {
+        "dataset": name,
+        "fingerprint": manifest.fingerprint,
+        "rows": manifest.rows,
+        "finished": manifest.finished,
+        "inputs": manifest.inputs,
+        "versions": manifest.versions,
+        "attempts": manifest.attempts,
+    }
+
+
+def list_signatures(recipe: Recipe) -> dict[str, str]:
+    """Return the signature of every metric of back-translations, and of the recognizer, for both languages.
+
+    A metric that compares transcripts has the signature of the recognizer too.
+    """
+    signatures = {}
     for lang in recipe.languages:
-        told[f"asr ({lang})"] = heard = protocol(**asdict(recipe.recognizer), lang=lang)
+        signatures[f"asr ({lang})"] = asr = asr_protocol(recipe, lang)
         for metric in (METRICS[name] for name in recipe.scorer.metrics):
-            by_ear = recipe.scorer.score_text == "asr" and not metric.audio
-            told[f"{metric.name} ({lang})"] = metric.signature(lang) + f"|{heard}" * by_ear
-    return told
+            uses_asr = recipe.scorer.score_text == "asr" and not metric.audio
+            signatures[f"{metric.name} ({lang})"] = metric.signature(lang) + (f"|{asr}" if uses_asr else "")
+    return signatures

@@ -1,107 +1,193 @@
-"""The pairs that a report shows: which ones, with their texts, what differs between them, and their scores."""
+"""The pairs that a report shows: which ones, their texts, the differences between their texts, and their scores."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from difflib import SequenceMatcher
+from typing import Literal, TypedDict
 
-from factory.audit.labels import sampled
+from factory.audit.labels import sample_rows
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import OK, Row
+from schemas.datasets import OK, Candidate, Row, Scores
 from schemas.sequences import parse, task
 
-SPOKEN = 24
-"""Most pairs with players: five sounds each, about 10 kB a sound."""
+MAX_PLAYERS = 24
+"""Most pairs with players. A pair has five sounds of about 10 kB."""
+
+Side = Literal["chosen", "rejected"]
+SIDES: tuple[Side, Side] = ("chosen", "rejected")
+TextRun = tuple[str, bool]
+"""Consecutive words of a text; True if the other text does not have them in this position."""
 
 
-def shown_pairs(pairs: DatasetDir, scored: DatasetDir, limit: int) -> list[Row]:
-    """Return at most `limit` pairs (`joined`), the widest margins first; a sample by hash where there are more."""
-    return joined(sorted(sampled(pairs.rows(status=OK), limit), key=by_margin), scored)
+class ShownSource(TypedDict):
+    """The source utterance of a pair: transcript, units and reference translation."""
+
+    text: str | None
+    units: list[int] | None
+    reference: str | None
 
 
-def by_margin(row: Row) -> tuple[float, str]:
-    """Sort rows of PAIR, the widest margin first."""
+class ShownPair(TypedDict):
+    """A preference pair with its source and both candidates."""
+
+    pair_id: str
+    utt_id: str
+    src_lang: str
+    tgt_lang: str
+    metric: str
+    margin: float
+    source: ShownSource
+    chosen: Candidate
+    rejected: Candidate
+
+
+class TableSide(TypedDict):
+    """One side of a pair in the page's table; `scores` are in the order of the recipe's metrics."""
+
+    text: list[TextRun]
+    back_translation: list[TextRun]
+    scores: list[float | None]
+
+
+class TableRow(TypedDict):
+    """A row of the page's table, as its JavaScript reads it; `sounds` has the keys of the sounds that exist."""
+
+    id: str
+    direction: str
+    margin: float
+    source: str | None
+    reference: str | None
+    chosen: TableSide
+    rejected: TableSide
+    sounds: dict[str, str]
+
+
+def read_shown_pairs(pairs: DatasetDir, scored: DatasetDir, limit: int) -> list[ShownPair]:
+    """Return at most `limit` pairs, the widest margin first; a sample by hash if there are more.
+
+    Args:
+        pairs: a dataset of PAIR.
+        scored: the dataset of SCORED that the pairs were selected from.
+        limit: the largest number of pairs.
+    """
+    return join_scored(sorted(sample_rows(pairs.rows(status=OK), limit), key=margin_key), scored)
+
+
+def margin_key(row: Row) -> tuple[float, str]:
+    """Return the sort key of a row of PAIR, for the widest margin first."""
     return -row["margin"], row["pair_id"]
 
 
-def joined(rows: Sequence[Row], scored: DatasetDir) -> list[Row]:
-    """Return rows of PAIR with their texts and units, joined with `scored` by utt_id."""
+def join_scored(rows: Sequence[Row], scored: DatasetDir) -> list[ShownPair]:
+    """Join rows of PAIR with the texts and units of their rows of SCORED; a pair without such a row is left out."""
     table = scored.rows(status=OK, ids=[row["utt_id"] for row in rows])
     sources = {(row["utt_id"], row["tgt_lang"]): row for row in table.to_pylist()}
-    return [told for row in rows if (told := _pair(row, sources.get((row["utt_id"], row["tgt_lang"])))) is not None]
+    joined = [(row, sources.get((row["utt_id"], row["tgt_lang"]))) for row in rows]
+    return [_join(row, source) for row, source in joined if source is not None]
 
 
-def _pair(row: Row, source: Row | None) -> Row | None:
-    if source is None:
-        return None
-    told = {key: row[key] for key in ("pair_id", "utt_id", "src_lang", "tgt_lang", "metric", "margin")}
-    told |= {"source": {"text": source["text"], "units": source["units"], "reference": source["reference"]}}
-    return told | {side: _side(row, side, source["candidates"]) for side in ("chosen", "rejected")}
-
-
-def _side(row: Row, side: str, candidates: Sequence[Row]) -> Row:
-    """Find the candidate that a side of the pair was made of, by its text and scores."""
-    text, scores = row[f"{side}_text"], row[f"{side}_scores"]
-    return next((c for c in candidates if c["text"] == text and c["scores"] == scores), _parsed(row, side))
-
-
-def _parsed(row: Row, side: str) -> Row:
-    """Read a side back out of its string; the way back is not in there."""
-    read = parse(task(row["prompt"]), row[side])
+def _join(row: Row, source: Row) -> ShownPair:
     return {
-        "text": read.text,
-        "units": read.units,
+        "pair_id": row["pair_id"],
+        "utt_id": row["utt_id"],
+        "src_lang": row["src_lang"],
+        "tgt_lang": row["tgt_lang"],
+        "metric": row["metric"],
+        "margin": row["margin"],
+        "source": {"text": source["text"], "units": source["units"], "reference": source["reference"]},
+        "chosen": _find_candidate(row, "chosen", source["candidates"]),
+        "rejected": _find_candidate(row, "rejected", source["candidates"]),
+    }
+
+
+def _find_candidate(row: Row, side: Side, candidates: Sequence[Candidate]) -> Candidate:
+    """Return the candidate of a side of the pair, found by its text and scores."""
+    text, scores = row[f"{side}_text"], row[f"{side}_scores"]
+    same = (candidate for candidate in candidates if candidate["text"] == text and candidate.get("scores") == scores)
+    return next(same, None) or _parse_candidate(row, side)
+
+
+def _parse_candidate(row: Row, side: Side) -> Candidate:
+    """Parse a side of the pair from its training sequence, which has no back-translation."""
+    parsed = parse(task(row["prompt"]), row[side])
+    return {
+        "text": parsed.text,
+        "units": parsed.units,
+        "logprob": None,
+        "finish": OK,
         "back_translation": None,
         "back_translation_units": None,
+        "back_translation_finish": None,
         "scores": row[f"{side}_scores"],
     }
 
 
-def to_speak(rows: Sequence[Row], limit: int = SPOKEN) -> list[Row]:
-    """Choose the pairs with players: of each direction a third with the widest margins, a third nearest δ, the rest spread between."""
-    directions = sorted({(row["src_lang"], row["tgt_lang"]) for row in rows})
-    each = limit // max(1, len(directions))
-    chosen: list[Row] = []
+def choose_pairs_with_players(pairs: Sequence[ShownPair], limit: int = MAX_PLAYERS) -> list[ShownPair]:
+    """Choose at most `limit` pairs, the same number per direction.
+
+    A third of them has the widest margins, a third the narrowest, and the rest is spread between them.
+
+    Args:
+        pairs: the pairs, the widest margin first.
+        limit: the largest number of pairs.
+    """
+    directions = sorted({(pair["src_lang"], pair["tgt_lang"]) for pair in pairs})
+    count = limit // max(1, len(directions))
+    chosen: list[ShownPair] = []
     for direction in directions:
-        some = [row for row in rows if (row["src_lang"], row["tgt_lang"]) == direction]  # widest first
-        ends = [*some[: each // 3], *some[-(each // 3) :]] if len(some) > each else some
-        middle = [row for row in some if row not in ends]
-        between = middle[:: max(1, len(middle) // max(1, each - len(ends)))][: each - len(ends)]
-        chosen += [*ends, *between]
+        chosen += _spread([pair for pair in pairs if (pair["src_lang"], pair["tgt_lang"]) == direction], count)
     return chosen
 
 
-def marked(text: str | None, other: str | None) -> list[tuple[str, bool]]:
-    """Split a text into runs of words, each with whether the other text lacks it there."""
+def _spread(pairs: list[ShownPair], count: int) -> list[ShownPair]:
+    if len(pairs) <= count:
+        return pairs
+    third = count // 3
+    ends = [*pairs[:third], *pairs[-third:]] if third else []
+    middle, rest = pairs[third : len(pairs) - third], count - 2 * third
+    return [*ends, *middle[:: max(1, len(middle) // max(1, rest))][:rest]]
+
+
+def mark_differences(text: str | None, other: str | None) -> list[TextRun]:
+    """Split a text into runs of words that the other text has in common with it, or has not."""
     words, others = (text or "").split(), (other or "").split()
-    runs = []
-    for kind, start, end, _, _ in SequenceMatcher(None, words, others, autojunk=False).get_opcodes():
-        if end > start:
-            runs.append((" ".join(words[start:end]), kind != "equal"))
-    return runs
+    codes = SequenceMatcher(None, words, others, autojunk=False).get_opcodes()
+    return [(" ".join(words[start:end]), kind != "equal") for kind, start, end, _, _ in codes if end > start]
 
 
-def table_row(row: Row, recipe: Recipe, sounds: dict[str, str]) -> Row:
-    """Return what the page's table needs of a pair: no units, texts as marked runs, the key of each sound that there is."""
-    keys = {
-        name: f"{row['pair_id']}.{name}" for name in ("source", "chosen", "rejected", "chosen_back", "rejected_back")
+def make_table_row(pair: ShownPair, recipe: Recipe, sounds: Collection[str]) -> TableRow:
+    """Return a row of the page's table.
+
+    Args:
+        pair: the pair.
+        recipe: the experiment, whose metrics give the scores.
+        sounds: the keys of all sounds in the page (`make_waves`).
+    """
+    names = ("source", "chosen", "rejected", "chosen_back", "rejected_back")
+    keys = {name: f"{pair['pair_id']}.{name}" for name in names}
+    return {
+        "id": pair["pair_id"],
+        "direction": f"{pair['src_lang']}-{pair['tgt_lang']}",
+        "margin": round(pair["margin"], 4),
+        "source": pair["source"]["text"],
+        "reference": pair["source"]["reference"],
+        "chosen": _table_side(pair, "chosen", "rejected", recipe),
+        "rejected": _table_side(pair, "rejected", "chosen", recipe),
+        "sounds": {name: key for name, key in keys.items() if key in sounds},
     }
-    sides = {}
-    for side, other in (("chosen", "rejected"), ("rejected", "chosen")):
-        sides[side] = {
-            "text": marked(row[side]["text"], row[other]["text"]),
-            "back": marked(row[side]["back_translation"], row["source"]["text"]),
-            "scores": [_rounded(row[side]["scores"].get(metric)) for metric in recipe.scorer.metrics],
-        }
-    head = {
-        "id": row["pair_id"],
-        "direction": f"{row['src_lang']}-{row['tgt_lang']}",
-        "margin": round(row["margin"], 4),
+
+
+def _table_side(pair: ShownPair, side: Side, other: Side, recipe: Recipe) -> TableSide:
+    scores = pair[side].get("scores", {})
+    return {
+        "text": mark_differences(pair[side]["text"], pair[other]["text"]),
+        "back_translation": mark_differences(pair[side]["back_translation"], pair["source"]["text"]),
+        "scores": [_rounded(scores, metric) for metric in recipe.scorer.metrics],
     }
-    told = head | {"source": row["source"]["text"], "reference": row["source"]["reference"], **sides}
-    return told | {"sounds": {name: key for name, key in keys.items() if key in sounds}}
 
 
-def _rounded(score: float | None) -> float | None:
+def _rounded(scores: Scores, metric: str) -> float | None:
+    score = scores.get(metric)
     return None if score is None else round(score, 3)

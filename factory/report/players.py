@@ -1,10 +1,10 @@
-"""The sounds of a report: recordings and spoken units as Opus, inside the page."""
+"""The sounds of a report: recordings and resynthesised units, as Opus inside the page."""
 
 from __future__ import annotations
 
 import base64
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,66 +13,76 @@ from factory.corpora.audio import encode
 from factory.corpora.opening import open_corpus
 from factory.passes.produce import voices
 from factory.recipe.recipe import Recipe
+from factory.report.pairs import SIDES, ShownPair
 from factory.runtime.redact import redact
-from schemas.datasets import Row
+from schemas.errors import RoundtripError
 
 if TYPE_CHECKING:
     from factory.models.voice import Voice
 
 
-def recordings_or_none(corpus: str, ids: Collection[str]) -> dict[str, np.ndarray]:
-    """Return the recordings (16 kHz) of these utterances; none, with a sentence on stderr, where the corpus cannot be
-    read.
+def find_recordings(corpus: str, ids: Collection[str]) -> dict[str, np.ndarray]:
+    """Return the recordings (16 kHz) of utterances by id.
+
+    If the corpus cannot be read (it was moved, or its store fails), none is returned and stderr has a sentence about
+    it.
+
+    Args:
+        corpus: the URI of the corpus.
+        ids: utterance ids.
     """
     try:
         return open_corpus(corpus).load_recordings(ids) if ids else {}
-    except (OSError, ValueError, RuntimeError) as error:  # what a user can fix: the corpus was moved, its store fails
+    except (RoundtripError, OSError) as error:
         note = f"the recordings in {corpus} cannot be read, so their sources are resynthesised from units: {error}"
         print(redact(note), file=sys.stderr, flush=True)
         return {}
 
 
-def waves_of(
-    rows: Sequence[Row], recorded: dict[str, np.ndarray], voices: dict[str, Voice], back: bool = True
-) -> dict[str, np.ndarray]:
-    """Return the waves of pairs (`shown_pairs`) by `<pair_id>.<source|chosen|rejected|chosen_back|rejected_back>`.
-
-    Args:
-        rows: the pairs.
-        recorded: recordings (16 kHz) by utt_id; a source without one is resynthesised from its units.
-        voices: the vocoder of each language; a language without one stays silent.
-        back: whether the back-translations are spoken too.
-    """
-    waves = {f"{row['pair_id']}.source": recorded[row["utt_id"]] for row in rows if row["utt_id"] in recorded}
-    wanted: dict[str, list[tuple[str, list[int]]]] = {}
-    for row in rows:
-        for name, (lang, units) in _units(row, back).items():
-            key = f"{row['pair_id']}.{name}"
-            if units and key not in waves and lang in voices:
-                wanted.setdefault(lang, []).append((key, units))
-    for lang, lines in wanted.items():
-        waves |= zip([key for key, _ in lines], voices[lang].speak([units for _, units in lines]), strict=True)
-    return waves
-
-
-def voices_of(recipe: Recipe) -> dict[str, Voice]:
-    """Load the vocoder of each language."""
+def load_vocoders(recipe: Recipe) -> dict[str, Voice]:
+    """Load the vocoder of each language of a recipe."""
     from factory.models.voice import Voice
 
     return {lang: Voice(checkpoint) for lang, checkpoint in voices(recipe).items()}
 
 
-def _units(row: Row, back: bool) -> dict[str, tuple[str, list[int] | None]]:
-    src, tgt = row["src_lang"], row["tgt_lang"]
-    ahead = {
-        "source": (src, row["source"]["units"]),
-        **{side: (tgt, row[side]["units"]) for side in ("chosen", "rejected")},
-    }
-    return ahead | (
-        {f"{side}_back": (src, row[side]["back_translation_units"]) for side in ("chosen", "rejected")} if back else {}
-    )
+def make_waves(
+    pairs: Sequence[ShownPair],
+    recordings: Mapping[str, np.ndarray],
+    vocoders: Mapping[str, Voice],
+    with_back_translations: bool = True,
+) -> dict[str, np.ndarray]:
+    """Return the waves (16 kHz) of pairs by `PAIR_ID.<source|chosen|rejected|chosen_back|rejected_back>`.
+
+    Args:
+        pairs: the pairs; only their ids, languages and units are read.
+        recordings: recordings by utterance id; a source without a recording is resynthesised from its units.
+        vocoders: the vocoder of each language; a language without one stays silent.
+        with_back_translations: True to resynthesise the back-translations too.
+    """
+    waves = {f"{pair['pair_id']}.source": recordings[pair["utt_id"]] for pair in pairs if pair["utt_id"] in recordings}
+    lines: dict[str, dict[str, list[int]]] = {lang: {} for lang in vocoders}
+    for pair in pairs:
+        for name, lang, units in _units(pair, with_back_translations):
+            key = f"{pair['pair_id']}.{name}"
+            if units and key not in waves and lang in lines:
+                lines[lang][key] = units
+    for lang, units_by_key in lines.items():
+        if units_by_key:
+            waves |= zip(units_by_key, vocoders[lang].speak(list(units_by_key.values())), strict=True)
+    return waves
 
 
-def embedded(waves: dict[str, np.ndarray]) -> dict[str, str]:
-    """Return each wave as a data URI of Opus, 3 kB a second."""
+def _units(pair: ShownPair, with_back_translations: bool) -> Iterator[tuple[str, str, list[int] | None]]:
+    """Yield the name, the language and the units of each sound of a pair."""
+    source, target = pair["src_lang"], pair["tgt_lang"]
+    yield "source", source, pair["source"]["units"]
+    for side in SIDES:
+        yield side, target, pair[side]["units"]
+        if with_back_translations:
+            yield f"{side}_back", source, pair[side]["back_translation_units"]
+
+
+def embed_waves(waves: Mapping[str, np.ndarray]) -> dict[str, str]:
+    """Return each wave as a data URI with Opus, about 3 kB per second."""
     return {key: "data:audio/ogg;base64," + base64.b64encode(encode(wave)).decode() for key, wave in waves.items()}

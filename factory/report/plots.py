@@ -1,15 +1,13 @@
-"""The plots of a report: matplotlib's SVG, inlined, with its colours replaced by the page's, so that light and dark both fit."""
+"""The plots of a report as SVG elements by matplotlib, in the colours of the page, light or dark."""
 
 from __future__ import annotations
 
 import io
 import re
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-
-from schemas.datasets import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,8 +21,8 @@ COLOURS = {
     "three": "#050505",
     "rule": "#060606",
 }
-"""Stand-ins, each for a colour of the page's style sheet."""
-STYLE: Row = {
+"""A placeholder for each colour of the page's style sheet."""
+STYLE: dict[str, object] = {
     "svg.fonttype": "none",
     "text.color": COLOURS["ink"],
     "axes.labelcolor": COLOURS["ink"],
@@ -39,10 +37,27 @@ STYLE: Row = {
     "hatch.color": COLOURS["muted"],
 }
 SERIES = ("one", "two", "three")
+"""The colours of the first, second and third group of a plot."""
+Paint = Callable[["Axes"], None]
 
 
-def draw(name: str, paint: Callable[[Axes], None], size: tuple[float, float] = (4.6, 2.9)) -> str:
-    """Return a plot as an SVG element; `name` makes the ids in it differ from those of other plots on the page."""
+class Point(NamedTuple):
+    """An estimate at a position of the x axis, with its interval."""
+
+    x: str
+    y: float
+    low: float
+    high: float
+
+
+def draw(name: str, paint: Paint, size: tuple[float, float] = (4.6, 2.9)) -> str:
+    """Return a plot as an SVG element.
+
+    Args:
+        name: the label of the plot. It also makes the ids in the element differ from those of other plots on the page.
+        paint: a function that paints the plot on the axes.
+        size: width and height (inches).
+    """
     import matplotlib
 
     matplotlib.use("svg")
@@ -58,37 +73,41 @@ def draw(name: str, paint: Callable[[Axes], None], size: tuple[float, float] = (
 
 
 def _themed(svg: str, name: str) -> str:
-    """Keep the svg element only, scale it to its place, and name the page's colours in it."""
+    """Keep only the svg element, let it scale with the page, and replace the placeholders of colours."""
     svg = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     svg = re.sub(r'<svg [^>]*?(viewBox="[^"]+")[^>]*>', rf'<svg \1 role="img" aria-label="{name}">', svg, count=1)
     svg = re.sub(r"font: ([\d.]+)px [^;\"]*", r"font-size: \1px", svg)
-    svg = re.sub(r'id="((?!m|p)[\w.-]+)"', "", svg)  # ids that nothing refers to, the same in every plot
-    for colour, stand_in in COLOURS.items():
-        svg = svg.replace(stand_in, f"var(--{colour})")
+    svg = re.sub(r'id="((?!m|p)[\w.-]+)"', "", svg)  # ids without references, the same in every plot
+    for colour, placeholder in COLOURS.items():
+        svg = svg.replace(placeholder, f"var(--{colour})")
     return svg
 
 
-def bars(steps: Sequence[tuple[str, float]], label: str) -> Callable[[Axes], None]:
-    """Horizontal bars, the first on top, each with its number."""
+def bars(steps: Sequence[tuple[str, float]], label: str) -> Paint:
+    """Paint horizontal bars, the first one on top, each with its number."""
 
     def paint(axes: Axes) -> None:
-        """Draw the bars, the first on top."""
+        """Paint the bars."""
         names, values = [step for step, _ in steps], [value for _, value in steps]
-        drawn = axes.barh(names, values, color=COLOURS["one"], height=0.62)
-        axes.bar_label(drawn, [f"{value:,.0f}" for value in values], padding=3)
+        container = axes.barh(names, values, color=COLOURS["one"], height=0.62)
+        axes.bar_label(container, [f"{value:,.0f}" for value in values], padding=3)
         axes.invert_yaxis()
         axes.set(xlabel=label, xlim=(0, 1.18 * max([1.0, *values])))
 
     return paint
 
 
-def histograms(
-    groups: dict[str, np.ndarray], label: str, line: float | None = None, line_name: str = "δ"
-) -> Callable[[Axes], None]:
-    """Outlined histograms of several groups over the same bins; `line` marks a value."""
+def histograms(groups: Mapping[str, np.ndarray], label: str, delta: float | None = None) -> Paint:
+    """Paint histograms of several groups over the same bins.
+
+    Args:
+        groups: the values (n,) of each group.
+        label: the label of the x axis.
+        delta: a threshold to mark with a vertical line.
+    """
 
     def paint(axes: Axes) -> None:
-        """Draw each group over the same bins, what lies above the last one inside it."""
+        """Paint each group; values above the last bin count in it."""
         everything = np.concatenate([*groups.values(), np.zeros(0)])
         if not len(everything):
             axes.text(0.5, 0.5, "nothing to show", ha="center", transform=axes.transAxes)
@@ -105,26 +124,24 @@ def histograms(
                 label=f"{name} (n={len(values):,})",
                 lw=1.4,
             )
-        if line is not None:
-            axes.axvline(line, color=COLOURS["ink"], ls="--", lw=1, label=f"{line_name} = {line:g}")
+        if delta is not None:
+            axes.axvline(delta, color=COLOURS["ink"], ls="--", lw=1, label=f"δ = {delta:g}")
         axes.set(xlabel=label, ylabel="count")
         axes.legend(fontsize=8)
 
     return paint
 
 
-def heatmap(matrix: np.ndarray, names: Sequence[str]) -> Callable[[Axes], None]:
-    """A square of correlations, each with its number; strength is opacity, sign is colour."""
+def heatmap(matrix: np.ndarray, names: Sequence[str]) -> Paint:
+    """Paint a matrix (n, n) of correlations with numbers. Opacity shows the strength, colour the sign."""
 
     def paint(axes: Axes) -> None:
-        """Draw a square of colour and a number for each cell."""
+        """Paint a rectangle and a number for each cell."""
         from matplotlib.patches import Rectangle
 
         for (row, column), value in np.ndenumerate(matrix):
-            colour, strength = (
-                COLOURS["one" if value >= 0 else "two"],
-                0.0 if np.isnan(value) else 0.75 * abs(float(value)),
-            )
+            colour = COLOURS["one" if value >= 0 else "two"]
+            strength = 0.0 if np.isnan(value) else 0.75 * abs(float(value))
             axes.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, color=colour, alpha=strength, lw=0))
             axes.text(column, row, "-" if np.isnan(value) else f"{value:.2f}", ha="center", va="center")
         size = len(names)
@@ -136,35 +153,47 @@ def heatmap(matrix: np.ndarray, names: Sequence[str]) -> Callable[[Axes], None]:
     return paint
 
 
-def estimates(
-    groups: dict[str, list[Row]], label: str, lines: dict[str, float] | None = None
-) -> Callable[[Axes], None]:
-    """Points with intervals: rows {x, y, low, high} of each group; `lines` are named levels such as toplines. `x` is a text or a number."""
+def estimates(groups: Mapping[str, Sequence[Point]], label: str, levels: Mapping[str, float] | None = None) -> Paint:
+    """Paint estimates with their intervals.
+
+    Args:
+        groups: the points of each group; points with the same x are painted next to each other.
+        label: the label of the y axis.
+        levels: named horizontal lines, such as toplines.
+    """
 
     def paint(axes: Axes) -> None:
-        """Draw each group beside the others at its places."""
-        names = list(dict.fromkeys(str(row["x"]) for rows in groups.values() for row in rows))
-        for place, (colour, (name, rows)) in enumerate(zip(SERIES, groups.items(), strict=False)):
-            x = np.array([names.index(str(row["x"])) for row in rows]) + 0.12 * (place - (len(groups) - 1) / 2)
-            y = np.array([row["y"] for row in rows], dtype=float)
-            spread = np.abs(np.array([[row["low"], row["high"]] for row in rows], dtype=float).reshape(-1, 2).T - y)
+        """Paint each group, with a small offset to the others."""
+        names = list(dict.fromkeys(point.x for points in groups.values() for point in points))
+        for index, (colour, (name, points)) in enumerate(zip(SERIES, groups.items(), strict=False)):
+            x = np.array([names.index(point.x) for point in points]) + 0.12 * (index - (len(groups) - 1) / 2)
+            y = np.array([point.y for point in points], dtype=float)
+            bounds = np.array([[point.low, point.high] for point in points], dtype=float)
+            spread = np.abs(bounds.reshape(-1, 2).T - y)
             axes.errorbar(x, y, yerr=spread, color=COLOURS[colour], marker="o", ms=4, lw=1.2, capsize=3, label=name)
-        for colour, (name, level) in zip(SERIES, (lines or {}).items(), strict=False):
+        for colour, (name, level) in zip(SERIES, (levels or {}).items(), strict=False):
             axes.axhline(level, color=COLOURS[colour], ls=":", lw=1.2, label=f"{name} ({level:.1f})")
         axes.set(ylabel=label, xticks=range(len(names)), xticklabels=names)
         axes.margins(y=0.15)
-        if names or lines:
+        if names or levels:
             axes.legend(fontsize=8)
 
     return paint
 
 
-def curve(lines: Mapping[str, Sequence[Sequence[float]]], x: str, y: str) -> Callable[[Axes], None]:
-    """Curves of (x, y), with a point at each value while there are few."""
+def curves(lines: Mapping[str, tuple[Sequence[float], Sequence[float]]], x: str, y: str) -> Paint:
+    """Paint curves, with a marker at each value of a curve of fewer than 40 values.
+
+    Args:
+        lines: the x values and the y values of each curve.
+        x: the label of the x axis.
+        y: the label of the y axis.
+    """
 
     def paint(axes: Axes) -> None:
-        for colour, (name, (at, values)) in zip(SERIES, lines.items(), strict=False):
-            axes.plot(at, values, color=COLOURS[colour], lw=1.4, marker="o" if len(at) < 40 else None, ms=3, label=name)
+        """Paint each curve."""
+        for colour, (name, (xs, ys)) in zip(SERIES, lines.items(), strict=False):
+            axes.plot(xs, ys, color=COLOURS[colour], lw=1.4, marker="o" if len(xs) < 40 else None, ms=3, label=name)
         axes.set(xlabel=x, ylabel=y)
         if lines:
             axes.legend(fontsize=8)

@@ -2,96 +2,108 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
-from factory.audit.labels import bin_name
+from factory.audit.text import format_gap
+from factory.report.summary_types import Interval, LabelBin, Score, ScoreName, Summary, Topline
 from factory.storage.names import on_one_line
-from schemas.datasets import Row
 
-LABELS = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", "asr_bleu": "ASR-BLEU"}
-OTHERS = {"cascade_bleu": "cascade", "round_trip": "round trip"}
-"""Scores that are no merit of the policy's speech: the baseline's ASR-BLEU, and BLEU of the way back against the source."""
+LABELS: dict[ScoreName, str] = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", "asr_bleu": "ASR-BLEU"}
+"""The scores of the policy's translations against references."""
+OTHER_LABELS: dict[ScoreName, str] = {"cascade_bleu": "cascade", "round_trip": "round trip"}
+"""The ASR-BLEU of the baseline, and BLEU of back-translations against the source."""
 
 
-def render(summary: Row, place: str) -> str:
-    """Return the summary of a round as text for a terminal, and where its files lie."""
-    lines = [f"\nRound {summary['round']} of {summary['recipe']}"]
-    if "rows" in summary:
-        lines += [f"  utterances   {_counts(summary['rows'])}", f"  pairs        {_counts(summary['pairs'])}"]
-        lines += [*_labels(summary["label_accuracy"]), *_note(summary.get("unmeasured"))]
-    if scores := [*_scores(summary)]:
-        lines += [
-            "",
-            f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)",
-            *scores,
-        ]
-    lines += [line for sentence in summary.get("untested", ()) for line in _note(sentence)]
-    if toplines := [*_toplines(summary["toplines"])]:
+def render_summary(summary: Summary, uri: str) -> str:
+    """Return the summary of a round as text for a terminal; `uri` is the folder of the round."""
+    lines = [f"\nRound {summary['round']} of {summary['recipe']}", *_production_lines(summary)]
+    if scores := [*_score_lines(summary), *_mean_lines(summary)]:
+        head = f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)"
+        lines += ["", head, *scores]
+    lines += [f"  note         {sentence}" for sentence in summary["untested"]]
+    if toplines := [*_topline_lines(summary)]:
         lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *toplines]
-    lines += [*_failures(summary["failures"], place)]
-    lines += [f"\n  !!! TRIPWIRE !!! {sentence}" for sentence in summary.get("tripwire", ())]
+    lines += _failure_lines(summary, uri)
+    lines += [f"\n  !!! TRIPWIRE !!! {sentence}" for sentence in summary["tripwire"]]
     lines += ["", f"  seconds      {_counts(summary['wall_s'])}; peak memory {summary['peak_rss_mb']:,} MB"]
-    lines += [
-        f"  look at      {place}/summary.json",
-        f"  listen to    {place}/samples/*.wav (texts.tsv says which is which)",
-    ]
+    lines += [f"  summary      {uri}/summary.json", f"  samples      {uri}/samples/*.wav (described in texts.tsv)"]
     return "\n".join(lines)
 
 
-def _note(sentence: str | None) -> list[str]:
-    return [f"  note         {sentence}"] if sentence else []
+def scores_by_direction(summary: Summary, name: ScoreName) -> dict[str, Score]:
+    """Return a score of the summary for each direction that has it; a policy without text has no S2T score."""
+    return {direction: score for direction, score in summary[name].items() if score is not None}
 
 
-def _counts(counts: Row) -> str:
+def _production_lines(summary: Summary) -> Iterator[str]:
+    if "rows" not in summary:
+        return
+    yield f"  utterances   {_counts(summary['rows'])}"
+    yield f"  pairs        {_counts(summary['pairs'])}"
+    yield from _label_lines(summary["label_accuracy"])
+    if summary["unmeasured"]:
+        yield f"  note         {summary['unmeasured']}"
+
+
+def _counts(counts: Mapping[str, float]) -> str:
     return ", ".join(f"{name} {count:,}" for name, count in counts.items())
 
 
-def _labels(accuracy: Row) -> Iterator[str]:
-    """The share of labels that the reference agrees with, by gap."""
+def _label_lines(accuracy: dict[str, list[LabelBin]]) -> Iterator[str]:
+    """Yield the share of labels that each judge agrees with, by gap."""
     for judge, bins in accuracy.items():
-        cells = [f"{bin_name(b['gap'])}: {b['accuracy']:.2f} (n={b['n']})" for b in bins if b["n"]]
+        cells = [f"{format_gap(b['gap'])}: {b['accuracy']:.2f} (n={b['n']})" for b in bins if b["n"]]
         if cells:
             yield f"  label right  by {judge} against the reference, by gap in {bins[0]['metric']}: {', '.join(cells)}"
 
 
-def scores_of(summary: Row, key: str) -> Row:
-    """Return a summary's score for each direction that has it: a policy without text has no S2T score."""
-    return {direction: score for direction, score in summary.get(key, {}).items() if score is not None}
+def _score_lines(summary: Summary) -> Iterator[str]:
+    for name, label in (LABELS | OTHER_LABELS).items():
+        for direction, score in scores_by_direction(summary, name).items():
+            low, high = score["ci"]
+            cells = f"{_cell(score['before'])}{_cell(score['after'])}   {f'[{low:.2f}, {high:.2f}]':17}"
+            yield f"  {label:12}{direction:7}{cells} {_difference(score)}  n={score['utterances']}"
 
 
-def _scores(summary: Row) -> Iterator[str]:
-    for key, label in (LABELS | OTHERS).items():
-        for direction, score in scores_of(summary, key).items():
-            before = f"{score['before']:8.2f}" if score["before"] is not None else f"{'-':>8}"
-            low, high = score.get("difference_ci", (0, 0))
-            change = f"{score['difference']:+.2f} [{low:+.2f}, {high:+.2f}]" if "difference" in score else ""
-            interval = f"[{score['ci'][0]:.2f}, {score['ci'][1]:.2f}]"
-            yield f"  {label:12}{direction:7}{before}{score['after']:8.2f}   {interval:17} {change}  n={score['utterances']}"
-    for key, label in {"mos": "MOS", "well_formed": "well-formed"}.items():
-        for direction, score in summary[key].items():
-            values = score["before"], score["after"]
-            if values != (None, None):
-                cells = [f"{value:8.2f}" if value is not None else f"{'-':>8}" for value in values]
-                yield f"  {label:12}{direction:7}{''.join(cells)}"
+def _difference(score: Score) -> str:
+    if "difference" not in score:
+        return ""
+    low, high = score["difference_ci"]
+    return f"{score['difference']:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
-def _toplines(toplines: Row) -> Iterator[str]:
-    for lang, told in toplines.items():
-        for name, found in told.items():
-            if name == "utterances":
-                continue
-            cells = [_cell(found[key], digits) for key, digits in (("asr_bleu", 2), ("wer", 3), ("mos", 2))]
-            yield f"  {name:14}{lang:4}{' '.join(cells)}   n={told['utterances']}"
+def _mean_lines(summary: Summary) -> Iterator[str]:
+    for label, means in (("MOS", summary["mos"]), ("well-formed", summary["well_formed"])):
+        for direction, mean in means.items():
+            if mean["before"] is not None or mean["after"] is not None:
+                yield f"  {label:12}{direction:7}{_cell(mean['before'])}{_cell(mean['after'])}"
 
 
-def _cell(found: Row | None, digits: int) -> str:
-    return f"{found['score']:8.{digits}f}" if found else f"{'-':>8}"
+def _cell(value: float | None, digits: int = 2) -> str:
+    return f"{'-':>8}" if value is None else f"{value:8.{digits}f}"
 
 
-def _failures(failures: Row, place: str) -> Iterator[str]:
-    """What is not ok, by dataset and reason, and the command that shows the rows."""
-    for dataset, reasons in failures.items():
-        for row in reasons:
-            yield f"  {dataset:12} {row['status']} {row['reason']}: {row['count']:,} (first: {', '.join(map(on_one_line, row['ids'][:5]))})"
-    if any(failures.values()):
-        yield f"  to see them  roundtrip rows {place}/pairs --status skipped (or failed; any dataset of the round)"
+def _topline_lines(summary: Summary) -> Iterator[str]:
+    for lang, toplines in summary["toplines"].items():
+        speech = {"audio": toplines.get("audio"), "resynthesised": toplines.get("resynthesised")}
+        for name, topline in speech.items():
+            if topline is not None:
+                yield f"  {name:14}{lang:4}{_topline_cells(topline)}   n={toplines['utterances']}"
+
+
+def _topline_cells(topline: Topline) -> str:
+    return " ".join([_score(topline["asr_bleu"], 2), _score(topline["wer"], 3), _score(topline["mos"], 2)])
+
+
+def _score(interval: Interval | None, digits: int) -> str:
+    return _cell(interval["score"] if interval else None, digits)
+
+
+def _failure_lines(summary: Summary, uri: str) -> Iterator[str]:
+    """Yield a line for each dataset and reason, and the command that shows the rows."""
+    for dataset, failures in summary["failures"].items():
+        for failure in failures:
+            ids = ", ".join(map(on_one_line, failure["ids"][:5]))
+            yield f"  {dataset:12} {failure['status']} {failure['reason']}: {failure['count']:,} (first: {ids})"
+    if any(summary["failures"].values()):
+        yield f"  show them    roundtrip rows {uri}/pairs --status skipped (or failed; or another dataset of the round)"

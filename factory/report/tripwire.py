@@ -1,31 +1,37 @@
-"""The tripwire against reward hacking: translations that come back better and better while the reference says they get worse."""
+"""The tripwire against reward hacking: back-translations get better while translations get worse by their reference."""
 
 from __future__ import annotations
 
-from schemas.datasets import Row
+from collections.abc import Mapping
 
-REFERENCES = {"s2t_bleu": "S2T BLEU", "asr_bleu": "ASR-BLEU"}
+from factory.report.summary_types import EvaluationScores, Score
 
 
-def tripped(scores: Row) -> list[str]:
+def find_reward_hacking(scores: EvaluationScores) -> list[str]:
     """Return a sentence for each direction in which the round-trip score rises and a score against references falls.
 
-    At least one of the two changes has to be certain (its 95 % interval leaves 0 out): two small changes of opposite sign are chance.
+    At least one of the two changes must be significant (its 95 % interval excludes 0). Two small changes of opposite
+    sign are chance.
     """
-    told = []
+    references: Mapping[str, dict[str, Score | None]] = {
+        "S2T BLEU": scores["s2t_bleu"],
+        "ASR-BLEU": scores["asr_bleu"],
+    }
+    sentences = []
     for direction, trip in scores["round_trip"].items():
-        for name, label in REFERENCES.items():
-            reference = scores[name][direction]
-            if _against(trip, reference):
-                told.append(
+        for label, by_direction in references.items():
+            reference = by_direction[direction]
+            if trip and reference and _opposes(trip, reference):
+                sentences.append(
                     f"{direction}: the round trip rises by {trip['difference']:.2f} BLEU while {label} falls by "
-                    f"{-reference['difference']:.2f}: the policy learns to come back, not to translate"
+                    f"{-reference['difference']:.2f}: the policy learns to be back-translated, not to translate"
                 )
-    return told
+    return sentences
 
 
-def _against(trip: Row | None, reference: Row | None) -> bool:
-    if not trip or not reference or "difference" not in trip or "difference" not in reference:
+def _opposes(trip: Score, reference: Score) -> bool:
+    """Return True if the round trip rises and the reference score falls, one of them significantly."""
+    if "difference" not in trip or "difference" not in reference:
         return False
-    certain = trip["difference_ci"][0] > 0 or reference["difference_ci"][1] < 0
-    return trip["difference"] > 0 > reference["difference"] and certain
+    significant = trip["difference_ci"][0] > 0 or reference["difference_ci"][1] < 0
+    return trip["difference"] > 0 > reference["difference"] and significant

@@ -1,4 +1,4 @@
-"""What the tests on a cluster share: three Ray nodes on this machine, each with resources of its own, and the dashboard that takes jobs."""
+"""The cluster of the tests in this folder: three Ray nodes on this machine."""
 
 from __future__ import annotations
 
@@ -12,6 +12,6 @@ from tests.cluster.nodes import NODE, nodes
 
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Any]:
-    """A head, a second node, and a third one with a make-believe GPU; `webui_url` is where jobs are submitted."""
+    """A head, a second node, and a third one with a pretended GPU; `webui_url` takes jobs."""
     with nodes(NODE, NODE, NODE | {"num_gpus": 1, "resources": {"accelerator_type:T4": 1}}) as started:
         yield started

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from factory.models.weights import (
     WeightsError,
     local_training_folder,
     may_be_on_hub,
+    policy_digest,
     resolve,
     weights_digest,
 )
@@ -96,7 +98,76 @@ def test_the_digest_of_a_file_and_of_a_folder(tmp_path: Path) -> None:
         weights_digest(tmp_path / "c")
 
 
-def test_the_hash_in_a_name_is_checked(tmp_path: Path) -> None:
+def write_policy(folder: Path) -> Path:
+    """Write the files of a policy; their content is not a model's."""
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps({"num_attention_heads": 4, "transformers_version": "5.0"}))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|eos|>", "is_local": True}))
+    (folder / "tokenizer.json").write_text('{"model": {}}')
+    (folder / "model-1.safetensors").write_bytes(b"first")
+    (folder / "model-2.safetensors").write_bytes(b"second")
+    return folder
+
+
+def test_a_policy_has_one_digest_wherever_it_lies_and_whatever_lies_next_to_it(cache: Path, tmp_path: Path) -> None:
+    digest = policy_digest(write_policy(tmp_path / "a"))
+    assert len(digest) == 16 and int(digest, 16) > 0
+    other = write_policy(tmp_path / "deep/b")
+    for name in ("identity.json", "training.json", "training.jsonl", "README.md"):
+        (other / name).write_text("{}")
+    (other / "adapter").mkdir()
+    (other / "adapter/adapter_model.safetensors").write_bytes(b"adapter")
+    (other / "config.json").write_text('{"transformers_version": "6.0",  "num_attention_heads": 4}')
+    (other / "tokenizer_config.json").write_text('{"is_local": false, "eos_token": "<|eos|>"}')
+    assert policy_digest(other) == policy_digest(str(other)) == policy_digest(other.as_uri()) == digest
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", '{"num_attention_heads": 2}'),
+        ("generation_config.json", '{"eos_token_id": 7}'),
+        ("tokenizer_config.json", '{"eos_token": "<|pad|>"}'),
+        ("tokenizer.json", '{"model": {"a": 1}}'),
+        ("model-1.safetensors", "First"),
+        ("model-2.safetensors", "secon"),
+        ("model-3.safetensors", "third"),
+    ],
+)
+def test_each_file_of_a_policy_counts_and_a_changed_file_is_read_again(tmp_path: Path, file: str, content: str) -> None:
+    policy = write_policy(tmp_path / "policy")
+    before = policy_digest(policy)
+    (policy / file).write_text(content)
+    assert policy_digest(policy) != before
+
+
+def test_the_names_of_weights_count(tmp_path: Path) -> None:
+    policy = write_policy(tmp_path / "policy")
+    before = policy_digest(policy)
+    (policy / "model-1.safetensors").rename(policy / "model-0.safetensors")
+    assert policy_digest(policy) != before
+
+
+@pytest.mark.parametrize("file", ["config.json", "tokenizer.json"])
+def test_a_folder_without_a_file_of_a_policy_is_refused(tmp_path: Path, file: str) -> None:
+    policy = write_policy(tmp_path / "policy")
+    (policy / file).unlink()
+    with pytest.raises(WeightsError, match=f"is not a policy, because it has no {file}: give a folder"):
+        policy_digest(policy)
+
+
+def test_a_policy_without_weights_or_with_a_torn_config_is_refused(tmp_path: Path) -> None:
+    policy = write_policy(tmp_path / "policy")
+    (policy / "config.json").write_text('{"num_attention_heads": 4')
+    with pytest.raises(WeightsError, match="config.json is not a JSON object"):
+        policy_digest(policy)
+    for file in policy.glob("*.safetensors"):
+        file.unlink()
+    with pytest.raises(WeightsError, match=r"has no \*.safetensors"):
+        policy_digest(policy)
+
+
+def test_a_hash_behind_a_name_is_checked(tmp_path: Path) -> None:
     (tmp_path / "w").write_bytes(b"weights")
     right = hashlib.sha256(b"weights").hexdigest()
     assert resolve(f"{tmp_path}/w#sha256={right}") == tmp_path / "w"

@@ -9,15 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from toy_run import ROOT, toy_recipe, toy_run
+from factory.report.endings import make_parts
 
 from factory.arguments import UNMADE
 from factory.cli import main
 from factory.planning.kept_recipe import keep_recipe
 from factory.planning.places import Run
 from factory.planning.ready import check_folder
-from factory.report.endings import make_parts
 from factory.storage.manifest import StoreError
+from tests.toy_run import ROOT, toy_recipe, toy_run
 
 
 @pytest.fixture

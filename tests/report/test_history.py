@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from toy_run import toy_recipe, toy_run
 
 from factory.planning.places import Run
 from factory.recipe.recipe import Recipe
 from factory.report.history import falls, history_rows, render_history, write_history
 from factory.report.tripwire import tripped
 from factory.rounds import run_rounds
+from tests.toy_run import toy_recipe, toy_run
 
 
 def stopping(at: float | None) -> Recipe:

@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pytest
 from factory.planning.usable import Unusable, check_dev, check_kinds, check_sources, untested
-from toy_run import toy_recipe, toy_run
 
 from factory.audit.labels import sampled
 from factory.cli import main
@@ -35,6 +34,7 @@ from factory.report.summary import summarise
 from factory.report.table import render
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import PAIR, UNITS
+from tests.toy_run import toy_recipe, toy_run
 
 UNMEASURED = "labels could not be measured: no utterance of this round has a reference; add a column reference"
 KINDS: dict[str, dict[str, Any]] = {

@@ -11,8 +11,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
-from browser import Page, browser
-from toy_run import ROOT, WRONG, toy_recipe, toy_run
 
 from factory.audit.delta import audit
 from factory.audit.labels import judged
@@ -32,6 +30,8 @@ from factory.report.summary import _production, _scores, evaluated
 from factory.storage.dataset import DatasetDir
 from factory.storage.names import file_name
 from schemas.datasets import EVALUATED
+from tests.browser import Page, browser
+from tests.toy_run import ROOT, WRONG, toy_recipe, toy_run
 
 
 @pytest.fixture(scope="module")

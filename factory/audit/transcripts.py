@@ -1,0 +1,74 @@
+"""ASR transcripts of resynthesised candidates, for an audit by ASR-BLEU."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from factory.audit.labels import Transcripts, read_rows_with_reference
+from factory.passes.produce import recognizer_arguments, voices
+from factory.planning.places import Round
+from factory.recipe.recipe import Recipe
+from factory.storage.dataset import DatasetDir
+from factory.storage.files import exists, filesystem, put_table
+from schemas.datasets import OK, Row
+
+TRANSCRIPT = pa.schema([("utt_id", pa.string()), ("candidate", pa.int32()), ("asr_text", pa.string())])
+"""The transcript of a candidate; `candidate` is its index in the row of SCORED."""
+_FINGERPRINT = b"roundtrip.scored"
+
+
+def read_transcripts(scored: DatasetDir, folder: str) -> Transcripts:
+    """Return the transcripts in `folder`; empty if there are none, or if they are not of the dataset `scored`."""
+    uri = f"{folder}/transcripts.parquet"
+    if not exists(uri):
+        return {}
+    fs, path = filesystem(uri)
+    table = pq.read_table(path, filesystem=fs)
+    if (table.schema.metadata or {}).get(_FINGERPRINT, b"").decode() != scored.manifest().fingerprint:
+        return {}
+    return {(row["utt_id"], row["candidate"]): row["asr_text"] for row in table.to_pylist()}
+
+
+def write_transcripts(scored: DatasetDir, folder: str, transcripts: Transcripts) -> None:
+    """Write the transcripts of candidates of `scored` to `folder`, all or nothing."""
+    rows = [{"utt_id": id_, "candidate": index, "asr_text": text} for (id_, index), text in sorted(transcripts.items())]
+    table = pa.Table.from_pylist(rows, schema=TRANSCRIPT)
+    fs, path = filesystem(f"{folder}/transcripts.parquet")
+    put_table(fs, path, table.replace_schema_metadata({_FINGERPRINT: scored.manifest().fingerprint}))
+
+
+def transcribe_candidates(round_: Round, folder: str, utterances: int) -> Transcripts:
+    """Resynthesise and transcribe candidates, add the transcripts to those in `folder`, and return all.
+
+    It takes about half a second of one CPU core per candidate. Utterances that have transcripts are left out.
+
+    Args:
+        round_: a round with candidates.
+        folder: the URI of the folder that keeps the transcripts.
+        utterances: number of utterances per direction; only utterances with a reference count.
+    """
+    transcripts = read_transcripts(round_.scored, folder)
+    done = {utt_id for utt_id, _ in transcripts}
+    for lang in round_.recipe.languages:
+        rows = [row for row in read_rows_with_reference(round_.scored) if row["tgt_lang"] == lang][:utterances]
+        transcripts |= _transcribe([row for row in rows if row["utt_id"] not in done], lang, round_.recipe)
+    write_transcripts(round_.scored, folder, transcripts)
+    return transcripts
+
+
+def _transcribe(rows: list[Row], lang: str, recipe: Recipe) -> Transcripts:
+    from factory.models.recognizer import Recognizer
+    from factory.models.voice import Voice
+
+    speech = {
+        (row["utt_id"], index): candidate["units"]
+        for row in rows
+        for index, candidate in enumerate(row["candidates"])
+        if candidate["finish"] == OK and candidate["units"]
+    }
+    if not speech:
+        return {}
+    waves = Voice(voices(recipe)[lang]).speak(list(speech.values()))
+    texts = Recognizer(**recognizer_arguments(recipe)).transcribe(waves, lang)
+    return dict(zip(speech, texts, strict=True))

@@ -1,0 +1,192 @@
+"""The corpus scores of an evaluation, with bootstrap intervals: the policy of the round against the one before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+from factory.metrics import bootstrap, normalise
+from factory.models.recognizer import protocol
+from factory.recipe.paths import portable_paths
+from factory.recipe.recipe import Recipe
+from factory.report.summary_types import BeforeAfter, EvaluationScores, Interval, Score
+from factory.report.tripwire import find_reward_hacking
+from factory.storage.dataset import DatasetDir
+from schemas.datasets import OK, Row
+
+TextMetric = Literal["bleu", "chrf"]
+Column = Literal["text", "asr_text", "cascade_text", "back_translation"]
+
+
+def read_evaluation(evaluation: DatasetDir, tested: Mapping[str, Row], recipe: Recipe) -> list[Row]:
+    """Return the rows of an evaluation, with an empty translation for each row that is not `ok`.
+
+    A lost translation counts as an empty text, and as silence where it would have been resynthesised. So two policies
+    are always compared on the same utterances.
+
+    Args:
+        evaluation: a dataset of EVALUATED.
+        tested: the test utterances by id, with `text` (the transcript) and `spoken` (True if the translation is
+            resynthesised).
+        recipe: the experiment.
+    """
+    rows = evaluation.rows().to_pylist()
+    return [row if row["status"] == OK else row | _empty_translation(tested[row["utt_id"]], recipe) for row in rows]
+
+
+def _empty_translation(utterance: Row, recipe: Recipe) -> Row:
+    transcript = "" if utterance["spoken"] else None
+    return {
+        "text": "",
+        "units": None,
+        "finish": None,
+        "asr_text": transcript,
+        "mos": None,
+        "source_text": utterance["text"],
+        "back_translation": "" if recipe.writes_text else transcript,
+        "cascade_text": transcript if recipe.evaluate.cascade else None,
+    }
+
+
+def score_evaluation(after: list[Row], before: list[Row] | None, recipe: Recipe) -> EvaluationScores:
+    """Score every direction before and after a round, on the same utterances.
+
+    Args:
+        after: rows of EVALUATED (`read_evaluation`) by the policy of the round.
+        before: those of the policy before; None for round 0.
+        recipe: the experiment.
+    """
+    scores = EvaluationScores(
+        s2t_bleu={},
+        s2t_chrf={},
+        asr_bleu={},
+        cascade_bleu={},
+        round_trip={},
+        mos={},
+        well_formed={},
+        tripwire=[],
+    )
+    for direction in recipe.directions:
+        sides = _Sides(_select(after, direction), None if before is None else _select(before, direction), recipe)
+        scores["s2t_bleu"][direction] = sides.score("bleu", "text")
+        scores["s2t_chrf"][direction] = sides.score("chrf", "text")
+        scores["asr_bleu"][direction] = sides.score("bleu", "asr_text")
+        scores["cascade_bleu"][direction] = sides.score("bleu", "cascade_text")
+        scores["round_trip"][direction] = sides.score("bleu", "back_translation")
+        scores["mos"][direction] = sides.mos()
+        scores["well_formed"][direction] = sides.well_formed()
+    scores["tripwire"] = find_reward_hacking(scores)
+    return scores
+
+
+def _select(rows: list[Row], direction: str) -> list[Row]:
+    chosen = [row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction]
+    return sorted(chosen, key=lambda row: str(row["utt_id"]))
+
+
+def asr_protocol(recipe: Recipe, lang: str) -> str:
+    """Return what an ASR-BLEU in a language depends on, by the recipe's recognizer."""
+    recognizer = portable_paths(recipe).recognizer
+    return protocol(
+        model=recognizer.model, compute_type=recognizer.compute_type, beam_size=recognizer.beam_size, lang=lang
+    )
+
+
+class _Sides:
+    """The evaluated rows of one direction, after a round and before it."""
+
+    def __init__(self, after: list[Row], before: list[Row] | None, recipe: Recipe) -> None:
+        self.after, self.before, self.recipe = after, before, recipe
+
+    def score(self, metric: TextMetric, column: Column) -> Score | None:
+        """Return a corpus score with intervals; None if a side has nothing to score."""
+        after = _scorable(column, self.after, self.recipe)
+        before = None if self.before is None else _scorable(column, self.before, self.recipe)
+        if not after or before == []:
+            return None
+        sample, resamples = score_column(metric, column, after), self.recipe.evaluate.resamples
+        score = Score(
+            signature=sample.signature + self._asr_signature(column, after[0]),
+            utterances=len(sample.statistics),
+            before=None,
+            after=0.0,
+            ci=[],
+        )
+        if before is None:
+            estimate = bootstrap.estimate(sample, resamples)
+            score.update({"after": rounded(estimate.point), "ci": _bounds(estimate)})
+            return score
+        compared = bootstrap.compare(sample, score_column(metric, column, before), resamples)
+        score.update({"before": rounded(compared.baseline.point), "after": rounded(compared.system.point)})
+        score.update({"ci": _bounds(compared.system), "difference": rounded(compared.difference.point)})
+        score.update({"difference_ci": _bounds(compared.difference), "p": rounded(compared.p, 4)})
+        return score
+
+    def _asr_signature(self, column: Column, row: Row) -> str:
+        """Return the recognizer's protocol for a column of transcripts, nothing for text that the policy wrote."""
+        if column == "text" or (column == "back_translation" and self.recipe.writes_text):
+            return ""
+        return f"|{asr_protocol(self.recipe, _lang(column, row))}"
+
+    def mos(self) -> BeforeAfter:
+        """Return the mean MOS of the rated rows."""
+        return {"before": _mean_mos(self.before or []), "after": _mean_mos(self.after)}
+
+    def well_formed(self) -> BeforeAfter:
+        """Return the share (0..1) of rows whose output could be parsed."""
+        return {"before": _share_well_formed(self.before or []), "after": _share_well_formed(self.after)}
+
+
+def _scorable(column: Column, rows: list[Row], recipe: Recipe) -> list[Row]:
+    """Return the rows that have something to score.
+
+    A policy that writes no text has no S2T score. A back-translation needs the transcript of its source.
+    """
+    if column == "text":
+        return rows if recipe.writes_text else []
+    return [row for row in rows if row.get(column) is not None and (column != "back_translation" or row["source_text"])]
+
+
+def _lang(column: Column, row: Row) -> str:
+    return str(row["src_lang" if column == "back_translation" else "tgt_lang"])
+
+
+def score_column(metric: TextMetric, column: Column, rows: list[Row]) -> bootstrap.Sample:
+    """Return the statistics of a corpus score; output that cannot be parsed counts as an empty text.
+
+    Args:
+        metric: the metric of the corpus.
+        column: what is scored: against `source_text` for a back-translation, else against `reference`. Both sides are
+            normalised, unless the column is the policy's own text.
+        rows: rows of EVALUATED, all of one direction.
+    """
+    lang = _lang(column, rows[0])
+    texts = [row[column] or "" for row in rows]
+    references = [row["source_text" if column == "back_translation" else "reference"] or "" for row in rows]
+    if column != "text":
+        texts, references = ([normalise.text(text, lang) for text in side] for side in (texts, references))
+    return bootstrap.corpus(metric, texts, references, lang)
+
+
+def _mean_mos(rows: list[Row]) -> float | None:
+    rated = [row["mos"] for row in rows if row["mos"] is not None]
+    return rounded(sum(rated) / len(rated)) if rated else None
+
+
+def _share_well_formed(rows: list[Row]) -> float | None:
+    return rounded(sum(row["finish"] == OK for row in rows) / len(rows), 4) if rows else None
+
+
+def estimate_interval(sample: bootstrap.Sample, resamples: int) -> Interval:
+    """Return the score of a sample with its 95 % interval, rounded to three digits."""
+    estimate = bootstrap.estimate(sample, resamples)
+    return {"score": rounded(estimate.point, 3), "ci": _bounds(estimate, 3)}
+
+
+def _bounds(estimate: bootstrap.Estimate, digits: int = 2) -> list[float]:
+    return [rounded(estimate.low, digits), rounded(estimate.high, digits)]
+
+
+def rounded(value: float, digits: int = 2) -> float:
+    """Return a value as a rounded Python float."""
+    return round(float(value), digits)
