@@ -7,7 +7,7 @@ NAME ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint bench reproduce assets
+.PHONY: help setup demo test mutants lint bench reproduce assets
 
 help: ## say what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -25,6 +25,9 @@ lint: setup ## ruff and mypy
 test: lint ## lint, then all tests; ARGS='-k store' for some of them
 	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/manifests.txt
 	@$(VENV)/bin/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+mutants: setup ## change the code in small ways and count what the fast tests notice (under an hour; continues where it was)
+	@$(VENV)/bin/python tests/mutants.py $(ARGS)
 
 bench: setup ## one benchmark: make bench NAME=x ARGS='...'
 	@test -f benchmarks/$(NAME).py || { echo "benchmarks: $$(ls benchmarks | sed -n 's/\.py$$//p' | tr '\n' ' ')"; exit 2; }

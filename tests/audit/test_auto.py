@@ -50,7 +50,7 @@ def test_the_dev_set_becomes_utterances_with_references(tmp_path: Path) -> None:
 
 
 def test_what_was_heard_counts_for_the_candidates_it_was_heard_of(tmp_path: Path) -> None:
-    from toy_run import toy_run
+    from tests.toy_run import toy_run
 
     run = toy_run(tmp_path / "run")
     scored, place = run.dataset(1, "scored"), tmp_path / "audit"
