@@ -64,6 +64,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.service  # the test of the actor's page starts Ray
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_page_works(page: Path, tmp_path: Path) -> None:
     copy_sources(tmp_path)
