@@ -11,11 +11,12 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from factory.report.summary_types import Summary
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK
 from trainers.publish import policy_digest
@@ -33,7 +34,7 @@ class Record:
     """
 
     place: Path
-    summary: dict[str, Any]
+    summary: Summary
     start: str | None
     policy: str
     learned: int
@@ -73,7 +74,7 @@ def kept(folder: Path, name: str) -> Record | None:
     told = json.loads(place.read_text())
     return Record(
         place.with_suffix(".parquet"),
-        told["summary"],
+        cast(Summary, told["summary"]),
         told["digests"]["start"],
         told["digests"]["policy"],
         told["learned"],

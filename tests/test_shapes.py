@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from tests.toy_run import toy_recipe, toy_run
 
 from benchmarks.shapes import EACH, Cell, cells, run_cell, utterances, write_corpus
 from factory.audit.audit import audit_round
@@ -25,6 +24,7 @@ from factory.recipe.recipe import Recipe
 from factory.report.report import write_report
 from factory.report.samples import write_samples
 from tests.corpora.speech import rows
+from tests.toy_run import toy_recipe, toy_run
 
 pytestmark = pytest.mark.usefixtures("local_ray")
 every_cell = pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)

@@ -16,8 +16,6 @@ import numpy as np
 import pytest
 import soundfile
 from hub import TOKEN, Hub, serving
-from tests.toy_run import ROOT, toy_recipe, toy_run
-from tests.toys import tiny_policy
 
 from factory.export.card import licence
 from factory.export.export import export_pairs, export_policy
@@ -30,6 +28,8 @@ from factory.storage.manifest import StoreError
 from schemas.sequences import Variant, parse
 from tests.limits import HANG_S
 from tests.s3 import s3_server
+from tests.toy_run import ROOT, toy_recipe, toy_run
+from tests.toys import tiny_policy
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import soundfile
-from tests.toy_run import toy_recipe, toy_run
 
 from factory.corpora.audio import encode
 from factory.export.export import export_pairs
@@ -23,6 +22,7 @@ from factory.planning.places import Round, Run
 from factory.report.report import write_report
 from factory.report.samples import write_samples
 from factory.storage.names import file_name
+from tests.toy_run import toy_recipe, toy_run
 
 ODD = [
     "fr/clips/a",

@@ -18,16 +18,16 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.browser import Page, browser
 from sklearn.metrics import cohen_kappa_score
-from tests.toy_run import ROOT, toy_recipe, toy_run
 
 from factory.cli import main
 from factory.listen.agreement import agreement, human_audit
 from factory.listen.choose import questions
 from factory.listen.judgements import judgements_of, keep
 from factory.planning.places import Run
+from tests.browser import Page, browser
 from tests.limits import HANG_S
+from tests.toy_run import ROOT, toy_recipe, toy_run
 
 
 @pytest.fixture(scope="module")

@@ -19,11 +19,11 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
-from tests.toy_run import ROOT, toy_recipe, toy_run
 
 from factory.corpora.audio import RATE, encode
 from factory.planning.kept_recipe import keep_recipe
 from factory.recipe.recipe import Recipe
+from tests.toy_run import ROOT, toy_recipe, toy_run
 
 SECONDS = 3.3
 """No unit of the toy run's is spoken for as long."""
