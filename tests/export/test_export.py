@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
-from hub import TOKEN, Hub, serving
+from tests.export.hub import TOKEN, Hub, serving
 
 from factory.export.card import licence
 from factory.export.export import export_pairs, export_policy
