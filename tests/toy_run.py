@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.passes.select import select
+from factory.passes.select import make_pair
 from factory.planning.places import Round, Run
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
@@ -104,8 +104,7 @@ def toy_run(
     spoken = [utterance for utterance in utterances(count) if utterance["lang"] in langs]
     spoken = [utterance | ({"utt_id": ids[at]} if at < len(ids) else {}) for at, utterance in enumerate(spoken)]
     rows = [scored_row(utterance, number) | lost for number, utterance in enumerate(spoken)]
-    filters = recipe.select.filters
-    pairs = [select(row, metric="bleu", delta=0.1, filters=filters, variant=recipe.policy.variant) for row in rows]
+    pairs = [make_pair(row, recipe.select, recipe.policy.variant, recipe.scorer.metrics) for row in rows]
     units = [
         {**u, **lost, "units": r["units"], "durations": r["durations"], "status": "ok"}
         for u, r in zip(spoken, rows, strict=True)
@@ -175,6 +174,8 @@ def _write_rest(run: Run, pairs: list[dict[str, Any]]) -> None:
         "asr_bleu": both,
         "peak_rss_mb": 1000,
     }
+    summary |= {"cascade_bleu": dict.fromkeys(both), "round_trip": dict.fromkeys(both), "tripwire": [], "untested": []}
+    summary |= {"rows": {"ok": len(pairs), "skipped": 0, "failed": 0}, "label_accuracy": {}, "unmeasured": None}
     summary |= {"pairs": dict.fromkeys(both, 4)}
     summary |= {
         "mos": {d: {"before": None, "after": 2.0} for d in both},
