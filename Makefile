@@ -7,7 +7,7 @@ NAME ?=
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench reproduce assets
+.PHONY: help setup demo test mutants lint docs bench reproduce assets
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /make \1\t/' | expand -t 14
@@ -25,6 +25,9 @@ lint: setup ## run ruff and mypy
 test: lint ## lint, then run all tests; ARGS='-k store' runs a part of them
 	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/docs.txt requirements/manifests.txt
 	@$(VENV)/bin/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(ARGS)
+
+mutants: setup ## change the code in small ways and count the changes that the fast tests notice (continues where it stopped)
+	@$(VENV)/bin/python tests/mutants.py $(ARGS)
 
 docs: setup ## write the recipe reference and build the documentation into build/docs
 	@$(PYTHON) requirements/install.py $(VENV) requirements/docs.txt

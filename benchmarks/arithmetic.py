@@ -1,11 +1,11 @@
-"""What the engine computes in on a CPU, and what it costs: candidates' texts by the shipped policy, tokens a second of one thread.
+"""Measure the engine's arithmetic on a CPU: tokens per second of one thread, for texts sampled by the shipped policy.
 
     python benchmarks/arithmetic.py [--dtype auto|bfloat16|float32] [--block 32] [--avx2] [--candidates 16]
 
-64 prompts of the embedded world's held-out pairs, 66 tokens long on average; the better of two runs counts, in seconds
-of the CPU. `--block` is how many tokens a block of keys and values holds: candidates share their prompt in whole blocks
-alone. `--avx2` makes vLLM, oneDNN and PyTorch take this CPU for one without AVX-512, so that a machine with it shows
-what others are like; such a machine itself may be slower still. The last line is JSON.
+The prompts are 64 held-out pairs of the embedded world, 66 tokens long on average. The faster of two runs counts, in
+seconds of the CPU. `--block` is the number of tokens in a block of keys and values: candidates share only whole blocks
+of their prompt. `--avx2` makes vLLM, oneDNN and PyTorch treat this CPU as one without AVX-512, to show the speed of
+other machines; a real machine without AVX-512 may be slower still. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from factory.models.engine import Engine
+    from factory.recipe.sections import TranslatorConfig
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -27,7 +31,7 @@ PROMPTS = 64
 
 
 def pretend_avx2() -> None:
-    """Let libraries that are imported later take this CPU for one without AVX-512."""
+    """Make libraries that are imported later treat this CPU as one without AVX-512."""
     os.environ.update(AVX2)
     import torch.cpu
 
@@ -36,49 +40,56 @@ def pretend_avx2() -> None:
             setattr(torch.cpu, name, lambda: False)
 
 
-def prompts() -> list[str]:
+def make_prompts() -> list[str]:
     """Return prompts in both directions from the held-out pairs."""
     import pyarrow.parquet as pq
 
     from schemas.sequences import Variant, prompt
 
     rows = pq.read_table(ROOT / "assets/phrasebook/dev.parquet").slice(0, PROMPTS // 2).to_pylist()
-    there = [prompt(Variant.COM, row["src_lang"], row["tgt_lang"], row["src_units"]) for row in rows]
-    return there + [prompt(Variant.COM, row["tgt_lang"], row["src_lang"], row["tgt_units"]) for row in rows]
+    forward = [prompt(Variant.COM, row["src_lang"], row["tgt_lang"], row["src_units"]) for row in rows]
+    return forward + [prompt(Variant.COM, row["tgt_lang"], row["src_lang"], row["tgt_units"]) for row in rows]
 
 
 def measure(dtype: Any, block: int, candidates: int) -> dict[str, Any]:
-    """Sample texts of all prompts twice, after a warm-up; return tokens, CPU seconds and tokens a CPU second."""
+    """Sample the texts of all prompts twice after a warm-up; return tokens, CPU seconds and tokens per CPU second.
+
+    Args:
+        dtype: `resources.dtype`.
+        block: tokens in a block of keys and values.
+        candidates: candidates per prompt.
+    """
     from factory.models import engine
-    from schemas.sequences import EOSP, SOSP, is_unit
+    from factory.passes.produce import build_engine_config
+    from factory.recipe.loading import load
 
     engine.KV_BLOCK = block
-    made = engine.Engine(
-        str(ROOT / "assets/phrasebook/policy"),
-        usable=lambda token: token in (SOSP, EOSP) or is_unit(token),
-        dtype=dtype,
-        kv_cache_gib=1,
-    )
-    sampling, asked = engine.Sampling(temperature=0.7, top_p=0.95, until=SOSP), prompts()
-
-    def run(some: list[str]) -> tuple[float, int]:
-        before, began = made.generated, time.process_time()
-        asks = {
-            (at, number): engine.Ask(text, sampling) for at, text in enumerate(some) for number in range(candidates)
-        }
-        made.generate(asks, seed=1)
-        return time.process_time() - began, made.generated - before
-
-    run(asked[:4])
-    seconds, tokens = min(run(asked) for _ in range(2))
-    numbers = str(made.llm.model_config.dtype).removeprefix("torch.")
+    recipe = load(ROOT / "recipes/phrasebook.yaml", [f"resources.dtype={dtype}"])
+    policy = engine.Engine(str(ROOT / "assets/phrasebook/policy"), build_engine_config(recipe))
+    prompts = make_prompts()
+    _sample(policy, prompts[:4], recipe.translator, candidates)
+    seconds, tokens = min(_sample(policy, prompts, recipe.translator, candidates) for _ in range(2))
     return {
-        "dtype": numbers,
+        "dtype": str(policy.llm.model_config.dtype).removeprefix("torch."),
         "block": block,
         "tokens": tokens,
         "cpu_s": round(seconds, 1),
         "tokens_per_s": round(tokens / seconds),
     }
+
+
+def _sample(policy: Engine, prompts: list[str], config: TranslatorConfig, candidates: int) -> tuple[float, int]:
+    """Sample the texts of prompts; return the CPU seconds and the number of tokens."""
+    from factory.models.engine import Request, Sampling
+    from schemas.sequences import SOSP
+
+    sampling = Sampling(config.temperature, config.top_p, config.top_k, config.max_tokens, until=SOSP)
+    before, start = policy.generated, time.process_time()
+    requests = {
+        (index, number): Request(text, sampling) for index, text in enumerate(prompts) for number in range(candidates)
+    }
+    policy.generate(requests, seed=1)
+    return time.process_time() - start, policy.generated - before
 
 
 def main() -> None:
@@ -88,14 +99,11 @@ def main() -> None:
     parser.add_argument("--block", type=int, default=32, help="32 or more (default: %(default)s)")
     parser.add_argument("--candidates", type=int, default=16, help="candidates of each prompt (default: %(default)s)")
     parser.add_argument("--avx2", action="store_true", help="pretend that the CPU has AVX2 and no more")
-    asked = parser.parse_args()
-    if asked.avx2:
+    options = parser.parse_args()
+    if options.avx2:
         pretend_avx2()
-    print(
-        json.dumps(
-            {"avx2": asked.avx2, "candidates": asked.candidates} | measure(asked.dtype, asked.block, asked.candidates)
-        )
-    )
+    result = measure(options.dtype, options.block, options.candidates)
+    print(json.dumps({"avx2": options.avx2, "candidates": options.candidates} | result))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,9 +35,9 @@ import pyarrow.parquet as pq  # noqa: E402
 
 from factory.actors.encoder import Encoder  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
-from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.sections import PoolConfig, ResourcesConfig  # noqa: E402
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.local_ray import start_here  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.reasons import slug  # noqa: E402
@@ -97,8 +98,8 @@ def tokenize(folder: Path) -> list[dict[str, Any]]:
     speech, out = open_corpus(str(folder / "corpus")).load_speech(), DatasetDir(str(folder / "units"), UNITS)
     out.start({"stage": "tokenize"})
     resources = ResourcesConfig(encoder=PoolConfig(row_timeout_s=60))
-    rows = act(out.unfinished(speech.rows), ToyEncoder, {}, resources.encoder)
-    finish(out, rows, speech.ids, Clock(str(folder)), "tokenize", resources, "encoder")
+    rows = map_actor(out.unfinished(speech.rows), partial(ToyEncoder), resources.encoder)
+    run_plan(rows, out, speech.ids, Clock(str(folder)), "tokenize", resources, ["encoder"])
     ray.shutdown()
     return out.rows().to_pylist()
 

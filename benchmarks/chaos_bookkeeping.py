@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from chaos_world import POOL, ToyEncoder, corpus
 
-from factory.passes.execute import act
+from factory.passes.execute import map_actor
 from factory.runtime.local_ray import start_here
 from factory.storage import lease
 from factory.storage.dataset import DatasetDir
@@ -42,7 +42,7 @@ def measure(rows: int) -> dict[str, Any]:
         began = time.monotonic()
         out.start(CONTENT)
         read = out.unfinished(ray.data.read_parquet(str(source)), BLOCK)
-        written = sum(report.rows for report in out.write(act(read, ToyEncoder, {"row_s": ROW_S}, POOL)))
+        written = sum(report.rows for report in out.write(map_actor(read, partial(ToyEncoder, row_s=ROW_S), POOL)))
         pass_s = time.monotonic() - began
         ray.shutdown()
         assert written == rows

@@ -9,6 +9,7 @@ import hashlib
 import os
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,14 @@ import pyarrow as pa  # noqa: E402
 import pyarrow.parquet as pq  # noqa: E402
 
 from factory.actors.base import RowActor  # noqa: E402
-from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
 from factory.passes.select import select_pairs  # noqa: E402
-from factory.passes.train import training_pairs  # noqa: E402
+from factory.passes.train import choose_training_pairs  # noqa: E402
 from factory.planning.places import Run  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
-from factory.recipe.sections import PoolConfig, ResourcesConfig, SelectConfig  # noqa: E402
+from factory.recipe.resources import PoolConfig, ResourcesConfig  # noqa: E402
+from factory.recipe.sections import SelectConfig  # noqa: E402
 from factory.recipe.training import PreferenceConfig  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import EVALUATED, SCORED, SKIPPED, UNITS, UTTERANCE, Row  # noqa: E402
@@ -146,8 +148,8 @@ def toy_pass(
         return
     rows = out.unfinished(source, rows_per_block=BLOCK)
     for actor, pool in actors:
-        rows = act(rows, actor, {}, getattr(RECIPE.resources, pool))
-    finish(out, rows, ids, clock, name, RECIPE.resources, *(pool for _, pool in actors))
+        rows = map_actor(rows, partial(actor), getattr(RECIPE.resources, pool))
+    run_plan(rows, out, ids, clock, name, RECIPE.resources, [pool for _, pool in actors])
 
 
 def round_of(folder: Path, shared: Path) -> None:
@@ -192,7 +194,7 @@ def train(pairs: DatasetDir, shared: Path, folder: Path) -> None:
     from trainers.launch import Workers
     from trainers.preference import train_preference
 
-    chosen = training_pairs(pairs.rows(status="ok").to_pylist(), RECIPE)[:40]
+    chosen = choose_training_pairs(pairs.rows(status="ok").to_pylist(), RECIPE)[:40]
     data = folder / "pairs.parquet"
     pq.write_table(pa.Table.from_pylist(chosen), data)
     train_preference(data, shared / "policy", folder / "round-1/policy", TRAINING, workers=Workers())

@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,7 +23,8 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduce_records import SAID, Record, texts  # noqa: E402
 from benchmarks.reproduce_tables import DIRECTIONS, change, signed  # noqa: E402
-from factory.passes.evaluate import judge_arguments  # noqa: E402
+from factory.actors.recognition import load_recognizer  # noqa: E402
+from factory.passes.weights import actor_recognizer, actor_vocoders  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.files import put_table  # noqa: E402
@@ -41,12 +41,12 @@ SCHEMA = pa.schema([EVALUATED.field(name) for name in SAID])
 @cache
 def ears(recipe: str) -> Hear:
     """Return what speaks units in a language and hears them, with the voices and the recognizer of a recipe."""
-    from factory.models.recognizer import Recognizer
     from factory.models.voice import Voice
 
-    given: Any = judge_arguments(load(recipe))
-    voices = {lang: Voice(checkpoint, given["threads"]) for lang, checkpoint in given["vocoders"].items()}
-    recognizer = Recognizer(**given["recognizer"], threads=given["threads"])
+    loaded = load(recipe)
+    threads = loaded.resources.recognizer.threads
+    voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in actor_vocoders(loaded).items()}
+    recognizer = load_recognizer(actor_recognizer(loaded), threads)
     return lambda units, lang: recognizer.transcribe(voices[lang].speak(units), lang)
 
 

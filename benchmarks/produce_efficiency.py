@@ -1,18 +1,17 @@
-"""How much of vLLM's speed the Translator keeps: tokens a second of the actor against a bare `LLM.generate` on the same prompts.
+"""Compare the Translator's speed with vLLM's own: tokens per second of the actor and of a bare `LLM.generate`.
 
-    python benchmarks/produce_efficiency.py [--policy DIR] [--utterances 300] [--candidates 2] [--rounds 3] [--threads 1]
+    python benchmarks/produce_efficiency.py [--policy DIR] [--utterances 300] [--candidates 2] [--rounds 3]
 
 The actor's time is all that a pass pays: Arrow in and out, tokenisation, log-probabilities, bans, loop detection,
-parsing and the way back, which it can ask only when a candidate is there. The bare run gets token ids of all prompts,
-there and back, in one call, and
-returns token ids: the most that this engine can do. Both run in one process on one engine, in turns, on the same
-sampling.
+parsing, and back-translations, which it can only request when a candidate is finished. The bare run gets the token ids
+of all prompts of both directions in one call and returns token ids: the most that this engine can do. Both run in one
+process on one engine, in turns, with the same sampling.
 
-Without --policy a random Llama of 5 million parameters is used, and every output is made to have exactly 64 tokens: the
-end token is banned for the actor and ignored in the bare run, and the way back is asked with the units that the output
+Without --policy a random Llama of 5 million parameters is used, and every output has exactly 64 tokens: the end token
+is banned in the actor and ignored in the bare run, and a back-translation is requested for the units that the output
 happens to hold. With a policy, outputs end by themselves. The last line is JSON; `ratio` is the median over the rounds.
-`--clock cpu` divides by the process' CPU time instead of the wall's: with one thread it says the same on an idle
-machine, and stays true on a busy one.
+`--clock cpu` divides by the CPU time of the process instead of the wall time: with one thread both agree on an idle
+machine, and the CPU time stays true on a busy one.
 """
 
 from __future__ import annotations
@@ -24,7 +23,8 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -32,27 +32,44 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 import pyarrow as pa
 
+from factory.actors.round_trip import RoundTrip
 from factory.actors.translator import Translator
 from factory.models.engine import Output
-from schemas.datasets import UNITS
-from schemas.sequences import Parsed, Variant, prompt
+from factory.passes.produce import build_engine_config, build_job
+from factory.recipe.recipe import Recipe
+from schemas.datasets import UNITS, Row
+from schemas.sequences import EOS, Parsed, Variant, prompt
 from tests.toys import tiny_policy
 
 TOKENS = 64
-Clock = Callable[[], float]
+Timer = Callable[[], float]
 
 
-class EndlessTranslator(Translator):
-    """A translator whose outputs never end and are always taken for translations, so that their number and lengths are fixed."""
+class EndlessRoundTrip(RoundTrip):
+    """A round trip whose outputs never end and always count as translations: their number and lengths are fixed."""
 
     def read(self, variant: Variant, output: Output) -> Parsed:
-        """Parse as always, then take whatever units there are."""
+        """Parse the output, and take its units whether it is valid or not."""
         parsed = super().read(variant, output)
         return parsed._replace(units=parsed.units or [0] * TOKENS, reason="ok")
 
 
-def utterances(policy_units: int, count: int, source: Path | None) -> pa.Table:
-    """Return `count` rows in both directions: random units, 40 to 90 a row, or the first `ok` rows of the Parquet in `source`."""
+class EndlessTranslator(Translator):
+    """A translator whose outputs all have the same length."""
+
+    def prepare(self, rows: Mapping[int, Row]) -> RoundTrip:
+        """Return an endless round trip."""
+        return EndlessRoundTrip(rows, self.config, self.job)
+
+
+def make_utterances(policy_units: int, count: int, source: Path | None) -> pa.Table:
+    """Return `count` rows in both directions.
+
+    Args:
+        policy_units: the number of units of the policy.
+        count: how many rows.
+        source: a Parquet file of UNITS whose first `ok` rows are taken; None: 40 to 90 random units per row.
+    """
     if source is not None:
         import pyarrow.parquet as pq
 
@@ -68,71 +85,68 @@ def utterances(policy_units: int, count: int, source: Path | None) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=UNITS.append(pa.field("tgt_lang", pa.string())))
 
 
-def run_actor(actor: Translator, table: pa.Table, clock: Clock) -> tuple[float, pa.Table]:
-    """Return the actor's tokens a second and its rows."""
-    before, start = actor.engine.generated, clock()
+def run_actor(actor: Translator, table: pa.Table, timer: Timer) -> tuple[float, pa.Table]:
+    """Return the actor's tokens per second, and its rows."""
+    before, start = actor.engine.generated, timer()
     done = actor(table)
-    return (actor.engine.generated - before) / (clock() - start), done
+    return (actor.engine.generated - before) / (timer() - start), done
 
 
-def run_bare(actor: Translator, done: pa.Table, endless: bool, clock: Clock) -> float:
-    """Return the tokens a second of one plain `generate` over the prompts of the actor's last run, both ways."""
+def run_bare(actor: Translator, done: pa.Table, endless: bool, timer: Timer) -> float:
+    """Return the tokens per second of one plain `generate` over the prompts of the actor's last run.
+
+    Args:
+        actor: the actor whose engine runs.
+        done: the rows of its last run.
+        endless: ignore the end token.
+        timer: measures seconds.
+    """
     from vllm import SamplingParams, TokensPrompt
 
-    rows = done.to_pylist()
-    ways = [(row["src_lang"], row["tgt_lang"], row["units"], actor.n) for row in rows]
-    ways += [
-        (row["tgt_lang"], row["src_lang"], one["units"], 1)
+    rows, config, engine = done.to_pylist(), actor.config, actor.engine
+    jobs = [(row["src_lang"], row["tgt_lang"], row["units"], config.n, config.temperature) for row in rows]
+    jobs += [
+        (row["tgt_lang"], row["src_lang"], one["units"], 1, config.back_translation_temperature)
         for row in rows
         for one in row["candidates"]
         if one["back_translation_finish"] is not None
     ]
-    ids = actor.engine.encode([prompt(actor.variant, src, tgt, units) for src, tgt, units, _ in ways])
-    common: dict[str, Any] = {"detokenize": False, "ignore_eos": endless}
+    ids = engine.encode([prompt(actor.job.variant, src, tgt, units) for src, tgt, units, *_ in jobs])
+    common: dict[str, Any] = {"top_p": config.top_p, "top_k": config.top_k, "detokenize": False, "ignore_eos": endless}
     if not endless:
-        common["stop_token_ids"] = [actor.engine.vocabulary["<|eos|>"]]
-    params: list[SamplingParams] = []
-    for (*_, n), one in zip(ways, ids, strict=True):
-        sampling = actor.sampling if n > 1 or len(params) < len(rows) else actor.back_sampling
-        wanted = sampling.max_tokens or 64 + 2 * len(one)
-        limit = min(wanted, actor.engine.context - len(one))
-        params.append(
-            SamplingParams(
-                n=n,
-                temperature=sampling.temperature,
-                top_p=sampling.top_p,
-                top_k=sampling.top_k,
-                max_tokens=limit,
-                **common,
-            )
+        common["stop_token_ids"] = [engine.vocabulary[EOS]]
+    params = [
+        SamplingParams(
+            n=n, temperature=temperature, max_tokens=min(config.max_tokens, engine.context - len(one)), **common
         )
-    actor.engine.llm.llm_engine.reset_prefix_cache()
-    start = clock()
-    results = actor.engine.llm.generate([TokensPrompt(prompt_token_ids=one) for one in ids], params, use_tqdm=False)
-    seconds = clock() - start
+        for (*_, n, temperature), one in zip(jobs, ids, strict=True)
+    ]
+    engine.llm.llm_engine.reset_prefix_cache()
+    start = timer()
+    results = engine.llm.generate([TokensPrompt(prompt_token_ids=one) for one in ids], params, use_tqdm=False)
+    seconds = timer() - start
     return sum(len(sequence.token_ids) for result in results for sequence in result.outputs) / seconds
 
 
-def load(arguments: argparse.Namespace, folder: Path) -> Translator:
-    """Return the actor to measure."""
-    options = {
-        "n": arguments.candidates,
-        "top_p": arguments.top_p,
-        "threads": arguments.threads,
-        "variant": arguments.variant,
-    }
-    if arguments.policy is not None:
-        return Translator(policy=str(arguments.policy), **options)
+def make_actor(options: argparse.Namespace, folder: Path) -> Translator:
+    """Return the actor to measure; a random policy is written to `folder`."""
+    recipe = Recipe()
+    config = replace(recipe.translator, n=options.candidates, top_p=options.top_p)
+    variant = Variant(options.variant)
+    job = replace(build_job(recipe), variant=variant, back_variants=(variant,))
+    engine = replace(build_engine_config(recipe), threads=options.threads)
+    if options.policy is not None:
+        return Translator(str(options.policy), config, job, engine)
     policy = tiny_policy(folder, num_units=1000, layers=6, hidden=256)
-    # the way back is sampled too: greedy, random weights repeat themselves, and the actor would stop such an output
-    # early
-    actor = EndlessTranslator(policy=str(policy), max_tokens=TOKENS, back_translation_temperature=1.0, **options)
-    actor.engine.banned.add(actor.engine.vocabulary["<|eos|>"])
+    # back-translations are sampled too: random weights repeat themselves greedily, and the actor stops such an output
+    config = replace(config, max_tokens=TOKENS, back_translation_temperature=1.0)
+    actor = EndlessTranslator(str(policy), config, job, engine)
+    actor.engine.banned.add(actor.engine.vocabulary[EOS])
     return actor
 
 
-def main() -> None:
-    """Measure and print."""
+def parse_options() -> argparse.Namespace:
+    """Return the options of the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--policy", type=Path, help="a Hugging Face folder (default: a random Llama)")
     parser.add_argument("--units", type=Path, help="Parquet of UNITS rows to translate (default: random units)")
@@ -143,26 +157,28 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--clock", choices=("wall", "cpu"), default="wall")
-    arguments = parser.parse_args()
-    clock = time.perf_counter if arguments.clock == "wall" else time.process_time
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Measure and print."""
+    options = parse_options()
+    timer = time.perf_counter if options.clock == "wall" else time.process_time
+    endless = options.policy is None
     with tempfile.TemporaryDirectory() as folder:
-        actor = load(arguments, Path(folder))
+        actor = make_actor(options, Path(folder))
         count = sum(token.startswith("<|u") and token[3:-2].isdigit() for token in actor.engine.vocabulary)
-        table = utterances(count, arguments.utterances, arguments.units)
-        run_bare(actor, run_actor(actor, table.slice(0, 20), clock)[1], arguments.policy is None, clock)  # warm-up
+        table = make_utterances(count, options.utterances, options.units)
+        run_bare(actor, run_actor(actor, table.slice(0, 20), timer)[1], endless, timer)  # warm-up
         runs = []
-        for _ in range(arguments.rounds):
-            ours, done = run_actor(actor, table, clock)
-            bare = run_bare(actor, done, arguments.policy is None, clock)
-            runs.append(
-                {"actor_tokens_per_s": round(ours), "bare_tokens_per_s": round(bare), "ratio": round(ours / bare, 3)}
-            )
+        for _ in range(options.rounds):
+            speed, done = run_actor(actor, table, timer)
+            bare = run_bare(actor, done, endless, timer)
+            ratio = round(speed / bare, 3)
+            runs.append({"actor_tokens_per_s": round(speed), "bare_tokens_per_s": round(bare), "ratio": ratio})
             print(runs[-1], flush=True)
-    summary = {
-        name: statistics.median(run[name] for run in runs)
-        for name in ("ratio", "actor_tokens_per_s", "bare_tokens_per_s")
-    }
-    print(json.dumps({**summary, "clock": arguments.clock, "utterances": table.num_rows, "runs": runs}))
+    medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
+    print(json.dumps({**medians, "clock": options.clock, "utterances": table.num_rows, "runs": runs}))
 
 
 if __name__ == "__main__":

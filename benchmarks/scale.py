@@ -22,6 +22,7 @@ import tarfile
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -39,9 +40,9 @@ import pyarrow.parquet as pq  # noqa: E402
 from factory.actors.base import RowActor  # noqa: E402
 from factory.corpora.audio import encode  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
-from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.sections import PoolConfig, ResourcesConfig  # noqa: E402
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import UNITS, UTTERANCE, Row  # noqa: E402
@@ -142,8 +143,8 @@ def one(rows: int, layout: str) -> dict[str, Any]:
         speech = open_corpus(f"{scratch}/corpus").load_speech()
         opened = time.monotonic() - began
         out.start({"stage": "scale", "corpus": speech.digest})
-        read = act(out.unfinished(speech.rows), LightEncoder, {}, RESOURCES.encoder)
-        finish(out, read, speech.ids, clock, f"{rows} rows", RESOURCES, "encoder")
+        read = map_actor(out.unfinished(speech.rows), partial(LightEncoder), RESOURCES.encoder)
+        run_plan(read, out, speech.ids, clock, f"{rows} rows", RESOURCES, ["encoder"])
         seconds = time.monotonic() - began
         memory.over.set()
         assert out.manifest().rows == rows

@@ -1,29 +1,27 @@
-"""How produce scales with GPUs: its real plan on several local Ray nodes, with actors that wait for as long as the real ones compute.
+"""Measure how produce scales with GPUs: the real plan on several local Ray nodes, with actors that only wait.
 
     python benchmarks/simulate.py [--gpus 1 4 16 64] [--crew 8] [--recipe FILE] [--profile FILE | --run URI --round N]
 
 Everything but the models is real: sources, repartition, pools, batches, part files with their leases, publish. The GPUs
-are logical, at most sixteen a node. Every GPU gets the same number of rows (weak scaling). An actor waits for its
-profile's seconds a row, and all start together; Ray's own work for all nodes is done by this machine's cores, which a
-cluster has more of, so the efficiency is a lower bound.
+are logical, at most sixteen per node. Every GPU gets the same number of rows (weak scaling). An actor waits for its
+profile's seconds per row, and all actors start together. The cores of this machine do Ray's work for all nodes, and a
+cluster has more cores, so the efficiency is a lower bound.
 
-A process for each of 64 GPUs' actors is more than a small machine holds. With `--crew 8` up to eight actors of a pool
-wait side by side in
-one process: as many calls are under way, blocks, part files and bookkeeping are the same, and only processes are fewer;
-they ask for no GPUs. With `--slower 8` everything that waits waits eight times as long, so that these cores keep up.
-`driver_cores` is what the driver, of which no cluster has more than one, took of a core: it looks around all the time,
-and what it takes more with more GPUs comes eight times as often at the true speed.
+A small machine cannot hold a process for each actor of 64 GPUs. With `--crew 8` up to eight actors of a pool wait in
+one process: the number of calls, blocks, part files and the bookkeeping stay the same, only the processes are fewer;
+they request no GPUs. With `--slower 8` every wait takes eight times as long, so that these cores keep up.
+`driver_cores` is the share of a core that the driver used, of which a cluster has only one. The driver polls all the
+time; the part that grows with the number of GPUs would be eight times as large at the true speed.
 
-A profile is YAML or JSON: seconds of one actor a row (`translator: 0.03`), and under `load_s` the seconds that an actor
-takes to load. Without one, a row takes what `factory/planning/estimate.py` reckons for the recipe (and SCORER_S on a
-core). With `--run`, the slowest pool of that run's round is slowed down or sped up until it explains the seconds that
-the round's stage produce took.
+A profile is YAML or JSON: seconds per row of one actor (`translator: 0.03`), and under `load_s` the seconds that an
+actor takes to load. Without a profile, a row takes what `factory/planning/estimate.py` estimates for the recipe (and
+SCORER_S on a core). With `--run`, the slowest pool of that run's round is scaled until it explains the seconds that the
+stage produce took.
 
-Pools are sized for the GPUs: as many translators as fit beside the vocoders, and so many vocoders and scorers that they
-could do a tenth
-more than the translators give them. The last line is JSON: for each number of GPUs the rate, `efficiency` (rate a GPU
-over that at the smallest number), seconds to the first part file, idle share of each pool, `driver_cores`, and `pools`,
-the sizes that were run.
+Pools are sized for the GPUs: as many translators as fit next to the vocoders, and so many vocoders and scorers that
+they could process a tenth more than the translators give them. The last line is JSON: for each number of GPUs the rate,
+`efficiency` (rate per GPU over that at the smallest number), seconds to the first part file, idle share of each pool,
+`driver_cores`, and `pools`, the sizes of the pools.
 """
 
 from __future__ import annotations
@@ -38,6 +36,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,12 +52,13 @@ import pyarrow as pa  # noqa: E402
 import yaml  # noqa: E402
 
 from factory.actors.base import RowActor  # noqa: E402
-from factory.passes import plan, produce  # noqa: E402
+from factory.passes import execute  # noqa: E402
+from factory.passes.produce import Pools, build_plan  # noqa: E402
 from factory.planning.estimate import costs  # noqa: E402
 from factory.planning.places import Run  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
-from factory.recipe.sections import PoolConfig  # noqa: E402
+from factory.recipe.resources import PoolConfig
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.files import filesystem, get_json  # noqa: E402
 from schemas.datasets import SCORED, UNITS, Row  # noqa: E402
@@ -194,19 +194,20 @@ def simulate(recipe: Recipe, profile: Profile, gpus: int, rows: int, largest: in
     with tempfile.TemporaryDirectory() as scratch, _nodes(gpus, recipe, pools), side_by_side(manned):
         meeting = Path(scratch, "meeting")
         meeting.mkdir()
-        common = {"meeting": str(meeting), "of": sum(crew.processes for crew in manned.values())}
-        actors: produce.Pools = {
-            name: (
+        actors: Pools = {
+            name: partial(
                 Waiting,
-                common
-                | {"row_s": crew.row_s(profile.row_s[name], pools[name]), "load_s": profile.load_s.get(name, 0.0)},
+                row_s=crew.row_s(profile.row_s[name], pools[name]),
+                load_s=profile.load_s.get(name, 0.0),
+                meeting=str(meeting),
+                of=sum(crew.processes for crew in manned.values()),
             )
             for name, crew in manned.items()
         }
         source, out = utterances(Path(scratch, "units"), rows * gpus), DatasetDir(f"{scratch}/scored", SCORED)
         ids = source.rows(["utt_id"])["utt_id"].combine_chunks()
         out.start({"stage": "produce"})
-        planned = produce.planned([source], ids, with_crews(recipe, manned), out, actors)
+        planned = build_plan([source], ids, with_crews(recipe, manned), out, actors)
         before = time.process_time()
         ends = [time.time() for _ in out.write(planned)]
         driver = time.process_time() - before
@@ -306,7 +307,8 @@ def main() -> None:
     if asked.run:
         profile = measured(profile, recipe, Run(asked.run), asked.round)
     profile = profile.times(asked.slower)
-    plan.guarded = lambda actor, arguments, *_: (actor, arguments)  # a guard's child would only double the processes
+    # a guard's child would only double the processes
+    execute.guard_actor = lambda actor, *_: (actor.func, actor.keywords)  # type: ignore[assignment]
     print(json.dumps({"profile": profile._asdict()}), flush=True)
     runs: list[dict[str, Any]] = []
     for gpus in asked.gpus:

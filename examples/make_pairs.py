@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.metrics import METRICS
-from factory.passes.select import select
+from factory.passes.select import make_pair
 from factory.recipe.sections import SelectConfig
 from schemas.datasets import PAIR
 from schemas.sequences import Variant
@@ -29,7 +29,7 @@ def main(source: str, target: str) -> None:
         for candidate in row["candidates"]:
             score = metric.score(candidate["back_translation"], row["text"], row["src_lang"])
             candidate |= {"finish": "ok", "scores": {metric.name: score}}
-    pairs = [select(row, config, Variant.COM, (metric.name,)) for row in rows]
+    pairs = [make_pair(row, config, Variant.COM, (metric.name,)) for row in rows]
     print(Counter((pair["reason"] or "a pair").partition(":")[0] for pair in pairs))
     pq.write_table(pa.Table.from_pylist(pairs, schema=PAIR), target)
 

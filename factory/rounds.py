@@ -211,11 +211,11 @@ def train_next_policy(round_: Round, previous: str, clock: Clock) -> None:
 
 def evaluate_policies(round_: Round, clock: Clock) -> None:
     """Evaluate the new policy and, where that is not done yet, the toplines and the policy before it."""
-    from factory.passes.evaluate import evaluate, toplines
+    from factory.passes.evaluate import evaluate, judge_toplines
 
     test, recipe = round_.run.units("test"), round_.recipe
     with clock.stage("toplines"):
-        toplines(test, recipe, round_.run.toplines, clock)
+        judge_toplines(test, recipe, round_.run.toplines, clock)
     for one in round_.compared:
         with clock.stage("evaluate"):
             evaluate(test, one.policy, recipe, one.evaluation, clock, f"evaluate round {one.number}")

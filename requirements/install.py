@@ -1,9 +1,9 @@
-"""Makes the virtual environment from a lock file; does nothing where that was done already.
+"""Install lock files into a virtual environment; a lock that is installed already is skipped.
 
     python3.11 requirements/install.py .venv requirements/cpu.txt [requirements/assets.txt]
 
-Locks are complete, so nothing is resolved (`--no-deps`). uv installs where it can be had, from where pip's configuration says; what it
-cannot install pip does. What both say goes to VENV/install.log. Needs Python 3.11 and a package index.
+Locks are complete, so nothing is resolved (`--no-deps`). uv installs if it is available, with pip's configuration; if
+uv fails, pip installs. The output of both goes to VENV/install.log. This needs Python 3.11 and a package index.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ PIP_TO_UV = {
     "cert": "SSL_CERT_FILE",
     "proxy": "ALL_PROXY",
 }
-"""What pip is configured with, and the variable by which uv, which does not read that, is told the same."""
+"""Options of pip's configuration, which uv does not read, and the variables of uv with the same meaning."""
 
 
 class Environment:
-    """A virtual environment and the log of what was done to it."""
+    """A virtual environment and the log of its installations."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.python, self.log = folder, folder / "bin" / "python", folder / "install.log"
@@ -45,33 +45,32 @@ class Environment:
         self.pip = [str(self.python), "-m", "pip", "--disable-pip-version-check", "--no-input"]
 
     def install(self, *arguments: str) -> None:
-        """Install with uv, or else with pip; ends the program with the tail of the log when both fail."""
+        """Install with uv, or else with pip; if both fail, end the program with the last lines of the log."""
         if self._with_uv(*arguments) or self._runs([*self.pip, "install", "--no-compile", *arguments]):
             return
-        told = [line for line in self.log.read_text(errors="replace").splitlines() if not line.startswith("WARNING")]
-        sys.exit("\n".join([*told[-15:], f"pip failed; all it said is in {self.log}"]))
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if not line.startswith("WARNING")]
+        sys.exit("\n".join([*lines[-15:], f"pip failed; its whole output is in {self.log}"]))
 
     def _with_uv(self, *arguments: str) -> bool:
-        """Install with the uv on PATH, or one that is put into the environment; whether that went well."""
+        """Install with the uv on PATH, or with one that is installed into the environment; return True on success."""
         own = self.folder / "bin" / "uv"
         if not (uv := shutil.which("uv")) and not own.exists():
             self._runs([*self.pip, "install", "--no-deps", UV])
         if not (uv or own.exists()):
             return False
-        cache = (
-            self.folder / "uv-cache"
-        )  # on the environment's own disk, so that files are linked and take no room twice
-        settings = {"UV_CACHE_DIR": str(cache), "UV_INDEX_STRATEGY": "unsafe-best-match"}  # in all indexes, as pip does
+        # The cache is on the disk of the environment, so that uv links files. All indexes are searched, as pip does.
+        cache = self.folder / "uv-cache"
+        settings = {"UV_CACHE_DIR": str(cache), "UV_INDEX_STRATEGY": "unsafe-best-match"}
         settings |= uv_settings(self._output("-m", "pip", "config", "list"), self._output("-c", PIPS_OWN_INDEX).strip())
-        went = self._runs([uv or str(own), "pip", "install", "--python", str(self.python), *arguments], settings)
+        succeeded = self._runs([uv or str(own), "pip", "install", "--python", str(self.python), *arguments], settings)
         shutil.rmtree(cache, ignore_errors=True)
-        return went
+        return succeeded
 
     def _output(self, *arguments: str) -> str:
         return subprocess.run([str(self.python), *arguments], capture_output=True, text=True).stdout
 
     def _runs(self, command: list[str], settings: dict[str, str] | None = None) -> bool:
-        """Run a command quietly; whether it ended well."""
+        """Run a command with its output in the log; return True on success."""
         with self.log.open("a") as log:
             environment = {**os.environ, **(settings or {})}
             return not subprocess.run(
@@ -79,9 +78,10 @@ class Environment:
             ).returncode
 
     def compile(self) -> None:
-        """Keep the bytecode of all packages; files for other Pythons, which some packages ship, do not compile and nobody imports them.
+        """Compile all packages to bytecode; errors are ignored, because some packages ship files for other Pythons.
 
-        Where PYTHONDONTWRITEBYTECODE is set, as in many containers, every process of Ray would compile again what it imports: seconds each.
+        If PYTHONDONTWRITEBYTECODE is set, as in many containers, every process of Ray would compile its imports again:
+        seconds each.
         """
         folders = self.folder.glob("lib/python*/site-packages")
         subprocess.run(
@@ -89,35 +89,38 @@ class Environment:
         )
 
     def loads(self, module: str) -> bool:
-        """Whether a module can be imported."""
+        """Return whether a module can be imported."""
         return subprocess.run([str(self.python), "-c", f"import {module}"], capture_output=True).returncode == 0
 
 
 def uv_settings(configured: str, default: str) -> dict[str, str]:
-    """Return what `pip config list` prints as uv's variables; what pip reads from its own variables counts most, then `install`'s.
+    """Return pip's configuration as variables of uv.
 
-    `default` is the index that pip asks where none is configured. Of one version uv takes the files of the first index that has it,
-    and an extra index may lack those of a platform: the main index comes first.
+    Args:
+        configured: the output of `pip config list`. pip's own variables (`:env:`) come first, then section `install`.
+        default: the index that pip uses if none is configured.
+
+    uv takes all files of a version from the first index that has it, and an extra index may lack the files of a
+    platform. So the main index comes first.
     """
-    told = dict(line.split("=", 1) for line in configured.splitlines() if "=" in line)
-    found = {}
+    options = dict(line.split("=", 1) for line in configured.splitlines() if "=" in line)
+    variables = {}
     for option, variable in PIP_TO_UV.items():
-        values = [told[key] for section in (":env:", "install", "global") if (key := f"{section}.{option}") in told]
-        if values:
+        keys = [f"{section}.{option}" for section in (":env:", "install", "global")]
+        if values := [options[key] for key in keys if key in options]:
             separator = "," if option == "find-links" else " "
-            found[variable] = separator.join(str(ast.literal_eval(values[0])).split())
-    if "UV_INDEX" in found:
-        found["UV_INDEX"] = f"{found.get('UV_DEFAULT_INDEX', default)} {found['UV_INDEX']}"
-    return found
+            variables[variable] = separator.join(str(ast.literal_eval(values[0])).split())
+    if "UV_INDEX" in variables:
+        variables["UV_INDEX"] = f"{variables.get('UV_DEFAULT_INDEX', default)} {variables['UV_INDEX']}"
+    return variables
 
 
 def install(environment: Environment, lock: Path) -> None:
-    """Install a lock file unless its very content is installed already."""
+    """Install a lock file, unless the same content is installed already."""
     stamp = environment.folder / f"{lock.stem}.installed"
-    wanted = hashlib.sha256(
-        lock.read_bytes() + (ROOT / "pyproject.toml").read_bytes() + Path(__file__).read_bytes()
-    ).hexdigest()
-    if stamp.exists() and stamp.read_text() == wanted:
+    files = (lock, ROOT / "pyproject.toml", Path(__file__))
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    if stamp.exists() and stamp.read_text() == digest:
         return
     start = time.monotonic()
     print(
@@ -125,16 +128,16 @@ def install(environment: Environment, lock: Path) -> None:
         flush=True,
     )
     environment.install("--no-deps", "--requirement", str(lock))
-    _mend_torch(environment, lock)
-    _mend_torchaudio(environment)
+    _add_cuda_libraries(environment, lock)
+    _disable_torchaudio_extension(environment)
     environment.install("--no-deps", "--no-build-isolation", "--editable", ".")
     environment.compile()
-    stamp.write_text(wanted)
+    stamp.write_text(digest)
     print(f"Installed in {time.monotonic() - start:.0f} s.", flush=True)
 
 
-def _mend_torch(environment: Environment, lock: Path) -> None:
-    """Add CUDA's libraries where the index has torch only as a CUDA build: it does not load without them, GPU or not."""
+def _add_cuda_libraries(environment: Environment, lock: Path) -> None:
+    """Install CUDA's libraries if the index has torch only as a CUDA build: it needs them even without a GPU."""
     if not environment.loads("torch"):
         print(
             "The index has torch as a CUDA build: adding its libraries (an index with torch's CPU build saves 3 GB).",
@@ -144,12 +147,12 @@ def _mend_torch(environment: Environment, lock: Path) -> None:
         environment.install(pinned[0] if pinned else "torch")
 
 
-def _mend_torchaudio(environment: Environment) -> None:
-    """Take torchaudio's compiled extension away where it cannot load.
+def _disable_torchaudio_extension(environment: Environment) -> None:
+    """Delete torchaudio's compiled extension if it cannot be loaded.
 
-    The wheels on package indexes are CUDA builds. Beside a CPU torch `import torchaudio` fails, and a torchaudio that is there but does
-    not load breaks `import transformers`, which looks for it, and so vllm, peft and trl. Without the file torchaudio takes itself for
-    built without extensions, and its Python parts (resample, mel, MFCC) work; `forced_align` does not.
+    The wheels on package indexes are CUDA builds. Next to a CPU torch `import torchaudio` fails, and with it `import
+    transformers`, which looks for torchaudio, and so vllm, peft and trl. Without the file torchaudio behaves like a
+    build without extensions: its Python parts (resample, mel, MFCC) work, `forced_align` does not.
     """
     if not environment.loads("torchaudio"):
         for library in environment.folder.glob("lib/python*/site-packages/torchaudio/lib/*torchaudio*.so"):
@@ -157,7 +160,7 @@ def _mend_torchaudio(environment: Environment) -> None:
 
 
 def main() -> None:
-    """Make the environment named first with the locks named after it."""
+    """Install the locks into the environment, as the command line names them."""
     folder, *locks = sys.argv[1:]
     environment = Environment(Path(folder).absolute())
     for lock in locks:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -26,11 +26,15 @@ os.environ.update(
 
 
 settings.register_profile("any machine", deadline=None)  # an example takes as long as the machine lets it
+settings.register_profile(
+    "mutants", deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
+)  # the same examples for each mutant, and no search for the smallest one that fails
 settings.load_profile("any machine")
 
 
 FIRST = (
     "test_translator.py",
+    "test_engine.py",
     "test_run_round.py",
     "test_shapes.py",
     "test_launch.py",
@@ -38,13 +42,19 @@ FIRST = (
     "test_dataset.py",
     "test_export.py",
 )
-"""Files that begin first: the longest, so that no process is left alone with one of them at the end; and test_translator before any
+"""Files that begin first: the longest, so that no process is left alone with one of them at the end; and the two with vLLM before any
 that starts an S3 server in its process: vLLM looks at everything that is imported, which the server's framework does not bear.
 """
 
+SERVICES = {"bucket", "faults", "local_ray", "store"}
+"""Fixtures that start Ray or a server: their tests have the mark `service`."""
+
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put some files first."""
+    """Put some files first, and mark the tests whose fixtures start a service."""
+    for item in items:
+        if SERVICES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.service)
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
 
 

@@ -1,4 +1,4 @@
-"""The installer: uv is told what pip is configured with, and pip installs what uv cannot."""
+"""The installer: uv gets the configuration of pip, and pip installs if uv cannot."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ installer = importlib.util.module_from_spec(_spec)
 _spec.loader.exec_module(installer)
 
 
-def test_uv_is_told_what_pip_is_configured_with(tmp_path: Path) -> None:
+def test_uv_gets_the_configuration_of_pip(tmp_path: Path) -> None:
     config = tmp_path / "pip.conf"
     config.write_text(
         "[global]\nindex-url = https://a.example/simple\nfind-links =\n  /one\n  /two\ntimeout = 7\n"
@@ -28,19 +28,19 @@ def test_uv_is_told_what_pip_is_configured_with(tmp_path: Path) -> None:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     environment = kept | {"PIP_CONFIG_FILE": str(config), "PIP_INDEX_URL": "https://d.example/simple"}
     command = [sys.executable, "-m", "pip", "config", "list"]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S).stdout
-    wanted = {
+    configured = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=HANG_S).stdout
+    expected = {
         "UV_DEFAULT_INDEX": "https://d.example/simple",
         "UV_INDEX": "https://d.example/simple https://b.example/simple https://c.example/simple",
         "UV_FIND_LINKS": "/one,/two",
     }
-    assert wanted.items() <= installer.uv_settings(told, "https://pip.example").items()
+    assert expected.items() <= installer.uv_settings(configured, "https://pip.example").items()
     assert installer.uv_settings("", "https://pip.example") == {}
     extra = "global.extra-index-url='https://b.example'"
     assert installer.uv_settings(extra, "https://pip.example") == {"UV_INDEX": "https://pip.example https://b.example"}
 
 
-def test_pip_installs_what_uv_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pip_installs_if_uv_cannot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     uv = tmp_path / "bin/uv"
     uv.parent.mkdir()
     uv.write_text("#!/bin/sh\necho no such platform\nexit 2\n")

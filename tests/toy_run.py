@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from factory.passes.select import select
-from factory.planning.places import Run
+from factory.passes.select import make_pair
+from factory.planning.places import Round, Run
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 from factory.storage.files import filesystem, put_json
@@ -104,8 +104,7 @@ def toy_run(
     spoken = [utterance for utterance in utterances(count) if utterance["lang"] in langs]
     spoken = [utterance | ({"utt_id": ids[at]} if at < len(ids) else {}) for at, utterance in enumerate(spoken)]
     rows = [scored_row(utterance, number) | lost for number, utterance in enumerate(spoken)]
-    filters = recipe.select.filters
-    pairs = [select(row, metric="bleu", delta=0.1, filters=filters, variant=recipe.policy.variant) for row in rows]
+    pairs = [make_pair(row, recipe.select, recipe.policy.variant, recipe.scorer.metrics) for row in rows]
     units = [
         {**u, **lost, "units": r["units"], "durations": r["durations"], "status": "ok"}
         for u, r in zip(spoken, rows, strict=True)
@@ -114,10 +113,10 @@ def toy_run(
     tops = [_topline(row) for row in rows if row["reference"]]
     _write(run.units("mono"), units, UNITS)
     _write(run.units("test"), units, UNITS)
-    _write(run.dataset(1, "scored"), rows, SCORED)
-    _write(run.dataset(1, "pairs"), pairs, PAIR)
-    _write(run.dataset(0, "evaluation"), heard, EVALUATED)
-    _write(run.dataset(1, "evaluation"), heard, EVALUATED)
+    _write(Round(run, 1, recipe).scored, rows, SCORED)
+    _write(Round(run, 1, recipe).pairs, pairs, PAIR)
+    _write(Round(run, 0, recipe).evaluation, heard, EVALUATED)
+    _write(Round(run, 1, recipe).evaluation, heard, EVALUATED)
     _write(run.toplines, tops, TOPLINE)
     _write_rest(run, pairs)
     return run
@@ -175,6 +174,8 @@ def _write_rest(run: Run, pairs: list[dict[str, Any]]) -> None:
         "asr_bleu": both,
         "peak_rss_mb": 1000,
     }
+    summary |= {"cascade_bleu": dict.fromkeys(both), "round_trip": dict.fromkeys(both), "tripwire": [], "untested": []}
+    summary |= {"rows": {"ok": len(pairs), "skipped": 0, "failed": 0}, "label_accuracy": {}, "unmeasured": None}
     summary |= {"pairs": dict.fromkeys(both, 4)}
     summary |= {
         "mos": {d: {"before": None, "after": 2.0} for d in both},
@@ -185,7 +186,7 @@ def _write_rest(run: Run, pairs: list[dict[str, Any]]) -> None:
         "failures": {"pairs": [lost]},
     }
     summary |= {"wall_s": {"produce": 12.0, "select": 1.0, "train": 3.0, "evaluate": 4.0}}
-    fs, path = filesystem(run.place(1))
+    fs, path = filesystem(f"{run.uri}/round-1")
     put_json(fs, f"{path}/summary.json", summary)
     lines = [{"loss": 0.69 - step / 100, "rewards/margins": step / 10, "step": step} for step in range(1, 5)]
     policy = Path(path, "policy")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import cloudpickle
 
-from factory.recipe.sections import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.watch import (
     ACCELERATOR_PREFIX,
     ActorRequests,

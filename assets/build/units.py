@@ -21,6 +21,7 @@ from factory.actors.encoder import Encoder
 from factory.corpora.audio import read
 from factory.models.codebook import Codebook, assign, deduplicate
 from factory.models.speech_encoders import WhisperEncoder
+from factory.recipe.sections import EncoderConfig
 from schemas.datasets import UNITS, UTTERANCE
 from trainers.codebook import fit, nearest_sentence_accuracy, unit_distances
 
@@ -78,7 +79,8 @@ def fit_codebook(speech: Path, layer: int, units: int, out: Path) -> None:
 def encode(speech: Path, codebook: Path, out: Path) -> None:
     """Write every part of every recording as rows of UNITS beside its audio; parts that are there are left alone."""
     layer = Codebook.load(codebook).layer
-    encoder = Encoder(encoder="whisper", model=MODEL, layer=layer, codebook=str(codebook), langs=["fr", "en"])
+    config = EncoderConfig(kind="whisper", model=MODEL, layer=layer, codebook=str(codebook))
+    encoder = Encoder(config, ["fr", "en"], threads=1)
     for path in sorted(speech.glob("*/part-*.parquet")):
         target = out / path.parent.name / path.name
         if not target.exists():

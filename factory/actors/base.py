@@ -1,11 +1,12 @@
-"""What all actors share: rows in, rows out, and one bad row never takes its batch mates with it."""
+"""The base of all actors: rows in, rows out, and one bad row never costs the other rows of its batch."""
 
 from __future__ import annotations
 
 import logging
 import traceback
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from functools import partial
+from typing import Any, ClassVar
 
 import pyarrow as pa
 
@@ -13,14 +14,21 @@ from factory.runtime.redact import redact
 from schemas.datasets import FAILED, OK, Row
 
 log = logging.getLogger(__name__)
+ActorFactory = partial[Any]
+"""An actor's class with its arguments, as `partial(Vocoder, checkpoints, threads)`; the actor's process calls it.
+
+The type argument is Any because `partial` is invariant; mypy checks the arguments where the partial is written.
+"""
+MAX_REASON = 500
+"""Longest reason that is kept, in characters."""
 
 
 class RowActor(ABC):
-    """A model that maps over Arrow tables of rows; a pass runs it behind `factory.actors.guard`, which outlives it.
+    """A model that maps over Arrow tables of rows; a pass runs it in a process of its own (`factory.actors.guard`).
 
-    A subclass loads its model in `__init__` and does its work in `process`. Rows whose status is not `ok` travel through untouched.
-    When `process` raises, the batch is halved until the row that raises stands alone; that row becomes `failed` with the error as its
-    reason and all others are kept.
+    A subclass loads its model in `__init__` and does its work in `process`. Rows whose status is not `ok` pass through
+    unchanged. If `process` raises, the batch is halved until the row that raises is alone; that row becomes `failed`
+    with the error as its reason, and all others are kept.
     """
 
     schema: ClassVar[pa.Schema]
@@ -28,43 +36,40 @@ class RowActor(ABC):
 
     @abstractmethod
     def process(self, rows: list[Row]) -> list[Row]:
-        """Return one row for each given row, in the same order. May raise: the row at fault is then isolated."""
+        """Return one row for each row, in the same order. May raise: the row that causes it is then isolated."""
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Process the table's `ok` rows and return all rows in their order, with this actor's schema."""
         rows = table.to_pylist()
-        todo = [i for i, row in enumerate(rows) if row.get("status", OK) == OK]
-        for i, done in zip(todo, self._isolate([rows[i] for i in todo]), strict=True):
-            rows[i] = done
-        return written(rows, self.schema)
+        indices = [index for index, row in enumerate(rows) if row.get("status", OK) == OK]
+        for index, done in zip(indices, self._isolate([rows[index] for index in indices]), strict=True):
+            rows[index] = done
+        return to_table(rows, self.schema)
 
     def _isolate(self, rows: list[Row]) -> list[Row]:
         if not rows:
             return []
         try:
             return self.process(rows)
-        except Exception as error:  # any error of a model on one row must not lose its batch mates
-            if len(rows) == 1:
-                log.error(
-                    "row %s failed in %s\n%s",
-                    rows[0].get("utt_id"),
-                    type(self).__name__,
-                    redact(traceback.format_exc()),
-                )
-                return [failed(rows[0], f"error: {type(error).__name__}: {error}")]
-            half = len(rows) // 2
-            return self._isolate(rows[:half]) + self._isolate(rows[half:])
+        except Exception as error:  # any error of a model on one row must not lose the other rows
+            if len(rows) > 1:
+                half = len(rows) // 2
+                return self._isolate(rows[:half]) + self._isolate(rows[half:])
+            trace = redact(traceback.format_exc())
+            log.error("row %s failed in %s\n%s", rows[0].get("utt_id"), type(self).__name__, trace)
+            return [mark_failed(rows[0], f"error: {type(error).__name__}: {error}")]
 
 
-def failed(row: Row, reason: str) -> Row:
-    """Return the row as `failed`; the reason is cut at 500 characters and holds no credentials."""
-    return {**row, "status": FAILED, "reason": redact(reason)[:500]}
+def mark_failed(row: Row, reason: str) -> Row:
+    """Return the row as `failed`; the reason is cut at `MAX_REASON` characters and holds no credentials."""
+    return {**row, "status": FAILED, "reason": redact(reason)[:MAX_REASON]}
 
 
-def written(rows: list[Row], schema: pa.Schema) -> pa.Table:
-    """Return rows as a table of `schema`; a row that never reached the actor that names its `src_lang` has its `lang` there.
+def to_table(rows: list[Row], schema: pa.Schema) -> pa.Table:
+    """Return rows as a table of `schema`.
 
-    A null where the schema takes none becomes an empty text: a bad row is told by its status, and must not keep the others from disk.
+    A row that never reached the actor that sets `src_lang` gets its `lang` as `src_lang`. A null in a column that takes
+    none becomes an empty text: the status marks a bad row, which must not keep the others from the disk.
     """
     complete = [{"status": OK, "src_lang": row.get("lang"), **row} for row in rows]
     for name in (field.name for field in schema if not field.nullable):

@@ -1,4 +1,4 @@
-"""The process in which a guarded actor lives: `python -m factory.actors.child CHANNEL PARENT`, started by `factory.actors.guard` alone."""
+"""The process of a guarded actor: `python -m factory.actors.child CHANNEL PARENT`; `factory.actors.guard` starts it."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ _PR_SET_PDEATHSIG = 1
 
 
 def serve(channel: Connection) -> None:
-    """Make the actor that the first message describes, then answer tables with tables until the channel is closed."""
+    """Make the actor of the first message, then answer each table with a table until the channel is closed."""
     try:
-        kind, arguments = pickle.loads(channel.recv())  # our parent's own words, through a pipe that nobody else has
-        actor = kind(**arguments)
-    except Exception as error:  # said in the parent, where it is seen
+        actor = pickle.loads(channel.recv())()  # from our own parent, through a pipe that no other process has
+    except Exception as error:  # the parent raises it, where the user sees it
         channel.send(("error", f"{type(error).__name__}: {error}"))
         return
     channel.send(("ready", ""))
@@ -28,12 +27,12 @@ def serve(channel: Connection) -> None:
             return
         try:
             channel.send(("table", actor(table)))
-        except Exception as error:  # rows' own errors end inside the actor: this one is about the batch
+        except Exception as error:  # an error of one row stays inside the actor: this one concerns the batch
             channel.send(("error", f"{type(error).__name__}: {error}"))
 
 
 def main() -> None:
-    """Die with the parent, even in a hang or when it was killed; serve."""
+    """Ask the kernel to kill this process with its parent, even in a hang, and serve."""
     channel, parent = Connection(int(sys.argv[1])), int(sys.argv[2])
     os.set_inheritable(channel.fileno(), False)
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

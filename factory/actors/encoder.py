@@ -3,47 +3,50 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
+
+import pyarrow as pa
 
 from factory.actors.base import RowActor
+from factory.recipe.sections import EncoderConfig
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS, Row
 
-SKIPS = {"silent", "too_short", "too_long"}
-"""Reasons that are no fault of the file: the utterance is `skipped`; for any other it is `failed`."""
+SKIPPED_SLUGS = {"silent", "too_short", "too_long"}
+"""Reasons in the speech and not in the file: the utterance is `skipped`; with any other reason it is `failed`."""
 
 
 class Encoder(RowActor):
-    """Reads each row's audio and writes its units, one utterance at a time: an utterance has the same units in every batch.
+    """Reads the audio of each row and writes its units.
 
-    `encoder` is `whisper` or `hubert`, `model` and `codebook` are names of weights; `langs` are the accepted languages, `min_s` and
-    `max_s` the accepted seconds.
+    Utterances are encoded one at a time, so that the units of an utterance do not depend on its batch.
     """
 
-    schema = UNITS
+    schema: ClassVar[pa.Schema] = UNITS
 
-    def __init__(
-        self,
-        *,
-        encoder: str,
-        model: str,
-        layer: int,
-        codebook: str,
-        langs: Sequence[str],
-        min_s: float = 0.1,
-        max_s: float = 30.0,
-        threads: int = 1,
-    ) -> None:
+    def __init__(self, config: EncoderConfig, langs: Sequence[str], threads: int) -> None:
+        """Load the network and its codebook.
+
+        Args:
+            config: the network, the codebook, and the accepted durations.
+            langs: the accepted languages.
+            threads: threads of torch, in the whole process.
+
+        Raises:
+            WeightsError: the weights are missing, or the codebook belongs to another layer or network.
+        """
         import torch
 
-        from factory.models.speech_encoders import Codebook, speech_encoder
+        from factory.models.codebook import Codebook
+        from factory.models.speech_encoders import load_speech_encoder
         from factory.models.weights import resolve
 
         torch.set_num_threads(threads)
-        self.encoder = speech_encoder(encoder, model, layer)
-        self.codebook = Codebook.load(resolve(codebook), self.encoder)
-        self.langs, self.min_s, self.max_s = list(langs), min_s, max_s
+        self.config, self.langs = config, list(langs)
+        self.encoder = load_speech_encoder(config.kind, config.model, config.layer)
+        self.codebook = Codebook.load(resolve(config.codebook), self.encoder)
 
     def process(self, rows: list[Row]) -> list[Row]:
-        """Return the rows with `units`, `durations` and `num_samples`, or with the reason why their audio gave none."""
+        """Return the rows with `units`, `durations` and `num_samples`, or with the reason why they have none."""
         return [self._encode(row) for row in rows]
 
     def _encode(self, row: Row) -> Row:
@@ -55,8 +58,8 @@ class Encoder(RowActor):
             reason = f"unknown_lang: {row['lang']!r} is not among the languages asked for ({', '.join(self.langs)})"
             return {**row, "status": SKIPPED, "reason": reason}
         try:
-            wave = read(row["audio"], self.min_s, self.max_s)
+            wave = read(row["audio"], self.config.min_s, self.config.max_s)
         except AudioError as error:
-            return {**row, "status": SKIPPED if error.slug in SKIPS else FAILED, "reason": str(error)}
+            return {**row, "status": SKIPPED if error.slug in SKIPPED_SLUGS else FAILED, "reason": str(error)}
         units, durations = deduplicate(assign(self.encoder.frames(wave), self.codebook.centers))
         return {**row, "units": units.tolist(), "durations": durations.tolist(), "num_samples": len(wave), "status": OK}

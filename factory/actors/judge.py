@@ -1,144 +1,173 @@
-"""The listener of evaluate: speaks what a policy wrote, hears it with the recognizer and rates how natural it sounds."""
+"""The judges of evaluate: they speak translations, transcribe the speech and rate how natural it sounds."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Collection, Mapping, Sequence
+from typing import ClassVar, NamedTuple
 
 import numpy as np
+import pyarrow as pa
 
 from factory.actors.base import RowActor
+from factory.actors.encoder import Encoder
+from factory.actors.recognition import load_recognizer
 from factory.models.tts import Speakers
-from schemas.datasets import EVALUATED, TOPLINE, Row
+from factory.recipe.sections import EncoderConfig, RecognizerConfig
+from schemas.datasets import EVALUATED, TOPLINE, Candidate, Row
 from schemas.sequences import words
 
 
-class _Ears:
-    """One voice a language, the recognizer and the MOS model in one process."""
+class _Verdict(NamedTuple):
+    """The transcript of a sound and its predicted mean opinion score (1..5)."""
 
-    def __init__(self, vocoders: dict[str, str], recognizer: dict[str, Any], threads: int) -> None:
+    text: str | None = None
+    mos: float | None = None
+
+
+class _Listener:
+    """One vocoder per language, the recognizer and the MOS model in one process."""
+
+    def __init__(self, vocoders: Mapping[str, str], recognizer: RecognizerConfig, threads: int) -> None:
         from factory.models.mos import Mos
-        from factory.models.recognizer import Recognizer
         from factory.models.voice import Voice
 
         self.voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in vocoders.items()}
-        self.recognizer = Recognizer(**recognizer, threads=threads)
+        self.recognizer = load_recognizer(recognizer, threads)
         self.mos = Mos(threads)
 
-    def hear(self, waves: list[np.ndarray], lang: str) -> list[tuple[str, float]]:
-        """Return the transcript and the MOS (1..5) of each wave (16 kHz)."""
-        return list(zip(self.recognizer.transcribe(waves, lang), self.mos.rate(waves), strict=True))
+    def rate(self, waves: list[np.ndarray], lang: str) -> list[_Verdict]:
+        """Transcribe and rate each wave (samples,) at 16 kHz."""
+        return list(map(_Verdict, self.recognizer.transcribe(waves, lang), self.mos.rate(waves)))
 
-    def hear_units(self, units: list[list[int]], lang: str) -> list[tuple[str, float]]:
-        """Speak units with predicted durations, then hear them."""
-        return self.hear(self.voices[lang].speak(units), lang)
+    def rate_units(self, units: list[list[int]], lang: str) -> list[_Verdict]:
+        """Speak each list of units with predicted durations; transcribe and rate the speech."""
+        return self.rate(self.voices[lang].speak(units), lang)
 
 
 class Judge(RowActor):
-    """Reads the only candidate of each row; those of the utterances in `spoken` are spoken and heard as well.
+    """Reads the only candidate of each row, and judges its speech for a part of the rows.
 
-    `writes_text` says whether ways back have a text of their own (else they are heard); `cascade` names a text-to-speech voice a
-    language, which speaks the policy's text as a baseline.
+    Rows in: SCORED with one candidate each; rows out: EVALUATED.
     """
 
-    schema = EVALUATED
+    schema: ClassVar[pa.Schema] = EVALUATED
 
     def __init__(
         self,
+        vocoders: Mapping[str, str],
+        recognizer: RecognizerConfig,
+        spoken: Collection[str],
         *,
-        vocoders: dict[str, str],
-        recognizer: dict[str, Any],
-        spoken: list[str],
-        writes_text: bool = True,
-        cascade: dict[str, str] | None = None,
-        threads: int = 1,
+        writes_text: bool,
+        cascade: Mapping[str, str],
+        threads: int,
     ) -> None:
-        self.ears = _Ears(vocoders, recognizer, threads)
+        """Load the models.
+
+        Args:
+            vocoders: the vocoder of each language, a folder or another name of weights.
+            recognizer: the recognizer.
+            spoken: ids of the utterances whose speech is judged.
+            writes_text: back-translations have a text; if not, their speech is transcribed.
+            cascade: the text-to-speech voice of each language that speaks the policy's text as a baseline; {}: no
+                baseline.
+            threads: threads of the models, in the whole process.
+        """
+        self.listener = _Listener(vocoders, recognizer, threads)
         self.spoken, self.writes_text = set(spoken), writes_text
-        self.speakers = Speakers(cascade, threads) if cascade else None
+        self.speakers = Speakers(dict(cascade), threads) if cascade else None
 
     def process(self, rows: list[Row]) -> list[Row]:
-        """Take text and units out of the candidate; a translation without units that should be heard is heard as silence: an empty text.
-
-        Its own text ends where speech began in it.
-        """
-        told = [self._read(row, row["candidates"][0]) for row in rows]
-        spoken = [row for row in told if row["utt_id"] in self.spoken]
-        self._hear(spoken, "units", "tgt_lang", "asr_text", "mos")
+        """Return rows of EVALUATED; a translation without units counts as silence, with an empty transcript."""
+        evaluated = [self._read(row) for row in rows]
+        spoken = [row for row in evaluated if row["utt_id"] in self.spoken]
+        for row, verdict in self._judge_units(spoken, "units", "tgt_lang"):
+            row["asr_text"], row["mos"] = verdict.text or "", verdict.mos
         if not self.writes_text:
-            self._hear(spoken, "back_translation_units", "src_lang", "back_translation")
+            for row, verdict in self._judge_units(spoken, "back_translation_units", "src_lang"):
+                row["back_translation"] = verdict.text or ""
         if self.speakers:
-            self._hear_cascade([row for row in spoken if row["text"]], self.speakers)
-        return told
+            self._judge_cascade([row for row in spoken if row["text"]], self.speakers)
+        return evaluated
 
-    def _read(self, row: Row, candidate: Row) -> Row:
-        back = (candidate["back_translation"] or "") if self.writes_text else None
-        taken = {key: candidate[key] for key in ("text", "units", "finish", "back_translation_units")}
-        if taken["text"]:
-            taken["text"] = words(taken["text"])
-        return row | {"source_text": row["text"]} | taken | {"back_translation": back}
+    def _read(self, row: Row) -> Row:
+        """Return the row with the fields of its candidate; speech in a malformed text is cut off."""
+        candidate: Candidate = row["candidates"][0]
+        return row | {
+            "source_text": row["text"],
+            "text": words(candidate["text"]) if candidate["text"] else candidate["text"],
+            "units": candidate["units"],
+            "finish": candidate["finish"],
+            "back_translation_units": candidate["back_translation_units"],
+            "back_translation": (candidate["back_translation"] or "") if self.writes_text else None,
+        }
 
-    def _hear(self, rows: list[Row], units: str, language: str, into: str, mos_into: str | None = None) -> None:
-        """Put what the recognizer hears of units, and how natural it sounds, into the rows."""
-        for row in rows:
-            row[into] = ""
-        for lang in {row[language] for row in rows}:
+    def _judge_units(self, rows: Sequence[Row], units: str, language: str) -> list[tuple[Row, _Verdict]]:
+        """Return each row with the verdict on its units; `units` and `language` are names of columns."""
+        pairs = [(row, _Verdict()) for row in rows if not row[units]]
+        for lang in sorted({row[language] for row in rows}):
             voiced = [row for row in rows if row[units] and row[language] == lang]
-            for row, (text, mos) in zip(
-                voiced, self.ears.hear_units([row[units] for row in voiced], lang), strict=True
-            ):
-                row[into] = text
-                if mos_into:
-                    row[mos_into] = mos
+            pairs += zip(voiced, self.listener.rate_units([row[units] for row in voiced], lang), strict=True)
+        return pairs
 
-    def _hear_cascade(self, rows: list[Row], speakers: Speakers) -> None:
-        for lang in {row["tgt_lang"] for row in rows} & speakers.languages:
-            some = [row for row in rows if row["tgt_lang"] == lang]
-            waves = speakers.speak([row["text"] for row in some], lang)
-            for row, (text, mos) in zip(some, self.ears.hear(waves, lang), strict=True):
-                row["cascade_text"], row["cascade_mos"] = text, mos
+    def _judge_cascade(self, rows: Sequence[Row], speakers: Speakers) -> None:
+        for lang in sorted({row["tgt_lang"] for row in rows} & speakers.languages):
+            in_lang = [row for row in rows if row["tgt_lang"] == lang]
+            waves = speakers.speak([row["text"] for row in in_lang], lang)
+            for row, verdict in zip(in_lang, self.listener.rate(waves, lang), strict=True):
+                row["cascade_text"], row["cascade_mos"] = verdict
 
 
 class ToplineJudge(RowActor):
-    """Hears a test recording as it is and as the vocoder speaks its units: what a perfect translation would get.
+    """Judges test recordings, and their resynthesis from units: the scores of a perfect translation.
 
-    Without an `encoder` the rows have units and no recording, and only the units are heard.
+    Rows in: UTTERANCE (or UNITS without an `encoder`: then only the resynthesised speech is judged); rows out: TOPLINE.
     """
 
-    schema = TOPLINE
+    schema: ClassVar[pa.Schema] = TOPLINE
 
     def __init__(
-        self, *, vocoders: dict[str, str], recognizer: dict[str, Any], encoder: dict[str, Any] | None, threads: int = 1
+        self,
+        vocoders: Mapping[str, str],
+        recognizer: RecognizerConfig,
+        encoder: EncoderConfig | None,
+        langs: Sequence[str],
+        threads: int,
     ) -> None:
-        from factory.actors.encoder import Encoder
+        """Load the models.
 
-        self.encoder = Encoder(**encoder) if encoder else None
-        self.ears = _Ears(vocoders, recognizer, threads)
+        Args:
+            vocoders: the vocoder of each language, a folder or another name of weights.
+            recognizer: the recognizer.
+            encoder: what makes the units of recordings; None: the rows have units and no recording.
+            langs: the languages of the recipe.
+            threads: threads of the models, in the whole process.
+        """
+        self.encoder = Encoder(encoder, langs, threads) if encoder else None
+        self.listener = _Listener(vocoders, recognizer, threads)
 
     def process(self, rows: list[Row]) -> list[Row]:
-        """Return TOPLINE rows; `reference` is the recording's own transcript."""
-        told: list[Row] = []
+        """Return rows of TOPLINE in the order of the rows; `reference` is the transcript of the recording."""
         rows = self.encoder.process(rows) if self.encoder else rows
-        for lang in sorted({row["lang"] for row in rows}):
-            some = [row for row in rows if row["lang"] == lang]
-            original = self._recordings(some, lang)
-            again = self.ears.hear_units([row["units"] for row in some], lang)
-            told += [
-                row
-                | {
-                    "reference": row["text"],
-                    "audio_asr": a[0],
-                    "audio_mos": a[1],
-                    "resynthesised_asr": b[0],
-                    "resynthesised_mos": b[1],
-                }
-                for row, a, b in zip(some, original, again, strict=True)
-            ]
-        order = {row["utt_id"]: place for place, row in enumerate(rows)}
-        return sorted(told, key=lambda row: order[row["utt_id"]])
+        judged = {
+            row["utt_id"]: row for lang in sorted({row["lang"] for row in rows}) for row in self._judge(rows, lang)
+        }
+        return [judged[row["utt_id"]] for row in rows]
 
-    def _recordings(self, rows: list[Row], lang: str) -> list[tuple[str, float]] | list[tuple[None, None]]:
+    def _judge(self, rows: Sequence[Row], lang: str) -> list[Row]:
+        in_lang = [row for row in rows if row["lang"] == lang]
+        originals = self._judge_recordings(in_lang, lang)
+        resynthesised = self.listener.rate_units([row["units"] for row in in_lang], lang)
+        return [
+            row
+            | {"reference": row["text"], "audio_asr": original.text, "audio_mos": original.mos}
+            | {"resynthesised_asr": again.text, "resynthesised_mos": again.mos}
+            for row, original, again in zip(in_lang, originals, resynthesised, strict=True)
+        ]
+
+    def _judge_recordings(self, rows: Sequence[Row], lang: str) -> list[_Verdict]:
         from factory.corpora.audio import read
 
-        return (
-            self.ears.hear([read(row["audio"]) for row in rows], lang) if self.encoder else [(None, None)] * len(rows)
-        )
+        if self.encoder is None:
+            return [_Verdict()] * len(rows)
+        return self.listener.rate([read(row["audio"]) for row in rows], lang)

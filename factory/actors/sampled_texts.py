@@ -1,4 +1,4 @@
-"""Texts that are sampled before they are spoken: which candidates share one, and which of them are worth speaking."""
+"""Texts that are sampled before their units: which candidates share a text, and which texts are worth speaking."""
 
 from __future__ import annotations
 
@@ -9,42 +9,52 @@ from factory.metrics import METRICS
 from factory.models.engine import Output
 
 Key = TypeVar("Key", bound=Hashable)
+"""Names a candidate of the batch."""
 
 
-class Texts(Generic[Key]):
-    """The sampled texts of a batch. Candidates of one utterance with the same text are spoken once: `leaders` maps each candidate to the
-    first with its text, whose units, way back and scores they share.
+class SampledTexts(Generic[Key]):
+    """The sampled texts of a batch.
+
+    Candidates of one utterance with the same text share their units, back-translation and scores: `leaders` maps each
+    candidate to the first candidate with its text, and `outputs` holds the output of each candidate.
     """
 
     def __init__(self) -> None:
         self.leaders: dict[Key, Key] = {}
         self.outputs: dict[Key, Output] = {}
-        self._said: dict[tuple[int, str], Key] = {}
+        self._first_with: dict[tuple[int, str], Key] = {}
 
-    def first(self, row: int, key: Key, output: Output) -> bool:
-        """Take a candidate's text in; say whether no other candidate of its row had it before."""
-        leader = self._said.setdefault((row, output.text), key)
+    def add(self, row: int, key: Key, output: Output) -> bool:
+        """Add the text of a candidate of a row; return True if it is the first candidate of the row with this text."""
+        leader = self._first_with.setdefault((row, output.text), key)
         self.leaders[key], self.outputs[key] = leader, output
         return leader == key
 
-    def whole(self, key: Key, units: Output) -> Output:
-        """Join a text and the units that say it into one output."""
+    def join(self, key: Key, units: Output) -> Output:
+        """Join the text of a candidate and the units that were generated for it into one output."""
         text = self.outputs[key]
         tokens, logprob = text.num_tokens + units.num_tokens, text.logprob + units.logprob
         self.outputs[key] = Output(text.text + units.text, units.finish, logprob, tokens)
         return self.outputs[key]
 
 
-def extremes(backs: Mapping[Key, str], source: str, lang: str, metrics: Iterable[str]) -> set[Key]:
-    """Return which texts of an utterance can stand at an end of a ranking: by each metric the one that comes back best, and worst.
+def find_extremes(back_translations: Mapping[Key, str], source: str, lang: str, metrics: Iterable[str]) -> set[Key]:
+    """Return the candidates with the best and with the worst back-translation of an utterance, by each metric.
 
-    `backs` holds the ways back, in the order of the candidates, `source` what the utterance says, in `lang`. Of equals the first is
-    the best and the last the worst, as in `factory.passes.select`.
+    Of equal candidates the first is the best and the last is the worst, as in `factory.passes.select`.
+
+    Args:
+        back_translations: the text of each candidate's back-translation, in the order of the candidates.
+        source: the text of the utterance.
+        lang: the language of the utterance.
+        metrics: names of metrics that compare texts.
     """
-    found: set[Key] = set()
+    extremes: set[Key] = set()
+    if not back_translations:
+        return extremes
     for metric in (METRICS[name] for name in metrics):
-        scores = {key: metric.advantage(metric.score(back, source, lang), 0.0) for key, back in backs.items()}
-        found |= (
-            {max(scores, key=scores.__getitem__), min(reversed(scores), key=scores.__getitem__)} if scores else set()
-        )
-    return found
+        scores = {
+            key: metric.advantage(metric.score(text, source, lang), 0.0) for key, text in back_translations.items()
+        }
+        extremes |= {max(scores, key=scores.__getitem__), min(reversed(scores), key=scores.__getitem__)}
+    return extremes

@@ -1,78 +1,90 @@
-"""The speaker of produce: units of the source and of every candidate become audio that the scorer compares and the recognizer hears."""
+"""The vocoder actor of produce: units become audio, which MCD compares and the recognizer transcribes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
 import pyarrow as pa
 
 from factory.actors.base import RowActor
 from factory.models.voice import Voice
-from schemas.datasets import CANDIDATE, SCORED, Row
+from schemas.datasets import CANDIDATE, SCORED, Candidate, Row
 
 PCM = pa.binary()
-"""Audio between actors: 16-bit little-endian samples, mono, 16 kHz (32 kB a second, one Arrow buffer). It is dropped before writing."""
+"""Audio between actors: 16-bit little-endian samples, mono, 16 kHz (32 kB per second). It is never written to disk."""
 
 SPOKEN_CANDIDATE = pa.struct([*CANDIDATE, pa.field("back_audio", PCM)])
-"""A candidate with the audio of its `back_translation_units` (source language); null where there are none."""
+"""A candidate with the audio of its `back_translation_units` (source language); null if it has none."""
 
 SPOKEN = SCORED.set(SCORED.get_field_index("candidates"), pa.field("candidates", pa.list_(SPOKEN_CANDIDATE))).append(
     pa.field("source_audio", PCM)
 )
-"""SCORED with audio: `source_audio` is the source's units spoken again, not the recording."""
+"""SCORED with audio: `source_audio` is the source's units resynthesised, not the recording."""
+
+Line = tuple[str, tuple[int, ...]]
+"""A language, and units to speak in it."""
+
+
+class SpokenCandidate(Candidate):
+    """A candidate as SPOKEN_CANDIDATE holds it."""
+
+    back_audio: bytes | None
 
 
 def to_pcm(wave: np.ndarray) -> bytes:
-    """Return a float wave in [-1, 1] as PCM; louder samples are clipped."""
+    """Return a wave (samples,), floats in [-1, 1], as PCM; louder samples are clipped."""
     return (np.clip(wave, -1, 1) * 32767).round().astype("<i2").tobytes()
 
 
 def from_pcm(audio: bytes) -> np.ndarray:
-    """Return PCM as a float32 wave in [-1, 1]."""
+    """Return PCM as a float32 wave (samples,) in [-1, 1]."""
     return np.frombuffer(audio, "<i2").astype(np.float32) / 32767
 
 
 class Vocoder(RowActor):
-    """Speaks the source's units and every candidate's `back_translation_units` in the source language.
+    """Resynthesises the source's units, and every candidate's `back_translation_units`, in the source language.
 
-    `checkpoints` names a voice for each language (a path or a name of weights). Units of a language without a voice raise KeyError.
+    Rows in: SCORED; rows out: SPOKEN. A row in a language without a vocoder fails.
     """
 
-    schema = SPOKEN
+    schema: ClassVar[pa.Schema] = SPOKEN
 
-    def __init__(self, *, checkpoints: dict[str, str], threads: int = 1) -> None:
+    def __init__(self, checkpoints: Mapping[str, str], threads: int) -> None:
+        """Load the vocoder of each language: `checkpoints` maps a language to a folder or another name of weights."""
         self.voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in checkpoints.items()}
 
     def process(self, rows: list[Row]) -> list[Row]:
-        """Add `source_audio`, and `back_audio` of every candidate."""
-        spoken = self._speak_all(_wanted(rows))
-        return [self._with_audio(row, spoken) for row in rows]
+        """Return the rows with `source_audio`, and `back_audio` in every candidate."""
+        audio = self._synthesise(line for row in rows for line in _lines(row))
+        return [_with_audio(row, audio) for row in rows]
 
-    def _speak_all(self, wanted: Iterable[tuple[str, tuple[int, ...]]]) -> dict[tuple[str, tuple[int, ...]], bytes]:
+    def _synthesise(self, lines: Iterable[Line]) -> dict[Line, bytes]:
         """Speak each distinct line once, language by language."""
-        lines = list(dict.fromkeys(wanted))
-        spoken: dict[tuple[str, tuple[int, ...]], bytes] = {}
-        for lang in sorted({lang for lang, _ in lines}):
-            some = [units for known, units in lines if known == lang]
-            spoken |= {
-                (lang, units): to_pcm(wave) for units, wave in zip(some, self.voices[lang].speak(some), strict=True)
-            }
-        return spoken
-
-    def _with_audio(self, row: Row, spoken: dict[tuple[str, tuple[int, ...]], bytes]) -> Row:
-        def audio(lang: str, units: list[int] | None) -> bytes | None:
-            return spoken.get((lang, tuple(units))) if units else None
-
-        lang, some = row["src_lang"], row["candidates"] or []
-        candidates = [
-            candidate | {"back_audio": audio(lang, candidate.get("back_translation_units"))} for candidate in some
-        ]
-        return {**row, "candidates": candidates, "source_audio": audio(lang, row["units"])}
+        distinct = list(dict.fromkeys(lines))
+        audio: dict[Line, bytes] = {}
+        for lang in sorted({lang for lang, _ in distinct}):
+            units = [units for line_lang, units in distinct if line_lang == lang]
+            waves = self.voices[lang].speak(units)
+            audio |= {(lang, line): to_pcm(wave) for line, wave in zip(units, waves, strict=True)}
+        return audio
 
 
-def _wanted(rows: list[Row]) -> Iterable[tuple[str, tuple[int, ...]]]:
-    """Yield every (language, units) that a row's audio needs."""
-    for row in rows:
-        asked = [row["units"], *(candidate.get("back_translation_units") for candidate in row["candidates"] or [])]
-        yield from ((row["src_lang"], tuple(units)) for units in asked if units)
+def _lines(row: Row) -> Iterable[Line]:
+    """Yield what is spoken of a row."""
+    candidates: list[Candidate] = row["candidates"] or []
+    for units in (row["units"], *(candidate.get("back_translation_units") for candidate in candidates)):
+        if units:
+            yield row["src_lang"], tuple(units)
+
+
+def _with_audio(row: Row, audio: Mapping[Line, bytes]) -> Row:
+    def find(units: Sequence[int] | None) -> bytes | None:
+        return audio.get((row["src_lang"], tuple(units))) if units else None
+
+    candidates: list[Candidate] = row["candidates"] or []
+    spoken: list[SpokenCandidate] = [
+        {**candidate, "back_audio": find(candidate.get("back_translation_units"))} for candidate in candidates
+    ]
+    return {**row, "candidates": spoken, "source_audio": find(row["units"])}

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from factory.actors.recognition import load_recognizer
 from factory.audit.labels import Transcripts, read_rows_with_reference
-from factory.passes.produce import recognizer_arguments, voices
+from factory.passes.weights import actor_recognizer, actor_vocoders
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
@@ -58,7 +59,6 @@ def transcribe_candidates(round_: Round, folder: str, utterances: int) -> Transc
 
 
 def _transcribe(rows: list[Row], lang: str, recipe: Recipe) -> Transcripts:
-    from factory.models.recognizer import Recognizer
     from factory.models.voice import Voice
 
     speech = {
@@ -69,6 +69,6 @@ def _transcribe(rows: list[Row], lang: str, recipe: Recipe) -> Transcripts:
     }
     if not speech:
         return {}
-    waves = Voice(voices(recipe)[lang]).speak(list(speech.values()))
-    texts = Recognizer(**recognizer_arguments(recipe)).transcribe(waves, lang)
+    waves = Voice(actor_vocoders(recipe)[lang]).speak(list(speech.values()))
+    texts = load_recognizer(actor_recognizer(recipe), threads=1).transcribe(waves, lang)
     return dict(zip(speech, texts, strict=True))

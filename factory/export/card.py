@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from importlib.resources import files
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 from factory.audit.audit import explain_unmeasured_audit, find_table, read_audit
 from factory.audit.result import RoundAudit
@@ -20,7 +20,7 @@ from factory.report.summary import read_summary
 from factory.report.table import LABELS, scores_by_direction
 from factory.runtime.redact import redact
 from factory.storage.files import filesystem, get_json
-from schemas.datasets import OK
+from schemas.datasets import OK, Row
 from schemas.sequences import prompt
 
 EMBEDDED = "assets/phrasebook/"
@@ -147,7 +147,7 @@ def _head(recipe: Recipe, repository: str, licence: Licence) -> Values:
     return {"name": recipe.name, "languages": recipe.languages, "repository": repository, "licence": licence}
 
 
-def _describe_files(rounds: dict[str, ExportedRound]) -> dict[str, list[Any]]:
+def _describe_files(rounds: dict[str, ExportedRound]) -> Row:
     """Return the metadata by which `load_dataset` and the Hub's viewer find the files; only Parquet needs it."""
     if not rounds:
         return {}
@@ -211,7 +211,7 @@ def render_model_card(round_: Round, repository: str, stated_licence: str | None
     values |= {"number": round_.number, "scores": scores, "well_formed": summary["well_formed"]}
     values |= {"training": training, "settings": json.dumps(training.get("settings", {})), "has_adapter": has_adapter}
     values["policy"] = name_policy(round_) if round_.number else ""
-    values["prompt"] = prompt(recipe.policy.variant, *recipe.languages[:2], _EXAMPLE_UNITS)
+    values["prompt"] = prompt(recipe.policy.variant, recipe.languages[0], recipe.languages[1], _EXAMPLE_UNITS)
     return f"---\n{data.to_yaml()}\n---\n\n{_render('model_card.md.j2', values)}"
 
 

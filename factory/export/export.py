@@ -48,7 +48,7 @@ def export_pairs(
     with _make_stage() as stage:
         with _convert_disk_errors():
             exported = _stage_round(round_, rows, format, stage)
-            rounds = {**(mark or {}).get("rounds", {}), str(round_.number): exported}
+            rounds = {**(mark.get("rounds", {}) if mark else {}), str(round_.number): exported}
             card = render_dataset_card(round_.recipe, rounds, target.name, license)
             _stage_card(stage, card, {"kind": "pairs", "recipe": name, "format": format, "rounds": rounds})
         message = f"Round {round_.number} of {name}"

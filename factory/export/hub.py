@@ -61,7 +61,7 @@ class HubTarget(Target):
         removed = [name for name in self.list_files() if name.startswith(f"{replaces}/") and name not in files]
 
         def commit() -> CommitInfo:
-            operations = [
+            operations: list[CommitOperationAdd | CommitOperationDelete] = [
                 *(CommitOperationAdd(name, path) for name, path in files.items()),
                 *(CommitOperationDelete(name) for name in removed),
             ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import cast
 
 import pyarrow as pa
@@ -11,10 +12,9 @@ from factory.actors.base import RowActor
 from factory.corpora.audio import encode
 from factory.corpora.opening import open_corpus
 from factory.export.layout import SOUNDS
-from factory.passes.execute import act, finish
-from factory.passes.produce import voices
+from factory.passes.execute import map_actor, run_plan
 from factory.passes.progress import Clock
-from factory.passes.weights import digests
+from factory.passes.weights import actor_vocoders, compute_digests
 from factory.planning.places import Round
 from factory.recipe.paths import portable_paths
 from factory.report.pairs import ShownPair
@@ -65,7 +65,7 @@ def make_sounds(round_: Round, pairs: Sequence[ShownPair]) -> DatasetDir:
         "stage": "speak",
         "corpus": portable_paths(recipe).corpus.mono,
         "pairs": json_digest(sorted(ids)),
-        "inputs": digests(weights) | {"pairs": round_.pairs.manifest().fingerprint},
+        "inputs": compute_digests(weights) | {"pairs": round_.pairs.manifest().fingerprint},
     }
     sounds = DatasetDir(f"{round_.uri}/spoken/{json_digest(content)}", PAIR_SOUNDS, "pair_id")
     if sounds.start(content):
@@ -73,13 +73,12 @@ def make_sounds(round_: Round, pairs: Sequence[ShownPair]) -> DatasetDir:
 
         start_ray()
         rows = ray.data.from_arrow(pa.Table.from_pylist([_to_input(pair) for pair in pairs], schema=_INPUT))
-        arguments = {
-            "checkpoints": voices(recipe),
-            "corpus": recipe.corpus.mono,
-            "threads": recipe.resources.vocoder.threads,
-        }
-        plan = act(sounds.unfinished(rows), PairVocoder, arguments, recipe.resources.vocoder)
-        finish(sounds, plan, ids, Clock(sounds.uri), "speak", recipe.resources, "vocoder")
+        pool = recipe.resources.vocoder
+        actor = partial(
+            PairVocoder, checkpoints=actor_vocoders(recipe), corpus=recipe.corpus.mono, threads=pool.threads
+        )
+        plan = map_actor(sounds.unfinished(rows), actor, pool)
+        run_plan(plan, sounds, ids, Clock(sounds.uri), "speak", recipe.resources, ["vocoder"])
     return sounds
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from factory.audit.comparisons import Choice, best_worst
 from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
@@ -28,12 +28,12 @@ class Question(NamedTuple):
     @property
     def a(self) -> Candidate:
         """Candidate A."""
-        return self.row["candidates"][self.a_index]
+        return cast(Candidate, self.row["candidates"][self.a_index])
 
     @property
     def b(self) -> Candidate:
         """Candidate B."""
-        return self.row["candidates"][self.b_index]
+        return cast(Candidate, self.row["candidates"][self.b_index])
 
 
 class _Compared(NamedTuple):

@@ -93,7 +93,7 @@ class Codebook:
         temporary.replace(path)
 
     def _to_safetensors(self) -> bytes:
-        """Return the file's bytes. The library writes metadata in a random order; here equal codebooks are equal files."""
+        """Return the file's bytes; equal codebooks are equal files, while the library orders metadata at random."""
         centers = np.ascontiguousarray(self.centers, "<f4")
         metadata = {"model": self.model, "layer": str(self.layer), "k": str(self.k), "fingerprint": self.fingerprint}
         tensor = {"dtype": "F32", "shape": centers.shape, "data_offsets": [0, centers.nbytes]}

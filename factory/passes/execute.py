@@ -1,101 +1,129 @@
-"""What every pass shares: how a pool of actors is asked of Ray, and how a plan is run to its published end."""
+"""The part that all passes share: how an actor pool is requested from Ray, and how a plan is run and published."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Iterator
+from typing import TYPE_CHECKING, TypedDict
 
-from factory.actors.base import RowActor
-from factory.actors.guard import ActorError, guarded
+from factory.actors.base import ActorFactory
+from factory.actors.guard import guard_actor
 from factory.models.device import describe_dtype
+from factory.passes.errors import PassError
 from factory.passes.progress import Clock
-from factory.recipe.sections import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.counters import count
 from factory.runtime.light_tasks import LIGHT
 from factory.runtime.watch import ActorRequests, await_resources, run_watched
 from factory.storage.dataset import DatasetDir
 from factory.storage.parts import WriteReport
+from schemas.errors import RoundtripError
 
 if TYPE_CHECKING:
     import ray.data
 
 
-def act(
-    rows: ray.data.Dataset, actor: type[RowActor], arguments: dict[str, Any], stage: PoolConfig
-) -> ray.data.Dataset:
-    """Map an actor over the rows, in a guarded pool with the resources that the recipe gives to its stage."""
+class _Amounts(TypedDict):
+    """What Ray reserves for one process of a pool."""
+
+    num_cpus: float
+    num_gpus: float
+    accelerator_type: str | None
+    memory: float | None
+
+
+def map_actor(rows: ray.data.Dataset, actor: ActorFactory, pool: PoolConfig) -> ray.data.Dataset:
+    """Map an actor over the rows, guarded, in a pool of processes with the resources of the recipe.
+
+    Args:
+        rows: what the actor takes.
+        actor: the actor's class with its arguments, as `partial(Vocoder, checkpoints, threads)`.
+        pool: the number of processes, and what each needs.
+    """
     import ray.data
 
-    kind, given = guarded(actor, arguments, stage.row_timeout_s, stage.threads)
-    compute = ray.data.ActorPoolStrategy(min_size=stage.actors, max_size=stage.max_actors or stage.actors)
-    amounts: dict[str, Any] = {
-        "num_cpus": stage.num_cpus,
-        "num_gpus": stage.num_gpus,
-        "accelerator_type": stage.accelerator,
+    guard, arguments = guard_actor(actor, pool.row_timeout_s, pool.threads)
+    amounts: _Amounts = {
+        "num_cpus": pool.num_cpus,
+        "num_gpus": pool.num_gpus,
+        "accelerator_type": pool.accelerator,
+        "memory": pool.needs["memory"] or None,
     }
-    amounts |= {"memory": stage.needs["memory"] or None}
     return rows.map_batches(
-        kind,
-        fn_constructor_kwargs=given,
-        compute=compute,
-        batch_size=stage.batch_size,
+        guard,
+        fn_constructor_kwargs=dict(arguments),
+        compute=ray.data.ActorPoolStrategy(min_size=pool.actors, max_size=pool.max_actors or pool.actors),
+        batch_size=pool.batch_size,
         batch_format="pyarrow",
         **amounts,
     )
 
 
-def finish(
-    out: DatasetDir,
+def run_plan(
     rows: ray.data.Dataset,
-    asked: Collection[str],
+    out: DatasetDir,
+    ids: Collection[str],
     clock: Clock,
     name: str,
     resources: ResourcesConfig,
-    *actors: str,
+    pools: Collection[str] = (),
 ) -> None:
-    """Run the plan, show its progress over the `asked` ids, and publish the dataset once all are there.
+    """Run a plan, show its progress, and publish the dataset when all rows are written.
 
-    Without ids nothing is run. `actors` names the pools of `resources` that the plan has. Raises Stalled when they
-    cannot be placed or nothing moves any more, and ActorError or StoreError where a worker ended with one.
+    Args:
+        rows: the plan.
+        out: the dataset to write.
+        ids: the ids of all rows that the dataset will have; without ids nothing is run.
+        clock: measures and shows progress.
+        name: of the stage, for people.
+        resources: the recipe's.
+        pools: names of the pools of `resources` that the plan has.
+
+    Raises:
+        Stalled: the pools do not fit into the cluster, or no row was written for too long.
+        PassError: a worker ended with an error that the user can fix.
     """
-    wanted = demands(resources, actors)
+    requests = list_demands(resources, pools)
     try:
-        if asked:
-            await_resources(name, wanted)
-            _run(out, rows, len(asked), clock, name, resources.stall_s, wanted)
-        out.publish(asked, _made_with(resources, actors))
+        if ids:
+            await_resources(name, requests)
+            _write(rows, out, len(ids), clock, name, resources.stall_s, requests)
+        out.publish(ids, _describe_arithmetic(resources, pools))
     except Exception as error:
-        if (cause := _cause(error)) is error:
+        if (cause := _find_cause(error)) is None:
             raise
         raise cause from None
     finally:
         out.release()
 
 
-def _run(
-    out: DatasetDir, rows: ray.data.Dataset, total: int, clock: Clock, name: str, stall_s: float, wanted: ActorRequests
+def _write(
+    rows: ray.data.Dataset,
+    out: DatasetDir,
+    total: int,
+    clock: Clock,
+    name: str,
+    stall_s: float,
+    requests: ActorRequests,
 ) -> None:
     with clock.bar(name, total, out.num_done) as bar:
 
-        def work(moved: Callable[[], None]) -> None:
-            """Write the rows; every part file that comes is a move."""
+        def work(report_progress: Callable[[], None]) -> None:
+            """Write the rows; every part file counts as progress."""
             for report in out.write(rows):
-                moved()
+                report_progress()
                 bar.update(report.rows)
                 _count(name.split()[0], report)
                 clock.note_memory()
 
-        run_watched(work, name, stall_s, wanted)
+        run_watched(work, name, stall_s, requests)
 
 
-def _made_with(resources: ResourcesConfig, actors: Collection[str]) -> dict[str, str]:
-    """Return what a manifest notes beside the versions: what the translators computed in."""
-    return (
-        {"dtype": describe_dtype(resources.dtype, on_gpu=resources.translator.num_gpus > 0)}
-        if "translator" in actors
-        else {}
-    )
+def _describe_arithmetic(resources: ResourcesConfig, pools: Collection[str]) -> dict[str, str]:
+    """Return what a manifest notes next to the versions: the numbers that the translators computed in."""
+    if "translator" not in pools:
+        return {}
+    return {"dtype": describe_dtype(resources.dtype, on_gpu=resources.translator.num_gpus > 0)}
 
 
 def _count(stage: str, report: WriteReport) -> None:
@@ -106,17 +134,26 @@ def _count(stage: str, report: WriteReport) -> None:
         count(metric, amount, stage=stage)
 
 
-def demands(resources: ResourcesConfig, actors: Iterable[str]) -> ActorRequests:
-    """Return what a plan with these pools asks of a cluster, the share for reading and writing included."""
-    pools: dict[str, PoolConfig] = {name: getattr(resources, name) for name in actors}
-    return {name: (pool.actors, pool.needs) for name, pool in pools.items()} | {
-        "reader and writer": (1, {"CPU": LIGHT})
-    }
+def list_demands(resources: ResourcesConfig, pools: Iterable[str]) -> ActorRequests:
+    """Return what a plan with these pools needs of a cluster, the share of reading and writing included."""
+    named: dict[str, PoolConfig] = {name: getattr(resources, name) for name in pools}
+    demands = {name: (pool.actors, pool.needs) for name, pool in named.items()}
+    return demands | {"reader and writer": (1, {"CPU": LIGHT})}
 
 
-def _cause(error: Exception) -> Exception:
-    """Return what one of our own parts raised in a worker: Ray hands it on as the last line of a traceback, as text alone."""
+def _find_cause(error: Exception) -> PassError | None:
+    """Return the error that a worker ended with, if the user can fix it; None for any other error.
+
+    Ray passes a worker's error on as the last line of a traceback, as text.
+    """
     if "ray::" not in str(error):
-        return error
-    named = re.findall(r"factory\.(?:\w+\.)+(?:ActorError|StoreError|CorpusError): (.+)$", str(error), re.MULTILINE)
-    return ActorError(named[-1]) if named else error
+        return None
+    names = (re.escape(f"{cls.__module__}.{cls.__qualname__}") for cls in _subclasses(RoundtripError))
+    messages = re.findall(rf"(?:{'|'.join(names)}): (.+)$", str(error), re.MULTILINE)
+    return PassError(messages[-1]) if messages else None
+
+
+def _subclasses(cls: type[RoundtripError]) -> Iterator[type[RoundtripError]]:
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)

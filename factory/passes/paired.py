@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.corpora.corpus import Speech
+from factory.passes.errors import PassError
 from factory.passes.progress import Clock
-from factory.passes.tokenize import list_speech, tokenize
-from factory.recipe.paths import locate
+from factory.passes.tokenize import tokenize
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK, PAIRED, UNITS, Row
@@ -18,57 +16,84 @@ from schemas.fingerprint import json_digest
 
 
 def pair_units(corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
-    """Turn paired speech, as it is listed, into rows of PAIRED, one for each direction; its units are kept in `units`.
+    """Write paired speech as rows of PAIRED, one per pair and direction.
 
-    The two sides of a pair are utterances `NAME/LANG`. A pair of which a side is missing or has no units is left out and counted.
+    The two sides of a pair are the utterances `NAME/LANG`. A pair without units on both sides is left out and counted.
+
+    Args:
+        corpus: the corpus as the recipe names it.
+        speech: its utterances, as `list_speech` returns them.
+        recipe: the experiment.
+        units: the dataset of UNITS to write first.
+        out: the dataset of PAIRED to write.
+        clock: measures and shows progress.
+
+    Raises:
+        PassError: no utterance has a partner.
     """
     tokenize(corpus, speech, recipe, units, clock)
     if not out.start({"stage": "pair_units", "inputs": {"units": units.manifest().fingerprint}}):
         return
     table = units.rows(status=OK)
     first, second = recipe.languages
-    for src, tgt in ((first, second), (second, first)):
-        out.append(joined(table, src, tgt))
+    for src_lang, tgt_lang in ((first, second), (second, first)):
+        out.append(join_sides(table, src_lang, tgt_lang))
     manifest = out.publish()
     print(f"  {manifest.rows:,} rows of paired units from {units.manifest().rows:,} utterances of {corpus}", flush=True)
 
 
-def joined(table: pa.Table, src: str, tgt: str) -> pa.Table:
-    """Return rows of PAIRED for the utterances of `src` that have a partner in `tgt`, in the order of their names."""
-    ours, theirs = (_by_name(table, lang) for lang in (src, tgt))
-    names = sorted(set(ours) & set(theirs))
+def join_sides(table: pa.Table, src_lang: str, tgt_lang: str) -> pa.Table:
+    """Return rows of PAIRED, sorted by name, for the utterances in one language with a partner in the other.
+
+    Args:
+        table: rows of UNITS.
+        src_lang: language of the sources.
+        tgt_lang: language of the partners.
+
+    Raises:
+        PassError: no utterance has a partner.
+    """
+    sources, targets = (_index_by_name(table, lang) for lang in (src_lang, tgt_lang))
+    names = sorted(sources.keys() & targets.keys())
     if not names:
-        example = (
-            f"one is {table['utt_id'][0].as_py()}" if table.num_rows else "none of the utterances could be tokenized"
+        example = f"an id is {table['utt_id'][0].as_py()}" if table.num_rows else "no utterance could be tokenized"
+        raise PassError(
+            f"no utterance has a partner: call the two sides of a pair NAME/{src_lang} and NAME/{tgt_lang}; {example}"
         )
-        raise ValueError(
-            f"no utterance has a partner: the two sides of a pair are called NAME/{src} and NAME/{tgt}; {example}"
-        )
-    sides = [table.take(pa.array([where[name] for name in names], pa.int64())) for where in (ours, theirs)]
-    columns: list[Any] = [pa.array([f"{name}/{src}-{tgt}" for name in names], pa.string())]
-    columns += [pa.array([lang] * len(names), pa.string()) for lang in (src, tgt)]
-    columns += [side[column] for side in sides for column in ("text", "units")]
+    source, target = (table.take(pa.array([side[name] for name in names], pa.int64())) for side in (sources, targets))
+    columns = {
+        "pair_id": pa.array([f"{name}/{src_lang}-{tgt_lang}" for name in names], pa.string()),
+        "src_lang": source["lang"],
+        "tgt_lang": target["lang"],
+        "src_text": source["text"],
+        "src_units": source["units"],
+        "tgt_text": target["text"],
+        "tgt_units": target["units"],
+    }
     return pa.table(columns, schema=PAIRED)
 
 
-def _by_name(table: pa.Table, lang: str) -> dict[str, int]:
-    """Return the places of a language's utterances by their names."""
-    mine = pc.equal(table["lang"], lang).to_pylist()
-    ids = table["utt_id"].to_pylist()
+def _index_by_name(table: pa.Table, lang: str) -> dict[str, int]:
+    """Return the row index of each utterance `NAME/LANG` of a language by NAME."""
+    in_lang, suffix = pc.equal(table["lang"], lang).to_pylist(), f"/{lang}"
     return {
-        ids[place].removesuffix(f"/{lang}"): place
-        for place in range(len(ids))
-        if mine[place] and ids[place].endswith(f"/{lang}")
+        utt_id.removesuffix(suffix): index
+        for index, utt_id in enumerate(table["utt_id"].to_pylist())
+        if in_lang[index] and utt_id.endswith(suffix)
     }
 
 
-def as_units(corpus: str, split: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a corpus as rows of UNITS: speech is tokenized, and of PAIRED rows every one becomes an utterance."""
-    write_units(corpus, list_speech(corpus), split, recipe, out, clock)
-
-
 def write_units(corpus: str, speech: Speech | None, split: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a corpus that is listed (`list_speech`: None for PAIRED rows) as rows of UNITS."""
+    """Write a corpus as rows of UNITS: speech is tokenized, rows of PAIRED become utterances.
+
+    Args:
+        corpus: the corpus as the recipe names it.
+        speech: its utterances, as `list_speech` returns them; None: the corpus holds rows of PAIRED.
+        split: the part of the corpus, for the rows.
+        recipe: the experiment.
+        out: the dataset to write.
+        clock: measures and shows progress.
+    """
     if speech is None:
         write_utterances(corpus, split, out)
     else:
@@ -76,13 +101,23 @@ def write_units(corpus: str, speech: Speech | None, split: str, recipe: Recipe, 
 
 
 def write_utterances(corpus: str, split: str, out: DatasetDir) -> None:
-    """Write the PAIRED rows of `corpus` as rows of UNITS whose reference is their translation; their ids are the pairs'."""
-    rows = DatasetDir(locate(corpus)).rows().to_pylist()
+    """Write the PAIRED rows of `corpus` as rows of UNITS of this split.
+
+    The id of an utterance is that of its pair, its reference is its translation.
+    """
+    rows = DatasetDir(corpus).rows().to_pylist()
     if out.start({"stage": f"{split}_units", "inputs": {split: json_digest(rows)}}):
-        out.append(pa.Table.from_pylist([_utterance(row, split) for row in rows if row["src_units"]], schema=UNITS))
+        out.append(pa.Table.from_pylist([_to_utterance(row, split) for row in rows if row["src_units"]], schema=UNITS))
         out.publish()
 
 
-def _utterance(row: Row, split: str) -> Row:
-    told = {"utt_id": row["pair_id"], "lang": row["src_lang"], "text": row["src_text"], "reference": row["tgt_text"]}
-    return told | {"units": row["src_units"], "split": split, "status": OK}
+def _to_utterance(row: Row, split: str) -> Row:
+    return {
+        "utt_id": row["pair_id"],
+        "lang": row["src_lang"],
+        "text": row["src_text"],
+        "reference": row["tgt_text"],
+        "units": row["src_units"],
+        "split": split,
+        "status": OK,
+    }

@@ -1,156 +1,156 @@
-"""produce: translate every utterance n times, translate back, speak and score, in one streaming plan."""
+"""produce: translate every utterance n times, translate back, resynthesise and score, in one streaming plan."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from functools import partial, reduce
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
-from factory.actors.base import RowActor
-from factory.passes.execute import act, finish
+from factory.actors.base import ActorFactory
+from factory.actors.round_trip import TranslationJob
+from factory.models.engine import EngineConfig
+from factory.passes.errors import PassError
+from factory.passes.execute import map_actor, run_plan
 from factory.passes.progress import Clock
-from factory.passes.weights import actor_weights, digests
+from factory.passes.weights import actor_recognizer, actor_vocoders, actor_weights, compute_digests
 from factory.recipe.recipe import Recipe
 from factory.runtime.light_tasks import light_task
 from factory.storage.dataset import BLOCK, DatasetDir
 
-Pools = dict[str, tuple[type[RowActor], dict[str, Any]]]
-"""The actor of each pool that a row passes, in this order, with its constructor arguments; the names are those of `resources`."""
+Pools = Mapping[str, ActorFactory]
+"""The actors that a row passes, in this order, by the names of their pools in `resources`."""
+GPU_SHARE = 0.9
+"""The share of a whole GPU's memory that vLLM takes, vLLM's own default."""
 
 
 def produce(
     sources: Sequence[DatasetDir], policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock
 ) -> None:
-    """Write a row of SCORED for every utterance of round `number`; one that has no units travels through with its reason.
+    """Write a row of SCORED for every utterance of a round; an utterance without units passes through with its reason.
 
-    `sources` are the datasets of UNITS that utterances are taken from, the same number from each. Raises ValueError where two of them
-    share an id.
+    Args:
+        sources: the datasets of UNITS that utterances are taken from, the same number from each.
+        policy: the policy that translates.
+        number: the number of the round.
+        recipe: the experiment.
+        out: the dataset to write.
+        clock: measures and shows progress.
+
+    Raises:
+        PassError: two sources share an id.
     """
-    named = recipe.judge_weights | {"policy": policy}
-    used = digests({name: named[name] for name in recipe.inputs("produce") if name in named})
-    read = " ".join(units.manifest().fingerprint for units in sources)
-    if not out.start(recipe.content("produce", used | {"units": read, "round": str(number)})):
+    names = recipe.judge_weights | {"policy": policy}
+    digests = compute_digests({name: names[name] for name in recipe.inputs("produce") if name in names})
+    fingerprints = " ".join(units.manifest().fingerprint for units in sources)
+    if not out.start(recipe.content("produce", digests | {"units": fingerprints, "round": str(number)})):
         return
-    ids, pools = utterances_of(sources, number, recipe), pools_of(recipe, policy)
-    rows = planned(sources, ids, recipe, out, pools)
-    finish(out, rows, ids.to_pylist(), clock, "produce", recipe.resources, *pools)
+    ids, pools = choose_utterances(sources, number, recipe), build_pools(recipe, policy)
+    rows = build_plan(sources, ids, recipe, out, pools)
+    run_plan(rows, out, ids.to_pylist(), clock, "produce", recipe.resources, list(pools))
 
 
-def pools_of(recipe: Recipe, policy: str) -> Pools:
-    """Return the pools of a recipe."""
+def build_pools(recipe: Recipe, policy: str) -> Pools:
+    """Return the pools of produce; the vocoder is left out if nothing listens to back-translations."""
     from factory.actors.scorer import Scorer
     from factory.actors.translator import Translator
     from factory.actors.vocoder import Vocoder
 
-    spoken = {"vocoder": (Vocoder, vocoder_arguments(recipe))} if recipe.speaks_back_translations else {}
-    return {
-        "translator": (Translator, translator_arguments(recipe, policy)),
-        **spoken,
-        "scorer": (Scorer, scorer_arguments(recipe)),
-    }
+    resources = recipe.resources
+    translator = partial(
+        Translator, actor_weights(policy), recipe.translator, build_job(recipe), build_engine_config(recipe)
+    )
+    pools: dict[str, ActorFactory] = {"translator": translator}
+    if recipe.speaks_back_translations:
+        pools["vocoder"] = partial(Vocoder, actor_vocoders(recipe), resources.vocoder.threads)
+    pools["scorer"] = partial(Scorer, recipe.scorer, actor_recognizer(recipe), resources.scorer.threads)
+    return pools
 
 
-def planned(
+def build_plan(
     sources: Sequence[DatasetDir], ids: pa.Array, recipe: Recipe, out: DatasetDir, pools: Pools
 ) -> ray.data.Dataset:
-    """Return the plan that takes the rows with these ids, but for those that `out` has, through the pools; nothing runs yet."""
-    target = partial(with_target, ids=ids, langs=recipe.languages)
-    every = reduce(ray.data.Dataset.union, [units.dataset() for units in sources])
-    rows = out.unfinished(every.map_batches(target, batch_format="pyarrow", **light_task()))
-    for name, (actor, arguments) in pools.items():
+    """Return the plan that maps the pools over the unfinished rows of `out`; nothing runs yet.
+
+    Args:
+        sources: the datasets of UNITS.
+        ids: the utterances of the round.
+        recipe: the experiment.
+        out: the dataset that the plan will write.
+        pools: the actors.
+    """
+    targets = partial(add_target, ids=ids, langs=recipe.languages)
+    units = reduce(ray.data.Dataset.union, [source.dataset() for source in sources])
+    rows = out.unfinished(units.map_batches(targets, batch_format="pyarrow", **light_task()))
+    for name, actor in pools.items():
         pool = getattr(recipe.resources, name)
-        rows = act(rows, actor, arguments, pool)
-        if pool.batch_size > BLOCK:
-            rows = rows.repartition(
-                target_num_rows_per_block=BLOCK, strict=True
-            )  # who follows need not wait for a whole batch
+        rows = map_actor(rows, actor, pool)
+        if pool.batch_size > BLOCK:  # the next pool need not wait for a whole batch
+            rows = rows.repartition(target_num_rows_per_block=BLOCK, strict=True)
     return rows
 
 
-def utterances_of(sources: Sequence[DatasetDir], number: int, recipe: Recipe) -> pa.Array:
-    """Return the ids of a round's utterances: `corpus.limit` of each language, shared out among the sources.
+def choose_utterances(sources: Sequence[DatasetDir], number: int, recipe: Recipe) -> pa.Array:
+    """Return the ids of a round's utterances: `corpus.limit` of each language, the same number from each source.
 
-    With `rounds.fresh` they are other ones every round as long as they last.
+    With `rounds.fresh` every round takes other utterances until none are left.
+
+    Args:
+        sources: the datasets of UNITS.
+        number: the number of the round.
+        recipe: the experiment.
+
+    Raises:
+        PassError: two sources share an id.
     """
     limit, turn = recipe.corpus.limit, number if recipe.rounds.fresh else 1
     tables = [units.rows(["utt_id", "lang"]) for units in sources]
-    each = None if limit is None else max(1, limit // len(sources))
-    ids = sorted(utt_id for table in tables for lang in recipe.languages for utt_id in _turn(table, lang, turn, each))
-    if shared := {one for one, other in zip(ids, ids[1:], strict=False) if one == other}:
-        raise ValueError(
+    share = None if limit is None else max(1, limit // len(sources))
+    ids = sorted(
+        utt_id for table in tables for lang in recipe.languages for utt_id in _choose(table, lang, turn, share)
+    )
+    if shared := {first for first, second in zip(ids, ids[1:], strict=False) if first == second}:
+        raise PassError(
             f"{len(shared)} ids occur in two sources of pairs ({min(shared)}): give the corpora different utt_ids"
         )
     return pa.array(ids, pa.string())
 
 
-def _turn(table: pa.Table, lang: str, number: int, limit: int | None) -> list[str]:
+def _choose(table: pa.Table, lang: str, turn: int, limit: int | None) -> list[str]:
     ids = sorted(table.filter(pc.equal(table["lang"], lang))["utt_id"].to_pylist())
     if limit is None or limit >= len(ids):
         return ids
-    start = (number - 1) * limit % len(ids)
+    start = (turn - 1) * limit % len(ids)
     return (ids + ids)[start : start + limit]
 
 
-def with_target(table: pa.Table, ids: pa.Array, langs: tuple[str, ...]) -> pa.Table:
-    """Keep the rows of these ids and name the language that each goes to, the other one of the two."""
+def add_target(table: pa.Table, ids: pa.Array, langs: tuple[str, ...]) -> pa.Table:
+    """Keep the rows with these ids; `tgt_lang` is the other one of the two languages, `src_lang` is `lang`."""
     kept = table.filter(pc.is_in(table["utt_id"], value_set=ids))
     targets = [langs[1] if lang == langs[0] else langs[0] for lang in kept["lang"].to_pylist()]
     return kept.append_column("src_lang", kept["lang"]).append_column("tgt_lang", pa.array(targets, pa.string()))
 
 
-def translator_arguments(recipe: Recipe, policy: str) -> dict[str, object]:
-    """Return the Translator's constructor arguments for sampling candidates."""
-    return {
-        "policy": actor_weights(policy),
-        "variant": str(recipe.policy.variant),
-        "seed": recipe.seed,
-        "threads": recipe.resources.translator.threads,
-        "kv_cache_gib": recipe.resources.kv_cache_gib,
-        "dtype": recipe.resources.dtype,
-        "gpu_memory_utilization": 0.9
-        * min(1.0, recipe.resources.translator.num_gpus or 1.0),  # the rest of a GPU is other actors'
-        "back_variant": recipe.back_translation_variants,
-        "max_model_len": recipe.policy.max_length
-        if recipe.policy.base
-        else None,  # a language model's own context may be endless
-        "speak_by": list(recipe.scorer.metrics),
-        **asdict(recipe.translator),
-    }
+def build_job(recipe: Recipe) -> TranslationJob:
+    """Return what the translator of produce writes."""
+    return TranslationJob(
+        variant=recipe.policy.variant,
+        back_variants=tuple(recipe.back_translation_variants),
+        text_variant=None,
+        speak_by=recipe.scorer.metrics,
+        seed=recipe.seed,
+    )
 
 
-def vocoder_arguments(recipe: Recipe) -> dict[str, object]:
-    """Return the Vocoder's constructor arguments: the ways back are spoken, which MCD and the recognizer listen to."""
-    return {"checkpoints": voices(recipe), "threads": recipe.resources.vocoder.threads}
-
-
-def scorer_arguments(recipe: Recipe) -> dict[str, object]:
-    """Return the Scorer's constructor arguments."""
-    scorer = recipe.scorer
-    return {
-        "metrics": list(scorer.metrics),
-        "score_text": scorer.score_text,
-        "recognizer": recognizer_arguments(recipe),
-        "threads": recipe.resources.scorer.threads,
-    }
-
-
-def recognizer_arguments(recipe: Recipe) -> dict[str, Any]:
-    """Return the Recognizer's constructor arguments, its weights by the name that an actor finds them by."""
-    return asdict(recipe.recognizer) | {"model": actor_weights(recipe.recognizer.model)}
-
-
-def voices(recipe: Recipe) -> dict[str, str]:
-    """Return where an actor finds each language's vocoder."""
-    return {lang: actor_weights(path) for lang, path in recipe.vocoder.items()}
-
-
-def limited(rows: ray.data.Dataset, ids: pa.Array) -> ray.data.Dataset:
-    """Keep the rows with these ids."""
-    return rows.map_batches(
-        lambda table: table.filter(pc.is_in(table["utt_id"], value_set=ids)), batch_format="pyarrow"
+def build_engine_config(recipe: Recipe) -> EngineConfig:
+    """Return how a translator of this recipe computes."""
+    pool = recipe.resources.translator
+    return EngineConfig(
+        dtype=recipe.resources.dtype,
+        threads=pool.threads,
+        kv_cache_gib=recipe.resources.kv_cache_gib,
+        gpu_memory_utilization=GPU_SHARE * min(1.0, pool.num_gpus or 1.0),  # other actors have the rest of the GPU
+        max_model_len=recipe.policy.max_length if recipe.policy.base else None,  # a base model's context may be endless
     )

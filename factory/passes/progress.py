@@ -1,4 +1,4 @@
-"""Shows how far a stage is and how long it will take, and keeps what each stage took."""
+"""Shows the progress of a stage and its remaining time, and records the time and memory of each stage."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from tqdm import tqdm
 from factory.storage.files import filesystem, get_json, put_json
 
 READ_EVERY_S = 3.0
+"""Seconds between two readings of the memory in use: one reading takes as long as one part file."""
 LINE_EVERY_S = 10.0
-"""Seconds between two lines of progress where nobody sits before a terminal: in a file, or in what `ray job logs` shows."""
+"""Seconds between two lines of progress where the output is no terminal: in a file, or in `ray job logs`."""
 
 
 class Clock:
-    """Wall time of each stage (s) and the peak memory of this process and all its descendants, Ray's workers among them (MB).
+    """Wall time of each stage (seconds), and peak memory (MB) of this process and its descendants (Ray's workers).
 
-    Both are kept in `place/_stages.json` after each stage, so that a round that was killed and run again counts all its attempts.
+    Both are written to `_stages.json` after each stage, so that a round that was killed and run again counts all its
+    attempts.
     """
 
-    def __init__(self, place: str) -> None:
-        self.fs, folder = filesystem(place)
-        self.path = f"{folder}/_stages.json"
+    def __init__(self, folder: str) -> None:
+        """Read the times of earlier attempts from `folder`, a URI, where the times will be written."""
+        self.fs, path = filesystem(folder)
+        self.path = f"{path}/_stages.json"
         kept = get_json(self.fs, self.path) or {"wall_s": {}, "peak_rss_mb": 0.0}
         self.wall_s: dict[str, float] = kept["wall_s"]
         self.peak_rss_mb: float = kept["peak_rss_mb"]
@@ -33,7 +36,7 @@ class Clock:
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
-        """Time a block as stage `name` and say that it began."""
+        """Time the block as stage `name`, and print its start."""
         print(f"● {name}", flush=True)
         began = time.monotonic()
         try:
@@ -44,9 +47,9 @@ class Clock:
             put_json(self.fs, self.path, {"wall_s": self.wall_s, "peak_rss_mb": self.peak_rss_mb})
 
     def note_memory(self) -> None:
-        """Take a reading of the memory in use, unless there was one in the last `READ_EVERY_S` seconds: it takes as long as a part file.
+        """Read the memory in use, unless it was read in the last `READ_EVERY_S` seconds.
 
-        Shared pages are counted once (proportional set size where the system tells it).
+        Shared pages are counted once where the system reports the proportional set size.
         """
         if time.monotonic() - self._read_at < READ_EVERY_S:
             return
@@ -54,37 +57,37 @@ class Clock:
         self.peak_rss_mb = max(self.peak_rss_mb, _family_memory_mb())
 
     def bar(self, name: str, total: int, done: int = 0) -> tqdm | Lines:
-        """Return a progress bar over `total` rows, `done` of which an earlier run has finished; off a terminal it writes lines."""
+        """Return a progress bar over `total` rows (`done`: finished by an earlier run); without a terminal, lines."""
         if not sys.stderr.isatty():
             return Lines(name, total, done)
         return tqdm(total=total, initial=done, desc=f"  {name}", unit="row", mininterval=0.5, ncols=100, smoothing=0.1)
 
 
 class Lines:
-    """Progress as whole lines on stderr: one at the start, one every `LINE_EVERY_S` seconds, one at the end."""
+    """Progress as lines on stderr: one at the start, one every `LINE_EVERY_S` seconds, one at the end."""
 
     def __init__(self, name: str, total: int, done: int = 0) -> None:
-        self.name, self.total, self.n, self.first = name, total, done, done
-        self.began = self.told = time.monotonic()
+        self.name, self.total, self.n, self.done_before = name, total, done, done
+        self.began = self.printed_at = time.monotonic()
 
     def __enter__(self) -> Lines:
-        self._tell()
+        self._print()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._tell()
+        self._print()
 
     def update(self, rows: int) -> None:
         """Count `rows` more."""
         self.n += rows
-        if time.monotonic() - self.told >= LINE_EVERY_S:
-            self._tell()
+        if time.monotonic() - self.printed_at >= LINE_EVERY_S:
+            self._print()
 
-    def _tell(self) -> None:
-        self.told = time.monotonic()
-        rate = (self.n - self.first) / max(self.told - self.began, 1e-3)
-        left = f", {rate:.3g} rows/s, {max(0.0, self.total - self.n) / rate:.0f} s to go" if rate else ""
-        print(f"  {self.name}: {self.n:,} of {self.total:,} rows{left}", file=sys.stderr, flush=True)
+    def _print(self) -> None:
+        self.printed_at = time.monotonic()
+        rate = (self.n - self.done_before) / max(self.printed_at - self.began, 1e-3)
+        remaining = f", {rate:.3g} rows/s, {max(0.0, self.total - self.n) / rate:.0f} s to go" if rate else ""
+        print(f"  {self.name}: {self.n:,} of {self.total:,} rows{remaining}", file=sys.stderr, flush=True)
 
 
 def _family_memory_mb() -> float:

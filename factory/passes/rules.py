@@ -1,76 +1,68 @@
-"""Which two of an utterance's candidates become its pair: the policies of `select.rule`."""
+"""The rules of `select.rule`: which two candidates of an utterance become its pair."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import permutations
-from typing import Any, NamedTuple
 
 from factory.metrics import METRICS
+from factory.recipe.sections import SelectConfig
+from schemas.datasets import Candidate
 
-Candidate = dict[str, Any]
-
-
-class Choice(NamedTuple):
-    """What the policies go by: the metric that ranks, all metrics that may object, and the place of policy quantile (0.5..1)."""
-
-    metric: str
-    metrics: tuple[str, ...]
-    quantile: float
+Choice = tuple[Candidate, Candidate] | str
+"""The chosen and the rejected candidate, or the reason why there are none."""
+Rule = Callable[[Sequence[Candidate], SelectConfig, Sequence[str]], Choice]
+"""Takes two or more candidates with a score (the best first), the config, and the names of all scored metrics."""
 
 
-Found = tuple[Candidate, Candidate] | str
-"""Chosen and rejected, or the reason why there are no two."""
+def preference(metric: str, first: Candidate, second: Candidate) -> float:
+    """Return by how much the first candidate is better by a metric; negative if it is worse, 0 if neither has a score.
 
-
-def preference(metric: str, one: Candidate, two: Candidate) -> float:
-    """Return by how much the first candidate is better by a metric: negative where it is worse, 0 where neither has a score.
-
-    A candidate without a score (a malformed way back has no MCD) is worse than one that has it, by infinity.
+    A candidate without a score (a malformed back-translation has no MCD) is infinitely worse than a candidate with one.
     """
-    ours, theirs = one["scores"].get(metric), two["scores"].get(metric)
-    if ours is None or theirs is None:
-        return 0.0 if ours == theirs else (float("inf") if theirs is None else -float("inf"))
-    return METRICS[metric].advantage(ours, theirs)
+    one, two = first["scores"].get(metric), second["scores"].get(metric)
+    if one is None or two is None:
+        return 0.0 if one == two else (float("inf") if two is None else -float("inf"))
+    return METRICS[metric].advantage(one, two)
 
 
-def best_worst(ranked: Sequence[Candidate], choice: Choice) -> Found:
-    """The best against the worst: the widest gap, which an extreme that fooled the metric may have made."""
+def best_worst(ranked: Sequence[Candidate], config: SelectConfig, metrics: Sequence[str]) -> Choice:
+    """Take the best and the worst: the widest gap. A candidate that fooled the metric is likely to be one of them."""
     return ranked[0], ranked[-1]
 
 
-def quantile(ranked: Sequence[Candidate], choice: Choice) -> Found:
-    """Candidates as far from the two ends as `quantile` says: with 0.75 the second against the third of four."""
-    place = min(round((1 - choice.quantile) * (len(ranked) - 1)), len(ranked) // 2 - 1)  # never the middle one twice
-    return ranked[place], ranked[len(ranked) - 1 - place]
+def quantile(ranked: Sequence[Candidate], config: SelectConfig, metrics: Sequence[str]) -> Choice:
+    """Take the candidates at `select.quantile` from either end: with 0.75 the second and the third of four."""
+    distance = round((1 - config.quantile) * (len(ranked) - 1))
+    index = min(distance, len(ranked) // 2 - 1)  # so that the two are never the same candidate
+    return ranked[index], ranked[len(ranked) - 1 - index]
 
 
-def all_agree(ranked: Sequence[Candidate], choice: Choice) -> Found:
-    """The best against the worst, if every metric prefers it."""
+def all_agree(ranked: Sequence[Candidate], config: SelectConfig, metrics: Sequence[str]) -> Choice:
+    """Take the best and the worst if every metric prefers the best."""
     chosen, rejected = ranked[0], ranked[-1]
-    against = [name for name in choice.metrics if preference(name, chosen, rejected) <= 0 and name != choice.metric]
-    return (
-        f"disagreement: {', '.join(against)} prefer the other candidate or neither" if against else (chosen, rejected)
-    )
+    against = [name for name in metrics if name != config.metric and preference(name, chosen, rejected) <= 0]
+    if against:
+        return f"disagreement: {', '.join(against)} prefer the other candidate or neither"
+    return chosen, rejected
 
 
-def pareto(ranked: Sequence[Candidate], choice: Choice) -> Found:
-    """The widest gap among the pairs whose rejected side is better by no metric."""
-    sides = [
+def pareto(ranked: Sequence[Candidate], config: SelectConfig, metrics: Sequence[str]) -> Choice:
+    """Take the widest gap among the pairs whose rejected candidate is better by no metric."""
+    pairs = [
         (chosen, rejected)
         for chosen, rejected in permutations(ranked, 2)
-        if preference(choice.metric, chosen, rejected) > 0
-        and all(preference(name, chosen, rejected) >= 0 for name in choice.metrics)
+        if preference(config.metric, chosen, rejected) > 0
+        and all(preference(name, chosen, rejected) >= 0 for name in metrics)
     ]
-    if not sides:
-        return "no_dominance: of every two candidates each is better by some metric, or they are equal"
-    return max(sides, key=lambda pair: preference(choice.metric, *pair))
+    if not pairs:
+        return "no_dominance: in every pair of candidates each is better by a metric, or they are equal"
+    return max(pairs, key=lambda pair: preference(config.metric, *pair))
 
 
-RULES: dict[str, Callable[[Sequence[Candidate], Choice], Found]] = {
+RULES: dict[str, Rule] = {
     "best_worst": best_worst,
     "all_agree": all_agree,
     "pareto": pareto,
     "quantile": quantile,
 }
-"""Each takes candidates that have a score, the best one first."""

@@ -1,114 +1,129 @@
-"""select: scored candidates become preference pairs. Seconds, no model: a metric and a δ are chosen here, nothing is generated again."""
+"""select: scored candidates become preference pairs.
+
+It takes seconds and no model, so that another metric or δ needs no new candidates.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from collections.abc import Sequence
+from functools import partial
 
 import pyarrow as pa
 
 from factory.metrics import METRICS
-from factory.passes.execute import finish
+from factory.passes.execute import run_plan
 from factory.passes.filters import rejection_reason
 from factory.passes.progress import Clock
-from factory.passes.rules import RULES, Choice, Found
+from factory.passes.rules import RULES, Choice
 from factory.recipe.recipe import Recipe
-from factory.recipe.sections import FiltersConfig
+from factory.recipe.sections import SelectConfig
 from factory.runtime.counters import count
 from factory.runtime.light_tasks import light_task
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import OK, PAIR, SKIPPED, UNSPOKEN, Row
+from schemas.datasets import OK, PAIR, SKIPPED, UNSPOKEN, Candidate, Row
 from schemas.sequences import Variant, completion, prompt
-
-Candidate = dict[str, Any]
 
 
 def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a row of PAIR for every row of `scored`: a pair, or the reason why there is none."""
+    """Write a row of PAIR for every row of `scored`: a pair, or the reason why there is none.
+
+    Args:
+        scored: the dataset of SCORED.
+        recipe: the experiment; its `select.delta` is a number.
+        out: the dataset to write.
+        clock: measures and shows progress.
+    """
     if not out.start(recipe.content("select", {"scored": scored.manifest().fingerprint})):
         return
-    chosen = recipe.select
-    settings: dict[str, Any] = {
-        "metric": chosen.metric,
-        "delta": chosen.delta,
-        "filters": chosen.filters,
-        "variant": recipe.policy.variant,
-    }
-    settings |= {"rule": chosen.rule, "quantile": chosen.quantile, "metrics": recipe.scorer.metrics}
-    rows = out.unfinished(scored).map_batches(_select_batch, fn_kwargs=settings, batch_format="pyarrow", **light_task())
-    finish(out, rows, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
-    paired = out.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()
-    for direction, pairs in Counter(f"{row['src_lang']}-{row['tgt_lang']}" for row in paired).items():
-        count("roundtrip_pairs", pairs, stage="select", direction=direction)
+    make_pairs = partial(
+        _make_pairs, config=recipe.select, variant=recipe.policy.variant, metrics=recipe.scorer.metrics
+    )
+    rows = out.unfinished(scored).map_batches(make_pairs, batch_format="pyarrow", **light_task())
+    run_plan(rows, out, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
+    pairs = out.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()
+    for direction, number in Counter(f"{row['src_lang']}-{row['tgt_lang']}" for row in pairs).items():
+        count("roundtrip_pairs", number, stage="select", direction=direction)
 
 
-def _select_batch(table: pa.Table, **settings: Any) -> pa.Table:
-    return pa.Table.from_pylist([select(row, **settings) for row in table.to_pylist()], schema=PAIR)
+def _make_pairs(table: pa.Table, config: SelectConfig, variant: Variant, metrics: Sequence[str]) -> pa.Table:
+    pairs = [make_pair(row, config, variant, metrics) for row in table.to_pylist()]
+    return pa.Table.from_pylist(pairs, schema=PAIR)
 
 
-def select(
-    row: Row,
-    *,
-    metric: str,
-    delta: float,
-    filters: FiltersConfig,
-    variant: Variant,
-    rule: str = "best_worst",
-    quantile: float = 0.75,
-    metrics: tuple[str, ...] = (),
-) -> Row:
-    """Make one utterance's pair (a row of PAIR): two sound candidates that `rule` names, when their gap on `metric` exceeds `delta`.
+def make_pair(row: Row, config: SelectConfig, variant: Variant, metrics: Sequence[str]) -> Row:
+    """Return the pair of one utterance (a row of PAIR): two valid candidates that `select.rule` chooses.
 
-    `delta` is on the metric's own scale (BLEU, chrF, METEOR, WER: 0..1; MCD: 0..); `metrics` are those that policies all_agree and pareto
-    ask. An utterance that gives no pair is kept, `skipped`, with the reason: what the candidates' filters found, `one_candidate`,
+    Their gap by `select.metric` must exceed `select.delta`, which is on the metric's own scale. An utterance without a
+    pair is kept, `skipped`, with the reason: the slug of the filter that rejected a candidate, `one_candidate`,
     `duplicate`, `unscored`, `disagreement`, `no_dominance`, `tie` or `below_delta`.
+
+    Args:
+        row: a row of SCORED.
+        config: the section `select`, with a number as `delta`.
+        variant: how the pair's prompt and completions are written.
+        metrics: the metrics that were scored, which the rules all_agree and pareto compare.
     """
-    pair_id = f"{row['utt_id']}-{row['tgt_lang']}"
-    head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")} | {"pair_id": pair_id, "metric": metric}
+    head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")}
+    head |= {"pair_id": f"{row['utt_id']}-{row['tgt_lang']}", "metric": config.metric}
     if row["status"] != OK:
         return head | {"status": row["status"], "reason": row["reason"]}
-    verdict = _two(row, rule, Choice(metric, metrics or (metric,), quantile), filters)
-    if isinstance(verdict, str):
-        return head | {"status": SKIPPED, "reason": verdict}
-    chosen, rejected = verdict
-    margin = abs(chosen["scores"][metric] - rejected["scores"][metric])
-    told = head | _sides(row, chosen, rejected, variant) | {"margin": margin}
+    choice = _choose(row, config, metrics)
+    if isinstance(choice, str):
+        return head | {"status": SKIPPED, "reason": choice}
+    margin = abs(_score(choice[0], config.metric) - _score(choice[1], config.metric))
+    reason = _explain_margin(margin, config)
+    pair = head | _write_sides(row, *choice, variant) | {"margin": margin}
+    return pair | {"status": SKIPPED if reason else OK, "reason": reason}
+
+
+def _explain_margin(margin: float, config: SelectConfig) -> str | None:
+    """Return why a margin is too small for a pair; None if it is not."""
+    if isinstance(config.delta, str):
+        raise ValueError("select.delta must be a number here: settle_delta replaces auto before select")
     if margin == 0:
-        return told | {"status": SKIPPED, "reason": "tie: both candidates come back equally well"}
-    if margin <= delta:
-        return told | {
-            "status": SKIPPED,
-            "reason": f"below_delta: the gap in {metric} is {margin:.3f}, more than {delta} is needed",
-        }
-    return told | {"status": OK, "reason": None}
+        return "tie: both candidates have the same score"
+    if margin <= config.delta:
+        return f"below_delta: the gap in {config.metric} is {margin:.3f}, more than {config.delta} is needed"
+    return None
 
 
-def _two(row: Row, rule: str, choice: Choice, filters: FiltersConfig) -> Found:
-    """Return chosen and rejected, or the reason why there are no two to compare."""
-    spoken = [candidate for candidate in row["candidates"] if candidate["finish"] != UNSPOKEN]
-    faults = [rejection_reason(candidate, row, filters) for candidate in spoken]
-    sound = [candidate for candidate, found in zip(spoken, faults, strict=True) if found is None]
-    if len(sound) < 2:
-        return f"{next((found for found in faults if found), 'one_candidate')}: fewer than two candidates are left to compare"
-    if len(set(map(_said, sound))) < 2:
+def _choose(row: Row, config: SelectConfig, metrics: Sequence[str]) -> Choice:
+    """Return the chosen and the rejected candidate, or the reason why there are no two to compare."""
+    candidates: list[Candidate] = [candidate for candidate in row["candidates"] if candidate["finish"] != UNSPOKEN]
+    reasons = [rejection_reason(candidate, row, config.filters) for candidate in candidates]
+    valid = [candidate for candidate, reason in zip(candidates, reasons, strict=True) if reason is None]
+    if len(valid) < 2:
+        slug = next(filter(None, reasons), "one_candidate")
+        return f"{slug}: fewer than two candidates are left to compare"
+    if len(set(map(_content, valid))) < 2:
         return "duplicate: the candidates are the same"
-    scored = [candidate for candidate in sound if candidate["scores"][choice.metric] is not None]
+    scored = [candidate for candidate in valid if candidate["scores"][config.metric] is not None]
     if len(scored) < 2:
-        return f"unscored: fewer than two candidates have a {choice.metric}"
-    metric = METRICS[choice.metric]
-    ranked = sorted(
-        scored, key=lambda candidate: metric.advantage(candidate["scores"][choice.metric], 0.0), reverse=True
-    )
-    found = RULES[rule](ranked, choice)
-    same = not isinstance(found, str) and _said(found[0]) == _said(found[1])
-    return "duplicate: the two that were chosen are the same" if same else found
+        return f"unscored: fewer than two candidates have a {config.metric}"
+    choice = RULES[config.rule](_rank(scored, config.metric), config, metrics)
+    if not isinstance(choice, str) and _content(choice[0]) == _content(choice[1]):
+        return "duplicate: the two that were chosen are the same"
+    return choice
 
 
-def _said(candidate: Candidate) -> tuple[str | None, tuple[int, ...]]:
+def _rank(candidates: Sequence[Candidate], metric: str) -> list[Candidate]:
+    """Return the candidates with the best first; equal ones keep their order."""
+    return sorted(candidates, key=lambda one: METRICS[metric].advantage(_score(one, metric), 0.0), reverse=True)
+
+
+def _score(candidate: Candidate, metric: str) -> float:
+    score = candidate["scores"][metric]
+    assert score is not None, "candidates without a score are left out before"
+    return score
+
+
+def _content(candidate: Candidate) -> tuple[str | None, tuple[int, ...]]:
+    """Return what two equal candidates share: text and units."""
     return candidate["text"], tuple(candidate["units"] or ())
 
 
-def _sides(row: Row, chosen: Candidate, rejected: Candidate, variant: Variant) -> Row:
+def _write_sides(row: Row, chosen: Candidate, rejected: Candidate, variant: Variant) -> Row:
     return {
         "prompt": prompt(variant, row["src_lang"], row["tgt_lang"], row["units"]),
         "chosen": completion(variant, chosen["text"], chosen["units"] or ()),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import pyarrow as pa
 
-from factory.recipe.paths import locate
+from factory.passes.errors import PassError
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import SEQUENCE, Row
@@ -16,50 +16,55 @@ from schemas.sequences import Variant, completion, prompt, text_prompt
 
 
 def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
-    """Write the paired corpus and the parallel text (rows of PAIRED at `corpus.paired` and `corpus.text`) for the tasks that
-    `policy.tasks` names, each with its share (0..1).
+    """Write the training sequences of round 0: every pair for the tasks of `policy.tasks`, with their shares.
+
+    Raises PassError if the corpora give no sequence.
     """
-    rows = paired(recipe)
+    rows = read_paired(recipe)
     if not out.start(recipe.content("sequences", {"units": json_digest(rows)})):
         return
-    written = [sequence for row in rows for sequence in sequences(row, recipe.policy.tasks)]
-    if not written:
-        held = f"corpus.paired ({recipe.corpus.paired}) and corpus.text hold {len(rows)} rows"
-        raise ValueError(f"round 0 has nothing to learn from: {held}, and none gives a sequence for policy.tasks")
-    out.append(pa.Table.from_pylist(written, schema=SEQUENCE))
+    sequences = [sequence for row in rows for sequence in build_sequences(row, recipe.policy.tasks)]
+    if not sequences:
+        raise PassError(
+            f"round 0 has no training sequence: corpus.paired ({recipe.corpus.paired}) and corpus.text hold "
+            f"{len(rows)} rows, and no row serves a task of policy.tasks ({', '.join(recipe.policy.tasks)}); "
+            "give paired speech, or raise the shares of the tasks"
+        )
+    out.append(pa.Table.from_pylist(sequences, schema=SEQUENCE))
     out.publish()
 
 
-def paired(recipe: Recipe) -> list[Row]:
-    """Return the rows of the paired corpus and, where the recipe names one, of the parallel text."""
-    places = [recipe.corpus.paired, *([recipe.corpus.text] if recipe.corpus.text else [])]
-    return [row for place in places for row in DatasetDir(locate(place)).rows().to_pylist()]
+def read_paired(recipe: Recipe) -> list[Row]:
+    """Return the rows of `corpus.paired` and, if the recipe names parallel text, of `corpus.text`."""
+    uris = [recipe.corpus.paired, *([recipe.corpus.text] if recipe.corpus.text else [])]
+    return [row for uri in uris for row in DatasetDir(uri).rows().to_pylist()]
 
 
-def sequences(row: Row, tasks: dict[str, float]) -> Iterator[Row]:
-    """Yield one pair's sequences, of parallel text only translations of text.
+def build_sequences(row: Row, tasks: Mapping[str, float]) -> Iterator[Row]:
+    """Yield the sequences of one pair; parallel text serves the task mt only.
 
-    Which pairs a task with a share below 1 gets depends on the pair's id alone.
+    Args:
+        row: a row of PAIRED.
+        tasks: share (0..1) of the pairs that each task gets. The pair's id alone decides which pairs those are.
     """
     for task, share in tasks.items():
         possible = task == Variant.MT or row["src_units"] is not None
         if possible and zlib.crc32(f"{task} {row['pair_id']}".encode()) / 2**32 < share:
-            yield sequence(Variant(task), row)
+            yield build_sequence(Variant(task), row)
 
 
-def sequence(variant: Variant, row: Row) -> Row:
-    """Write one pair for one task; ASR keeps the pair's direction tags but asks for the source's text."""
-    text = row["src_text"] if variant is Variant.ASR else row["tgt_text"]
-    target = row["src_lang"] if variant is Variant.ASR else row["tgt_lang"]
-    textual = variant is Variant.MT
-    asked = (
-        text_prompt(row["src_lang"], target, row["src_text"])
-        if textual
-        else prompt(variant, row["src_lang"], target, row["src_units"])
-    )
+def build_sequence(task: Variant, row: Row) -> Row:
+    """Return the row of SEQUENCE of one pair and task; asr answers with the source's text, in its language."""
+    is_asr = task is Variant.ASR
+    src_lang, tgt_lang = row["src_lang"], row["src_lang"] if is_asr else row["tgt_lang"]
+    if task is Variant.MT:
+        question = text_prompt(src_lang, tgt_lang, row["src_text"])
+    else:
+        question = prompt(task, src_lang, tgt_lang, row["src_units"])
+    text = row["src_text"] if is_asr else row["tgt_text"]
     return {
-        "sequence_id": f"{variant}-{row['pair_id']}",
-        "task": str(variant),
-        "prompt": asked,
-        "completion": completion(variant, text, row["tgt_units"], source_text=row["src_text"]),
+        "sequence_id": f"{task}-{row['pair_id']}",
+        "task": str(task),
+        "prompt": question,
+        "completion": completion(task, text, row["tgt_units"], source_text=row["src_text"]),
     }

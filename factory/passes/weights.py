@@ -1,41 +1,59 @@
-"""Named weights, as a pass hands them to its actors, and their digests, as fingerprints count them."""
+"""Names of weights as actors find them on their own node, and digests of weights as fingerprints count them."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
 from factory.models.weights import policy_digest, resolve, weights_digest
-from factory.recipe.paths import locate
 from factory.recipe.recipe import Recipe
+from factory.recipe.sections import EncoderConfig, RecognizerConfig
 
 
 def local_weights(name: str) -> Path:
-    """Return the local files of named weights: a path of the recipe, `package:NAME` or a hub name."""
-    return resolve(locate(name))
+    """Return the local files of named weights: a path, a URI, `package:NAME` or a hub name."""
+    return resolve(name)
 
 
 def actor_weights(name: str) -> str:
-    """Return by which name an actor finds these weights on its own node: a whole path for what lies on a disk, else the name itself."""
-    place, mark, wanted = locate(name).partition("#")
-    return f"{Path(place).absolute()}{mark}{wanted}" if Path(place).exists() else locate(name)
+    """Return the name by which an actor finds these weights: the absolute path of local files, else the name itself."""
+    path, mark, digest = name.partition("#")
+    return f"{Path(path).absolute()}{mark}{digest}" if Path(path).exists() else name
 
 
-def digests(named: dict[str, str]) -> dict[str, str]:
+def actor_vocoders(recipe: Recipe) -> dict[str, str]:
+    """Return the vocoder of each language, by the name that an actor finds it by."""
+    return {lang: actor_weights(name) for lang, name in recipe.vocoder.items()}
+
+
+def actor_encoder(recipe: Recipe) -> EncoderConfig:
+    """Return the recipe's encoder, with its weights by the names that an actor finds them by."""
+    encoder = recipe.encoder
+    return replace(encoder, model=actor_weights(encoder.model), codebook=actor_weights(encoder.codebook))
+
+
+def actor_recognizer(recipe: Recipe) -> RecognizerConfig:
+    """Return the recipe's recognizer, with its weights by the name that an actor finds them by."""
+    return replace(recipe.recognizer, model=actor_weights(recipe.recognizer.model))
+
+
+def compute_digests(names: Mapping[str, str]) -> dict[str, str]:
     """Return the digest of each of these weights by key, for a fingerprint: their content counts, not their path.
 
     The key `policy` names a policy, whose digest is the one that trainings note too.
     """
-    return {key: policy_digest(locate(name)) if key == "policy" else _digest(name) for key, name in named.items()}
+    return {key: policy_digest(name) if key == "policy" else _compute_digest(name) for key, name in names.items()}
 
 
 @cache
-def _digest(name: str) -> str:
+def _compute_digest(name: str) -> str:
     return weights_digest(local_weights(name))
 
 
 def count_units(recipe: Recipe) -> int:
-    """Return how many units the recipe's codebook has."""
+    """Return the number of units in the recipe's codebook."""
     from factory.models.codebook import Codebook
 
     return Codebook.load(local_weights(recipe.encoder.codebook)).k

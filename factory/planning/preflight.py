@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from factory.arguments import round_parser, run_command, stay_local
-from factory.passes.execute import demands
+from factory.passes.execute import list_demands
 from factory.planning.disks import blind_nodes, full_caches, full_disk
 from factory.planning.estimate import costs
 from factory.planning.places import Round, rounds_from
@@ -68,7 +68,7 @@ def preflight(round_: Round) -> None:
         end = time.monotonic() + growth_s()  # one limit for all stages: a node that never comes costs it once
         with suppress(Stalled):
             for stage in _stages_to_place(round_):
-                await_resources(stage.name, demands(round_.recipe.resources, stage.actors), end)
+                await_resources(stage.name, list_demands(round_.recipe.resources, stage.actors), end)
         lacking = shortfalls(round_, nodes())
     lacking = lacking or [*blind_nodes(round_), *full_caches(round_)]
     if lacking:
@@ -83,7 +83,7 @@ def shortfalls(round_: Round, nodes: list[Resources]) -> list[str]:
     """Return a sentence for each resource that these nodes and this machine's disk lack for the rest of a round."""
     sentences: list[str] = []
     for stage in _stages_to_place(round_):
-        sentences += unplaced_actors(stage.name, demands(round_.recipe.resources, stage.actors), nodes)
+        sentences += unplaced_actors(stage.name, list_demands(round_.recipe.resources, stage.actors), nodes)
     sentences += [*small_gpus(round_, nodes), *full_disk(round_)]
     return list(dict.fromkeys(sentences))
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.corpora.base import Kind
-from factory.passes.evaluate import test_rows
+from factory.passes.evaluate import select_test_rows
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
 from factory.storage.dataset import DatasetDir
@@ -128,7 +128,7 @@ def check_dev(dev: DatasetDir, recipe: Recipe, fewest: int) -> None:
 
 def list_unmeasured(units: DatasetDir, recipe: Recipe) -> list[str]:
     """Return a sentence for each score that the test set (UNITS) cannot give: per direction, or one for both."""
-    chosen = test_rows(units, recipe)
+    chosen = select_test_rows(units, recipe)
     every = units.rows(["utt_id", "lang", "text", "reference", "status", "reason"])
     usable = _usable(every, recipe)
     if not usable.num_rows:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
 from factory.metrics import METRICS
-from factory.passes.filters import repetition
+from factory.passes.filters import repetition_share
 from factory.planning.places import Round, finished_rounds
 from factory.recipe.recipe import Recipe
 from factory.report.pairs import SIDES, ShownPair, Side
@@ -149,7 +149,7 @@ def measure_shapes(pairs: Sequence[ShownPair]) -> dict[str, dict[Side, np.ndarra
             (own, source) for pair in pairs if (own := pair[side]["units"]) and (source := pair["source"]["units"])
         ]
         shapes["length"][side] = np.array([len(own) / len(source) for own, source in units])
-        shapes["repetition"][side] = np.array([repetition(own) for own, _ in units])
+        shapes["repetition"][side] = np.array([repetition_share(own) for own, _ in units])
     return shapes
 
 

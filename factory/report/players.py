@@ -11,7 +11,7 @@ import numpy as np
 
 from factory.corpora.audio import encode
 from factory.corpora.opening import open_corpus
-from factory.passes.produce import voices
+from factory.passes.weights import actor_vocoders
 from factory.recipe.recipe import Recipe
 from factory.report.pairs import SIDES, ShownPair
 from factory.runtime.redact import redact
@@ -43,7 +43,7 @@ def load_vocoders(recipe: Recipe) -> dict[str, Voice]:
     """Load the vocoder of each language of a recipe."""
     from factory.models.voice import Voice
 
-    return {lang: Voice(checkpoint) for lang, checkpoint in voices(recipe).items()}
+    return {lang: Voice(checkpoint) for lang, checkpoint in actor_vocoders(recipe).items()}
 
 
 def make_waves(

@@ -7,7 +7,7 @@ from typing import cast
 
 from factory.audit.comparisons import compare, group_by_gap
 from factory.audit.labels import ScoredUtterance, explain_unmeasured, judge_rows, read_rows_with_reference
-from factory.passes.evaluate import test_rows
+from factory.passes.evaluate import select_test_rows
 from factory.passes.progress import Clock
 from factory.planning.places import Round, Run
 from factory.planning.usable_speech import list_unmeasured
@@ -43,7 +43,7 @@ def summarise(round_: Round, clock: Clock) -> Summary:
         clock: the times and the peak memory of the stages.
     """
     run, recipe, previous = round_.run, round_.recipe, round_.previous
-    columns = test_rows(run.units("test"), recipe).select(["utt_id", "text", "spoken"])
+    columns = select_test_rows(run.units("test"), recipe).select(["utt_id", "text", "spoken"])
     tested = {row["utt_id"]: row for row in columns.to_pylist()}
     after = read_evaluation(round_.evaluation, tested, recipe)
     before = None if previous is None else read_evaluation(previous.evaluation, tested, recipe)

@@ -1,4 +1,4 @@
-"""The encoder actor: an utterance has the same units in every batch, and a bad one keeps its place with a reason."""
+"""The encoder actor: an utterance has the same units in every batch, and a bad one is kept with a reason."""
 
 from __future__ import annotations
 
@@ -12,54 +12,43 @@ from factory.actors.encoder import Encoder
 from factory.corpora.audio import encode
 from factory.models.codebook import Codebook, expand
 from factory.models.speech_encoders import WhisperEncoder
-from schemas.datasets import FAILED, OK, SKIPPED, UNITS
+from factory.models.weights import WeightsError
+from factory.recipe.sections import EncoderConfig
+from schemas.datasets import FAILED, OK, SKIPPED, UNITS, Row
 from trainers.codebook import fit
 
 LAYER = 2
 
 
-def babble(seed: int, seconds: float) -> np.ndarray:
-    """Noise and a tone that swells three times a second: something whose frames differ."""
+def make_noise(seed: int, seconds: float) -> np.ndarray:
+    """Return noise and a tone that swells three times a second, so that the frames differ."""
     rng, t = np.random.default_rng(seed), np.arange(int(seconds * 16_000)) / 16_000
     tone = np.sin(2 * np.pi * t * rng.uniform(100, 400)) * np.sin(2 * np.pi * 3 * t)
     return (0.2 * tone + 0.05 * rng.standard_normal(len(t))).clip(-1, 1)
 
 
-def row(number: int, wave: np.ndarray, **others: object) -> dict[str, object]:
+def row(number: int, wave: np.ndarray, **others: object) -> Row:
     audio = {"bytes": encode(wave, "FLAC"), "path": None}
-    return {
-        "utt_id": f"u{number}",
-        "lang": "en",
-        "text": "words",
-        "audio": audio,
-        "status": OK,
-        "reason": None,
-        **others,
-    }
+    fixed: Row = {"utt_id": f"u{number}", "lang": "en", "text": "words", "audio": audio, "status": OK, "reason": None}
+    return fixed | others
 
 
 @pytest.fixture(scope="module")
 def codebook(tmp_path_factory: pytest.TempPathFactory) -> Path:
     encoder = WhisperEncoder("package:whisper-base", LAYER)
     path = tmp_path_factory.mktemp("codebook") / "codebook.safetensors"
-    fit([encoder.frames(babble(seed, 2.0)) for seed in range(4)], 20, encoder).save(path)
+    fit([encoder.frames(make_noise(seed, 2.0)) for seed in range(4)], 20, encoder).save(path)
     return path
 
 
 @pytest.fixture(scope="module")
 def actor(codebook: Path) -> Encoder:
-    return Encoder(
-        encoder="whisper",
-        model="package:whisper-base",
-        layer=LAYER,
-        codebook=str(codebook),
-        langs=["fr", "en"],
-        max_s=4.0,
-    )
+    config = EncoderConfig(model="package:whisper-base", layer=LAYER, codebook=str(codebook), max_s=4.0)
+    return Encoder(config, ["fr", "en"], threads=1)
 
 
 def test_units_do_not_depend_on_the_batch(actor: Encoder) -> None:
-    rows = [row(number, babble(number, seconds)) for number, seconds in enumerate((0.3, 1.1, 2.0, 0.7, 1.1))]
+    rows = [row(number, make_noise(number, seconds)) for number, seconds in enumerate((0.3, 1.1, 2.0, 0.7, 1.1))]
     together = actor(pa.Table.from_pylist(rows)).to_pylist()
     alone = [actor(pa.Table.from_pylist([one])).to_pylist()[0] for one in reversed(rows)][::-1]
     assert together == alone
@@ -68,13 +57,13 @@ def test_units_do_not_depend_on_the_batch(actor: Encoder) -> None:
         assert len(expand(one["units"], one["durations"])) == -(-(one["num_samples"] // 160) // 2)
 
 
-def test_bad_rows_keep_their_place_and_say_why(actor: Encoder) -> None:
-    good = babble(0, 1.0)
-    given = [
+def test_bad_rows_are_kept_in_their_order_with_a_reason(actor: Encoder) -> None:
+    good = make_noise(0, 1.0)
+    rows = [
         (row(0, good), OK, None),
         (row(1, np.zeros(16_000)), SKIPPED, "silent"),
         (row(2, good[:800]), SKIPPED, "too_short"),
-        (row(3, babble(0, 5.0)), SKIPPED, "too_long"),
+        (row(3, make_noise(0, 5.0)), SKIPPED, "too_long"),
         (row(4, good, audio={"bytes": None, "path": "/no/such.wav"}), FAILED, "missing_file"),
         (row(5, good, audio={"bytes": b"no audio", "path": None}), FAILED, "not_audio"),
         (row(6, good, audio={"bytes": b"", "path": None}), FAILED, "empty"),
@@ -83,15 +72,16 @@ def test_bad_rows_keep_their_place_and_say_why(actor: Encoder) -> None:
         (row(9, good, status=FAILED, reason="duplicate_id: twice"), FAILED, "duplicate_id"),
         (row(10, good), OK, None),
     ]
-    table = actor(pa.Table.from_pylist([one for one, _, _ in given]))
+    table = actor(pa.Table.from_pylist([one for one, _, _ in rows]))
     assert table.schema == UNITS
-    for told, (one, status, slug) in zip(table.to_pylist(), given, strict=True):
-        assert (told["utt_id"], told["status"]) == (one["utt_id"], status)
-        assert (told["reason"] or "").partition(":")[0] == (slug or "")
-        assert bool(told["units"]) == (status == OK)
+    for done, (one, status, slug) in zip(table.to_pylist(), rows, strict=True):
+        assert (done["utt_id"], done["status"]) == (one["utt_id"], status)
+        assert (done["reason"] or "").partition(":")[0] == (slug or "")
+        assert bool(done["units"]) == (status == OK)
 
 
 def test_a_codebook_of_another_layer_is_refused(codebook: Path) -> None:
-    with pytest.raises(RuntimeError, match=f"belongs to layer {LAYER}"):
-        Encoder(encoder="whisper", model="package:whisper-base", layer=LAYER + 1, codebook=str(codebook), langs=["en"])
+    config = EncoderConfig(model="package:whisper-base", layer=LAYER + 1, codebook=str(codebook))
+    with pytest.raises(WeightsError, match=f"belongs to layer {LAYER}"):
+        Encoder(config, ["en"], threads=1)
     assert Codebook.load(codebook).k == 20

@@ -1,4 +1,4 @@
-"""A row that kills or hangs its actor is found and kept as failed; its batch mates are kept as they are."""
+"""A row that kills or hangs its actor is found and kept as failed; the other rows of its batch are kept."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import cloudpickle
 import psutil
 import pyarrow as pa
 import pytest
 
+from factory.actors import guard
 from factory.actors.base import RowActor
-from factory.actors.guard import ActorError, Guard, guarded
+from factory.actors.guard import ActorError, Guard, guard_actor
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS, Row
 from tests.limits import HANG_S
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the actors' processes do not find tests
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the actors' processes cannot import the tests
 
 
 class Fragile(RowActor):
@@ -66,7 +67,7 @@ class Fragile(RowActor):
             pass
 
     def on_compute(self) -> None:
-        end = time.process_time() + 0.1
+        end = time.process_time() + 0.03
         while time.process_time() < end:
             pass
 
@@ -74,9 +75,16 @@ class Fragile(RowActor):
         ctypes.PyDLL(None).sleep(3600)  # holds the interpreter's lock, so that no thread of the process could end it
 
 
-def guard(row_timeout_s: float = HANG_S, threads: int = 1, **arguments: Any) -> Guard:
-    kind, given = guarded(Fragile, arguments, row_timeout_s, threads)
-    return kind(**given)
+class Broken(Fragile):
+    """Raises for every batch, whatever its rows are."""
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        raise RuntimeError("the weights are corrupt")
+
+
+def start(actor: partial[Fragile] | None = None, row_timeout_s: float = HANG_S, threads: int = 1) -> Guard:
+    cls, arguments = guard_actor(actor or partial(Fragile), row_timeout_s, threads)
+    return cls(**arguments)
 
 
 def table(*texts: str) -> pa.Table:
@@ -87,14 +95,15 @@ def table(*texts: str) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=UNITS)
 
 
-def test_rows_that_kill_are_quarantined_after_two_tries_and_their_mates_are_kept(tmp_path: Path) -> None:
+def test_rows_that_kill_are_isolated_after_two_tries_and_the_others_are_kept(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
-    made = guard(notes=str(notes))(table("ok", "segfault", "ok", "raise", "exit", "skip", "memory", "ok"))
-    assert made.schema == UNITS
-    assert made["utt_id"].to_pylist() == [f"u{n}" for n in range(8)]
-    assert made["status"].to_pylist() == [OK, FAILED, OK, FAILED, FAILED, SKIPPED, FAILED, OK]
-    assert made["units"].to_pylist() == [[2], None, [2], None, None, None, None, [2]]
-    reasons = made["reason"].to_pylist()
+    actor = start(partial(Fragile, notes=str(notes)))
+    done = actor(table("ok", "segfault", "ok", "raise", "exit", "skip", "memory", "ok"))
+    assert done.schema == UNITS
+    assert done["utt_id"].to_pylist() == [f"u{n}" for n in range(8)]
+    assert done["status"].to_pylist() == [OK, FAILED, OK, FAILED, FAILED, SKIPPED, FAILED, OK]
+    assert done["units"].to_pylist() == [[2], None, [2], None, None, None, None, [2]]
+    reasons = done["reason"].to_pylist()
     assert reasons[1] == "killed: Fragile's process died of SIGSEGV with this row"
     assert reasons[3] == "error: ValueError: *** is not welcome"
     assert reasons[4] == "killed: Fragile's process ended with code 7 with this row"
@@ -105,54 +114,67 @@ def test_rows_that_kill_are_quarantined_after_two_tries_and_their_mates_are_kept
 
 @pytest.mark.parametrize(
     ("how", "threads", "limit"),
-    [("hang", 1, "2 s"), ("gil", 8, "2 s"), ("spin", 1, "2 s of computing"), ("spin", 2, "4 s of computing")],
+    [("hang", 1, "1 s"), ("gil", 8, "1 s"), ("spin", 1, "1 s of computing"), ("spin", 2, "2 s of computing")],
 )
-def test_a_row_that_hangs_or_computes_without_end_is_cut_off(how: str, threads: int, limit: str) -> None:
-    actor = guard(row_timeout_s=2.0, threads=threads)
-    made = actor(table("ok", how, "ok"))
-    assert made["status"].to_pylist() == [OK, FAILED, OK]
-    assert made["reason"][1].as_py() == f"timeout: Fragile was cut off after {limit} with this row"
+def test_a_row_that_hangs_or_computes_without_end_is_cut_off(
+    how: str, threads: int, limit: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(guard, "IDLE_S", 2.0)  # in place of ten seconds
+    monkeypatch.setattr(guard, "LOOK_S", 0.1)
+    actor = start(row_timeout_s=1.0, threads=threads)
+    done = actor(table(how))
+    assert done["status"].to_pylist() == [FAILED]
+    assert done["reason"][0].as_py() == f"timeout: Fragile was cut off after {limit} with this row"
     assert actor(table("ok"))["status"].to_pylist() == [OK]
 
 
-def test_an_actor_that_other_work_keeps_from_the_cores_finishes_its_rows() -> None:
-    actor, core = guard(row_timeout_s=1.0), min(os.sched_getaffinity(0))
+def test_each_further_row_to_process_gives_a_batch_more_time() -> None:
+    actor = start(row_timeout_s=64.0)
+    assert actor.limit_s(table("ok")) == 64
+    assert actor.limit_s(table("ok", *["skip"] * 5, *["ok"] * 16)) == 64 + 16 * 64 / 32
+    assert actor.limit_s(table("ok", "ok").drop_columns(["status"])) == 64 + 64 / 32
+
+
+def test_an_actor_that_other_processes_keep_from_the_cores_finishes_its_rows() -> None:
+    actor, core = start(row_timeout_s=1.0), min(os.sched_getaffinity(0))
     busy = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(2)]
     try:
         for pid in (actor.child.pid, *(process.pid for process in busy)):
             os.sched_setaffinity(pid, {core})
         psutil.Process(actor.child.pid).nice(19)
-        child, began = actor.child.pid, time.monotonic()
+        child, start_s = actor.child.pid, time.monotonic()
         assert actor(table("compute"))["status"].to_pylist() == [OK]
-        assert time.monotonic() - began > 1.0 and actor.child.pid == child, (
-            "it took longer than its limit, at the first try"
-        )
+        assert time.monotonic() - start_s > 1.0 and actor.child.pid == child, "it exceeded its limit, at the first try"
     finally:
         for process in busy:
             process.kill()
             process.wait()
 
 
-def test_a_child_that_is_killed_from_outside_costs_no_row() -> None:
-    actor = guard()
+def test_a_child_that_is_killed_while_it_has_no_work_costs_no_row() -> None:
+    actor = start()
     actor.child.kill()
     assert actor(table("ok", "ok"))["status"].to_pylist() == [OK, OK]
 
 
 def test_an_actor_that_cannot_start_says_why() -> None:
-    with pytest.raises(
-        ActorError, match=r"^Fragile could not start: FileNotFoundError: no weights at s3://\*\*\*@bucket/w$"
-    ):
-        guard(fail="raise")
+    message = r"^Fragile could not start: FileNotFoundError: no weights at s3://\*\*\*@bucket/w$"
+    with pytest.raises(ActorError, match=message):
+        start(partial(Fragile, fail="raise"))
     with pytest.raises(ActorError, match="its process died while it loaded, 3 times .*ended with code 3"):
-        guard(fail="die")
+        start(partial(Fragile, fail="die"))
+
+
+def test_an_actor_that_fails_on_every_batch_ends_the_pass() -> None:
+    with pytest.raises(ActorError, match="^Broken failed on a whole batch: RuntimeError: the weights are corrupt$"):
+        start(partial(Broken))(table("ok", "ok"))
 
 
 ORPHAN = """
 import os, sys, time
 sys.path.append({folder!r})
-from test_guard import guard, table
-actor = guard()
+from test_guard import start, table
+actor = start()
 print(actor.child.pid, flush=True)
 actor(table("gil"))
 """
@@ -161,6 +183,7 @@ actor(table("gil"))
 def test_a_child_dies_with_its_parent_even_in_a_hang() -> None:
     script = ORPHAN.format(folder=str(Path(__file__).parent))
     with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
         child = psutil.Process(int(parent.stdout.readline()))
         time.sleep(0.5)
         parent.kill()
@@ -170,15 +193,15 @@ def test_a_child_dies_with_its_parent_even_in_a_hang() -> None:
 def test_ray_runs_it_and_keeps_every_row(local_ray: None) -> None:
     import ray
 
-    kind, given = guarded(Fragile, {}, HANG_S)
+    cls, arguments = guard_actor(partial(Fragile), HANG_S, threads=1)
     rows = ray.data.from_arrow(table(*["ok"] * 20, "segfault", *["ok"] * 11))
-    made = rows.map_batches(
-        kind,
-        fn_constructor_kwargs=given,
+    done = rows.map_batches(
+        cls,
+        fn_constructor_kwargs=dict(arguments),
         compute=ray.data.ActorPoolStrategy(size=2),
         num_cpus=1,
         batch_size=16,
         batch_format="pyarrow",
     ).take_all()
-    assert [row["utt_id"] for row in made if row["status"] == FAILED] == ["u20"]
-    assert sorted(row["utt_id"] for row in made) == sorted(f"u{n}" for n in range(32))
+    assert [row["utt_id"] for row in done if row["status"] == FAILED] == ["u20"]
+    assert sorted(row["utt_id"] for row in done) == sorted(f"u{n}" for n in range(32))

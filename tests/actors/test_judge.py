@@ -1,8 +1,8 @@
-"""The judge of an evaluation, with the shipped voices, a real recognizer, and a VITS voice at toy size for the cascade."""
+"""The judges of an evaluation, with the shipped vocoders, a real recognizer and a toy voice for the cascade."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,17 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.actors.judge import Judge
+from factory.actors.judge import Judge, ToplineJudge
+from factory.actors.recognition import load_recognizer
+from factory.corpora.audio import encode
+from factory.models.voice import Voice
 from factory.recipe.loading import load
-from schemas.datasets import SCORED
+from schemas.datasets import EVALUATED, SCORED, TOPLINE, UNITS, Row
 from tests.toys import tiny_vits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 RECIPE = load(ROOT / "recipes/phrasebook.yaml")
+VOCODERS = {lang: str(ROOT / path) for lang, path in RECIPE.vocoder.items()}
 
 
 @pytest.fixture(scope="module")
@@ -26,56 +30,94 @@ def voice(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="module")
-def spoken() -> list[dict[str, Any]]:
-    """Two English translations as a policy would give them: units of a real sentence, and a malformed one."""
-    table = pq.read_table(ROOT / "assets/phrasebook/dev.parquet").to_pylist()
-    pair = next(row for row in table if row["tgt_lang"] == "en")
-    candidate = {
+def pair() -> Row:
+    """A real French sentence with its English translation, as units."""
+    rows = pq.read_table(ROOT / "assets/phrasebook/dev.parquet").to_pylist()
+    return next(row for row in rows if row["tgt_lang"] == "en")
+
+
+@pytest.fixture(scope="module")
+def scored(pair: Row) -> list[Row]:
+    """A valid translation (u0), a malformed one (u1), and the valid one again (u2)."""
+    valid = {
         "text": pair["tgt_text"],
         "units": pair["tgt_units"],
-        "back_translation_units": pair["src_units"],
-        "back_translation": None,
         "finish": "ok",
-    }
-    broken = {
-        "text": None,
-        "units": None,
-        "back_translation_units": None,
         "back_translation": None,
-        "finish": "unclosed",
+        "back_translation_units": pair["src_units"],
     }
+    malformed = dict.fromkeys(valid) | {"text": "words <|sosp|>", "finish": "unclosed"}
     head = {"src_lang": "fr", "tgt_lang": "en", "text": pair["src_text"], "reference": pair["tgt_text"], "status": "ok"}
-    return [head | {"utt_id": f"u{n}", "candidates": [each]} for n, each in enumerate((candidate, broken, candidate))]
+    return [head | {"utt_id": f"u{n}", "candidates": [each]} for n, each in enumerate((valid, malformed, valid))]
 
 
-def judged(rows: list[dict[str, Any]], **changes: Any) -> list[dict[str, Any]]:
-    vocoders = {lang: str(ROOT / place) for lang, place in RECIPE.vocoder.items()}
-    actor = Judge(vocoders=vocoders, recognizer=asdict(RECIPE.recognizer), spoken=["u0", "u1"], **changes)
-    return actor(pa.Table.from_pylist(rows, schema=SCORED)).to_pylist()
+def transcribe(units: list[int], lang: str) -> str:
+    """Return the transcript of units that are spoken in a language."""
+    return load_recognizer(RECIPE.recognizer, threads=1).transcribe(Voice(VOCODERS[lang]).speak([units]), lang)[0]
 
 
-def test_a_policys_speech_its_way_back_and_the_cascade_are_heard(spoken: list[dict[str, Any]], voice: str) -> None:
-    said, broken, unspoken = judged(spoken, writes_text=False, cascade={"en": voice})
-    assert said["asr_text"] and 1 < said["mos"] < 5
-    assert said["back_translation"]  # heard from the way back's units
-    assert said["cascade_text"] is not None and 1 <= said["cascade_mos"] < 5
-    assert (broken["asr_text"], broken["mos"], broken["back_translation"], broken["cascade_text"]) == (
-        "",
-        None,
-        "",
-        None,
+def judge(rows: list[Row], **changes: Any) -> list[Row]:
+    """Return the rows as a judge returns them that speaks u0 and u1."""
+    options = {"writes_text": True, "cascade": {}, "threads": 1} | changes
+    actor = Judge(VOCODERS, RECIPE.recognizer, ["u0", "u1"], **options)
+    table = actor(pa.Table.from_pylist(rows, schema=SCORED))
+    assert table.schema == EVALUATED
+    return table.to_pylist()
+
+
+def test_translation_back_translation_and_cascade_are_spoken_and_transcribed(
+    scored: list[Row], pair: Row, voice: str
+) -> None:
+    valid, malformed, unspoken = judge(scored, writes_text=False, cascade={"en": voice})
+    assert (valid["source_text"], valid["text"], valid["reference"], valid["finish"]) == (
+        scored[0]["text"],
+        scored[0]["reference"],
+        scored[0]["reference"],
+        "ok",
     )
-    assert unspoken["text"] and (unspoken["asr_text"], unspoken["back_translation"], unspoken["cascade_text"]) == (
-        None,
-        None,
-        None,
-    )
+    assert valid["asr_text"] == transcribe(pair["tgt_units"], "en") != ""
+    assert valid["back_translation"] == transcribe(pair["src_units"], "fr") != ""
+    assert 1 < valid["mos"] < 5
+    assert valid["cascade_text"] is not None and 1 <= valid["cascade_mos"] < 5
+    assert (malformed["text"], malformed["finish"]) == ("words", "unclosed"), "a text ends where speech begins"
+    assert (malformed["asr_text"], malformed["mos"], malformed["back_translation"]) == ("", None, "")
+    assert unspoken["text"] == valid["text"] and unspoken["units"] == valid["units"]
+    assert all(unspoken[key] is None for key in ("asr_text", "mos", "back_translation", "cascade_text", "cascade_mos"))
 
 
-def test_a_way_back_that_has_a_text_is_read(spoken: list[dict[str, Any]]) -> None:
+def test_a_back_translation_with_a_text_is_read(scored: list[Row]) -> None:
     texts = ("il est là", None, None)
-    written = [
+    rows = [
         row | {"candidates": [row["candidates"][0] | {"back_translation": text}]}
-        for row, text in zip(spoken, texts, strict=True)
+        for row, text in zip(scored, texts, strict=True)
     ]
-    assert [row["back_translation"] for row in judged(written, writes_text=True)] == ["il est là", "", ""]
+    judged = judge(rows)
+    assert [row["back_translation"] for row in judged] == ["il est là", "", ""]
+    assert judged[0]["cascade_text"] is None
+
+
+def test_a_topline_judges_the_recording_and_its_resynthesis(pair: Row) -> None:
+    wave = Voice(VOCODERS["en"]).speak([pair["tgt_units"]])[0]
+    row = {"utt_id": "a", "lang": "en", "text": pair["tgt_text"], "status": "ok"}
+    table = pa.Table.from_pylist([row | {"audio": {"bytes": encode(wave, "FLAC"), "path": None}}])
+    encoder = replace(RECIPE.encoder, codebook=str(ROOT / RECIPE.encoder.codebook))
+    [done] = ToplineJudge(VOCODERS, RECIPE.recognizer, encoder, RECIPE.languages, threads=1)(table).to_pylist()
+    assert done["reference"] == pair["tgt_text"]
+    assert done["audio_asr"] == transcribe(pair["tgt_units"], "en") != ""
+    assert done["resynthesised_asr"] != done["audio_asr"], "the recording is resynthesised from units of its own"
+    assert 1 < done["resynthesised_mos"] != done["audio_mos"] > 1
+
+
+def test_a_topline_of_units_has_no_recording_and_keeps_the_order(pair: Row) -> None:
+    rows = [
+        {"utt_id": f"u{number}", "lang": lang, "text": lang, "units": pair[f"{side}_units"], "status": "ok"}
+        for number, (lang, side) in enumerate([("fr", "src"), ("en", "tgt"), ("fr", "src")])
+    ]
+    table = ToplineJudge(VOCODERS, RECIPE.recognizer, None, RECIPE.languages, threads=1)(
+        pa.Table.from_pylist(rows, schema=UNITS)
+    )
+    assert table.schema == TOPLINE
+    done = table.to_pylist()
+    assert [(row["utt_id"], row["reference"]) for row in done] == [("u0", "fr"), ("u1", "en"), ("u2", "fr")]
+    assert [row["audio_asr"] for row in done] == [row["audio_mos"] for row in done] == [None] * 3
+    assert done[0]["resynthesised_asr"] == done[2]["resynthesised_asr"] != done[1]["resynthesised_asr"] != ""

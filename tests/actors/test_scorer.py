@@ -1,9 +1,8 @@
-"""Scores of ways back: rows in the form that the vocoder gives, rows out in the form that is stored."""
+"""Scores of back-translations: rows in as the vocoder returns them, rows out as they are stored."""
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -11,39 +10,47 @@ import pytest
 import soxr
 
 from factory.actors.scorer import Scorer
-from factory.actors.vocoder import SPOKEN, from_pcm, to_pcm
+from factory.actors.vocoder import SPOKEN, SpokenCandidate, from_pcm, to_pcm
 from factory.metrics import METRICS, mcd
-from factory.recipe.sections import RecognizerConfig
-from schemas.datasets import SCORED
+from factory.recipe.sections import RecognizerConfig, ScorerConfig
+from schemas.datasets import SCORED, Row, Scores
 
-ALL = list(METRICS)
+CONFIG = ScorerConfig(metrics=tuple(METRICS))
+
+
+def make_scorer(*metrics: str, **changes: str) -> Scorer:
+    config = replace(CONFIG, metrics=metrics or CONFIG.metrics, **changes)
+    return Scorer(config, RecognizerConfig(), threads=1)
 
 
 def candidate(
-    back_translation: str | None, back_translation_finish: str | None = "ok", back_audio: bytes | None = None
-) -> dict[str, Any]:
-    there = {"text": "le train part", "units": [1, 2], "logprob": -1.0, "finish": "ok"}
-    return there | {
+    back_translation: str | None, finish: str | None = "ok", back_audio: bytes | None = None
+) -> SpokenCandidate:
+    return {
+        "text": "le train part",
+        "units": [1, 2],
+        "logprob": -1.0,
+        "finish": "ok",
         "back_translation": back_translation,
         "back_translation_units": None,
-        "back_translation_finish": back_translation_finish,
-        "audio": None,
+        "back_translation_finish": finish,
         "back_audio": back_audio,
     }
 
 
-def row(
-    text: str | None, *candidates: dict[str, Any], utt_id: str = "a", source_audio: bytes | None = None
-) -> dict[str, Any]:
+def row(text: str | None, *candidates: SpokenCandidate, utt_id: str = "a", source_audio: bytes | None = None) -> Row:
     fixed = {"src_lang": "en", "tgt_lang": "fr", "units": [3], "durations": [4], "status": "ok", "reason": None}
     return {"utt_id": utt_id, "text": text, "candidates": list(candidates), "source_audio": source_audio} | fixed
 
 
-def scored(rows: list[dict[str, Any]], scorer: Scorer) -> list[list[dict[str, Any]]]:
+def score(rows: list[Row], scorer: Scorer) -> list[list[Scores]]:
+    """Return the scores of each row's candidates."""
     table = scorer(pa.Table.from_pylist(rows, schema=SPOKEN))
     assert table.schema == SCORED
-    assert [told["utt_id"] for told in table.to_pylist()] == [given["utt_id"] for given in rows]
-    return [[one["scores"] for one in told["candidates"] or []] for told in table.to_pylist()]
+    done = table.to_pylist()
+    assert [one["utt_id"] for one in done] == [one["utt_id"] for one in rows]
+    assert [one["status"] for one in done] == ["ok"] * len(rows)
+    return [[candidate["scores"] for candidate in one["candidates"]] for one in done]
 
 
 @pytest.fixture(scope="module")
@@ -55,75 +62,71 @@ def speech() -> list[np.ndarray]:
     return [soxr.resample(voice(text), 24_000, 16_000).astype(np.float32) for text in texts]
 
 
-def test_each_candidate_gets_the_metrics_own_scores() -> None:
+def test_each_candidate_gets_the_scores_of_the_metrics() -> None:
     source, good, bad = "the train leaves at two", "the train leaves at three", "a cat sleeps"
-    [[first, second]] = scored([row(source, candidate(good), candidate(bad))], Scorer(metrics=ALL))
+    [[first, second]] = score([row(source, candidate(good), candidate(bad))], make_scorer())
     for name in ("bleu", "chrf", "meteor", "wer"):
         assert first[name] == pytest.approx(METRICS[name].score(good, source, "en"))
         assert second[name] == pytest.approx(METRICS[name].score(bad, source, "en"))
     assert first["mcd"] is None
 
 
-def test_a_metric_that_is_not_asked_for_is_null() -> None:
-    [[scores]] = scored([row("a b", candidate("a b"))], Scorer(metrics=["bleu"]))
+def test_the_other_fields_of_a_candidate_stay() -> None:
+    table = make_scorer("bleu")(pa.Table.from_pylist([row("a b", candidate("a b"))], schema=SPOKEN))
+    [done] = table.to_pylist()[0]["candidates"]
+    expected = candidate("a b")
+    del expected["back_audio"]
+    assert {key: done[key] for key in expected} == expected
+
+
+def test_a_metric_that_is_not_in_the_recipe_is_null() -> None:
+    [[scores]] = score([row("a b", candidate("a b"))], make_scorer("bleu"))
     assert scores == {"bleu": pytest.approx(1.0), "chrf": None, "meteor": None, "wer": None, "mcd": None}
 
 
-@pytest.mark.parametrize("back_translation_finish", [None, "no_text", "unclosed"])
-def test_a_malformed_way_back_gets_the_worst_scores(
-    back_translation_finish: str | None, speech: list[np.ndarray]
-) -> None:
-    [[scores]] = scored(
-        [row("a b", candidate(None, back_translation_finish), source_audio=to_pcm(speech[0]))], Scorer(metrics=ALL)
-    )
-    assert scores == {"bleu": 0.0, "chrf": 0.0, "meteor": 0.0, "wer": 1.0, "mcd": None}
+@pytest.mark.parametrize("finish", [None, "no_text", "unclosed"])
+def test_a_malformed_back_translation_gets_the_worst_scores(finish: str | None, speech: list[np.ndarray]) -> None:
+    rows = [row("a b", candidate(None, finish), source_audio=to_pcm(speech[0]))]
+    assert score(rows, make_scorer()) == [[{"bleu": 0.0, "chrf": 0.0, "meteor": 0.0, "wer": 1.0, "mcd": None}]]
 
 
-def test_nothing_is_compared_where_there_is_no_text() -> None:
-    told = scored([row("a b", candidate(None)), row(None, candidate("a b"), utt_id="b")], Scorer(metrics=ALL))
-    assert [set(scores.values()) for [scores] in told] == [{None}, {None}]
+def test_nothing_is_compared_if_a_side_has_no_text() -> None:
+    rows = [
+        row("a b", candidate(None)),
+        row(None, candidate("a b"), utt_id="b"),
+        row(None, candidate(None, "no_text"), utt_id="c"),
+    ]
+    assert [set(scores.values()) for [scores] in score(rows, make_scorer())] == [{None}] * 3
 
 
 def test_mcd_compares_the_audio(speech: list[np.ndarray]) -> None:
-    same, other, none = (
-        candidate("x", back_audio=to_pcm(speech[0])),
-        candidate("x", back_audio=to_pcm(speech[1])),
-        candidate("x"),
-    )
+    same, other = (candidate("x", back_audio=to_pcm(wave)) for wave in speech)
     short = candidate("x", back_audio=to_pcm(speech[1][:400]))
-    [scores] = scored([row("x", same, other, none, short, source_audio=to_pcm(speech[0]))], Scorer(metrics=["mcd"]))
-    assert [one["mcd"] for one in scores[2:]] == [None, None]
-    assert scores[0]["mcd"] == 0
-    assert scores[1]["mcd"] == pytest.approx(mcd.score(from_pcm(to_pcm(speech[1])), from_pcm(to_pcm(speech[0]))))
+    source = to_pcm(speech[0])
+    [scores] = score([row("x", same, other, candidate("x"), short, source_audio=source)], make_scorer("mcd"))
+    expected = mcd.score(from_pcm(to_pcm(speech[1])), from_pcm(source))
+    assert [one["mcd"] for one in scores] == [0, pytest.approx(expected), None, None]
 
 
-def test_asr_text_is_heard_and_normalised_on_both_sides(speech: list[np.ndarray]) -> None:
-    scorer = Scorer(metrics=["bleu", "wer"], score_text="asr", recognizer=asdict(RecognizerConfig()))
-    sound, other = (
-        candidate("the policy's own words do not count", back_audio=to_pcm(speech[0])),
-        candidate(None, "no_units"),
-    )
+def test_transcripts_are_compared_if_the_recipe_asks_for_them(speech: list[np.ndarray]) -> None:
+    valid = candidate("the policy's own words do not count", back_audio=to_pcm(speech[0]))
+    malformed = candidate(None, "no_units")
     rows = [
-        row("The train leaves at TWO o'clock!", sound, other),
-        row(None, sound, utt_id="b", source_audio=to_pcm(speech[0])),
+        row("The train leaves at TWO o'clock!", valid, malformed),
+        row(None, valid, utt_id="b", source_audio=to_pcm(speech[0])),
+        row(None, valid, utt_id="c"),
     ]
-    [[heard, missing], [against_audio]] = scored(rows, scorer)
-    assert (heard["bleu"], heard["wer"]) == (pytest.approx(1.0), 0.0)
+    [[heard, missing], [against_audio], [nothing]] = score(rows, make_scorer("bleu", "wer", score_text="asr"))
+    assert (heard["bleu"], heard["wer"]) == (pytest.approx(1.0), 0.0), "both sides are normalised"
     assert (missing["bleu"], missing["wer"]) == (0.0, 1.0)
-    assert against_audio["wer"] == 0.0
+    assert against_audio["wer"] == 0.0, "a source without text is transcribed"
+    assert (nothing["bleu"], nothing["wer"]) == (None, None)
 
 
-def test_skipped_rows_travel_through_and_a_bad_row_fails_alone() -> None:
+def test_skipped_rows_pass_through_and_a_bad_row_fails_alone() -> None:
     skipped = row("a", utt_id="s") | {"status": "skipped", "reason": "no_units: nothing", "candidates": None}
     bad = row("a b", candidate("a b"), utt_id="bad") | {"candidates": None}
-    table = Scorer(metrics=["bleu"])(pa.Table.from_pylist([skipped, bad, row("a b", candidate("a b"))], schema=SPOKEN))
-    told = table.to_pylist()
-    assert [one["status"] for one in told] == ["skipped", "failed", "ok"]
-    assert told[2]["candidates"][0]["scores"]["bleu"] == pytest.approx(1.0)
-
-
-def test_unknown_names_are_refused() -> None:
-    with pytest.raises(ValueError, match="unknown metrics comet"):
-        Scorer(metrics=["bleu", "comet"])
-    with pytest.raises(ValueError, match="policy or asr"):
-        Scorer(metrics=["bleu"], score_text="neither")  # type: ignore[arg-type]
+    rows = [skipped, bad, row("a b", candidate("a b"))]
+    done = make_scorer("bleu")(pa.Table.from_pylist(rows, schema=SPOKEN)).to_pylist()
+    assert [one["status"] for one in done] == ["skipped", "failed", "ok"]
+    assert done[2]["candidates"][0]["scores"]["bleu"] == pytest.approx(1.0)

@@ -1,4 +1,4 @@
-"""The speaker of produce: who is spoken, in which language, and what travels on."""
+"""The vocoder actor of produce: what is resynthesised, in which language, and what passes through."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import torch
 from factory.actors.vocoder import SPOKEN, Vocoder, from_pcm, to_pcm
 from factory.models.unit_hifigan import CodeHiFiGAN
 from factory.models.voice import Voice
-from schemas.datasets import FAILED, OK, SCORED, SKIPPED
+from schemas.datasets import FAILED, OK, SCORED, SKIPPED, Candidate, Row
 
-TINY: dict[str, Any] = {
+TINY: Row = {
     "num_embeddings": 10,
     "embedding_dim": 8,
     "upsample_rates": [5, 4, 4, 4],
@@ -27,20 +27,25 @@ TINY: dict[str, Any] = {
 
 
 @pytest.fixture(scope="module")
-def voices(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """Folders of two random voices."""
-    folder = tmp_path_factory.mktemp("voices")
+def vocoders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Folders of two random vocoders."""
+    folder = tmp_path_factory.mktemp("vocoders")
     for seed, lang in enumerate(("fr", "en")):
         torch.manual_seed(seed)
         CodeHiFiGAN(TINY).save_pretrained(folder / lang)
     return {lang: str(folder / lang) for lang in ("fr", "en")}
 
 
-def candidate(units: list[int] | None, back_translation_units: list[int] | None) -> dict[str, Any]:
-    """Return a candidate with these units."""
+@pytest.fixture(scope="module")
+def actor(vocoders: dict[str, str]) -> Vocoder:
+    return Vocoder(vocoders, threads=1)
+
+
+def candidate(units: list[int] | None, back_translation_units: list[int] | None) -> Candidate:
     return {
         "text": "t",
         "units": units,
+        "logprob": -1.0,
         "finish": "ok",
         "back_translation": "b",
         "back_translation_units": back_translation_units,
@@ -49,53 +54,48 @@ def candidate(units: list[int] | None, back_translation_units: list[int] | None)
 
 
 def table(**changes: Any) -> pa.Table:
-    """Return three rows: sound, malformed candidates, skipped."""
+    """Return a row with valid candidates (and `changes`), one with malformed candidates, and a skipped one."""
     row = {"src_lang": "fr", "tgt_lang": "en", "text": "x", "units": [1, 2, 3], "durations": [1, 2, 1], "status": OK}
-    rows: list[dict[str, Any]] = [
-        row | {"utt_id": "a", "candidates": [candidate([4, 5], [1, 2]), candidate([4, 5], [1, 2, 3])]},
+    rows: list[Row] = [
+        row | {"utt_id": "a", "candidates": [candidate([4, 5], [1, 2]), candidate([4, 5], [1, 2, 3])]} | changes,
         row | {"utt_id": "b", "candidates": [candidate(None, None), candidate([], None), candidate([6], None)]},
         row | {"utt_id": "c", "candidates": None, "status": SKIPPED, "reason": "too_short: 0.01 s"},
     ]
-    rows[0] |= changes
     return pa.Table.from_pylist(rows, schema=SCORED)
 
 
-def same(audio: bytes, wave: np.ndarray) -> bool:
-    """Whether PCM holds this wave."""
-    return audio == to_pcm(wave)
-
-
-def test_source_and_ways_back_are_spoken_in_the_sources_language(voices: dict[str, str]) -> None:
-    out = Vocoder(checkpoints=voices)(table())
+def test_source_and_back_translations_are_spoken_in_the_source_language(
+    actor: Vocoder, vocoders: dict[str, str]
+) -> None:
+    out = actor(table())
     assert out.schema == SPOKEN
-    french = Voice(voices["fr"])
+    french = Voice(vocoders["fr"])
     row = out.to_pylist()[0]
-    assert same(row["source_audio"], french.speak([[1, 2, 3]])[0])
+    assert row["source_audio"] == to_pcm(french.speak([[1, 2, 3]])[0])
     first, second = row["candidates"]
-    assert same(first["back_audio"], french.speak([[1, 2]])[0])
+    assert first["back_audio"] == to_pcm(french.speak([[1, 2]])[0])
     assert second["back_audio"] == row["source_audio"]
-    assert first["text"] == "t" and row["durations"] == [1, 2, 1]
+    assert (first["text"], first["units"], first["logprob"], row["durations"]) == ("t", [4, 5], -1.0, [1, 2, 1])
 
 
-def test_malformed_candidates_are_silent_and_skipped_rows_untouched(voices: dict[str, str]) -> None:
-    malformed, skipped = Vocoder(checkpoints=voices)(table()).to_pylist()[1:]
-    assert [c["back_audio"] for c in malformed["candidates"]] == [None] * 3
+def test_a_batch_in_two_languages_is_spoken_with_two_vocoders(actor: Vocoder, vocoders: dict[str, str]) -> None:
+    rows = [table().to_pylist()[0], table(src_lang="en", tgt_lang="fr").to_pylist()[0]]
+    done = actor(pa.Table.from_pylist(rows, schema=SCORED)).to_pylist()
+    for lang, row in zip(("fr", "en"), done, strict=True):
+        assert row["source_audio"] == to_pcm(Voice(vocoders[lang]).speak([[1, 2, 3]])[0])
+
+
+def test_malformed_candidates_have_no_audio_and_skipped_rows_pass_through(actor: Vocoder) -> None:
+    malformed, skipped = actor(table()).to_pylist()[1:]
+    assert [candidate["back_audio"] for candidate in malformed["candidates"]] == [None] * 3
     assert (skipped["status"], skipped["reason"], skipped["source_audio"]) == (SKIPPED, "too_short: 0.01 s", None)
 
 
 @pytest.mark.parametrize("changes", [{"units": [1, 99]}, {"src_lang": "de"}])
-def test_a_row_that_cannot_be_spoken_fails_alone(voices: dict[str, str], changes: dict[str, Any]) -> None:
-    rows = Vocoder(checkpoints=voices)(table(**changes)).to_pylist()
+def test_a_row_that_cannot_be_spoken_fails_alone(actor: Vocoder, changes: dict[str, Any]) -> None:
+    rows = actor(table(**changes)).to_pylist()
     assert [row["status"] for row in rows] == [FAILED, OK, SKIPPED]
     assert rows[0]["reason"].startswith("error: ")
-
-
-def test_a_voice_speaks_in_order(voices: dict[str, str]) -> None:
-    voice = Voice(voices["en"])
-    waves = voice.speak([[1, 2], [3], [], [1, 2]])
-    assert len(waves) == 4 and len(waves[2]) == 0
-    np.testing.assert_array_equal(waves[0], waves[3])
-    np.testing.assert_array_equal(waves[1], voice.speak([[3]])[0])
 
 
 def test_pcm_keeps_a_wave_to_16_bits() -> None:

@@ -18,7 +18,7 @@ import pytest
 import yaml
 from manifests import KUBERAY, OVERLAYS, ROOT, ROUNDS, Object, cluster_spec, one, overlay, pod_templates, rendered
 
-from factory.passes.execute import demands
+from factory.passes.execute import list_demands
 from factory.planning.estimate import GIB, costs, parameters
 from factory.planning.places import Run
 from factory.planning.plan import produced_rows, stages
@@ -170,7 +170,7 @@ def nodes(spec: Object) -> list[dict[str, float]]:
 def test_the_largest_cluster_passes_preflight_and_no_gpu_is_for_nothing(name: str) -> None:
     recipe, largest = recipe_of(name), nodes(cluster_spec(overlay(name)))
     asked = {
-        stage: demands(recipe.resources, stage.actors)
+        stage: list_demands(recipe.resources, stage.actors)
         for number in (0, 1)
         for stage in stages(Run("runs/any"), number, recipe)
     }

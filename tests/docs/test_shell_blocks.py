@@ -92,6 +92,8 @@ def check_python(words: list[str]) -> None:
         OTHERS[words[2]](words[2:])
     elif words[1] == "-m":
         check_recipe(parsed(words[2:], lambda: runpy.run_module(words[2], run_name="__main__")))
+    elif words[1] in WRITTEN_BY_THE_PAGE:
+        pass  # a script that the page shows; test_python_blocks.py reads it
     elif words[1].startswith("examples/"):
         inspect.signature(runpy.run_path(str(ROOT / words[1]), run_name="example")["main"]).bind(*words[2:])
     else:

@@ -18,9 +18,9 @@ from factory.corpora.audio import encode
 from factory.export.export import export_pairs
 from factory.export.formats import FORMATS
 from factory.export.layout import split_of
-from factory.planning.places import Run
+from factory.planning.places import Round, Run
 from factory.report.report import write_report
-from factory.report.samples import speak_samples
+from factory.report.samples import write_samples
 from factory.storage.names import file_name
 from tests.toy_run import toy_recipe, toy_run
 
@@ -77,7 +77,7 @@ def splits(pairs: dict[str, dict[str, Any]]) -> dict[str, set[str]]:
 
 
 def test_samples_lie_in_their_folder_and_their_table_parses(run: Run, pairs: dict[str, dict[str, Any]]) -> None:
-    speak_samples(run, 1, toy_recipe())
+    write_samples(Round(run, 1, toy_recipe()))
     folder = Path(run.place(1), "samples")
     rows = list(
         csv.DictReader(io.StringIO((folder / "texts.tsv").read_bytes().decode(), newline=""), dialect=csv.excel_tab)
@@ -89,7 +89,7 @@ def test_samples_lie_in_their_folder_and_their_table_parses(run: Run, pairs: dic
 
 
 def test_the_report_holds_every_id_as_it_is(run: Run, pairs: dict[str, dict[str, Any]]) -> None:
-    html = Path(write_report(run, 1, toy_recipe())).read_text("utf-8")
+    html = Path(write_report(Round(run, 1, toy_recipe()))).read_text("utf-8")
     data = json.loads(html.split('id="data">')[1].split("</script>")[0])
     assert {row["id"] for row in data["pairs"]} == set(pairs)
     assert "<!--" not in html  # an id must not open a comment in which the page's script would be lost

@@ -111,5 +111,5 @@ def read_number(words: str) -> int:
 
 @pytest.mark.parametrize("number", [-1, 10**12])
 def test_numbers_without_words_are_refused(number: int) -> None:
-    with pytest.raises(ValueError, match=rf"from 0 to 10\*\*12 - 1 have words; got {number}$"):
+    with pytest.raises(ValueError, match=rf"^only whole numbers from 0 to 10\*\*12 - 1 have words; got {number}$"):
         numbers.spell_french(number)

@@ -35,14 +35,14 @@ def test_two_processes_join_the_package_at_once(cache: Path) -> None:
     both = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
     assert [process.communicate()[0].strip() for process in both] == [str(cache / "whisper-base")] * 2
     folder = cache / "whisper-base"
-    assert {file.name for file in folder.iterdir()} == {WHISPER.joined, *WHISPER.beside}, "no temporary file is left"
+    assert {file.name for file in folder.iterdir()} == {WHISPER.joined, *WHISPER.sidecars}, "no temporary file is left"
     assert weights_digest(folder / "model.bin") == WHISPER.sha256
 
 
 def test_a_damaged_cache_is_joined_again(cache: Path) -> None:
     folder = cache / "whisper-base"
     folder.mkdir(parents=True)
-    for name in (WHISPER.joined, *WHISPER.beside):
+    for name in (WHISPER.joined, *WHISPER.sidecars):
         (folder / name).write_bytes(b"damaged")
     assert weights_digest(resolve("package:whisper-base") / "model.bin") == WHISPER.sha256
     assert (folder / "config.json").stat().st_size > 1000

@@ -34,9 +34,9 @@ def test_variables_are_read_in_their_own_types(tmp_path: Path) -> None:
         "encoder/c": np.array([[1.5]], np.float32),
     }
     (tmp_path / "model.bin").write_bytes(model_bin(variables))
-    found = read_ctranslate2(tmp_path / "model.bin", lambda name: name.startswith("encoder/"))
-    assert list(found) == ["encoder/a", "encoder/num_heads", "encoder/c"]
-    for name, value in found.items():
+    kept = read_ctranslate2(tmp_path / "model.bin", lambda name: name.startswith("encoder/"))
+    assert list(kept) == ["encoder/a", "encoder/num_heads", "encoder/c"]
+    for name, value in kept.items():
         assert value.dtype == variables[name].dtype
         np.testing.assert_array_equal(value, variables[name])
     assert list(read_ctranslate2(tmp_path / "model.bin")) == list(variables)

@@ -18,7 +18,7 @@ from factory.actors.base import RowActor
 from factory.actors.guard import ActorError
 from factory.passes.execute import act, finish
 from factory.passes.progress import Clock
-from factory.recipe.sections import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.watch import GROWTH_S, Stalled
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import FAILED, UNITS, Row

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from factory.passes.execute import demands
+from factory.passes.execute import list_demands
 from factory.planning.places import Round, Run
 from factory.planning.preflight import Shortfall, preflight, small_gpus, unplaced_actors
 from factory.recipe.loading import load
@@ -31,7 +31,7 @@ PRODUCE = ("translator", "vocoder", "scorer")
 
 
 def unplaced(nodes: list[dict[str, float]], *changes: str, actors: tuple[str, ...] = PRODUCE) -> list[str]:
-    return list(unplaced_actors("produce", demands(paper(*changes).resources, actors), nodes))
+    return list(unplaced_actors("produce", list_demands(paper(*changes).resources, actors), nodes))
 
 
 def test_the_papers_recipe_fits_eight_h100() -> None:
@@ -47,7 +47,7 @@ def test_the_other_variants_fit_too(name: str) -> None:
     recipe = paper(name=name)
     for number in (0, 1):
         assert list(small_gpus(planned(number, recipe), [H100])) == []
-    assert list(unplaced_actors("produce", demands(recipe.resources, PRODUCE), [H100])) == []
+    assert list(unplaced_actors("produce", list_demands(recipe.resources, PRODUCE), [H100])) == []
 
 
 @pytest.mark.parametrize(

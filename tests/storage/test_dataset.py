@@ -290,6 +290,7 @@ out.publish(source)
 """
 
 
+@pytest.mark.service
 def test_a_killed_pass_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
     source = start(tmp_path / "source")
     source.append(table(range(60)))

@@ -25,7 +25,7 @@ from ray.train import ControllerError
 from ray.util.placement_group import placement_group
 from safetensors.torch import load_file
 
-from factory.recipe.sections import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.recipe.training import PreferenceConfig, SftConfig
 from factory.runtime.watch import Stalled
 from tests.limits import HANG_S

@@ -9,7 +9,7 @@ import pytest
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from factory.models.weights import policy_digest, weights_digest
-from factory.passes.weights import digests
+from factory.passes.weights import compute_digests
 from factory.recipe.training import PreferenceConfig, SftConfig
 from factory.storage.files import filesystem
 from factory.storage.lease import held
@@ -60,8 +60,8 @@ def test_manifests_and_identities_name_a_policy_by_the_same_digest(
     train_sft(sequences, tiny, first, SftConfig(epochs=1, compile=False))
     train_preference(pairs, first, second, PreferenceConfig(batch=12))
     supervised, preferred = (json.loads((policy / "identity.json").read_text()) for policy in (first, second))
-    assert supervised["start"] == policy_digest(tiny) == digests({"policy": str(tiny)})["policy"]
-    assert preferred["policy"] == policy_digest(first) == digests({"policy": str(first)})["policy"]
+    assert supervised["start"] == policy_digest(tiny) == compute_digests({"policy": str(tiny)})["policy"]
+    assert preferred["policy"] == policy_digest(first) == compute_digests({"policy": str(first)})["policy"]
     assert supervised["data"] == weights_digest(sequences) and preferred["pairs"] == weights_digest(pairs)
     assert len({policy_digest(policy) for policy in (tiny, first, second)}) == 3
 

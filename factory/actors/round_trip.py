@@ -1,0 +1,189 @@
+"""One batch of the Translator: each utterance is translated n times, and each valid candidate is translated back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from factory.actors.sampled_texts import SampledTexts, find_extremes
+from factory.models.engine import Engine, Output, Request, Sampling
+from factory.recipe.sections import TranslatorConfig
+from schemas.datasets import OK, UNSPOKEN, Candidate, Row
+from schemas.sequences import SOSP, Parsed, Variant, parse, prompt, text_prompt
+
+SEPARATE_TEXT = -1
+"""Candidate index of the text that `TranslationJob.text_variant` requests."""
+
+
+@dataclass(frozen=True)
+class TranslationJob:
+    """What a Translator writes, next to the TranslatorConfig that says how it samples."""
+
+    variant: Variant  # how a candidate is requested
+    back_variants: tuple[
+        Variant, ...
+    ]  # how units are translated back; text and units come from the first that has them
+    text_variant: (
+        Variant | None
+    )  # requests one greedy text per utterance, for candidates without text; None: no request
+    speak_by: tuple[
+        str, ...
+    ]  # metrics that choose the texts worth speaking, when texts are translated back; (): speak all
+    seed: int  # of the sampling
+
+
+def choose_back_variants(config: TranslatorConfig, job: TranslationJob) -> tuple[Variant, ...]:
+    """Return the variants that request a back-translation: text translation, or those of the job for units."""
+    return (Variant.MT,) if config.back_translate == "text" else job.back_variants
+
+
+class Key(NamedTuple):
+    """Names one sequence of a batch."""
+
+    row: int  # index of the row
+    candidate: int  # index of the candidate, or SEPARATE_TEXT
+    back: Variant | None = None  # variant of a back-translation; None: the candidate itself
+    speaks: bool = False  # the units for a text that was sampled before
+
+
+class RoundTrip:
+    """The translations and back-translations of one batch.
+
+    The engine writes the candidates, and each back-translation joins the running batch when its candidate is finished.
+    With a `unit_temperature` the engine first writes texts only; a second run of the engine writes units for the texts
+    worth speaking.
+    """
+
+    def __init__(self, rows: Mapping[int, Row], config: TranslatorConfig, job: TranslationJob) -> None:
+        """Prepare the requests.
+
+        Args:
+            rows: the utterances that can be translated, by their index in the batch (columns of UNITS, and `tgt_lang`).
+            config: how to sample.
+            job: what to write.
+        """
+        self.rows, self.config, self.job = rows, config, job
+        self.back_variants = choose_back_variants(config, job)
+        self.texts_first = config.unit_temperature is not None
+        self.parsed: dict[Key, Parsed] = {}
+        self.texts: SampledTexts[Key] = SampledTexts()
+
+    def run(self, engine: Engine, seed: int) -> dict[int, list[Candidate]]:
+        """Return the candidates of each row by its index; a row with a prompt longer than the context is left out."""
+        requests = self._candidate_requests()
+        outputs = engine.generate(requests, seed, self._follow_up)
+        if self.texts_first:
+            outputs |= engine.generate(self._unit_requests(), seed, self._follow_up)
+            outputs |= self.texts.outputs
+        too_long = {key.row for key in requests if outputs[key].finish == "too_long"}
+        return {row: self._candidates(row, outputs) for row in self.rows if row not in too_long}
+
+    def read(self, variant: Variant, output: Output) -> Parsed:
+        """Parse an output; one that did not end with the end token (or `until`) is no translation."""
+        parsed = parse(variant, output.text)
+        return parsed if output.finish == "stop" else parsed._replace(reason=output.finish)
+
+    def _sampling(self, temperature: float, until: str | None = None) -> Sampling:
+        return Sampling(temperature, self.config.top_p, self.config.top_k, self.config.max_tokens, until)
+
+    @property
+    def _back_sampling(self) -> Sampling:
+        return self._sampling(self.config.back_translation_temperature)
+
+    def _candidate_requests(self) -> dict[Key, Request]:
+        sampling = self._sampling(self.config.temperature, SOSP if self.texts_first else None)
+        prompts = {row: self._prompt(row, self.job.variant) for row in self.rows}
+        requests = {
+            Key(row, index): Request(text, sampling) for row, text in prompts.items() for index in range(self.config.n)
+        }
+        if (variant := self.job.text_variant) is None:
+            return requests
+        return requests | {
+            Key(row, SEPARATE_TEXT, variant): Request(self._prompt(row, variant), self._back_sampling)
+            for row in self.rows
+        }
+
+    def _prompt(self, row: int, variant: Variant) -> str:
+        source = self.rows[row]
+        return prompt(variant, source["lang"], source["tgt_lang"], source["units"])
+
+    def _follow_up(self, key: Key, output: Output) -> Mapping[Key, Request]:
+        """Store an output, and request the back-translation of a candidate."""
+        if key.back is not None:
+            self.parsed[key] = self.read(key.back, output)
+            return {}
+        text_only = self.texts_first and not key.speaks and output.text.endswith(SOSP)
+        if text_only and not self.texts.add(key.row, key, output):
+            return {}
+        if key.speaks:
+            key = key._replace(speaks=False)
+            output = self.texts.join(key, output)
+        parsed = self.read(self.job.variant, output)
+        self.parsed[key] = parsed._replace(reason=UNSPOKEN) if text_only and parsed.reason == "no_units" else parsed
+        return self._back_requests(key)
+
+    def _back_requests(self, key: Key) -> dict[Key, Request]:
+        candidate, by_text = self.parsed[key], self.back_variants == (Variant.MT,)
+        expected = UNSPOKEN if self.texts_first and by_text else OK  # a text goes back before its units are written
+        if candidate.reason != expected or not (candidate.text if by_text else candidate.units):
+            return {}
+        return {
+            key._replace(back=variant): Request(self._back_prompt(key.row, variant, candidate), self._back_sampling)
+            for variant in self.back_variants
+        }
+
+    def _back_prompt(self, row: int, variant: Variant, candidate: Parsed) -> str:
+        src_lang, tgt_lang = self.rows[row]["tgt_lang"], self.rows[row]["lang"]
+        if variant is Variant.MT:
+            return text_prompt(src_lang, tgt_lang, candidate.text or "")
+        return prompt(variant, src_lang, tgt_lang, candidate.units or ())
+
+    def _unit_requests(self) -> dict[Key, Request]:
+        """Request the units of the texts that are worth speaking."""
+        unspoken: dict[int, list[Key]] = {}
+        for key, parsed in self.parsed.items():
+            if parsed.reason == UNSPOKEN:
+                unspoken.setdefault(key.row, []).append(key)
+        sampling = self._sampling(self.config.unit_temperature or 0.0)
+        return {
+            key._replace(speaks=True): Request(
+                self._prompt(row, self.job.variant) + self.texts.outputs[key].text, sampling
+            )
+            for row, keys in unspoken.items()
+            for key in self._worth_speaking(row, sorted(keys))
+        }
+
+    def _worth_speaking(self, row: int, keys: list[Key]) -> list[Key]:
+        """Return the candidates that can be in a pair: those whose text comes back best or worst by a metric."""
+        source = self.rows[row]
+        if self.config.back_translate != "text" or not self.job.speak_by or source["text"] is None:
+            return keys
+        back_translations = {key: self.parsed[key._replace(back=Variant.MT)].text or "" for key in keys}
+        extremes = find_extremes(back_translations, source["text"], source["lang"], self.job.speak_by)
+        return [key for key in keys if key in extremes]
+
+    def _candidates(self, row: int, outputs: Mapping[Key, Output]) -> list[Candidate]:
+        keys = (Key(row, index) for index in range(self.config.n))
+        return [self._candidate(self.texts.leaders.get(key, key), outputs) for key in keys]
+
+    def _candidate(self, key: Key, outputs: Mapping[Key, Output]) -> Candidate:
+        parsed = self.parsed[key]
+        separate = self.parsed.get(Key(key.row, SEPARATE_TEXT, self.job.text_variant))
+        keys = (key._replace(back=variant) for variant in self.back_variants)
+        backs = [self.parsed[back] for back in keys if back in self.parsed]
+        return {
+            "text": parsed.text or (separate.text if separate else None),
+            "units": parsed.units,
+            "logprob": outputs[key].logprob,
+            "finish": parsed.reason,
+            "back_translation": next((back.text for back in backs if back.text), None),
+            "back_translation_units": next((back.units for back in backs if back.units), None),
+            "back_translation_finish": _first_reason(backs),
+        }
+
+
+def _first_reason(backs: Iterable[Parsed]) -> str | None:
+    """Return the first reason that is not `ok`; None if nothing was translated back."""
+    reasons = [back.reason for back in backs]
+    return next((reason for reason in reasons if reason != OK), OK) if reasons else None

@@ -1,0 +1,172 @@
+"""The scores of an evaluation: which rows count, on which texts, and with which signature."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from factory.metrics import bootstrap, normalise
+from factory.models.recognizer import protocol
+from factory.recipe.loading import load
+from factory.recipe.recipe import Recipe
+from factory.report.scores import read_evaluation, score_evaluation
+from factory.storage.dataset import DatasetDir
+from schemas.datasets import EVALUATED, Row
+from tests.toy_run import ROOT, toy_recipe
+
+
+def evaluated(utt_id: str, text: str | None, src: str = "fr", **changes: object) -> Row:
+    """Return a row of EVALUATED."""
+    head = {
+        "utt_id": utt_id,
+        "src_lang": src,
+        "tgt_lang": "en" if src == "fr" else "fr",
+        "reference": "The train leaves at nine.",
+        "text": text,
+        "units": [1],
+        "finish": "ok",
+        "asr_text": text,
+        "mos": 2.0,
+        "source_text": "Le train part à neuf heures.",
+        "back_translation": "Le train part à neuf heures.",
+        "cascade_text": None,
+        "status": "ok",
+        "reason": None,
+    }
+    return head | changes
+
+
+def write(uri: str, rows: list[Row]) -> DatasetDir:
+    dataset = DatasetDir(uri, EVALUATED)
+    dataset.start({"stage": "evaluation"})
+    dataset.append(pa.Table.from_pylist(rows, schema=EVALUATED))
+    dataset.publish()
+    return dataset
+
+
+@pytest.fixture(scope="module")
+def recipe() -> Recipe:
+    return toy_recipe()
+
+
+GOOD, BAD = "The train leaves at nine.", "A boat leaves at two."
+
+
+def test_both_sides_of_a_round_are_scored_on_the_same_utterances(recipe: Recipe) -> None:
+    after = [evaluated("b", GOOD), evaluated("a", BAD)]
+    before = [evaluated("a", BAD), evaluated("b", BAD)]
+    score = score_evaluation(after, before, recipe)["s2t_bleu"]["fr-en"]
+    assert score
+    references = [GOOD, GOOD]
+    samples = [bootstrap.corpus("bleu", texts, references, "en") for texts in ([BAD, GOOD], [BAD, BAD])]
+    compared = bootstrap.compare(samples[0], samples[1], 50)
+    assert score == {
+        "signature": samples[0].signature,
+        "utterances": 2,
+        "before": round(compared.baseline.point, 2),
+        "after": round(compared.system.point, 2),
+        "ci": [round(compared.system.low, 2), round(compared.system.high, 2)],
+        "difference": round(compared.difference.point, 2),
+        "difference_ci": [round(compared.difference.low, 2), round(compared.difference.high, 2)],
+        "p": round(compared.p, 4),
+    }
+
+
+def test_round_0_has_no_score_before_it(recipe: Recipe) -> None:
+    scores = score_evaluation([evaluated("a", BAD), evaluated("b", GOOD)], None, recipe)
+    score = scores["s2t_chrf"]["fr-en"]
+    estimate = bootstrap.estimate(bootstrap.corpus("chrf", [BAD, GOOD], [GOOD, GOOD], "en"), 50)
+    assert score and (score["before"], score["after"]) == (None, round(estimate.point, 2))
+    assert score["ci"] == [round(estimate.low, 2), round(estimate.high, 2)]
+    assert not {"difference", "difference_ci", "p"} & set(score)
+    assert scores["mos"]["fr-en"] == {"before": None, "after": 2.0}
+    assert scores["tripwire"] == []
+
+
+def test_transcripts_are_normalised_and_the_text_of_the_policy_is_not(recipe: Recipe) -> None:
+    shouted = "THE TRAIN LEAVES AT NINE"
+    assert normalise.text(shouted, "en") == normalise.text(GOOD, "en")
+    scores = score_evaluation([evaluated("a", shouted)], None, recipe)
+    text, speech = scores["s2t_bleu"]["fr-en"], scores["asr_bleu"]["fr-en"]
+    assert text and text["after"] < 50 and speech and speech["after"] == 100
+
+
+def test_transcripts_are_signed_with_the_protocol_of_the_recognizer(recipe: Recipe) -> None:
+    rows = [evaluated("a", GOOD, cascade_text=GOOD)]
+    scores = score_evaluation(rows, None, recipe)
+    for name, lang in (("asr_bleu", "en"), ("cascade_bleu", "en")):
+        score = scores[name]["fr-en"]  # type: ignore[literal-required]
+        assert score["signature"].endswith(f"|{protocol(recipe.recognizer, lang)}")
+    for name in ("s2t_bleu", "s2t_chrf", "round_trip"):
+        assert "asr:" not in scores[name]["fr-en"]["signature"]  # type: ignore[literal-required]
+    silent = load(ROOT / "recipes/phrasebook_vanilla.yaml")
+    round_trip = score_evaluation(rows, None, silent)["round_trip"]["fr-en"]
+    assert round_trip and round_trip["signature"].endswith(f"|{protocol(recipe.recognizer, 'fr')}")
+
+
+def test_a_policy_that_writes_no_text_has_no_text_score(recipe: Recipe) -> None:
+    silent = load(ROOT / "recipes/phrasebook_vanilla.yaml")
+    scores = score_evaluation([evaluated("a", None, asr_text=GOOD)], None, silent)
+    assert scores["s2t_bleu"]["fr-en"] is scores["s2t_chrf"]["fr-en"] is None
+    assert scores["asr_bleu"]["fr-en"]
+
+
+def test_only_utterances_with_something_to_compare_are_scored(recipe: Recipe) -> None:
+    rows = [
+        evaluated("a", GOOD),
+        evaluated("b", GOOD, asr_text=None, mos=None, source_text=None),
+        evaluated("c", "", finish="unclosed", source_text=""),
+    ]
+    scores = score_evaluation(rows, rows, recipe)
+    counts = {name: scores[name]["fr-en"]["utterances"] for name in ("s2t_bleu", "asr_bleu", "round_trip")}  # type: ignore
+    assert counts == {"s2t_bleu": 3, "asr_bleu": 2, "round_trip": 1}
+    assert scores["cascade_bleu"]["fr-en"] is None and scores["s2t_bleu"]["en-fr"] is None
+    assert scores["mos"]["fr-en"] == {"before": 2.0, "after": 2.0}
+    assert scores["mos"]["en-fr"] == scores["well_formed"]["en-fr"] == {"before": None, "after": None}
+    assert scores["well_formed"]["fr-en"] == {"before": round(2 / 3, 4), "after": round(2 / 3, 4)}
+    assert score_evaluation(rows, [], recipe)["s2t_bleu"]["fr-en"] is None
+
+
+def test_a_back_translation_is_compared_with_the_source(recipe: Recipe) -> None:
+    right = score_evaluation([evaluated("a", BAD)], None, recipe)["round_trip"]["fr-en"]
+    wrong = score_evaluation([evaluated("a", BAD, back_translation=GOOD)], None, recipe)["round_trip"]["fr-en"]
+    assert right and wrong and right["after"] == 100 and wrong["after"] < 10
+
+
+def test_the_tripwire_looks_at_the_scores(recipe: Recipe) -> None:
+    before = [evaluated(str(index), GOOD, back_translation=BAD) for index in range(5)]
+    after = [evaluated(str(index), BAD) for index in range(5)]
+    sentences = score_evaluation(after, before, recipe)["tripwire"]
+    assert len(sentences) == 2 and all(sentence.startswith("fr-en: the round trip rises") for sentence in sentences)
+
+
+def test_a_lost_translation_counts_as_an_empty_one(recipe: Recipe, tmp_path: Path) -> None:
+    rows = [evaluated("a", GOOD), evaluated("lost", "copy", status="failed", reason="killed", cascade_text="x")]
+    dataset = write(f"{tmp_path}/evaluation", rows)
+    tested = {name: {"text": "la source", "spoken": name == "lost"} for name in ("a", "lost")}
+    kept, lost = read_evaluation(dataset, tested, recipe)
+    assert {name: kept[name] for name in rows[0]} == rows[0]
+    assert {name: lost[name] for name in ("text", "asr_text", "back_translation", "source_text")} == {
+        "text": "",
+        "asr_text": "",
+        "back_translation": "",
+        "source_text": "la source",
+    }
+    assert [lost[name] for name in ("units", "finish", "mos", "cascade_text")] == [None] * 4
+    score = score_evaluation([kept, lost], [kept, lost], recipe)["asr_bleu"]["fr-en"]
+    assert score and score["utterances"] == 2 and score["after"] < 100
+
+
+def test_a_lost_translation_is_silent_only_if_it_would_have_been_resynthesised(recipe: Recipe, tmp_path: Path) -> None:
+    dataset = write(f"{tmp_path}/evaluation", [evaluated("lost", "copy", status="failed", reason="killed")])
+    silent = load(ROOT / "recipes/phrasebook_vanilla.yaml")
+    cascade = replace(recipe, evaluate=replace(recipe.evaluate, cascade={"en": "voice"}))
+    for spoken, transcript in ((True, ""), (False, None)):
+        tested = {"lost": {"text": "la source", "spoken": spoken}}
+        [lost] = read_evaluation(dataset, tested, recipe)
+        assert (lost["asr_text"], lost["back_translation"], lost["cascade_text"]) == (transcript, "", None)
+        assert read_evaluation(dataset, tested, silent)[0]["back_translation"] == transcript
+        assert read_evaluation(dataset, tested, cascade)[0]["cascade_text"] == transcript
