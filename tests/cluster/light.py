@@ -20,7 +20,7 @@ import ray  # noqa: E402
 from factory.actors.base import RowActor  # noqa: E402
 from factory.passes.execute import act, finish  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.resources import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import UNITS, Row  # noqa: E402
