@@ -135,9 +135,7 @@ def test_the_language_is_decided_between_the_two_of_the_recipe() -> None:
     assert source_language_probability(english, "fr", "en") < 0.05
     assert source_language_probability(french, "fr", "en") > 0.95
     assert source_language_probability(french, "en", "fr") < 0.05
-    both = [
-        source_language_probability("the gare est in the centre", *langs) for langs in (("fr", "en"), ("en", "fr"))
-    ]
+    both = [source_language_probability("the gare est in the centre", *langs) for langs in (("fr", "en"), ("en", "fr"))]
     assert sum(both) == pytest.approx(1)
     assert source_language_probability(french, "xxx", "yyy") == 0, "it knows neither language"
     assert source_language_probability("le train\npart à neuf heures", "fr", "en") > 0.9, "a line break is a space"
