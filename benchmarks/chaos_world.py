@@ -26,7 +26,8 @@ from factory.passes.select import select_pairs  # noqa: E402
 from factory.passes.train import choose_training_pairs  # noqa: E402
 from factory.planning.places import Run  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
-from factory.recipe.sections import PoolConfig, ResourcesConfig, SelectConfig  # noqa: E402
+from factory.recipe.resources import PoolConfig, ResourcesConfig  # noqa: E402
+from factory.recipe.sections import SelectConfig  # noqa: E402
 from factory.recipe.training import PreferenceConfig  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import EVALUATED, SCORED, SKIPPED, UNITS, UTTERANCE, Row  # noqa: E402

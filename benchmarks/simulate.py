@@ -58,7 +58,7 @@ from factory.planning.estimate import costs  # noqa: E402
 from factory.planning.places import Run  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
-from factory.recipe.sections import PoolConfig  # noqa: E402
+from factory.recipe.resources import PoolConfig  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.files import filesystem, get_json  # noqa: E402
 from schemas.datasets import SCORED, UNITS, Row  # noqa: E402

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from factory.arguments import print_any_text, run_command
-from factory.recipe.sections import PoolConfig
+from factory.recipe.resources import PoolConfig
 from factory.recipe.typed import build, override
 from trainers.launch import Workers
 

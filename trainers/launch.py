@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 import cloudpickle
 
-from factory.recipe.sections import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.watch import (
     ACCELERATOR_PREFIX,
     ActorRequests,
@@ -72,10 +72,10 @@ def launch(train: Callable[[], None], *, work: Location, workers: Workers | None
         train()
         return
     pool = workers.pool
-    wanted: ActorRequests = {"trainer": (pool.actors, pool.needs)}
-    await_resources("training", wanted)
+    requests: ActorRequests = {"trainer": (pool.actors, pool.needs)}
+    await_resources("training", requests)
     trainer = _trainer(train, pool, work)
-    fit_with_retry(lambda moved: _fit(trainer, work, moved), workers.stall_s, wanted)
+    fit_with_retry(lambda progress: _fit(trainer, work, progress), workers.stall_s, requests)
 
 
 def pulse(work: Path) -> None:
@@ -91,14 +91,14 @@ def silence_libraries() -> None:
 
 
 def fit_with_retry(
-    fit: Callable[[Callable[[], None]], None], stall_s: float, wanted: ActorRequests, retry: bool = True
+    fit: Callable[[Callable[[], None]], None], stall_s: float, requests: ActorRequests, retry: bool = True
 ) -> None:
-    """Call `fit(moved)`, and a second time when Ray Train lost one of its own actors, which it does not start again.
+    """Call `fit(progress)`, and a second time when Ray Train lost one of its own actors, which it does not start again.
 
     Args:
-        fit: the training; it calls `moved()` whenever it makes progress.
+        fit: the training; it calls `progress()` whenever it makes progress.
         stall_s: seconds without progress after which the training ends with an error.
-        wanted: the workers and their resources, for the message.
+        requests: the workers and their resources, for the message.
         retry: False raises the error of the first call.
 
     Raises:
@@ -109,16 +109,15 @@ def fit_with_retry(
     from ray.train import ControllerError, WorkerGroupError
 
     try:
-        run_watched(fit, "training", stall_s, wanted)
+        run_watched(fit, "training", stall_s, requests)
     except WorkerGroupError as error:
         raise next(iter(error.worker_failures.values())) from error
     except ControllerError as error:
         if not retry or not isinstance(error.controller_failure, RayActorError):
-            raise Stalled(
-                f"training could not continue: {error.controller_failure}; {describe_requests(wanted)}; {describe_cluster()}"
-            ) from error
+            situation = f"{describe_requests(requests)}; {describe_cluster()}"
+            raise Stalled(f"training could not continue: {error.controller_failure}; {situation}") from error
         free_placement_groups()
-        fit_with_retry(fit, stall_s, wanted, retry=False)
+        fit_with_retry(fit, stall_s, requests, retry=False)
 
 
 def free_placement_groups() -> None:
@@ -169,8 +168,8 @@ def _train_pickled(settings: dict[str, bytes]) -> None:
     cloudpickle.loads(settings["train"])()
 
 
-def _fit(trainer: DataParallelTrainer, work: Location, moved: Callable[[], None]) -> None:
-    """Train, and call `moved` after every pulse."""
+def _fit(trainer: DataParallelTrainer, work: Location, progress: Callable[[], None]) -> None:
+    """Train, and call `progress` after every pulse."""
     done, (fs, path) = threading.Event(), filesystem(f"{work}/{PULSE}")
 
     def follow_pulse() -> None:
@@ -179,7 +178,7 @@ def _fit(trainer: DataParallelTrainer, work: Location, moved: Callable[[], None]
             with suppress(OSError):  # an error of the object store says nothing about the training
                 touched = fs.get_file_info(path).mtime_ns
                 if touched != last:
-                    moved()
+                    progress()
                 last = touched
 
     threading.Thread(target=follow_pulse, name="pulse", daemon=True).start()

@@ -76,7 +76,7 @@ def open_work_folder(work: Location, identity: Identity) -> None:
 
 
 def is_published(out: Location, identity: Identity) -> bool:
-    """Return True if the policy is there. The number of workers no longer counts then; nor does a missing identity.json.
+    """Return True if the policy is there. The number of workers does not count then; a missing identity is accepted.
 
     Raises:
         TrainingError: the policy was trained with another identity.

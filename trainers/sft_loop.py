@@ -103,7 +103,7 @@ class SftLoop:
         return self.curve[-1]
 
     def learn(self, batches: Sequence[Batch]) -> list[float]:
-        """Take one step on the mean loss of the batches of all workers; return the losses of `batches`, nats per token."""
+        """Take one step on the mean loss of the batches of all workers; return those of `batches`, nats per token."""
         for group in self.optimizer.param_groups:
             group["lr"] = self.config.lr * self.rate()
         self.optimizer.zero_grad()
@@ -131,7 +131,7 @@ class SftLoop:
         return round(sum(float(loss) for loss, _ in sums) / sum(int(count) for _, count in sums), 4)
 
     def trained_policy(self) -> PreTrainedModel:
-        """Return the policy with LoRA merged; the training is over then. All workers call it, the first gets it whole."""
+        """Return the policy with LoRA merged, after the training. All workers call this, the first gets it whole."""
         if self.adapted:
             return self.adapted.merge_and_unload()
         if not self.config.sharded:

@@ -11,7 +11,7 @@ from factory.actors.guard import guard_actor
 from factory.models.device import describe_dtype
 from factory.passes.errors import PassError
 from factory.passes.progress import Clock
-from factory.recipe.sections import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.counters import count
 from factory.runtime.light_tasks import LIGHT
 from factory.runtime.watch import ActorRequests, await_resources, run_watched

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from itertools import permutations
 
 from factory.metrics import METRICS
+from factory.recipe.resources import ResourcesConfig
 from factory.recipe.sections import (
     CorpusConfig,
     EncoderConfig,
@@ -16,7 +17,6 @@ from factory.recipe.sections import (
     ExpectedConfig,
     PolicyConfig,
     RecognizerConfig,
-    ResourcesConfig,
     RoundsConfig,
     ScorerConfig,
     SelectConfig,

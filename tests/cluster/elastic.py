@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from factory.recipe.sections import PoolConfig  # noqa: E402
+from factory.recipe.resources import PoolConfig
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from tests.cluster.nodes import write_own_node  # noqa: E402
 

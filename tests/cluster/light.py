@@ -18,9 +18,9 @@ import pyarrow as pa  # noqa: E402
 import ray  # noqa: E402
 
 from factory.actors.base import RowActor  # noqa: E402
-from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.sections import PoolConfig, ResourcesConfig  # noqa: E402
+from factory.recipe.resources import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import UNITS, Row  # noqa: E402

@@ -125,6 +125,7 @@ def test_a_quotient_is_a_share_of_the_sentences_that_count() -> None:
     gain = np.array([1, -2, 0, 3])
     assert bootstrap.quotient(gain > 0, gain != 0, "share").point() == 2 / 3
     assert bootstrap.quotient(np.zeros(2), np.zeros(2)).point() == 0.0
+    assert bootstrap.quotient(np.ones(2), np.zeros(2)).point() == 0.0
     assert (bootstrap.quotient(gain, gain, "share").signature, bootstrap.quotient(gain, gain).signature) == (
         "share",
         "",

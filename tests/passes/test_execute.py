@@ -19,7 +19,7 @@ from factory.actors.base import RowActor
 from factory.passes.errors import PassError
 from factory.passes.execute import list_demands, map_actor, run_plan
 from factory.passes.progress import Clock
-from factory.recipe.sections import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.light_tasks import LIGHT
 from factory.runtime.watch import GROWTH_S, Stalled
 from factory.storage.dataset import DatasetDir

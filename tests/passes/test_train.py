@@ -74,7 +74,7 @@ def test_a_recipe_limits_the_pairs_of_each_direction() -> None:
         (
             ["below_delta: a", "below_delta: b", "malformed"],
             RECIPE,
-            r"below_delta 2, malformed 1; lower select.delta \(now 0.1\), or give more utterances, or a policy that has",
+            r"below_delta 2, malformed 1; lower select.delta \(now 0.1\), or give more utterances, or a policy that",
         ),
         (
             ["unscored", "unscored", "duplicate"],

@@ -36,7 +36,7 @@ def test_a_policy_of_other_languages_is_refused(tmp_path: Path) -> None:
 
 def test_lora_targets_that_do_not_exist_are_named() -> None:
     recipe = load(RECIPE, ["preference.targets=[q_proj, c_attn]"])
-    with pytest.raises(RoundtripError, match=r"names c_attn, which .* does not have; its linear layers: down_proj"):
+    with pytest.raises(RoundtripError, match=r"names c_attn, which .* does not have; its linear layers are down_proj"):
         check_policy(str(recipe.policy.start), recipe)
 
 

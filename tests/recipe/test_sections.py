@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 
 from factory.recipe.recipe import Recipe
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.recipe.sections import (
     CorpusConfig,
     EvaluateConfig,
     FiltersConfig,
     PolicyConfig,
-    PoolConfig,
-    ResourcesConfig,
     ScorerConfig,
     SelectConfig,
     TranslatorConfig,

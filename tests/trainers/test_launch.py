@@ -1,4 +1,4 @@
-"""Trainings on Ray Train: several workers learn as one, and a training survives the death of its workers and its driver."""
+"""Trainings on Ray Train: several workers learn as one, and a training survives its workers and its driver."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ray.train import ControllerError
 from ray.util.placement_group import placement_group
 from safetensors.torch import load_file
 
-from factory.recipe.sections import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.recipe.training import PreferenceConfig, SftConfig
 from factory.runtime.watch import Stalled
 from tests.limits import HANG_S
@@ -92,7 +92,7 @@ def test_a_training_that_lost_an_actor_of_ray_starts_once_more_with_the_resource
     """Ray keeps what the failed training reserved: without freeing it, the second one could not start."""
     job, tries = ray.get_runtime_context().get_job_id(), []
 
-    def train(moved: Callable[[], None]) -> None:
+    def train(progress: Callable[[], None]) -> None:
         everything = placement_group([{"CPU": 4}], name=f"training-{job}")
         tries.append(everything.wait(HANG_S))
         if len(tries) == 1:
@@ -107,7 +107,7 @@ def test_a_training_that_lost_an_actor_of_ray_starts_once_more_with_the_resource
 def test_a_training_that_fails_again_or_for_another_reason_ends(local_ray: None, error: Exception, tries: int) -> None:
     calls = []
 
-    def train(moved: Callable[[], None]) -> None:
+    def train(progress: Callable[[], None]) -> None:
         calls.append(1)
         raise ControllerError(error)
 

@@ -1,4 +1,4 @@
-"""Preference training from its pairs to its policy: it learns, resumes where it was killed, and refuses unusable pairs."""
+"""Preference training from its pairs to its policy: it learns, resumes after a kill, and refuses unusable pairs."""
 
 from __future__ import annotations
 

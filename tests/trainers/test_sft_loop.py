@@ -27,7 +27,8 @@ def job(tiny: Path, sequences: Path, tmp_path: Path) -> LocalJob[SftConfig]:
 def test_the_learning_rate_rises_linearly_and_falls_as_a_cosine_to_2_percent(job: LocalJob[SftConfig]) -> None:
     loop = SftLoop(replace(job, config=replace(QUICK, epochs=20, warmup=0.1)))
     rates = []
-    for loop.step in range(loop.steps):
+    for step in range(loop.steps):
+        loop.step = step
         rates.append(loop.rate())
     warmup = 0.1 * loop.steps
     expected = [

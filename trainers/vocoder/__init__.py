@@ -1,1 +1,1 @@
-"""Trains a unit vocoder: a HiFi-GAN generator of one voice against small discriminators."""
+"""Trains a unit vocoder: the HiFi-GAN generator of one voice, against small discriminators."""

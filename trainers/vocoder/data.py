@@ -1,4 +1,4 @@
-"""What a vocoder learns from: units with durations beside the audio they came from, held in memory; crops and whole lines of them."""
+"""The data of a vocoder's training: units with durations and their audio, in memory, and batches drawn from them."""
 
 from __future__ import annotations
 
@@ -6,125 +6,172 @@ import logging
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from factory.corpora.audio import read
 from factory.models.hifigan_layers import REFERENCE_HZ
-from trainers.vocoder.pitch import track
+from schemas.audio import SAMPLE_RATE
+from schemas.datasets import Row
+from trainers.errors import TrainingError
+from trainers.vocoder.pitch import track_pitch
 
 log = logging.getLogger(__name__)
+
+COLUMNS = ("utt_id", "lang", "units", "durations", "audio")
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance, T frames and N deduplicated units: waves are [T * hop] samples, `log_f0` is log(f0 / 150 Hz)."""
+    """One utterance of T frames and N deduplicated units."""
 
     wave: Tensor
-    frames: Tensor  # [T] units
-    log_f0: Tensor  # [T]
-    voiced: Tensor  # [T] bool
-    units: Tensor  # [N]
-    durations: Tensor  # [N] frames
+    """Samples (T * hop,)."""
+    frames: Tensor
+    """The unit of each frame (T,)."""
+    log_f0: Tensor
+    """log(f0 / REFERENCE_HZ) of each frame (T,)."""
+    voiced: Tensor
+    """Voicing of each frame (T,), bool."""
+    units: Tensor
+    """Units (N,)."""
+    durations: Tensor
+    """Frames of each unit (N,)."""
 
 
 @dataclass(frozen=True)
 class _Batch:
     def to(self, device: str) -> Self:
         """Return the batch on a device."""
-        return type(self)(**{name.name: getattr(self, name.name).to(device) for name in fields(self)})
+        return type(self)(**{field.name: getattr(self, field.name).to(device) for field in fields(self)})
 
 
 @dataclass(frozen=True)
 class Crops(_Batch):
-    """Pieces of equal length: [B, T] and waves of [B, T * hop]."""
+    """B pieces of utterances, T frames each."""
 
     wave: Tensor
+    """(B, T * hop)."""
     units: Tensor
+    """The unit of each frame (B, T)."""
     log_f0: Tensor
+    """(B, T)."""
     voiced: Tensor
+    """(B, T)."""
 
 
 @dataclass(frozen=True)
-class Lines(_Batch):
-    """Whole utterances, padded with zeros: [B, N] units and durations (0: padding), [B, T] frames (`inside`: not padding)."""
+class WholeUtterances(_Batch):
+    """B whole utterances, padded with zeros to N units and T frames."""
 
     units: Tensor
+    """(B, N)."""
     durations: Tensor
+    """Frames (B, N); 0 is padding."""
     frames: Tensor
+    """The unit of each frame (B, T)."""
     log_f0: Tensor
+    """(B, T)."""
     voiced: Tensor
+    """(B, T)."""
     inside: Tensor
+    """(B, T); False is padding."""
 
 
 class Corpus:
-    """A language's utterances in memory (4 bytes a sample: 230 MB an hour)."""
+    """The utterances of a language in memory: 4 bytes per sample, 230 MB per hour."""
 
     def __init__(self, utterances: list[Utterance], hop: int, crop: int) -> None:
+        """Keep the utterances.
+
+        Args:
+            utterances: all utterances.
+            hop: samples per frame.
+            crop: frames of a crop; at least one utterance must be that long.
+
+        Raises:
+            TrainingError: all utterances are shorter than a crop.
+        """
         self.utterances, self.hop = utterances, hop
         self.long = [utterance for utterance in utterances if len(utterance.frames) >= crop]
         if not self.long:
-            raise ValueError(
-                f"none of {len(utterances)} utterances is as long as a crop of {crop} frames: more data or a shorter --crop"
+            raise TrainingError(
+                f"none of {len(utterances)} utterances is as long as a crop of {crop} frames: give more data, "
+                "or a shorter --crop"
             )
         self.weights = torch.tensor([float(len(utterance.frames)) for utterance in self.long])
 
     @classmethod
-    def read(cls, path: Path, hop: int, rate: int, crop: int, lang: str | None = None) -> Corpus:
-        """Read a Parquet file or folder; raises ValueError when no row can be used. Skips rows without units."""
-        if rate != 16_000:
-            raise ValueError(f"audio is read at 16 kHz, but the vocoder's sampling_rate is {rate}")
-        utterances = [prepare(row, hop, rate) for row in _rows(path) if row["units"] and lang in (None, row["lang"])]
+    def load(cls, path: Path, hop: int, crop: int, lang: str | None = None) -> Corpus:
+        """Read a Parquet file, or all Parquet files of a folder.
+
+        Args:
+            path: the file or folder, with the columns of COLUMNS; rows without units are skipped.
+            hop: samples per frame.
+            crop: frames of a crop.
+            lang: use only the rows of this language; None uses all rows.
+
+        Raises:
+            TrainingError: a file cannot be read, or no row can be used.
+        """
+        utterances = [prepare(row, hop) for row in _rows(path) if row["units"] and lang in (None, row["lang"])]
         log.info("%d utterances read from %s", len(utterances), path)
         return cls(utterances, hop, crop)
 
     def summary(self) -> dict[str, float]:
         """Return the number of utterances and minutes."""
         samples = sum(len(utterance.wave) for utterance in self.utterances)
-        return {"utterances": len(self.utterances), "minutes": round(samples / 16_000 / 60, 2)}
+        return {"utterances": len(self.utterances), "minutes": round(samples / SAMPLE_RATE / 60, 2)}
 
-    def crops(self, batch: int, length: int, generator: torch.Generator) -> Crops:
-        """Draw `batch` crops of `length` frames, every frame of the corpus about equally often."""
+    def draw_crops(self, batch: int, length: int, generator: torch.Generator) -> Crops:
+        """Draw `batch` crops of `length` frames; every frame of the corpus is about equally likely."""
         pieces = []
         for index in torch.multinomial(self.weights, batch, True, generator=generator).tolist():
-            line = self.long[index]
-            start = int(torch.randint(len(line.frames) - length + 1, (), generator=generator))
+            source = self.long[index]
+            start = int(torch.randint(len(source.frames) - length + 1, (), generator=generator))
             end = start + length
-            wave = line.wave[start * self.hop : end * self.hop]
-            pieces.append((wave, line.frames[start:end], line.log_f0[start:end], line.voiced[start:end]))
+            wave = source.wave[start * self.hop : end * self.hop]
+            pieces.append((wave, source.frames[start:end], source.log_f0[start:end], source.voiced[start:end]))
         return Crops(*(torch.stack(column) for column in zip(*pieces, strict=True)))
 
-    def lines(self, batch: int, generator: torch.Generator) -> Lines:
+    def draw_utterances(self, batch: int, generator: torch.Generator) -> WholeUtterances:
         """Draw `batch` whole utterances."""
-        some = [self.utterances[i] for i in torch.randint(len(self.utterances), (batch,), generator=generator).tolist()]
-        columns = {
-            name: _pad([getattr(line, name) for line in some])
-            for name in ("units", "durations", "frames", "log_f0", "voiced")
-        }
-        return Lines(**columns, inside=_pad([torch.ones_like(line.voiced) for line in some]))
+        indices = torch.randint(len(self.utterances), (batch,), generator=generator).tolist()
+        drawn = [self.utterances[index] for index in indices]
+        names = ("units", "durations", "frames", "log_f0", "voiced")
+        columns = {name: _pad([getattr(utterance, name) for utterance in drawn]) for name in names}
+        return WholeUtterances(**columns, inside=_pad([torch.ones_like(utterance.voiced) for utterance in drawn]))
+
+
+def prepare(row: Row, hop: int) -> Utterance:
+    """Decode the audio of a row, fit it to the frames of its units by cutting or padding, and track its pitch."""
+    units, durations = torch.tensor(row["units"]), torch.tensor(row["durations"])
+    frames = torch.repeat_interleave(units, durations)
+    wave = np.zeros(len(frames) * hop, np.float32)
+    samples = np.asarray(read(row["audio"]), np.float32)[: len(wave)]
+    wave[: len(samples)] = samples
+    f0, voiced = track_pitch(torch.from_numpy(wave), len(frames), hop)
+    log_f0 = torch.from_numpy(np.log(f0 / REFERENCE_HZ))
+    return Utterance(torch.from_numpy(wave), frames, log_f0, torch.from_numpy(voiced), units, durations)
 
 
 def _pad(pieces: list[Tensor]) -> Tensor:
     return torch.nn.utils.rnn.pad_sequence(pieces, batch_first=True)
 
 
-def _rows(path: Path) -> Iterator[dict[str, Any]]:
-    for file in [path] if path.is_file() else sorted(path.rglob("*.parquet")):
-        for batch in pq.ParquetFile(file).iter_batches(64, columns=["utt_id", "lang", "units", "durations", "audio"]):
-            yield from batch.to_pylist()
-
-
-def prepare(row: dict[str, Any], hop: int, rate: int) -> Utterance:
-    """Decode a row's audio, cut or pad it to its units' frames, and track its pitch."""
-    units, durations = torch.tensor(row["units"]), torch.tensor(row["durations"])
-    frames = torch.repeat_interleave(units, durations)
-    wave = np.zeros(len(frames) * hop, np.float32)
-    heard = np.asarray(read(row["audio"]), np.float32)[: len(wave)]
-    wave[: len(heard)] = heard
-    f0, voiced = track(torch.from_numpy(wave), len(frames), hop, rate)
-    log_f0 = torch.from_numpy(np.log(f0 / REFERENCE_HZ))
-    return Utterance(torch.from_numpy(wave), frames, log_f0, torch.from_numpy(voiced), units, durations)
+def _rows(path: Path) -> Iterator[Row]:
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    if not files:
+        raise TrainingError(f"{path} has no Parquet file: give a file, or a folder with *.parquet files, as --data")
+    for file in files:
+        try:
+            for batch in pq.ParquetFile(file).iter_batches(64, columns=list(COLUMNS)):
+                yield from batch.select(list(COLUMNS)).to_pylist()
+        except (OSError, pa.ArrowException, KeyError) as error:
+            columns = ", ".join(COLUMNS)
+            raise TrainingError(f"{file} cannot be read as Parquet with the columns {columns} ({error})") from error

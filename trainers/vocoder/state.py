@@ -1,9 +1,10 @@
-"""What a vocoder's training is told, and what its checkpoint holds."""
+"""The settings of a vocoder's training, and the content of its checkpoint."""
 
 from __future__ import annotations
 
 import copy
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,19 @@ import torch
 
 from factory.models.unit_hifigan import CodeHiFiGAN
 from factory.recipe.training import Precision
+from schemas.audio import SAMPLE_RATE
+from trainers.errors import TrainingError
 from trainers.vocoder.discriminators import Discriminators
 
 PHASES = ("spectral", "adversarial")
 BETAS = (0.8, 0.99)
+"""Of AdamW, as in HiFi-GAN."""
+NetworkConfig = Mapping[str, Any]
+"""The content of a vocoder's config.json."""
 
 
-def small_config(num_units: int) -> dict[str, Any]:
-    """Return the config.json of the voice that a CPU core trains in half an hour: RTF about 0.02 on one thread."""
+def small_config(num_units: int) -> NetworkConfig:
+    """Return the config.json of a voice that one CPU core trains in half an hour; real-time factor about 0.02."""
     return {
         "num_embeddings": num_units,
         "embedding_dim": 128,
@@ -39,79 +45,92 @@ def small_config(num_units: int) -> dict[str, Any]:
         "pitch_predictor_params": {"dim": 128},
         "carry_durations": True,
         "code_hop_size": 320,
-        "sampling_rate": 16_000,
+        "sampling_rate": SAMPLE_RATE,
     }
 
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a phase lasts: `steps`, and at most `minutes` (0: that limit is not set)."""
+    """The length of a phase: it ends at the first limit. 0 is no limit; a phase without limits is left out."""
 
     steps: int = 0
     minutes: float = 0.0
 
-    def spent(self, steps: int, seconds: float) -> float:
-        """Return the part of the budget that is used up, 0..1; a budget without limits is used up at once."""
+    def share_used(self, steps: int, seconds: float) -> float:
+        """Return the share (0..1) of the budget that these steps and seconds have used."""
         parts = [steps / self.steps if self.steps else 0.0, seconds / 60 / self.minutes if self.minutes else 0.0]
         return min(max(parts), 1.0) if self.steps or self.minutes else 1.0
 
 
 @dataclass(frozen=True)
-class Settings:
-    """What shapes a training besides its data and the network."""
+class TrainingConfig:
+    """What shapes a vocoder besides its data and its network."""
 
     spectral: Budget = field(default_factory=lambda: Budget(minutes=15))
+    """The phase with spectral losses alone."""
     adversarial: Budget = field(default_factory=lambda: Budget(minutes=20))
+    """The phase with discriminators."""
     batch: int = 8
+    """Crops per step."""
     crop: int = 48
+    """Frames of a crop."""
     lr: float = 1e-3
+    """The highest learning rate of the generator in the spectral phase."""
     adversarial_lr: float = 4e-4
-    judges_lr: float = 1e-3
+    """The same in the adversarial phase."""
+    discriminator_lr: float = 1e-3
+    """The highest learning rate of the discriminators."""
     seed: int = 1
     device: str = "cpu"
-    precision: Precision = "auto"  # of the networks' products; auto: bf16 where the machine has units for it, else fp32
+    precision: Precision = "auto"
+    """Of the products in the networks; auto is bf16 where the machine has units for it, else fp32."""
     checkpoint_minutes: float = 2.0
 
 
 @dataclass
 class State:
-    """All that a checkpoint holds."""
+    """The content of a checkpoint."""
 
-    voice: CodeHiFiGAN
+    generator: CodeHiFiGAN
     average: CodeHiFiGAN
-    judges: Discriminators
+    """The moving average of the generator, which is published."""
+    discriminators: Discriminators
     optimizer: torch.optim.Optimizer
-    judges_optimizer: torch.optim.Optimizer
+    discriminator_optimizer: torch.optim.Optimizer
     phase: int = 0
     steps: list[int] = field(default_factory=lambda: [0, 0])
+    """Per phase."""
     seconds: list[float] = field(default_factory=lambda: [0.0, 0.0])
+    """Per phase."""
     history: list[dict[str, float]] = field(default_factory=list)
 
-    _MODULES = ("voice", "average", "judges", "optimizer", "judges_optimizer")
+    _MODULES = ("generator", "average", "discriminators", "optimizer", "discriminator_optimizer")
     _NUMBERS = ("phase", "steps", "seconds", "history")
 
     @classmethod
-    def fresh(cls, config: dict[str, Any], settings: Settings) -> State:
-        """Return random weights of the seed."""
-        torch.manual_seed(settings.seed)
-        voice, judges = CodeHiFiGAN(config).to(settings.device), Discriminators().to(settings.device)
-        optimizer, other = (torch.optim.AdamW(part.parameters(), settings.lr, BETAS) for part in (voice, judges))
-        return cls(voice, copy.deepcopy(voice).eval(), judges, optimizer, other)
+    def create(cls, network: NetworkConfig, config: TrainingConfig) -> State:
+        """Return the state before the first step, with random weights of the seed."""
+        torch.manual_seed(config.seed)
+        generator, discriminators = CodeHiFiGAN(network).to(config.device), Discriminators().to(config.device)
+        first, second = (torch.optim.AdamW(part.parameters(), config.lr, BETAS) for part in (generator, discriminators))
+        return cls(generator, copy.deepcopy(generator).eval(), discriminators, first, second)
 
     def save(self, path: Path) -> None:
-        """Replace the checkpoint; a kill meanwhile leaves the old one."""
+        """Replace a checkpoint; a kill in the middle leaves the previous one."""
         part = path.with_suffix(".part")
-        state = {name: getattr(self, name).state_dict() for name in self._MODULES}
-        torch.save(
-            state | {name: getattr(self, name) for name in self._NUMBERS} | {"config": self.voice.raw_config}, part
-        )
+        modules = {name: getattr(self, name).state_dict() for name in self._MODULES}
+        numbers = {name: getattr(self, name) for name in self._NUMBERS}
+        torch.save(modules | numbers | {"config": self.generator.raw_config}, part)
         os.replace(part, path)
 
     def load(self, path: Path) -> None:
-        """Go on from a checkpoint; raises ValueError when it is of another network."""
+        """Load a checkpoint; raises TrainingError for the checkpoint of another network or version."""
         state = torch.load(path, map_location="cpu", weights_only=True)
-        if state["config"] != self.voice.raw_config:
-            raise ValueError(f"{path} is a checkpoint of another config.json: give another --out, or delete it")
+        complete = {*self._MODULES, *self._NUMBERS} <= set(state)
+        if not complete or state["config"] != self.generator.raw_config:
+            raise TrainingError(
+                f"{path} is a checkpoint of another config.json or another version: give another --out, or delete it"
+            )
         for name in self._MODULES:
             getattr(self, name).load_state_dict(state[name])
         for name in self._NUMBERS:
