@@ -26,7 +26,7 @@ test: lint ## lint, then all tests; ARGS='-k store' for some of them
 	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/manifests.txt
 	@$(VENV)/bin/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-mutants: setup ## change the code in small ways and count what the fast tests notice (under an hour; continues where it was)
+mutants: setup ## mutation tests: do the fast tests notice small changes of the code? (continues where it was)
 	@$(VENV)/bin/python tests/mutants.py $(ARGS)
 
 bench: setup ## one benchmark: make bench NAME=x ARGS='...'
