@@ -37,7 +37,7 @@ from factory.actors.encoder import Encoder  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
 from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.resources import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_here  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.reasons import slug  # noqa: E402

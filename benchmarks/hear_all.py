@@ -28,10 +28,7 @@ from factory.passes.weights import actor_recognizer, actor_vocoders  # noqa: E40
 from factory.recipe.loading import load  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.files import put_table  # noqa: E402
-from schemas.datasets import (
-    EVALUATED,  # noqa: E402
-    Row,  # noqa: E402
-)
+from schemas.datasets import EVALUATED, Row  # noqa: E402
 
 Hear = Callable[[list[list[int]], str], list[str]]
 AT_ONCE = 50

@@ -1,8 +1,8 @@
 """What a cell of a reproduction found, small enough to lie beside the tables: they are made from records, so a grid may take many days
 and machines.
 
-A record is `CELL.json`, the summary of the cell's last round and what made it, and `CELL.parquet`, what its policy
-wrote and what was heard of it for every test utterance.
+A record is `CELL.json`, the summary of the cell's last round and what made it, and `CELL.parquet`, what its policy wrote and what was heard
+of it for every test utterance.
 """
 
 from __future__ import annotations
@@ -11,12 +11,13 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from factory.models.weights import policy_digest
+from factory.report.summary_types import Summary
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK
 
@@ -33,7 +34,7 @@ class Record:
     """
 
     place: Path
-    summary: dict[str, Any]
+    summary: Summary
     start: str | None
     policy: str
     learned: int
@@ -73,7 +74,7 @@ def kept(folder: Path, name: str) -> Record | None:
     told = json.loads(place.read_text())
     return Record(
         place.with_suffix(".parquet"),
-        told["summary"],
+        cast(Summary, told["summary"]),
         told["digests"]["start"],
         told["digests"]["policy"],
         told["learned"],

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 from benchmarks.reproduce_records import HEARD, Record
 from factory.metrics import bootstrap, normalise
-from schemas.datasets import Row
+from factory.report.summary_types import Score, ScoreName
 
 Records = dict[str, Record]
-Changes = dict[tuple[str, str], bootstrap.Estimate]
+Changes = dict[tuple[ScoreName, str], bootstrap.Estimate]
 DIRECTIONS = ("en-fr", "fr-en")
-SCORES = {"s2t_bleu": "S2T BLEU", "asr_bleu": "ASR-BLEU"}
-COLUMNS = {"s2t_bleu": "text", "asr_bleu": "asr_text"}
+SCORES: dict[ScoreName, str] = {"s2t_bleu": "S2T BLEU", "asr_bleu": "ASR-BLEU"}
+COLUMNS: dict[ScoreName, str] = {"s2t_bleu": "text", "asr_bleu": "asr_text"}
 READING = """every cell's summary and command, and what its policy wrote and was heard to say, lie beside this page
 (`CELL.json`, `CELL.parquet`). In brackets: what the round changes, with 95 % by paired bootstrap over the test sentences. A dash: not run,
 or, for the text of a policy that writes none, not there to be measured. An interval says whether two policies differ on other sentences,
@@ -60,28 +60,31 @@ def _grid(title: str, head: str, rows: Iterator[str], verdict: str) -> list[str]
 
 
 def _line(name: str, record: Record | None) -> str:
-    summary = record.summary if record else {}
-    cells = [_cell(summary.get(score, {}).get(direction)) for score in SCORES for direction in DIRECTIONS]
-    mos = [(summary.get("mos", {}).get(direction) or {}).get("after") for direction in DIRECTIONS]
-    return (
-        f"| {name} | " + " | ".join([*cells, *(f"{value:.2f}" if value is not None else "-" for value in mos)]) + " |"
-    )
+    columns = [(score, direction) for score in SCORES for direction in DIRECTIONS]
+    cells = [_cell(record.summary[score].get(direction)) if record else "-" for score, direction in columns]
+    mos = [record.summary["mos"][direction]["after"] if record else None for direction in DIRECTIONS]
+    cells += [f"{value:.2f}" if value is not None else "-" for value in mos]
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 def _topline(told: Records) -> str:
     """Return the line of the references' own units, spoken and heard."""
     tops = told["com-start"].summary["toplines"] if "com-start" in told else {}
-    heard = [tops.get(direction.split("-")[1], {}).get("resynthesised") for direction in DIRECTIONS]
-    cells = [f"{top[score]['score']:.2f}" if top else "-" for score in ("asr_bleu", "mos") for top in heard]
+    known = [tops.get(direction.split("-")[1]) for direction in DIRECTIONS]
+    resynthesised = [top.get("resynthesised") if top else None for top in known]
+    intervals = [top["asr_bleu"] if top else None for top in resynthesised]
+    intervals += [top["mos"] if top else None for top in resynthesised]
+    cells = [f"{interval['score']:.2f}" if interval else "-" for interval in intervals]
     return f"| the references' units | {' | '.join(['-', '-', *cells])} |"
 
 
-def _cell(score: Row | None) -> str:
-    if score is None or score["after"] is None:
+def _cell(score: Score | None) -> str:
+    if score is None:
         return "-"
     if "difference" not in score:
         return f"{score['after']:.2f}"
-    return f"{score['after']:.2f} ({score['difference']:+.2f} [{score['difference_ci'][0]:+.2f}, {score['difference_ci'][1]:+.2f}])"
+    low, high = score["difference_ci"]
+    return f"{score['after']:.2f} ({score['difference']:+.2f} [{low:+.2f}, {high:+.2f}])"
 
 
 def _table_a(told: Records, seeds: list[int]) -> list[str]:
@@ -136,7 +139,7 @@ def _held(told: Records, names: list[str], start: str, paper: float) -> str:
     return f"{signed(*found)}, which {_agrees(found, paper)}"
 
 
-def _changes(told: Records, names: list[str], start: str, scores: Iterable[str] = SCORES) -> Changes:
+def _changes(told: Records, names: list[str], start: str, scores: Iterable[ScoreName] = tuple(SCORES)) -> Changes:
     """Return what a round changes in each score and direction, on average over runs that differ in their seed."""
     first = told[names[0]].summary
     scored = [(score, direction) for score in scores for direction in DIRECTIONS if first[score].get(direction)]
@@ -150,7 +153,9 @@ def _in_words(found: Changes, names: list[str]) -> str:
     return f"mean of {len(names)} seed{'s' * (len(names) > 1)}: {changes}"
 
 
-def change(told: Records, names: list[str], start: str, directions: Sequence[str], score: str) -> bootstrap.Estimate:
+def change(
+    told: Records, names: list[str], start: str, directions: Sequence[str], score: ScoreName
+) -> bootstrap.Estimate:
     """Return what a round changes in `start`, on average over runs that differ in their seed and over directions.
 
     The interval is over test sentences; both directions test the same ones, in the order of their ids.
@@ -176,7 +181,7 @@ def _agrees(found: bootstrap.Estimate, paper: float | None) -> str:
     return "agrees with the paper" if paper * found.point > 0 else "contradicts the paper"
 
 
-def _difference(told: Records, sides: Comparison, score: str) -> str:
+def _difference(told: Records, sides: Comparison, score: ScoreName) -> str:
     """Compare two cells on the same test sentences; returns the differences of both directions and their mean in words."""
     each = [
         f"{direction} {signed(*change(told, [sides.one], sides.two, [direction], score))}" for direction in DIRECTIONS

@@ -3,8 +3,7 @@
     python docs/reference.py            # write docs/recipe.md again
     python docs/reference.py --check    # exit code 1 if it is out of date
 
-Types and defaults come from the config classes. The meaning of a key is the comment of its field: at the end of its
-lines, on the lines below it or, for a field without a comment at the end of its lines, on the lines above it.
+Types and defaults come from the config classes. The meaning of a key is the comment above its field.
 """
 
 from __future__ import annotations
@@ -71,7 +70,7 @@ def list_meanings() -> Iterator[tuple[str, str]]:
             yield cells[0].strip("`"), cells[3]
 
 
-def _sections(name: str, cls: type, field: Field[Any] | None) -> list[str]:
+def _sections(name: str, cls: Any, field: Field[Any] | None) -> list[str]:
     """Return the lines of a section, and of the sections in it; pools share one table."""
     hints, meanings, rows, inner = get_type_hints(cls), comments(cls), [], []
     values = {} if field is None else vars(made) if is_dataclass(made := default(field)) else {}
@@ -158,38 +157,18 @@ def default(field: Field[Any]) -> object:
 
 
 def comments(cls: type) -> dict[str, str]:
-    """Return the comment of each field of a config class, as one line."""
+    """Return the comment above each field of a config class, as one line."""
     source = textwrap.dedent(inspect.getsource(cls))
     body = ast.parse(source).body[0]
     assert isinstance(body, ast.ClassDef)
-    notes = {
-        token.start: token.string.lstrip("#: ").rstrip()
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
-    own = {line for line, column in notes if not source.splitlines()[line - 1][:column].strip()}
-    named = [node for node in body.body if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name)]
-    ends = [node.lineno for node in body.body[body.body.index(named[0]) + 1 :] if node not in named] if named else []
-    found: dict[str, list[str]] = {}
-    above = [notes[where] for where in sorted(notes) if named and where[0] < named[0].lineno and where[0] in own]
-    for node, following in zip(named, [*named[1:], None], strict=True):
-        last = following.lineno if following else min(ends, default=len(source.splitlines()) + 1)
-        inline = [text for (line, _), text in sorted(notes.items()) if node.lineno <= line <= node.end_lineno]
-        below = [notes[where] for where in sorted(notes) if node.end_lineno < where[0] < last and where[0] in own]
-        next_has_own = following is None or any(
-            following.lineno <= line <= following.end_lineno
-            for line, _ in notes
-            if line not in own or line > following.lineno
-        )
-        mine = [*above, *inline] + (below if inline and next_has_own else [])
-        above = [] if inline and next_has_own else below
-        found[node.target.id] = mine  # type: ignore[union-attr]
-    return {name: " ".join(parts) for name, parts in found.items()}
-
-
-def _has_comment(field: ast.AnnAssign, notes: dict[tuple[int, int], str]) -> bool:
-    """Return whether a comment is on the lines of a field."""
-    return any(field.lineno <= line <= (field.end_lineno or 0) for line, _ in notes)
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    notes = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
+    found, end = {}, 0
+    for node in body.body:
+        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            found[node.target.id] = " ".join(notes[line] for line in range(end + 1, node.lineno) if line in notes)
+        end = node.end_lineno or end
+    return found
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import ROOT, SHELL, Block, blocks_of, is_executed
+from tests.docs.shell import lines_of
 from tests.limits import HANG_S
 
 PAGES = sorted(page for page in (ROOT / "docs/how-to").glob("*.md") if is_executed(page))
@@ -63,6 +64,7 @@ def run(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.service  # the test of the actor's page starts Ray
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_the_page_works(page: Path, tmp_path: Path) -> None:
     copy_sources(tmp_path)
@@ -70,7 +72,7 @@ def test_the_page_works(page: Path, tmp_path: Path) -> None:
     for block in blocks:
         if block.title:
             apply(block, tmp_path)
-    commands = [line for block in blocks if block.lang in SHELL for line in block.text.strip().splitlines()]
+    commands = [line for block in blocks if block.lang in SHELL for line in lines_of(block.text)]
     for command in commands:
         done = run(command, tmp_path)
         assert done.returncode == 0, f"{page.name}: {command}\n{done.stdout}{done.stderr}"

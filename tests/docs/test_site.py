@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.blocks import ROOT
+from tests.docs.blocks import ROOT, blocks_of
 from tests.limits import HANG_S
 
 
@@ -45,3 +45,12 @@ def test_a_link_to_the_code_becomes_text(site: Path) -> None:
     page = (site / "scaling.html").read_text("utf-8")
     assert "<code>factory/planning/estimate.py</code>" in page
     assert 'href="../' not in page
+
+
+def test_the_plan_in_the_quickstart_is_the_real_one(tmp_path: Path) -> None:
+    (tmp_path / "assets").symlink_to(ROOT / "assets")
+    blocks = blocks_of(ROOT / "docs/quickstart.md")
+    at = next(number for number, block in enumerate(blocks) if "--dry-run" in block.text)
+    command = [sys.executable, *blocks[at].text.replace("factory/", f"{ROOT}/factory/").split()[1:]]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=HANG_S)
+    assert done.stdout == blocks[at + 1].text, done.stderr

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import subprocess
 import sys
@@ -13,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 
 from factory.metrics import METRICS
-from factory.passes.select import select
 from schemas.datasets import PAIR
 from schemas.sequences import Variant, completion, parse, prompt
 from tests.limits import HANG_S
@@ -56,7 +54,6 @@ def test_back_translations_are_scored(tmp_path: Path) -> None:
     assert "wer      0.400  (better: down" in printed
 
 
-@pytest.mark.skipif("config" not in inspect.signature(select).parameters, reason="select takes no SelectConfig yet")
 def test_pairs_are_made_of_own_candidates(tmp_path: Path) -> None:
     sides = {"il pleut": ("it rains", [1, 2, 3, 4, 5]), "la nuit tombe": ("it snows", [9, 8, 7, 6, 5])}
     candidates = [{"text": text, "units": units, "back_translation": back} for back, (text, units) in sides.items()]

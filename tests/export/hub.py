@@ -1,7 +1,7 @@
-"""A small Hub on loopback: the protocol of the real one as far as huggingface_hub's client speaks it to push, list and download.
+"""A small Hub on loopback: the protocol of the real one, as huggingface_hub speaks it to push, list and download.
 
-Repositories, LFS objects and commits are kept in memory. It can be told to be busy (429 with Retry-After), to refuse, and to hang while a
-file goes up, so that a test can kill the client there.
+Repositories, LFS objects and commits are kept in memory. A test can make it busy (429 with Retry-After), read-only, or
+hang while a file is uploaded, so that the client can be killed there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Repository:
 
 
 class Hub:
-    """What the server knows and what it was told to do."""
+    """The state of the server, and how it behaves."""
 
     def __init__(self) -> None:
         self.repositories: dict[tuple[str, str], Repository] = {}
@@ -47,15 +47,15 @@ class Hub:
         self.read_only = False
         self.hang_after: int | None = None
         self.hanging = threading.Event()
-        self.begun, self.lock = 0, threading.Lock()
+        self.started, self.lock = 0, threading.Lock()
         self.endpoint = ""
 
     def hangs(self) -> bool:
-        """Whether an upload that begins now is one too many; a client sends several at once."""
+        """Return whether an upload that begins now hangs; a client sends several at once."""
         with self.lock:
-            if self.hang_after is not None and self.begun >= self.hang_after:
+            if self.hang_after is not None and self.started >= self.hang_after:
                 return True
-            self.begun += 1
+            self.started += 1
             return False
 
     def files(self, name: str, kind: str = "dataset") -> dict[str, bytes]:
@@ -68,7 +68,7 @@ class _Handler(BaseHTTPRequestHandler):
     hub: Hub
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
     def _answer(self, status: int, body: Any = b"", **headers: str) -> None:
         content = body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         return chunk
 
     def _allowed(self, repository: Repository | None) -> bool:
-        """Whether the token fits; nobody else sees a private repository, and nobody else writes."""
+        """Return whether the token is right; without it, public repositories can be read."""
         return self.headers.get("Authorization") == f"Bearer {TOKEN}" or bool(
             repository and not repository.private and self.command in ("GET", "HEAD")
         )
@@ -126,7 +126,7 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(404, {"error": f"no such address: {path}"})
 
     def _info(self, kind: str, name: str, repository: Repository) -> None:
-        told = {
+        info = {
             "id": name,
             "sha": repository.sha,
             "private": repository.private,
@@ -137,7 +137,7 @@ class _Handler(BaseHTTPRequestHandler):
         }
         self._answer(
             200,
-            told | {"gated": False, "siblings": [{"rfilename": file} for file in repository.files], f"{kind}Id": name},
+            info | {"gated": False, "siblings": [{"rfilename": file} for file in repository.files], f"{kind}Id": name},
         )
 
     def _tree(self, repository: Repository, below: str, deep: bool) -> None:
@@ -161,10 +161,10 @@ class _Handler(BaseHTTPRequestHandler):
                 404, {"error": "no such entry"}, X_Error_Code="EntryNotFound", X_Repo_Commit=repository.sha
             )
         headers = {"ETag": f'"{_oid(blob)}"', "X_Repo_Commit": repository.sha, "Accept_Ranges": "bytes"}
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-        if wanted is None:
+        requested = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
+        if requested is None:
             return self._answer(200, blob, **headers)
-        start, end = int(wanted[1]), int(wanted[2] or len(blob) - 1)
+        start, end = int(requested[1]), int(requested[2] or len(blob) - 1)
         return self._answer(
             206, blob[start : end + 1], Content_Range=f"bytes {start}-{min(end, len(blob) - 1)}/{len(blob)}", **headers
         )
@@ -194,23 +194,23 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(404, {"error": f"no such address: {path}"})
 
     def _validate(self, content: str) -> None:
-        """Say what is wrong with a card's metadata, as the Hub does: the block must be there and be a mapping."""
+        """Check the metadata of a card, as the Hub does: there must be a block, and it must be a mapping."""
         block = re.match(r"---\n(.*?)\n---\n", content, re.DOTALL)
         valid = bool(block) and isinstance(yaml.safe_load(block[1]), dict)
         self._answer(200 if valid else 400, {"errors": [] if valid else [{"message": "no metadata"}], "warnings": []})
 
-    def _create(self, asked: dict[str, Any]) -> None:
+    def _create(self, request: dict[str, Any]) -> None:
         if self.hub.read_only:
             return self._answer(
                 403, {"error": "You do not have the rights to create a repository under this namespace"}
             )
-        name = f"{asked.get('organization') or 'someone'}/{asked['name']}"
-        key = (asked.get("type") or "model", name)
+        name = f"{request.get('organization') or 'someone'}/{request['name']}"
+        key = (request.get("type") or "model", name)
         url = f"{self.hub.endpoint}/{'datasets/' if key[0] == 'dataset' else ''}{name}"
         if key in self.hub.repositories:
             return self._answer(409, {"error": "You already created this repo", "url": url})
         self.hub.repositories[key] = Repository(
-            private=bool(asked.get("private") or asked.get("visibility") == "private")
+            private=bool(request.get("private") or request.get("visibility") == "private")
         )
         return self._answer(200, {"url": url, "id": name, "name": name})
 
@@ -221,11 +221,11 @@ class _Handler(BaseHTTPRequestHandler):
         ]
         self._answer(200, {"files": files})
 
-    def _batch(self, asked: dict[str, Any]) -> None:
+    def _batch(self, request: dict[str, Any]) -> None:
         objects = []
-        for wanted in asked["objects"]:
-            action = {"upload": {"href": f"{self.hub.endpoint}/lfs/{wanted['oid']}", "header": {}}}
-            objects.append(wanted | ({} if wanted["oid"] in self.hub.objects else {"actions": action}))
+        for file in request["objects"]:
+            action = {"upload": {"href": f"{self.hub.endpoint}/lfs/{file['oid']}", "header": {}}}
+            objects.append(file | ({} if file["oid"] in self.hub.objects else {"actions": action}))
         self._answer(200, {"transfer": "basic", "objects": objects}, Content_Type="application/vnd.git-lfs+json")
 
     def do_PUT(self) -> None:
@@ -257,9 +257,9 @@ class _Handler(BaseHTTPRequestHandler):
         return self._answer(200, {"commitUrl": f"{url}/commit/{repository.sha}", "commitOid": repository.sha})
 
     def _paths(self, repository: Repository, body: bytes) -> None:
-        asked = json.loads(body)["paths"] if body[:1] == b"{" else parse_qs(body.decode()).get("paths", [])
-        files = [_entry(name, repository.files[name]) for name in asked if name in repository.files]
-        folders = [name for name in asked if any(file.startswith(f"{name}/") for file in repository.files)]
+        request = json.loads(body)["paths"] if body[:1] == b"{" else parse_qs(body.decode()).get("paths", [])
+        files = [_entry(name, repository.files[name]) for name in request if name in repository.files]
+        folders = [name for name in request if any(file.startswith(f"{name}/") for file in repository.files)]
         self._answer(200, files + [{"type": "directory", "path": name, "oid": "0" * 40, "size": 0} for name in folders])
 
 
@@ -272,10 +272,10 @@ def _oid(blob: bytes) -> str:
 
 
 def _entry(name: str, blob: bytes) -> dict[str, Any]:
-    told: dict[str, Any] = {"type": "file", "path": name, "size": len(blob), "oid": _oid(blob)}
+    info: dict[str, Any] = {"type": "file", "path": name, "size": len(blob), "oid": _oid(blob)}
     if _mode(name) == "lfs":
-        told["lfs"] = {"oid": hashlib.sha256(blob).hexdigest(), "size": len(blob), "pointerSize": 130}
-    return told
+        info["lfs"] = {"oid": hashlib.sha256(blob).hexdigest(), "size": len(blob), "pointerSize": 130}
+    return info
 
 
 @contextmanager

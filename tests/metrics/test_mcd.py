@@ -53,6 +53,7 @@ def test_the_package_gives_the_same_distance_for_16_bits(tmp_path: Path) -> None
     assert mcd.score(one / 32768, two / 32768) == pytest.approx(reference(tmp_path, one, two), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_it_is_much_faster_than_the_package(tmp_path: Path) -> None:
     one, two = syllables(0.8, 120), syllables(0.8, 190, 1)
     mcd.score(one, two)  # compiles

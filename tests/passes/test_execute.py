@@ -1,4 +1,4 @@
-"""How a plan is run: it is placed or refused, watched, and ends with its own parts' sentences."""
+"""How a plan is run: it is placed or refused, watched, and ends with the message of its own parts."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import sys
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,33 +16,33 @@ import pyarrow as pa
 import pytest
 
 from factory.actors.base import RowActor
-from factory.actors.guard import ActorError
-from factory.passes.execute import act, finish
+from factory.passes.errors import PassError
+from factory.passes.execute import list_demands, map_actor, run_plan
 from factory.passes.progress import Clock
 from factory.recipe.resources import PoolConfig, ResourcesConfig
+from factory.runtime.light_tasks import LIGHT
 from factory.runtime.watch import GROWTH_S, Stalled
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import FAILED, UNITS, Row
+from schemas.errors import RoundtripError
 from tests.limits import HANG_S
 
 LIGHT_POOL = PoolConfig(num_cpus=0.5, batch_size=4)
 RESOURCES = ResourcesConfig(encoder=LIGHT_POOL)
 
-cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the actors' processes do not find tests
+cloudpickle.register_pickle_by_value(sys.modules[__name__])  # the actors' processes cannot import the tests
 
 
 class Toy(RowActor):
-    """Writes a unit for each row; some rows do it harm."""
+    """Writes a unit for each row; a row with the text `kill` ends the process."""
 
     schema = UNITS
 
-    def __init__(self, fail: bool = False, sleep: float = 0.0) -> None:
+    def __init__(self, fail: bool = False) -> None:
         if fail:
             raise FileNotFoundError("there are no weights at nowhere")
-        self.sleep = sleep
 
     def process(self, rows: list[Row]) -> list[Row]:
-        time.sleep(self.sleep)
         if any(row["text"] == "kill" for row in rows):
             os.abort()
         return [row | {"units": [1]} for row in rows]
@@ -62,7 +63,11 @@ class Signed(RowActor):
         return [row | {"text": str(os.getpid()), "units": [1]} for row in rows]
 
 
-def source(number: int, killers: frozenset[int] = frozenset()) -> pa.Table:
+class WrongUtterance(RoundtripError):
+    """An error that a user can fix, which no other part knows."""
+
+
+def make_rows(number: int, killers: frozenset[int] = frozenset()) -> pa.Table:
     rows = [
         {"utt_id": f"u{n:03}", "lang": "fr", "text": "kill" if n in killers else "", "status": "ok"}
         for n in range(number)
@@ -71,68 +76,100 @@ def source(number: int, killers: frozenset[int] = frozenset()) -> pa.Table:
 
 
 def run(folder: Path, table: pa.Table, resources: ResourcesConfig = RESOURCES, **arguments: Any) -> DatasetDir:
+    """Run a plan with the actor Toy over the table."""
     import ray
 
     out = DatasetDir(str(folder), UNITS)
     if out.start({"stage": "toy"}):
-        rows = act(out.unfinished(ray.data.from_arrow(table), rows_per_block=8), Toy, arguments, resources.encoder)
-        finish(out, rows, table["utt_id"].to_pylist(), Clock(str(folder.parent)), "toy", resources, "encoder")
+        unfinished = out.unfinished(ray.data.from_arrow(table), rows_per_block=8)
+        rows = map_actor(unfinished, partial(Toy, **arguments), resources.encoder)
+        ids = table["utt_id"].to_pylist()
+        run_plan(rows, out, ids, Clock(str(folder.parent)), "toy", resources, ["encoder"])
     return out
 
 
 def test_rows_that_kill_their_process_do_not_end_the_pass(local_ray: None, tmp_path: Path) -> None:
-    out = run(tmp_path / "out", source(40, frozenset({5, 6, 31})))
-    assert out.manifest().by_status == {"ok": 37, FAILED: 3} and out.manifest().by_reason == {"killed": 3}
+    out = run(tmp_path / "out", make_rows(24, frozenset({5, 6, 20})))
+    assert out.manifest().by_status == {"ok": 21, FAILED: 3} and out.manifest().by_reason == {"killed": 3}
     assert out.failures().to_pylist() == [
-        {"status": FAILED, "reason": "killed", "count": 3, "ids": ["u005", "u006", "u031"]}
+        {"status": FAILED, "reason": "killed", "count": 3, "ids": ["u005", "u006", "u020"]}
     ]
 
 
-def test_a_pool_grows_while_work_waits_as_far_as_it_may(local_ray: None, tmp_path: Path) -> None:
+def test_a_pool_grows_while_work_waits_up_to_its_limit(local_ray: None, tmp_path: Path) -> None:
     import ray
 
-    def took(pool: PoolConfig, number: int, mates: int) -> int:
-        """How many processes took the rows, four of them at a time, when each waits for so many."""
+    def count_processes(pool: PoolConfig, number: int, mates: int) -> int:
+        """Return how many processes took the rows, four at a time, if each waits for `mates` of them."""
         folder = tmp_path / str(mates)
         folder.mkdir()
-        asked = ray.data.from_arrow(source(number)).repartition(number // 4)
-        rows = act(asked, Signed, {"folder": folder, "mates": mates}, pool).to_pandas()
-        assert sorted(rows["utt_id"]) == source(number)["utt_id"].to_pylist()
+        blocks = ray.data.from_arrow(make_rows(number)).repartition(number // 4)
+        rows = map_actor(blocks, partial(Signed, folder, mates), pool).to_pandas()
+        assert sorted(rows["utt_id"]) == make_rows(number)["utt_id"].to_pylist()
         return int(rows["text"].nunique())
 
-    assert took(LIGHT_POOL, 32, mates=1) == 1
-    assert 2 <= took(replace(LIGHT_POOL, max_actors=3, row_timeout_s=HANG_S), 120, mates=2) <= 3
+    assert count_processes(LIGHT_POOL, 32, mates=1) == 1
+    assert 2 <= count_processes(replace(LIGHT_POOL, max_actors=3, row_timeout_s=HANG_S), 120, mates=2) <= 3
 
 
 def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: Path) -> None:
     large = replace(RESOURCES, encoder=replace(LIGHT_POOL, actors=2, num_gpus=1))
-    began = time.monotonic()
-    with pytest.raises(
-        Stalled,
-        match=r"^toy cannot be placed: requested: 2 encoder \(0.5 CPU, 1 GPU each\), 1 reader .*4 CPU, 0 GPU",
-    ):
-        run(tmp_path / "out", source(4), large)
-    assert time.monotonic() - began < GROWTH_S / 2, "a Ray of this machine does not grow, and is not waited for"
-    assert run(tmp_path / "out", source(4)).manifest().attempts == 2  # the lease was released
+    start_s = time.monotonic()
+    message = r"^toy cannot be placed: .*2 encoder \(0.5 CPU, 1 GPU each\), 1 reader .*4 CPU, 0 GPU"
+    with pytest.raises(Stalled, match=message):
+        run(tmp_path / "out", make_rows(4), large)
+    assert time.monotonic() - start_s < GROWTH_S / 2, "the Ray of this machine does not grow: there is no wait"
+    assert run(tmp_path / "out", make_rows(4)).manifest().attempts == 2, "the lease was released"
 
 
-def test_a_manifest_notes_what_translators_computed_in(local_ray: None, tmp_path: Path) -> None:
+def test_the_demands_of_a_plan_are_its_pools_and_a_share_for_reading_and_writing() -> None:
+    resources = replace(RESOURCES, scorer=PoolConfig(actors=3, num_cpus=2, num_gpus=0.5, memory_gib=1))
+    assert list_demands(resources, ["encoder", "scorer"]) == {
+        "encoder": (1, {"CPU": 0.5, "GPU": 0.0, "memory": 0.0}),
+        "scorer": (3, {"CPU": 2, "GPU": 0.5, "memory": 2**30}),
+        "reader and writer": (1, {"CPU": LIGHT}),
+    }
+
+
+def test_a_manifest_notes_the_numbers_that_translators_computed_in(local_ray: None, tmp_path: Path) -> None:
     import ray
 
-    out, resources = (
-        DatasetDir(str(tmp_path / "out"), UNITS),
-        replace(RESOURCES, translator=LIGHT_POOL, dtype="float32"),
-    )
+    out = DatasetDir(str(tmp_path / "out"), UNITS)
+    resources = replace(RESOURCES, translator=LIGHT_POOL, dtype="float32")
     out.start({"stage": "toy"})
-    rows = act(out.unfinished(ray.data.from_arrow(source(4))), Toy, {}, resources.translator)
-    finish(out, rows, source(4)["utt_id"].to_pylist(), Clock(str(tmp_path)), "toy", resources, "translator")
+    rows = map_actor(out.unfinished(ray.data.from_arrow(make_rows(4))), partial(Toy), resources.translator)
+    ids = make_rows(4)["utt_id"].to_pylist()
+    run_plan(rows, out, ids, Clock(str(tmp_path)), "toy", resources, ["translator"])
     assert out.manifest().versions["dtype"] == "float32" and "ray" in out.manifest().versions
-    assert "dtype" not in run(tmp_path / "other", source(4)).manifest().versions
+    assert "dtype" not in run(tmp_path / "other", make_rows(4)).manifest().versions
 
 
-def test_an_actor_that_cannot_start_ends_the_pass_with_its_sentence(local_ray: None, tmp_path: Path) -> None:
-    with pytest.raises(ActorError, match=r"^Toy could not start: FileNotFoundError: there are no weights at nowhere$"):
-        run(tmp_path / "out", source(4), fail=True)
+def test_an_actor_that_cannot_start_ends_the_pass_with_its_message(local_ray: None, tmp_path: Path) -> None:
+    with pytest.raises(PassError, match=r"^Toy could not start: FileNotFoundError: there are no weights at nowhere$"):
+        run(tmp_path / "out", make_rows(4), fail=True)
+
+
+def test_any_error_of_a_worker_that_a_user_can_fix_ends_the_pass_with_its_message(
+    local_ray: None, tmp_path: Path
+) -> None:
+    import ray
+
+    def fail(table: pa.Table) -> pa.Table:
+        raise WrongUtterance("u000 is wrong: say it again")
+
+    def crash(table: pa.Table) -> pa.Table:
+        raise KeyError("u000")
+
+    for function, error, message in (
+        (fail, PassError, "^u000 is wrong: say it again$"),
+        (crash, Exception, "KeyError"),
+    ):
+        out = DatasetDir(str(tmp_path / function.__name__), UNITS)
+        out.start({"stage": "toy"})
+        rows = ray.data.from_arrow(make_rows(4)).map_batches(function, batch_format="pyarrow")
+        with pytest.raises(error, match=message) as caught:
+            run_plan(rows, out, ["u000"], Clock(str(tmp_path)), "toy", RESOURCES)
+        assert isinstance(caught.value, RoundtripError) == (function is fail), "a bug keeps its traceback"
 
 
 def test_a_pass_whose_folder_is_taken_over_stops(local_ray: None, tmp_path: Path) -> None:
@@ -140,15 +177,12 @@ def test_a_pass_whose_folder_is_taken_over_stops(local_ray: None, tmp_path: Path
 
     out = DatasetDir(str(tmp_path / "out"), UNITS)
     out.start({"stage": "toy"})
-    rows = out.write(ray.data.from_arrow(source(4)))
     lease = tmp_path / "out/_lease.json"
     lease.write_text(json.dumps(json.loads(lease.read_text()) | {"token": "another"}))
-    with pytest.raises(Exception, match="was taken over from this run"):
-        list(rows)
-    with pytest.raises(ActorError, match="was taken over from this run"):
-        finish(out, ray.data.from_arrow(source(4)), ["u0"], Clock(str(tmp_path)), "toy", RESOURCES)
+    with pytest.raises(PassError, match="was taken over from this run"):
+        run_plan(ray.data.from_arrow(make_rows(4)), out, ["u0"], Clock(str(tmp_path)), "toy", RESOURCES)
 
 
-def test_a_pass_that_nothing_is_asked_of_publishes_at_once_and_loads_no_model(local_ray: None, tmp_path: Path) -> None:
-    manifest = run(tmp_path / "out", source(0), fail=True).manifest()
+def test_a_pass_without_rows_is_published_at_once_and_loads_no_model(local_ray: None, tmp_path: Path) -> None:
+    manifest = run(tmp_path / "out", make_rows(0), fail=True).manifest()
     assert (manifest.rows, manifest.by_status) == (0, {})
