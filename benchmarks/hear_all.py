@@ -22,8 +22,8 @@ from pyarrow.fs import LocalFileSystem
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.reproduce_changes import DIRECTIONS, change, signed  # noqa: E402
 from benchmarks.reproduce_records import SAID, Record, texts  # noqa: E402
-from benchmarks.reproduce_tables import DIRECTIONS, change, signed  # noqa: E402
 from factory.passes.evaluate import judge_arguments  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
