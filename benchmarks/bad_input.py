@@ -40,10 +40,7 @@ from factory.models.speech_encoders import SpeechEncoder  # noqa: E402
 from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
 from factory.recipe.resources import PoolConfig, ResourcesConfig  # noqa: E402
-<<<<<<< HEAD
-=======
 from factory.recipe.sections import EncoderConfig  # noqa: E402
->>>>>>> heads/bench
 from factory.runtime.local_ray import start_here  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.reasons import slug  # noqa: E402

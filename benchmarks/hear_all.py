@@ -2,8 +2,8 @@
 
     python benchmarks/hear_all.py --start RUNS/com-start/round-0 --rounds RUNS/com-s1-bleu/round-1 RUNS/com-s2-bleu/round-1
 
-What was heard is kept beside the records of `make reproduce`, a file for each evaluation and direction; killed and called again, it goes
-on with those that are missing. Prints what the rounds change, each and on average.
+What was heard is kept beside the records of `make reproduce`, a file for each evaluation and direction; killed and
+called again, it goes on with those that are missing. Prints what the rounds change, each and on average.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import sys
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -24,14 +23,12 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.reproduce_changes import DIRECTIONS, change, signed  # noqa: E402
 from benchmarks.reproduce_records import SAID, Record, texts  # noqa: E402
-from factory.passes.evaluate import judge_arguments  # noqa: E402
+from factory.actors.recognition import load_recognizer  # noqa: E402
+from factory.passes.weights import actor_recognizer, actor_vocoders  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.files import put_table  # noqa: E402
-from schemas.datasets import (
-    EVALUATED,  # noqa: E402
-    Row,  # noqa: E402
-)
+from schemas.datasets import EVALUATED, Row  # noqa: E402
 
 Hear = Callable[[list[list[int]], str], list[str]]
 AT_ONCE = 50
@@ -41,12 +38,12 @@ SCHEMA = pa.schema([EVALUATED.field(name) for name in SAID])
 @cache
 def ears(recipe: str) -> Hear:
     """Return what speaks units in a language and hears them, with the voices and the recognizer of a recipe."""
-    from factory.models.recognizer import Recognizer
     from factory.models.voice import Voice
 
-    given: Any = judge_arguments(load(recipe))
-    voices = {lang: Voice(checkpoint, given["threads"]) for lang, checkpoint in given["vocoders"].items()}
-    recognizer = Recognizer(**given["recognizer"], threads=given["threads"])
+    loaded = load(recipe)
+    threads = loaded.resources.recognizer.threads
+    voices = {lang: Voice(checkpoint, threads) for lang, checkpoint in actor_vocoders(loaded).items()}
+    recognizer = load_recognizer(actor_recognizer(loaded), threads)
     return lambda units, lang: recognizer.transcribe(voices[lang].speak(units), lang)
 
 

@@ -35,8 +35,8 @@ sys.path.insert(0, str(ROOT))
 
 from factory.cli import FORMATS  # noqa: E402
 from schemas.datasets import (
-    UTTERANCE,  # noqa: E402
-    Row,  # noqa: E402
+    UTTERANCE,
+    Row,
 )
 
 EACH = 3
