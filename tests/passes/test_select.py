@@ -108,3 +108,12 @@ def test_a_policy_without_text_makes_pairs_of_speech_alone() -> None:
     pair = select(row(*mute, text=None), **SETTINGS | {"variant": Variant.VANILLA})
     assert (pair["status"], pair["chosen_text"]) == ("ok", None)
     assert parse(Variant.VANILLA, pair["chosen"]).units == [9, 8, 7]
+
+
+def test_each_side_of_a_pair_has_its_own_text_units_and_scores() -> None:
+    worse = candidate("it snows", 0.2, units=(3, 2, 1), wer=0.75)
+    better = candidate("it rains", 0.9, units=(9, 8, 7), wer=0.25)
+    pair = select(row(worse, better), **SETTINGS)
+    for side, one in (("chosen", better), ("rejected", worse)):
+        assert (pair[f"{side}_text"], pair[f"{side}_scores"]) == (one["text"], one["scores"])
+        assert parse(Variant.COM, pair[side])[:2] == (one["text"], one["units"])
