@@ -50,7 +50,14 @@ def _sample(record: Record, direction: str, column: str) -> bootstrap.Sample:
 def changes_by_score(
     records: Records, names: list[str], start: str, scores: Iterable[ScoreName] = tuple(SCORES)
 ) -> Changes:
-    """Return the change of each score and direction by a round, averaged over runs with different seeds."""
+    """Return the change of each score and direction by a round, averaged over runs with different seeds.
+
+    Args:
+        records: the records by name of the cell.
+        names: the cells after a round, which differ in their seed.
+        start: the cell before the round.
+        scores: the scores; one that the first cell lacks is left out.
+    """
     first = records[names[0]].summary
     scored = [(score, direction) for score in scores for direction in DIRECTIONS if first[score].get(direction)]
     return {(score, direction): change(records, names, start, [direction], score) for score, direction in scored}
@@ -65,7 +72,7 @@ def describe_changes(found: Changes, names: list[str]) -> str:
 
 
 def signed(point: float, low: float, high: float) -> str:
-    """Format a difference with its interval."""
+    """Format a difference `point` with its interval from `low` to `high`."""
     return f"{point:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
