@@ -18,7 +18,7 @@ COLUMNS: dict[ScoreName, str] = {"s2t_bleu": "text", "asr_bleu": "asr_text"}
 def change(
     records: Records, names: list[str], start: str, directions: Sequence[str], score: ScoreName
 ) -> bootstrap.Estimate:
-    """Return the change of a score against `start`, average over runs with different seeds and over directions.
+    """Return the change of a score against `start`, averaged over runs with different seeds and over directions.
 
     Args:
         records: the records by name of the cell.
@@ -30,10 +30,10 @@ def change(
     Returns:
         The mean change, with a bootstrap interval over test sentences.
     """
-    after = bootstrap.average(
+    after = bootstrap.averaged(
         [_sample(records[name], direction, COLUMNS[score]) for name in names for direction in directions]
     )
-    before = bootstrap.average([_sample(records[start], direction, COLUMNS[score]) for direction in directions])
+    before = bootstrap.averaged([_sample(records[start], direction, COLUMNS[score]) for direction in directions])
     return bootstrap.compare(after, before).difference
 
 
@@ -50,14 +50,21 @@ def _sample(record: Record, direction: str, column: str) -> bootstrap.Sample:
 def changes_by_score(
     records: Records, names: list[str], start: str, scores: Iterable[ScoreName] = tuple(SCORES)
 ) -> Changes:
-    """Return the change of each score and direction by a round, average over runs with different seeds."""
+    """Return the change of each score and direction by a round, averaged over runs with different seeds.
+
+    Args:
+        records: the records by name of the cell.
+        names: the cells after a round, which differ in their seed.
+        start: the cell before the round.
+        scores: the scores; one that the first cell lacks is left out.
+    """
     first = records[names[0]].summary
     scored = [(score, direction) for score in scores for direction in DIRECTIONS if first[score].get(direction)]
     return {(score, direction): change(records, names, start, [direction], score) for score, direction in scored}
 
 
 def describe_changes(found: Changes, names: list[str]) -> str:
-    """Return changes in words; `names` are the average cells."""
+    """Return changes in words; `names` are the averaged cells."""
     changes = "; ".join(
         f"{SCORES[score]} {direction} {signed(*estimate)}" for (score, direction), estimate in found.items()
     )
@@ -65,7 +72,7 @@ def describe_changes(found: Changes, names: list[str]) -> str:
 
 
 def signed(point: float, low: float, high: float) -> str:
-    """Format a difference with its interval."""
+    """Format a difference `point` with its interval from `low` to `high`."""
     return f"{point:+.2f} [{low:+.2f}, {high:+.2f}]"
 
 
