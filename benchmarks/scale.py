@@ -42,7 +42,7 @@ from factory.corpora.audio import encode  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
 from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.resources import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import UNITS, UTTERANCE, Row  # noqa: E402

@@ -1,4 +1,4 @@
-"""The simulation of produce at size: several waiting actors in a process are as fast as each in its own."""
+"""The simulation of produce: several waiting actors in one process are as fast as actors in processes of their own."""
 
 from __future__ import annotations
 
@@ -16,28 +16,16 @@ PROFILE = "{translator: 0.05, vocoder: 0.05, scorer: 0.03}"
 
 
 @pytest.mark.slow
-def test_crews_of_waiting_actors_keep_the_rate_of_a_gpu(tmp_path: Path) -> None:
+def test_the_actors_of_a_crew_keep_the_rate_of_a_gpu(tmp_path: Path) -> None:
     (tmp_path / "profile.yaml").write_text(PROFILE)
-    command = [
-        sys.executable,
-        "benchmarks/simulate.py",
-        "--gpus",
-        "1",
-        "3",
-        "--rows",
-        "96",
-        "--crew",
-        "2",
-        "--slower",
-        "4",
-    ]
-    command += ["--profile", str(tmp_path / "profile.yaml"), "--set", "resources.translator.batch_size=16"]
+    command = [sys.executable, "benchmarks/simulate.py", "--gpus", "1", "3", "--rows", "48", "--crew", "2"]
+    command += ["--slower", "4", "--profile", str(tmp_path / "profile.yaml")]
+    command += ["--set", "resources.translator.batch_size=16"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr[-3000:]
-    told = json.loads(done.stdout.splitlines()[-1])
-    one, three = told["runs"]
+    summary = json.loads(done.stdout.splitlines()[-1])
+    one, three = summary["runs"]
     assert three["pools"] == {"translator": 3, "vocoder": 4, "scorer": 2}
-    assert one["rows_per_s"] < 1 / 0.2 < 1.5 * three["rows_per_s"], (
-        "one GPU cannot be faster than its translator, three in turns would be"
-    )
-    assert all(0 <= share < 1 for run in told["runs"] for share in run["idle"].values())
+    assert one["rows_per_s"] < 1 / 0.2, "one GPU is not faster than its translator"
+    assert three["rows_per_s"] > 1 / 0.2 / 1.5, "three GPUs are faster than three translators in turns"
+    assert all(0 <= share < 1 for run in summary["runs"] for share in run["idle"].values())

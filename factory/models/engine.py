@@ -28,10 +28,7 @@ Key = TypeVar("Key", bound=Hashable)
 """Names a sequence of a batch."""
 
 KV_BLOCK = 32
-"""Tokens in one block of keys and values on a CPU, the smallest of vLLM's CPU attention.
-
-Candidates share only whole blocks of their prompt.
-"""
+"""Tokens in one block of keys and values on a CPU (vLLM's minimum); candidates share whole blocks of their prompt."""
 _BAN = -100.0  # the strongest bias that vLLM allows; the logits of a policy span less
 _LOOP = {"min_pattern_size": 1, "max_pattern_size": 16, "min_count": 8}
 
@@ -157,9 +154,8 @@ class Engine:
 
     def encode(self, prompts: Sequence[str]) -> list[list[int]]:
         """Return the token ids of each prompt."""
-        if not prompts:
-            return []
-        return cast(list[list[int]], self.tokenizer(list(prompts), add_special_tokens=False)["input_ids"])
+        ids = self.tokenizer(list(prompts), add_special_tokens=False)["input_ids"] if prompts else []
+        return cast(list[list[int]], ids)
 
     def params(self, sampling: Sampling, prompt_length: int) -> SamplingParams:
         """Return vLLM's parameters for one sequence with a prompt of `prompt_length` tokens."""

@@ -108,12 +108,12 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
     Raises:
         PassError: there is no pair.
     """
-    from trainers.launch import Workers
-    from trainers.preference import train_preference
-
     rows = choose_training_pairs(pairs.rows(status="ok").to_pylist(), recipe)
     if not rows:
         raise PassError(explain_missing_pairs(pairs, recipe))
+    from trainers.launch import Workers
+    from trainers.preference import train_preference
+
     with training_folder(out) as folder:
         data = write_parquet(pa.Table.from_pylist(rows), f"{folder}/pairs.parquet")
         config = replace(recipe.preference, threads=recipe.preference.threads or recipe.resources.trainer.threads)

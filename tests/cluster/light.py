@@ -18,9 +18,9 @@ import pyarrow as pa  # noqa: E402
 import ray  # noqa: E402
 
 from factory.actors.base import RowActor  # noqa: E402
-from factory.passes.execute import act, finish  # noqa: E402
+from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
-from factory.recipe.resources import PoolConfig, ResourcesConfig
+from factory.recipe.resources import PoolConfig, ResourcesConfig  # noqa: E402
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import UNITS, Row  # noqa: E402
@@ -54,8 +54,8 @@ def run_pass(out: DatasetDir, pool: str, row_s: float, clock: Clock) -> None:
     table = pa.Table.from_pylist([{"utt_id": utt_id, "lang": "fr", "status": "ok"} for utt_id in ids], schema=UNITS)
     out.start({"stage": name})
     unfinished = out.unfinished(ray.data.from_arrow(table), rows_per_block=8)
-    rows = act(unfinished, Light, {"row_s": row_s}, getattr(RESOURCES, pool))
-    finish(out, rows, ids, clock, name, RESOURCES, pool)
+    rows = map_actor(unfinished, partial(Light, row_s=row_s), getattr(RESOURCES, pool))
+    run_plan(rows, out, ids, clock, name, RESOURCES, [pool])
 
 
 def write_gpus(file: Path) -> None:

@@ -1,25 +1,114 @@
-"""Both sides of paired speech become one pair per direction."""
+"""paired: both sides of paired speech become pairs, and pairs become utterances."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from factory.passes.paired import join_sides
-from schemas.datasets import UNITS
-from schemas.errors import RoundtripError
+from factory.corpora.opening import open_corpus
+from factory.passes.errors import PassError
+from factory.passes.paired import join_sides, pair_units, write_units
+from factory.passes.progress import Clock
+from factory.passes.tokenize import list_speech
+from factory.recipe.loading import load
+from factory.storage.dataset import DatasetDir
+from schemas.datasets import PAIRED, UNITS
+from tests.corpora.speech import tone
+
+RECIPE = "recipes/phrasebook.yaml"
 
 
-def test_units_of_two_sides_become_a_pair_in_each_direction() -> None:
-    names = [("b", "fr"), ("a", "en"), ("a", "fr"), ("b", "en"), ("c", "fr")]
+def units(*names: tuple[str, str]) -> pa.Table:
+    """Return utterances NAME/LANG, each with its index as its first unit."""
     rows = [
         {"utt_id": f"{name}/{lang}", "lang": lang, "text": f"{name} in {lang}", "units": [index, 1], "status": "ok"}
         for index, (name, lang) in enumerate(names)
     ]
-    table = pa.Table.from_pylist(rows, schema=UNITS)
-    [first, second] = join_sides(table, "fr", "en").to_pylist()
-    assert (first["pair_id"], first["src_text"], first["tgt_text"]) == ("a/fr-en", "a in fr", "a in en")
-    assert (second["src_units"], second["tgt_units"]) == ([0, 1], [3, 1])
-    assert [row["src_lang"] for row in join_sides(table, "en", "fr").to_pylist()] == ["en", "en"]
-    with pytest.raises(RoundtripError, match="no utterance has a partner: .*NAME/fr and NAME/de"):
-        join_sides(table, "fr", "de")
+    return pa.Table.from_pylist(rows, schema=UNITS)
+
+
+def test_units_of_two_sides_become_a_pair_in_each_direction() -> None:
+    table = units(("b", "fr"), ("a", "en"), ("a", "fr"), ("b", "en"), ("c", "fr"))
+    joined = join_sides(table, "fr", "en")
+    assert joined.schema == PAIRED
+    first, second = joined.to_pylist()
+    assert first == {
+        "pair_id": "a/fr-en",
+        "src_lang": "fr",
+        "tgt_lang": "en",
+        "src_text": "a in fr",
+        "src_units": [2, 1],
+        "tgt_text": "a in en",
+        "tgt_units": [1, 1],
+    }
+    assert (second["pair_id"], second["src_units"], second["tgt_units"]) == ("b/fr-en", [0, 1], [3, 1])
+    assert [row["pair_id"] for row in join_sides(table, "en", "fr").to_pylist()] == ["a/en-fr", "b/en-fr"]
+
+
+@pytest.mark.parametrize(
+    ("table", "example"),
+    [
+        (units(("a", "fr"), ("b", "en")), "an id is a/fr"),
+        (units(("x/fr", "en")).set_column(1, "lang", pa.array(["fr"])), "an id is x/fr/en"),
+        (units(), "no utterance could be tokenized"),
+    ],
+)
+def test_speech_without_a_partner_is_refused(table: pa.Table, example: str) -> None:
+    message = f"no utterance has a partner: call the two sides of a pair NAME/fr and NAME/en; {example}"
+    with pytest.raises(PassError, match=f"^{message}$"):
+        join_sides(table, "fr", "en")
+
+
+def test_paired_rows_become_utterances_whose_reference_is_their_translation(tmp_path: Path) -> None:
+    sides = {"src_lang": "fr", "src_text": "bonjour", "tgt_lang": "en", "tgt_text": "hello", "tgt_units": [3]}
+    rows = [{"pair_id": "a", "src_units": [1, 2], **sides}, {"pair_id": "text", "src_units": None, **sides}]
+    corpus = str(tmp_path / "p.parquet")
+    pq.write_table(pa.Table.from_pylist(rows, schema=PAIRED), corpus)
+    assert open_corpus(corpus).holds_units and list_speech(corpus) is None
+    out = DatasetDir(str(tmp_path / "units"), UNITS)
+    for _ in range(2):  # the second run has nothing to do
+        write_units(corpus, None, "paired", load(RECIPE), out, Clock(str(tmp_path)))
+    [row] = out.rows().to_pylist()
+    assert {key: value for key, value in row.items() if value is not None} == {
+        "utt_id": "a",
+        "lang": "fr",
+        "text": "bonjour",
+        "reference": "hello",
+        "units": [1, 2],
+        "split": "paired",
+        "status": "ok",
+    }
+    assert out.manifest().content["stage"] == "paired_units" and list(out.manifest().content["inputs"]) == ["paired"]
+
+
+def test_paired_speech_is_tokenized_and_paired_in_both_directions(
+    local_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [("a", "fr"), ("a", "en"), ("b", "fr"), ("b", "en"), ("c", "fr")]
+    rows = [
+        {
+            "utt_id": f"{name}/{lang}",
+            "lang": lang,
+            "text": f"{name} in {lang}",
+            "audio": {"bytes": tone(0.5 + index / 10) if name != "b" or lang == "fr" else b"RIFF", "path": None},
+        }
+        for index, (name, lang) in enumerate(names)
+    ]
+    corpus, clock = str(tmp_path / "paired.parquet"), Clock(str(tmp_path))
+    pq.write_table(pa.Table.from_pylist(rows), corpus)
+    speech = list_speech(corpus)
+    assert speech is not None and speech.ids == [f"{name}/{lang}" for name, lang in names]
+    units, out = DatasetDir(str(tmp_path / "units"), UNITS), DatasetDir(str(tmp_path / "out"), PAIRED, "pair_id")
+    for _ in range(2):  # the second run has nothing to do
+        pair_units(corpus, speech, load(RECIPE), units, out, clock)
+    assert units.manifest().by_status == {"ok": 4, "failed": 1}
+    by_id = {row["utt_id"]: row["units"] for row in units.rows().to_pylist()}
+    assert all(by_id[name] for name in ("a/fr", "a/en", "b/fr", "c/fr"))
+    pairs = {row["pair_id"]: row for row in out.rows().to_pylist()}
+    assert sorted(pairs) == ["a/en-fr", "a/fr-en"]
+    assert (pairs["a/fr-en"]["src_units"], pairs["a/fr-en"]["tgt_units"]) == (by_id["a/fr"], by_id["a/en"])
+    assert out.manifest().content == {"stage": "pair_units", "inputs": {"units": units.manifest().fingerprint}}
+    assert f"2 rows of paired units from 5 utterances of {corpus}" in capsys.readouterr().out

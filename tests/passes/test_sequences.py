@@ -1,0 +1,91 @@
+"""sequences: round 0 learns from every pair for every task that it serves, and from parallel text for the task mt."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from factory.passes.errors import PassError
+from factory.passes.sequences import build_sequences, read_paired, write_sequences
+from factory.recipe.loading import load
+from factory.recipe.recipe import Recipe
+from factory.storage.dataset import DatasetDir
+from schemas.datasets import PAIRED, SEQUENCE, Row
+
+SPOKEN: Row = {
+    "pair_id": "a",
+    "src_lang": "fr",
+    "src_text": "bonjour",
+    "src_units": [1, 2],
+    "tgt_lang": "en",
+    "tgt_text": "hello",
+    "tgt_units": [3, 4],
+}
+TEXT = SPOKEN | {"pair_id": "t", "src_units": None, "tgt_units": None}
+
+
+def test_a_pair_is_written_for_every_task() -> None:
+    tasks = {"com": 1.0, "asr": 1.0, "mt": 1.0, "s2t": 1.0, "vanilla": 1.0}
+    sequences = {row["task"]: row for row in build_sequences(SPOKEN, tasks)}
+    assert [row["sequence_id"] for row in sequences.values()] == [f"{task}-a" for task in tasks]
+    head, speech = "<|{}|><|fr|><|en|>", "<|sosp|><|u1|><|u2|><|eosp|>"
+    assert {task: (row["prompt"], row["completion"]) for task, row in sequences.items()} == {
+        "com": (head.format("com") + speech, "hello<|sosp|><|u3|><|u4|><|eosp|>"),
+        "asr": (f"<|asr|><|fr|><|fr|>{speech}", "bonjour"),
+        "mt": ("<|mt|><|fr|><|en|>bonjour<|sep|>", "hello"),
+        "s2t": (head.format("s2t") + speech, "hello"),
+        "vanilla": (head.format("vanilla") + speech, "<|sosp|><|u3|><|u4|><|eosp|>"),
+    }
+
+
+def test_a_chain_of_thought_can_be_learned() -> None:
+    _, thought = build_sequences(SPOKEN, load(None, ["policy.tasks={com: 1.0, cot: 1.0}"]).policy.tasks)
+    assert thought["completion"] == "bonjour<|sep|>hello<|sosp|><|u3|><|u4|><|eosp|>"
+
+
+def test_parallel_text_is_written_for_the_task_mt_only() -> None:
+    assert [row["task"] for row in build_sequences(TEXT, {"com": 1.0, "asr": 1.0, "mt": 1.0})] == ["mt"]
+    assert list(build_sequences(TEXT, {"com": 1.0})) == []
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_the_id_of_a_pair_decides_whether_a_task_gets_it(share: float) -> None:
+    rows = [SPOKEN | {"pair_id": str(number)} for number in range(400)]
+    drawn = [row["pair_id"] for row in rows if list(build_sequences(row, {"com": share}))]
+    assert abs(len(drawn) - 400 * share) < 60
+    assert drawn == [row["pair_id"] for row in rows if list(build_sequences(row, {"com": share}))]
+    if share == 0.5:
+        other = [row["pair_id"] for row in rows if list(build_sequences(row, {"asr": share}))]
+        assert drawn != other, "tasks draw independently"
+
+
+def corpora(folder: Path, *, text: bool, tasks: dict[str, float]) -> Recipe:
+    """Write one paired row (and one row of text), and return a recipe that names them."""
+    for name, row in (("paired", SPOKEN), ("text", TEXT)):
+        pq.write_table(pa.Table.from_pylist([row], schema=PAIRED), folder / f"{name}.parquet")
+    recipe = load(None)
+    uris = {"paired": f"{folder}/paired.parquet", "text": f"{folder}/text.parquet" if text else None}
+    return replace(recipe, corpus=replace(recipe.corpus, **uris), policy=replace(recipe.policy, tasks=tasks))
+
+
+def test_the_dataset_has_the_sequences_of_both_corpora(tmp_path: Path) -> None:
+    recipe = corpora(tmp_path, text=True, tasks={"com": 1.0, "mt": 1.0})
+    assert [row["pair_id"] for row in read_paired(recipe)] == ["a", "t"]
+    assert [row["pair_id"] for row in read_paired(corpora(tmp_path, text=False, tasks={"com": 1.0}))] == ["a"]
+    out = DatasetDir(str(tmp_path / "sequences"), SEQUENCE, "sequence_id")
+    for _ in range(2):  # the second run has nothing to do
+        write_sequences(recipe, out)
+    assert sorted(row["sequence_id"] for row in out.rows().to_pylist()) == ["com-a", "mt-a", "mt-t"]
+    assert out.manifest().content["policy.tasks"] == {"com": 1.0, "mt": 1.0}
+
+
+def test_corpora_that_give_no_sequence_are_refused(tmp_path: Path) -> None:
+    recipe = corpora(tmp_path, text=True, tasks={"com": 1e-9})
+    with pytest.raises(
+        PassError, match=r"corpus.paired \(.*\) and corpus.text hold 2 rows, .* of policy.tasks \(com\)"
+    ):
+        write_sequences(recipe, DatasetDir(str(tmp_path / "sequences"), SEQUENCE, "sequence_id"))
