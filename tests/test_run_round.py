@@ -186,7 +186,7 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
         {"values": "asr", "counts": 20},
         {"values": "mt", "counts": 80},
     ]
-    assert DatasetDir(str(tmp_path / "run/paired")).manifest().rows == 20 and not (made / "policy.given").exists()
+    assert DatasetDir(str(tmp_path / "run/paired")).manifest().rows == 20 and not (made / "policy.inputs").exists()
     assert json.loads((made / "policy/training.json").read_text())["dev_loss"] > 0
     summary = json.loads((made / "summary.json").read_text())
     assert set(summary["s2t_bleu"]) == {"fr-en", "en-fr"}
