@@ -1,4 +1,7 @@
-"""Bad files, 19 kinds (Parquet, manifests, recipes, codebooks, voices, policies): each must be refused in a sentence of ours."""
+"""Bad files of 19 kinds (Parquet, TSV, recipes, codebooks, vocoders, manifests).
+
+The factory must refuse each with an error of its own.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +31,7 @@ from factory.storage.dataset import DatasetDir
 from factory.storage.manifest import StoreError
 from schemas.datasets import UTTERANCE
 
-VOICE = {
+VOCODER = {
     "num_embeddings": 10,
     "embedding_dim": 8,
     "upsample_rates": [5, 4, 4, 4],
@@ -38,11 +41,11 @@ VOICE = {
     "resblock_dilation_sizes": [[1, 3]],
     "dur_predictor_params": {"encoder_embed_dim": 8, "var_pred_hidden_dim": 8},
 }
-"""The configuration of a small vocoder; beside it, the weights are what is bad."""
+"""A valid configuration of a small vocoder; only the weights next to it are bad."""
 
 
 class Kind(NamedTuple):
-    """A kind of bad file: its name, what makes it, what opens it, and the error that must come."""
+    """A kind of bad file: its name, how to make it, how to open it, and the expected error."""
 
     name: str
     make: Callable[[random.Random], bytes]
@@ -50,8 +53,17 @@ class Kind(NamedTuple):
     error: type[Exception]
 
 
-def refusal(kind: Kind, chance: random.Random, folder: Path) -> str | None:
-    """Write a file of this kind and open it; returns the sentence with which it was refused, None when it was not, or not in ours."""
+def open_bad_file(kind: Kind, chance: random.Random, folder: Path) -> str | None:
+    """Write a file of a kind and open it.
+
+    Args:
+        kind: the kind.
+        chance: a source of random numbers.
+        folder: where the file is written.
+
+    Returns:
+        The message of the expected error; None without an error, or with another one.
+    """
     path = folder / kind.name
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(kind.make(chance))
@@ -59,18 +71,18 @@ def refusal(kind: Kind, chance: random.Random, folder: Path) -> str | None:
         kind.open(path)
     except kind.error as error:
         return str(error)
-    except Exception as error:  # another error than ours is what this looks for
+    except Exception as error:  # the benchmark looks for unexpected errors
         print(f"{kind.name}: {type(error).__name__}: {error}")
     return None
 
 
-def _parquet(table: pa.Table) -> bytes:
+def _to_parquet(table: pa.Table) -> bytes:
     sink = io.BytesIO()
     pq.write_table(table, sink)
     return sink.getvalue()
 
 
-def _some(chance: random.Random) -> pa.Table:
+def _make_table(chance: random.Random) -> pa.Table:
     rows = [
         {"utt_id": f"u{chance.random()}", "lang": "fr", "text": "oui", "audio": {"bytes": b"x", "path": None}}
         for _ in range(9)
@@ -78,93 +90,102 @@ def _some(chance: random.Random) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=UTTERANCE)
 
 
-def _cut(make: Callable[[random.Random], bytes]) -> Callable[[random.Random], bytes]:
-    def half(chance: random.Random) -> bytes:
-        whole = make(chance)
-        return whole[: chance.randint(1, len(whole) - 9)]
+def _truncate(make: Callable[[random.Random], bytes]) -> Callable[[random.Random], bytes]:
+    def truncate(chance: random.Random) -> bytes:
+        content = make(chance)
+        return content[: chance.randint(1, len(content) - 9)]
 
-    return half
-
-
-def _table(change: Callable[[pa.Table], pa.Table]) -> Callable[[random.Random], bytes]:
-    return lambda chance: _parquet(change(_some(chance)))
+    return truncate
 
 
-def _text(text: str) -> Callable[[random.Random], bytes]:
+def _change_table(change: Callable[[pa.Table], pa.Table]) -> Callable[[random.Random], bytes]:
+    return lambda chance: _to_parquet(change(_make_table(chance)))
+
+
+def _make_text(text: str) -> Callable[[random.Random], bytes]:
     return lambda chance: text.replace("NUMBER", str(chance.randint(2, 99))).encode()
 
 
-def _centers(centers: np.ndarray, **told: str) -> bytes:
-    return save({"centers": centers}, told)
+def _save_centers(centers: np.ndarray, **metadata: str) -> bytes:
+    return save({"centers": centers}, metadata)
 
 
-def _codebook(_: random.Random) -> bytes:
-    return _centers(np.ones((9, 4), np.float32), model="m", layer="1")
+def _make_codebook(_: random.Random) -> bytes:
+    return _save_centers(np.ones((9, 4), np.float32), model="m", layer="1")
 
 
-def _trap(_: random.Random) -> bytes:
+def _make_trap(_: random.Random) -> bytes:
     return pickle.dumps(Trap(Path("unpickled")))
 
 
-def _voice(path: Path) -> Any:
-    (path.parent / "config.json").write_text(json.dumps(VOICE))
+def _open_vocoder(path: Path) -> Any:
+    (path.parent / "config.json").write_text(json.dumps(VOCODER))
     return CodeHiFiGAN.from_pretrained(path)
 
 
-def _npy(path: Path) -> Any:
+def _open_npy(path: Path) -> Any:
     path.with_suffix(".json").write_text(json.dumps({"model": "m", "layer": 1}))
     return Codebook.load(path)
 
 
-def _objects(_: random.Random) -> bytes:
+def _make_objects(_: random.Random) -> bytes:
     sink = io.BytesIO()
     np.save(sink, np.array([Trap(Path("unpickled"))], object), allow_pickle=True)
     return sink.getvalue()
 
 
-def _corpus(path: Path) -> Any:
+def _open_corpus(path: Path) -> Any:
     return open_corpus(str(path)).load_speech()
 
 
-def _manifest(path: Path) -> Any:
+def _open_manifest(path: Path) -> Any:
     return DatasetDir(str(path.parent)).manifest()
 
 
 KINDS = [
-    Kind("corpus/no_parquet.parquet", lambda chance: chance.randbytes(chance.randint(1, 999)), _corpus, CorpusError),
-    Kind("corpus/half.parquet", _cut(lambda chance: _parquet(_some(chance))), _corpus, CorpusError),
-    Kind("corpus/no_ids.parquet", _table(lambda table: table.drop_columns(["utt_id"])), _corpus, CorpusError),
-    Kind("corpus/no_audio.parquet", _table(lambda table: table.drop_columns(["audio"])), _corpus, CorpusError),
+    Kind(
+        "corpus/no_parquet.parquet", lambda chance: chance.randbytes(chance.randint(1, 999)), _open_corpus, CorpusError
+    ),
+    Kind("corpus/half.parquet", _truncate(lambda chance: _to_parquet(_make_table(chance))), _open_corpus, CorpusError),
+    Kind(
+        "corpus/no_ids.parquet", _change_table(lambda table: table.drop_columns(["utt_id"])), _open_corpus, CorpusError
+    ),
+    Kind(
+        "corpus/no_audio.parquet", _change_table(lambda table: table.drop_columns(["audio"])), _open_corpus, CorpusError
+    ),
     Kind(
         "corpus/number_ids.parquet",
-        _table(lambda table: table.set_column(0, "utt_id", pa.array(range(table.num_rows)))),
-        _corpus,
+        _change_table(lambda table: table.set_column(0, "utt_id", pa.array(range(table.num_rows)))),
+        _open_corpus,
         CorpusError,
     ),
-    Kind("corpus/no_columns.tsv", _text("name\tfile\nNUMBER\ta.wav\n"), _corpus, CorpusError),
+    Kind("corpus/no_columns.tsv", _make_text("name\tfile\nNUMBER\ta.wav\n"), _open_corpus, CorpusError),
     Kind(
         "corpus/latin.tsv",
         lambda chance: "utt_id\tlang\tpath\té\n".encode("latin-1") + chance.randbytes(9),
-        _corpus,
+        _open_corpus,
         CorpusError,
     ),
-    Kind("recipes/unknown.yaml", _text("select: {dleta: 0.NUMBER}"), load, RecipeError),
-    Kind("recipes/type.yaml", _text("translator: {n: two-NUMBER}"), load, RecipeError),
-    Kind("recipes/broken.yaml", _text("select: {delta: [NUMBER"), load, RecipeError),
-    Kind("recipes/code.yaml", _text("name: !!python/object/apply:os.getcwd []\nseed: NUMBER"), load, RecipeError),
-    Kind("recipes/impossible.yaml", _text("translator: {top_p: NUMBER}"), load, RecipeError),
-    Kind("half.safetensors", _cut(_codebook), Codebook.load, WeightsError),
+    Kind("recipes/unknown.yaml", _make_text("select: {dleta: 0.NUMBER}"), load, RecipeError),
+    Kind("recipes/type.yaml", _make_text("translator: {n: two-NUMBER}"), load, RecipeError),
+    Kind("recipes/broken.yaml", _make_text("select: {delta: [NUMBER"), load, RecipeError),
+    Kind("recipes/code.yaml", _make_text("name: !!python/object/apply:os.getcwd []\nseed: NUMBER"), load, RecipeError),
+    Kind("recipes/impossible.yaml", _make_text("translator: {top_p: NUMBER}"), load, RecipeError),
+    Kind("half.safetensors", _truncate(_make_codebook), Codebook.load, WeightsError),
     Kind(
         "nan.safetensors",
-        lambda _: _centers(np.full((9, 4), np.nan, np.float32), model="m", layer="1"),
+        lambda _: _save_centers(np.full((9, 4), np.nan, np.float32), model="m", layer="1"),
         Codebook.load,
         WeightsError,
     ),
-    Kind("nameless.safetensors", lambda _: _centers(np.ones((9, 4), np.float32)), Codebook.load, WeightsError),
-    Kind("objects.npy", _objects, _npy, WeightsError),
-    Kind("trap/g_0001", _trap, _voice, VocoderError),
-    Kind("voice/model.safetensors", lambda chance: chance.randbytes(300), _voice, VocoderError),
+    Kind("nameless.safetensors", lambda _: _save_centers(np.ones((9, 4), np.float32)), Codebook.load, WeightsError),
+    Kind("objects.npy", _make_objects, _open_npy, WeightsError),
+    Kind("trap/g_0001", _make_trap, _open_vocoder, VocoderError),
+    Kind("vocoder/model.safetensors", lambda chance: chance.randbytes(300), _open_vocoder, VocoderError),
     Kind(
-        "dataset/_manifest.json", _cut(lambda _: json.dumps({"rows": 9, "content": {}}).encode()), _manifest, StoreError
+        "dataset/_manifest.json",
+        _truncate(lambda _: json.dumps({"rows": 9, "content": {}}).encode()),
+        _open_manifest,
+        StoreError,
     ),
 ]

@@ -1,13 +1,13 @@
-"""Kills a round at random moments, again and again, and looks whether anything is lost, twice or different from an undisturbed run.
+"""Kill a round at random moments, and compare its rows with an undisturbed round: lost, repeated or changed ones.
 
-    python benchmarks/chaos.py --kills 50            # goes on where an earlier call in the same --place stopped
-    python benchmarks/chaos.py --bookkeeping 100000  # what resuming costs at so many light rows
+    python benchmarks/chaos.py --kills 50            # continues an earlier call with the same --place
+    python benchmarks/chaos.py --bookkeeping 100000  # the cost of resuming with 100,000 rows
 
-A local cluster of two Ray nodes runs the light round of `chaos_world.py`. By a seeded schedule these are killed
-(SIGKILL): the driver, an actor's worker, the process in which its model lives, a training worker, the second node, the
-whole cluster. After a kill the next one waits until the round has moved again, which is the recovery; a driver that
-ended is started again with the same command. When the round is finished, its rows are compared with those of the
-undisturbed one, and the next begins. The last line is JSON.
+A local cluster of two Ray nodes runs the light round of `chaos_world.py`. A seeded schedule kills (SIGKILL) the driver,
+an actor's worker, the process of its model, a training worker, the second node, or the whole cluster. The recovery ends
+when the round makes progress again; only then comes the next kill. A driver that has ended is started again with the
+same command. When the round is finished, its rows are compared with the undisturbed round, and the next round starts.
+The last line is JSON.
 """
 
 from __future__ import annotations
@@ -32,109 +32,78 @@ os.environ.update(
 os.environ.update(
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false", OMP_NUM_THREADS="1"
 )
-os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(
-    prefix="rt"
-)  # a dead cluster that is noted in /tmp/ray would be taken for a living one
+# Ray would take a dead cluster that is noted in /tmp/ray for a running one
+os.environ["RAY_TMPDIR"] = tempfile.mkdtemp(prefix="rt")
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
 os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT), str(ROOT / "benchmarks")])
 
 import chaos_world  # noqa: E402
 import psutil  # noqa: E402
+from chaos_nodes import TwoNodes, kill  # noqa: E402
+
+from schemas.datasets import Row  # noqa: E402
 
 KINDS = {"driver": 4, "actor": 3, "model": 3, "node": 2, "training": 6, "cluster": 1}
-"""What is killed, and how often beside the others."""
+"""Kinds of kills, and their weights."""
 HANG_S = 240.0
+"""A round without progress for this time hangs."""
 LONGEST_GAP_S = 6.0
+"""Longest time between a recovery and the next kill."""
 WORKER_S = 40.0
-
-
-class TwoNodes:
-    """A Ray cluster of a head and a second node on this machine, listening on loopback."""
-
-    def __init__(self) -> None:
-        self.start()
-
-    def start(self) -> None:
-        """Start both nodes."""
-        from ray.cluster_utils import Cluster
-
-        small = {"num_cpus": 3, "object_store_memory": 120 * 2**20, "include_dashboard": False}
-        self.cluster = Cluster(initialize_head=True, head_node_args=small)
-        self.second = self.cluster.add_node(num_cpus=3, object_store_memory=120 * 2**20)
-
-    @property
-    def address(self) -> str:
-        """What RAY_ADDRESS must be."""
-        return str(self.cluster.address)
-
-    def kill_second(self) -> None:
-        """Kill the second node, and bring up another."""
-        self.cluster.remove_node(self.second, allow_graceful=False)
-        self.second = self.cluster.add_node(num_cpus=3, object_store_memory=120 * 2**20)
-
-    def kill(self) -> None:
-        """Kill every process of the cluster, as when the machine goes down."""
-        family = psutil.Process().children(recursive=True)
-        for process in family:
-            _kill(process)
-        while any(_lives(process) for process in family):  # not waited for: that would take the driver's exit code away
-            time.sleep(0.1)
-
-    def processes(self, word: str) -> list[psutil.Process]:
-        """Return our cluster's processes whose command line has this word."""
-        return [process for process in psutil.Process().children(recursive=True) if word in _command(process)]
+"""Longest wait for a training worker, which needs seconds to start."""
+PROCESSES = {"actor": "ray::MapWorker", "model": "factory.actors.child", "training": "ray::RayTrainWorker"}
+"""Kinds of kills that end one process, and a word of its command line."""
 
 
 class Chaos:
-    """Rounds in folders of `place`, and the kills that they got; everything is noted in `place/kills.jsonl`."""
+    """Rounds in the folder `place`, and their kills. The file `place/kills.jsonl` lists every event."""
 
     def __init__(self, place: Path, seed: int, kills: int) -> None:
-        self.place, self.seed, self.wanted = place, seed, kills
+        self.place, self.kills = place, kills
         self.log = place / "kills.jsonl"
-        self.notes = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
+        self.events = [json.loads(line) for line in self.log.read_text().splitlines()] if self.log.exists() else []
         self.pending: tuple[float, dict[str, str]] | None = None
-        self.chance = random.Random(f"{seed} {len(self.notes)}")
-        chaos_world.make(place / "shared")
+        self.chance = random.Random(f"{seed} {len(self.events)}")
+        chaos_world.write_shared(place / "shared")
         self.nodes = TwoNodes()
 
     def run(self) -> None:
-        """Finish an undisturbed round, then disturbed ones until there were enough kills and the last one is finished."""
+        """Finish an undisturbed round, then disturbed rounds until there are enough kills."""
         calm = self.place / "calm"
         self._finish(calm, disturbed=False)
-        while self.killed() < self.wanted or (self._current() / "driver.log").exists():
+        while self.count_kills() < self.kills or (self._current() / "driver.log").exists():
             folder = self._current()
             self._finish(folder, disturbed=True)
             self.note("round", folder=folder.name, **compare(calm, folder))
 
-    def killed(self) -> int:
-        """How many kills there were."""
-        return sum(note["what"] == "kill" for note in self.notes)
+    def count_kills(self) -> int:
+        """Return the number of kills."""
+        return sum(event["what"] == "kill" for event in self.events)
 
-    def note(self, what: str, **told: Any) -> None:
-        """Keep what happened, and print it."""
-        self.notes.append({"what": what, **told})
+    def note(self, what: str, **details: Any) -> None:
+        """Append an event to the file, and print it."""
+        self.events.append({"what": what, **details})
         with self.log.open("a") as stream:
-            stream.write(json.dumps(self.notes[-1]) + "\n")
-        print(json.dumps(self.notes[-1]), flush=True)
+            stream.write(json.dumps(self.events[-1]) + "\n")
+        print(json.dumps(self.events[-1]), flush=True)
 
     def _current(self) -> Path:
-        return self.place / f"disturbed-{sum(note['what'] == 'round' for note in self.notes):02d}"
+        return self.place / f"disturbed-{sum(note['what'] == 'round' for note in self.events):02d}"
 
     def _finish(self, folder: Path, disturbed: bool) -> None:
-        """Start the driver until it ends well; meanwhile, kill."""
+        """Start the driver until it succeeds; kill meanwhile if `disturbed`."""
         folder.mkdir(exist_ok=True)
-        began = time.monotonic()
+        start = time.monotonic()
         while not (folder / "done").exists():
             self.driver = self._drive(folder)
             code = self._disturb(folder) if disturbed else self.driver.wait()
             if code == 0:
                 (folder / "done").touch()
             elif code > 0:
-                self.note(
-                    "error", folder=folder.name, code=code, told=(folder / "driver.log").read_text().strip()[-300:]
-                )
-        print(f"{folder.name} finished after {time.monotonic() - began:.0f} s", flush=True)
+                log = (folder / "driver.log").read_text().strip()
+                self.note("error", folder=folder.name, code=code, log=log[-300:])
+        print(f"{folder.name} finished after {time.monotonic() - start:.0f} s", flush=True)
 
     def _drive(self, folder: Path) -> subprocess.Popen[bytes]:
         command = [sys.executable, str(ROOT / "benchmarks/chaos_world.py"), str(folder)]
@@ -144,39 +113,40 @@ class Chaos:
             )
 
     def _disturb(self, folder: Path) -> int:
-        """Kill now and then while the driver runs; returns its exit code."""
+        """Kill from time to time while the driver runs, and return its exit code."""
         while (code := self.driver.poll()) is None:
-            if self.killed() >= self.wanted:
+            if self.count_kills() >= self.kills:
                 return self.driver.wait(timeout=900)
-            if not self._until_it_moves(folder):
+            if not self._wait_for_progress(folder):
                 self.note("hang", folder=folder.name)
                 self.driver.kill()
                 return self.driver.wait()
             if self.driver.poll() is None:
-                self._recovered(folder)
+                self._note_recovery(folder)
                 time.sleep(self.chance.uniform(0, LONGEST_GAP_S))
-                self._kill_something(folder)
+                self._kill_next(folder)
         if code == 0:
-            self._recovered(folder)
+            self._note_recovery(folder)
         return code
 
-    def _recovered(self, folder: Path) -> None:
-        """Note the last kill, which the round has now got over."""
+    def _note_recovery(self, folder: Path) -> None:
+        """Note the last kill with its recovery, which has just ended."""
         if self.pending is not None:
-            when, told = self.pending
-            self.note("kill", folder=folder.name, **told, recovery_s=round(time.monotonic() - when, 1))
+            when, details = self.pending
+            self.note("kill", folder=folder.name, **details, recovery_s=round(time.monotonic() - when, 1))
             self.pending = None
 
-    def _until_it_moves(self, folder: Path) -> bool:
-        """Wait for a new file (part, manifest, checkpoint) or the driver's end; False when nothing moves."""
-        before, end = traces(folder), time.monotonic() + HANG_S
+    def _wait_for_progress(self, folder: Path) -> bool:
+        """Wait for a new file (part, manifest, checkpoint) or the driver's end; return False after HANG_S seconds."""
+        before, end = find_progress(folder), time.monotonic() + HANG_S
         while time.monotonic() < end:
-            if traces(folder) != before or self.driver.poll() is not None:
+            if find_progress(folder) != before or self.driver.poll() is not None:
                 return True
             time.sleep(0.1)
         return False
 
-    def _kill_something(self, folder: Path) -> None:
+    def _kill_next(self, folder: Path) -> None:
+        """Draw kinds of kills until one of them succeeds."""
         kinds = self.chance.choices(list(KINDS), weights=list(KINDS.values()), k=20)
         stage = (folder / "driver.log").read_text().rpartition("● ")[2].split("\n")[0]
         for kind in kinds:
@@ -185,9 +155,9 @@ class Chaos:
                 return
 
     def _kill(self, kind: str, stage: str) -> bool:
-        """Kill one of a kind; False when there is none. A training's worker is waited for: it needs seconds to be there."""
+        """Kill a process of a kind, and return True; return False if there is no such process."""
         if kind == "driver":
-            _kill(psutil.Process(self.driver.pid))
+            kill(psutil.Process(self.driver.pid))
             self.driver.wait()
         elif kind == "node":
             self.nodes.kill_second()
@@ -195,113 +165,87 @@ class Chaos:
             self.nodes.kill()
             self.driver.wait()
             self.nodes.start()
+        elif victims := self._find_victims(kind, stage):
+            kill(self.chance.choice(victims))
         else:
-            word = {"actor": "ray::MapWorker", "model": "factory.actors.child", "training": "ray::RayTrainWorker"}[kind]
-            victims = self.nodes.processes(word)
-            end = time.monotonic() + WORKER_S
-            while (
-                kind == "training"
-                and stage == "train"
-                and not victims
-                and self.driver.poll() is None
-                and time.monotonic() < end
-            ):
-                time.sleep(0.1)
-                victims = self.nodes.processes(word)
-            if not victims:
-                return False
-            _kill(self.chance.choice(victims))
+            return False
         return True
 
+    def _find_victims(self, kind: str, stage: str) -> list[psutil.Process]:
+        """Return the processes of a kind; in the training, wait for its workers."""
+        end = time.monotonic() + (WORKER_S if kind == "training" and stage == "train" else 0)
+        while not (victims := self.nodes.find(PROCESSES[kind])) and self.driver.poll() is None:
+            if time.monotonic() >= end:
+                break
+            time.sleep(0.1)
+        return victims
 
-def traces(folder: Path) -> set[tuple[str, int]]:
-    """Return what a round has left on the disk that counts as progress: finished parts, manifests, checkpoints, the policy."""
+
+def find_progress(folder: Path) -> set[tuple[str, int]]:
+    """Return the files that show progress (parts, manifests, checkpoints, the policy), each with its time in ns."""
     names = ("part-*.parquet", "_manifest.json", "trainer_state.json", "config.json")
     found = set()
-    for place, _, files in os.walk(folder):  # which, unlike rglob, does not mind a folder that goes while it looks
-        for path in (Path(place, file) for file in files if any(fnmatch(file, name) for name in names)):
+    for parent, _, files in os.walk(folder):  # unlike rglob, it accepts that a folder is deleted meanwhile
+        for path in (Path(parent, file) for file in files if any(fnmatch(file, name) for name in names)):
             with suppress(FileNotFoundError):
                 found.add((str(path), path.stat().st_mtime_ns))
     return found
 
 
 def compare(calm: Path, disturbed: Path) -> dict[str, int]:
-    """Count the rows that are lost, twice or different in the disturbed round, over all passes."""
+    """Count the rows that the disturbed round lost, repeated or changed, over all passes."""
     counts = {"lost": 0, "duplicated": 0, "changed": 0}
-    one, two = chaos_world.outcome(calm), chaos_world.outcome(disturbed)
-    for name in one:
-        ids = [row[0] for row in two[name]]
-        counts["lost"] += len({row[0] for row in one[name]} - set(ids))
+    expected, actual = chaos_world.read_rows(calm), chaos_world.read_rows(disturbed)
+    for name in expected:
+        ids = [row[0] for row in actual[name]]
+        counts["lost"] += len({row[0] for row in expected[name]} - set(ids))
         counts["duplicated"] += len(ids) - len(set(ids))
-        counts["changed"] += len(set(two[name]) - set(one[name]))
+        counts["changed"] += len(set(actual[name]) - set(expected[name]))
     counts["lost"] += not (disturbed / "round-1/policy/config.json").exists()
     return counts
 
 
-def summary(notes: list[dict[str, Any]], seed: int) -> dict[str, Any]:
-    """Add up the notes."""
-    kills = [note for note in notes if note["what"] == "kill"]
-    rounds = [note for note in notes if note["what"] == "round"]
+def summarise(events: list[Row], seed: int) -> Row:
+    """Return the totals of all events."""
+    kills = [event for event in events if event["what"] == "kill"]
+    rounds = [event for event in events if event["what"] == "round"]
     return {
         "kills": len(kills),
         "rounds": len(rounds),
-        **{name: sum(note[name] for note in rounds) for name in ("lost", "duplicated", "changed")},
-        "longest_recovery_s": max((note["recovery_s"] for note in kills), default=0.0),
-        "hangs": sum(note["what"] == "hang" for note in notes),
-        "errors": sum(note["what"] == "error" for note in notes),
-        "by_kind": {kind: sum(note["kind"] == kind for note in kills) for kind in KINDS},
+        **{name: sum(event[name] for event in rounds) for name in ("lost", "duplicated", "changed")},
+        "longest_recovery_s": max((event["recovery_s"] for event in kills), default=0.0),
+        "hangs": sum(event["what"] == "hang" for event in events),
+        "errors": sum(event["what"] == "error" for event in events),
+        "by_kind": {kind: sum(event["kind"] == kind for event in kills) for kind in KINDS},
         "seed": seed,
     }
 
 
-def _command(process: psutil.Process) -> str:
-    try:
-        return " ".join(process.cmdline())
-    except psutil.Error:
-        return ""
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _kill(process: psutil.Process) -> None:
-    try:
-        process.kill()
-    except psutil.NoSuchProcess:
-        return
-
-
 def main() -> None:
-    """Run, and print the summary as the last line."""
+    """Kill, and print the summary as the last line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
-        "--kills", type=int, default=50, help="kills in all, with those of earlier calls (default: %(default)s)"
+        "--kills", type=int, default=50, help="kills, including those of earlier calls (default: %(default)s)"
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--place", type=Path, default=Path("build/chaos"), help="folder that keeps the rounds (default: %(default)s)"
+        "--place", type=Path, default=Path("build/chaos"), help="folder of the rounds (default: %(default)s)"
     )
-    parser.add_argument(
-        "--bookkeeping", type=int, metavar="ROWS", help="measure instead what resuming costs at so many rows"
-    )
-    asked = parser.parse_args()
-    if asked.bookkeeping:
+    parser.add_argument("--bookkeeping", type=int, metavar="ROWS", help="measure the cost of resuming, without kills")
+    options = parser.parse_args()
+    if options.bookkeeping:
         from chaos_bookkeeping import measure
 
-        print(json.dumps(measure(asked.bookkeeping)))
+        print(json.dumps(measure(options.bookkeeping)))
         return
-    asked.place.mkdir(parents=True, exist_ok=True)
-    chaos = Chaos(asked.place.absolute(), asked.seed, asked.kills)
+    options.place.mkdir(parents=True, exist_ok=True)
+    chaos = Chaos(options.place.absolute(), options.seed, options.kills)
     try:
         chaos.run()
     finally:
         chaos.nodes.kill()
         shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
-    print(json.dumps(summary(chaos.notes, asked.seed)))
+    print(json.dumps(summarise(chaos.notes, options.seed)))
 
 
 if __name__ == "__main__":

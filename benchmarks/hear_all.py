@@ -21,8 +21,8 @@ from pyarrow.fs import LocalFileSystem
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.reproduce_changes import DIRECTIONS, change, signed  # noqa: E402
 from benchmarks.reproduce_records import SAID, Record, texts  # noqa: E402
-from benchmarks.reproduce_tables import DIRECTIONS, change, signed  # noqa: E402
 from factory.actors.recognition import load_recognizer  # noqa: E402
 from factory.passes.weights import actor_recognizer, actor_vocoders  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402

@@ -1,8 +1,8 @@
-"""What a cell of a reproduction found, small enough to lie beside the tables: they are made from records, so a grid may take many days
-and machines.
+"""The record of a reproduction's cell, small enough to be kept next to the tables.
 
-A record is `CELL.json`, the summary of the cell's last round and what made it, and `CELL.parquet`, what its policy
-wrote and what was heard of it for every test utterance.
+Tables are made from records, so a grid may take many days and machines. A record is `CELL.json`, the summary of the
+cell's last round with the command that made it, and `CELL.parquet`, the translation and the transcript of every test
+utterance.
 """
 
 from __future__ import annotations
@@ -11,29 +11,35 @@ import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from factory.models.weights import policy_digest
+from factory.report.summary_types import Summary
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK
 
 HEARD = "heard"
-"""The folder beside the records in which `benchmarks/hear_all.py` keeps what it heard."""
+"""The folder next to the records where `benchmarks/hear_all.py` keeps its transcripts."""
 SAID = ["utt_id", "src_lang", "tgt_lang", "text", "asr_text", "reference"]
 
 
 @dataclass(frozen=True)
 class Record:
-    """A cell's `summary`, the digests of the policy that its rounds `start`ed from (None: it made one) and of its own `policy`.
+    """The record of a cell.
 
-    `learned` is how many pairs the last round learned from.
+    Attributes:
+        place: the path of its Parquet file.
+        summary: the summary of its last round.
+        start: the digest of the policy that its rounds started from; None if it made one.
+        policy: the digest of its own policy.
+        learned: the number of pairs that the last round learned from.
     """
 
     place: Path
-    summary: dict[str, Any]
+    summary: Summary
     start: str | None
     policy: str
     learned: int
@@ -45,7 +51,15 @@ class Record:
 
 
 def keep(folder: Path, name: str, run: Path, number: int, made: dict[str, Any]) -> None:
-    """Write the record of a finished run, with what `made` it; the JSON last, so that a record is whole or not there."""
+    """Write the record of a finished run. The JSON is written last, so a record is complete or missing.
+
+    Args:
+        folder: the folder of the records.
+        name: the name of the cell.
+        run: the folder of the run.
+        number: its last round.
+        made: the `command` that made the run, and the name of the cell that it `start`ed from.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     rows = DatasetDir(str(run / f"round-{number}" / "evaluation")).rows([*SAID, "status"])
     said = pc.if_else(pc.equal(rows["status"], OK), rows["text"], "")  # a lost row's text is the source's
@@ -66,14 +80,14 @@ def keep(folder: Path, name: str, run: Path, number: int, made: dict[str, Any]) 
 
 
 def kept(folder: Path, name: str) -> Record | None:
-    """Return the record of a cell; None where there is none."""
+    """Return the record of a cell; None if it has none."""
     place = folder / f"{name}.json"
     if not place.exists():
         return None
     told = json.loads(place.read_text())
     return Record(
         place.with_suffix(".parquet"),
-        told["summary"],
+        cast(Summary, told["summary"]),
         told["digests"]["start"],
         told["digests"]["policy"],
         told["learned"],
@@ -81,9 +95,9 @@ def kept(folder: Path, name: str) -> Record | None:
 
 
 def wholly_heard(folder: Path, told: dict[str, Record]) -> dict[str, Record]:
-    """Return, as `heard/CELL`, the records of those cells of which every test utterance was heard, not a part of them.
+    """Return, as `heard/CELL`, the records of cells with a transcript of every test utterance.
 
-    What was heard of a policy that wrote other texts than the record's is another run's, and left out.
+    Transcripts of other texts than the record's belong to another run and are left out.
     """
     files = {name: folder / HEARD / f"{name}.parquet" for name in told}
     found = {name: replace(told[name], place=place) for name, place in files.items() if place.exists()}
@@ -93,5 +107,5 @@ def wholly_heard(folder: Path, told: dict[str, Record]) -> dict[str, Record]:
 
 
 def texts(place: Path) -> dict[str, str]:
-    """Return what was written for each test utterance, from a file of SAID."""
+    """Return the translation of each test utterance by id, from a Parquet file with the columns of SAID."""
     return {row["utt_id"]: row["text"] for row in pq.read_table(place, columns=["utt_id", "text"]).to_pylist()}

@@ -34,10 +34,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from factory.cli import FORMATS  # noqa: E402
-from schemas.datasets import (
-    UTTERANCE,  # noqa: E402
-    Row,  # noqa: E402
-)
+from schemas.datasets import UTTERANCE, Row  # noqa: E402
 
 EACH = 3
 """Utterances of each language."""

@@ -1,1 +1,1 @@
-"""Where Roundtrip runs: a machine, or a Kubernetes cluster."""
+"""Runs Roundtrip on a cluster: job submission, Kubernetes manifests, the container image."""

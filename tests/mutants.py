@@ -35,7 +35,7 @@ WORK = Path("mutants")
 DOCS = Path("docs/testing.md")
 MINIMUM = 90.0  # percent of the mutants that the tests have to kill
 KILLED = {"killed", "timeout", "segfault"}  # a test fails, never ends, or its process dies
-START_S = 0.2  # seconds that pytest takes to start in a forked process, for the estimate
+SURVIVE = 0.1  # share of the mutants that survive, for the estimate
 REFRESH_S = 5.0
 CONTEXT = 4  # words and signs around a change that name it in the documentation
 MESSAGE_WORDS = 3  # a string literal of this many words is a text for people
@@ -50,7 +50,7 @@ def main() -> None:
         run_mutmut(arguments.mutants, arguments.processes)
         return
     prepare()
-    finished = watch([sys.executable, __file__, "--worker", f"--processes={arguments.processes}", *arguments.mutants])
+    finished = watch(arguments.mutants, arguments.processes)
     modules = read_modules()
     print_scores(modules)
     sys.exit(0 if finished and is_good(modules) else 1)
@@ -128,6 +128,10 @@ class Module:
         return sum(status in statuses for status in self.statuses.values())
 
     @property
+    def waiting(self) -> int:
+        return self.count("not checked")
+
+    @property
     def survivors(self) -> list[str]:
         return [name for name, status in self.statuses.items() if status not in KILLED | {"not checked"}]
 
@@ -154,51 +158,57 @@ def read_json(path: Path) -> Json:
 # Progress
 
 
-def watch(command: list[str]) -> bool:
-    """Run mutmut, print its progress, and return True if it ends well."""
+def watch(mutants: list[str], processes: int) -> bool:
+    """Run mutmut in a process of its own, print its progress, and return True if it ends well."""
+    command = [sys.executable, __file__, "--worker", f"--processes={processes}", *mutants]
     log = WORK / "mutmut.log"
     with log.open("w") as stream:
         process = subprocess.Popen(command, stdout=stream, stderr=subprocess.STDOUT)
     try:
         print("making mutants, and running the tests once to see which functions they call")
-        for line in list_progress(process):
+        for line in list_progress(process, processes):
             print(f"\r{line:<78}", end="" if sys.stdout.isatty() else "\n", flush=True)
     except KeyboardInterrupt:
         print("\nstopped: the same command continues here")
+        process.wait()
+        return False
     if process.wait() > 0:
         print(f"\nmutmut failed; the end of {log}:\n" + log.read_text().replace("\r", "\n")[-3000:])
     return process.returncode == 0
 
 
-def list_progress(process: subprocess.Popen[bytes]) -> Iterator[str]:
-    """Yield a line about the progress of mutmut every few seconds until it ends."""
-    begin: tuple[float, float] | None = None
+def list_progress(process: subprocess.Popen[bytes], processes: int) -> Iterator[str]:
+    """Yield a line whenever mutmut has results, until it ends."""
+    begin = (0.0, 0, 0.0)  # when the first mutant was tested: the time, and the results that existed
     while process.poll() is None:
         time.sleep(REFRESH_S)
         stats, modules = read_json(WORK / "mutmut-stats.json"), read_modules()
         if not stats or not modules:
             continue
-        done, left = estimate(modules, stats)
-        now = time.monotonic()
-        begin = begin or (now, done)
-        counted = sum(len(module.statuses) - module.count("not checked") for module in modules)
+        costs = estimate(modules, stats)
+        tested, total = len(costs["tested"]), len(costs["tested"]) + len(costs["waiting"])
+        now = (time.monotonic(), tested, sum(costs["tested"]))
+        if not begin[0] or tested == begin[1]:
+            begin = now
+            continue
+        seconds, count, cost = (after - before for after, before in zip(now, begin))
+        overhead = max(seconds * processes - cost, 0.0) / count
+        left = (overhead * (total - tested) + sum(costs["waiting"])) / processes
         survivors = sum(len(module.survivors) for module in modules)
-        line = f"{counted} of {sum(len(module.statuses) for module in modules)} mutants, {survivors} survive"
-        if done > begin[1]:
-            line += f", about {(now - begin[0]) * left / (done - begin[1]) / 60:.0f} min left"
-        yield line
+        yield f"{tested} of {total} mutants, {survivors} survive, about {left / 60:.0f} min left"
 
 
-def estimate(modules: list[Module], stats: Json) -> tuple[float, float]:
-    """Return the seconds that the tests of all mutants with and without a result take, if no test fails."""
+def estimate(modules: list[Module], stats: Json) -> dict[str, list[float]]:
+    """Return for each mutant how many seconds its tests run, by a rough guess: the quickest one kills most mutants."""
     tests, durations = stats["tests_by_mangled_function_name"], stats["duration_by_test"]
-    done = left = 0.0
+    costs: dict[str, list[float]] = {"tested": [], "waiting": []}
     for module in modules:
         for name, status in module.statuses.items():
-            called = tests.get(mangled_name_from_mutant_name(name), ())
-            seconds = START_S + sum(durations[test] for test in called) if called else 0.0
-            done, left = (done, left + seconds) if status == "not checked" else (done + seconds, left)
-    return done, left
+            times = [durations[test] for test in tests.get(mangled_name_from_mutant_name(name), ())]
+            costs["waiting" if status == "not checked" else "tested"].append(
+                min(times, default=0.0) + SURVIVE * sum(times)
+            )
+    return costs
 
 
 # Report
@@ -208,24 +218,24 @@ def print_scores(modules: list[Module]) -> None:
     """Print a Markdown table with the score of each module."""
     print("\n| module | mutants | killed | survived | no test calls it | score |\n|---|--:|--:|--:|--:|--:|")
     everything = Module(Path("all"), {name: status for module in modules for name, status in module.statuses.items()})
-    for module in [*modules, everything]:
+    for module in filter(score, [*modules, everything]):
         counts = [module.count(*KILLED), len(module.survivors) - module.count("no tests"), module.count("no tests")]
         cells = [f"`{module.path}`", len(module.statuses), *counts, f"{score(module):.1f} %"]
         print("| " + " | ".join(map(str, cells)) + " |")
-    if left := everything.count("not checked"):
+    if left := everything.waiting:
         print(f"\n{left} mutants have no result yet")
 
 
 def score(module: Module) -> float:
     """Return the percentage of tested mutants that the tests kill."""
-    return 100 * module.count(*KILLED) / max(len(module.statuses) - module.count("not checked"), 1)
+    return 100 * module.count(*KILLED) / max(len(module.statuses) - module.waiting, 1)
 
 
 def is_good(modules: list[Module]) -> bool:
     """Print the survivors that the documentation does not explain, and return True if the result is good enough."""
     lines = [line for module in modules for line in map(describe, module.survivors)]
     reasons = {line.strip() for line in DOCS.read_text().splitlines() if " → " in line}
-    tested = not any(module.count("not checked") for module in modules)
+    tested = not any(module.waiting for module in modules)
     unexplained = [line for line in lines if line not in reasons]
     for title, found in (
         (f"survivors without a reason in {DOCS}", unexplained),

@@ -95,7 +95,8 @@ def test_no_module_is_named_like_a_library() -> None:
 
 
 def test_the_check_sees_what_it_should() -> None:
-    source = "import factory.recipe\ndef f():\n    from factory.storage import files\n    from factory.recipe.typed import build"
+    source = "import factory.recipe\ndef f():\n    from factory.storage import files\n"
+    source += "    from factory.recipe.typed import build"
     known = {
         name: Path() for name in ("factory.recipe", "factory.storage", "factory.storage.files", "factory.recipe.typed")
     }

@@ -1,81 +1,92 @@
-"""Speech of every shape: read alike, shown, heard, audited and exported; one of them with every model (benchmarks/shapes.py: all)."""
+"""Speech of every shape is read alike, and everything that follows a round can be made from it.
+
+`benchmarks/shapes.py` runs whole rounds with every model over the same cells.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from factory.commands import FORMATS
 
-from benchmarks.shapes import EACH, Cell, cells, run_cell, utterances, write_corpus
-from factory.audit.text import audit_round
+from benchmarks.shapes import EACH, Cell, cells, utterances, write_corpus
+from factory.audit.audit import audit_round
+from factory.cli import FORMATS
 from factory.corpora.audio import read
 from factory.corpora.opening import open_corpus
 from factory.export.export import export_pairs
-from factory.listen.choose import questions
+from factory.listen.choose import choose_questions
 from factory.listen.server import Session
-from factory.planning.kept_recipe import keep_recipe
-from factory.planning.places import Run
-from factory.recipe.recipe import Recipe
+from factory.planning.places import Round
 from factory.report.report import write_report
-from factory.report.samples import speak_samples
+from factory.report.samples import write_samples
+from schemas.datasets import Row
 from tests.corpora.speech import rows
 from tests.toy_run import toy_recipe, toy_run
 
 pytestmark = pytest.mark.usefixtures("local_ray")
-every_cell = pytest.mark.parametrize("cell", cells(), ids=lambda cell: cell.name)
+
+FOLLOWED = [
+    Cell("folder", False, False),
+    Cell("table", True, False),
+    Cell("tar", False, True),
+    Cell("tars", True, True),
+    Cell("parquet", True, True),
+    Cell("hub", False, False),
+]
+"""Every shape once, with all combinations of texts and references: the shape only matters for reading recordings."""
 
 
-@every_cell
+def name(cell: Cell) -> str:
+    return cell.name
+
+
+@pytest.mark.parametrize("cell", cells(), ids=name)
 def test_every_shape_is_read_alike(cell: Cell, tmp_path: Path) -> None:
     corpus, expected = open_corpus(write_corpus(cell, tmp_path)), utterances(cell)
     found = sorted(rows(corpus).values(), key=lambda row: row["utt_id"].rpartition("/")[2])
     assert corpus.size in (None, len(expected))
     for row, utterance in zip(found, sorted(expected, key=lambda row: row["utt_id"]), strict=True):
         assert row["utt_id"].rpartition("/")[2] == utterance["utt_id"] and row["status"] == "ok"
-        for name in ("lang", "text", "reference"):
-            assert row[name] == utterance[name]
-    heard = corpus.recordings([row["utt_id"] for row in found])
-    assert len(heard) == len(expected) and all(len(wave) > 8_000 for wave in heard.values())
+        for column in ("lang", "text", "reference"):
+            assert row[column] == utterance[column]
+    recordings = corpus.load_recordings([row["utt_id"] for row in found])
+    assert len(recordings) == len(expected) and all(len(wave) > 8_000 for wave in recordings.values())
 
 
-def finished(cell: Cell, tmp_path: Path) -> tuple[Run, Recipe, dict[str, np.ndarray]]:
-    """Return a finished run of made-up candidates over a cell's corpus, its recipe, and the corpus' recordings."""
-    place = write_corpus(cell, tmp_path / "corpus")
-    ids = sorted(
-        rows(open_corpus(place)), key=lambda name: ("en-en" in name, name)
-    )  # French first, as toy_run has them
-    run = toy_run(tmp_path / "run", EACH, ids=ids, references=cell.references, texts=cell.texts)
+def finish_round(cell: Cell, tmp_path: Path) -> tuple[Round, dict[str, np.ndarray]]:
+    """Return a finished round of made-up candidates over the corpus of a cell, and the recordings of the corpus."""
+    uri = write_corpus(cell, tmp_path / "corpus")
+    french_first = sorted(rows(open_corpus(uri)), key=lambda utt_id: ("en-en" in utt_id, utt_id))
+    run = toy_run(tmp_path / "run", EACH, ids=french_first, references=cell.references, texts=cell.texts)
     recipe = toy_recipe()
-    recipe = replace(recipe, corpus=replace(recipe.corpus, mono=place))
-    keep_recipe(run, 1, recipe)
-    return run, recipe, open_corpus(place).recordings(ids)
+    recipe = replace(recipe, corpus=replace(recipe.corpus, mono=uri))
+    return Round(run, 1, recipe), open_corpus(uri).load_recordings(french_first)
 
 
-def exported(place: Path) -> list[dict[str, Any]]:
+def read_export(folder: Path) -> list[Row]:
     """Return the rows of an export in Parquet."""
-    return [row for file in sorted(place.rglob("*.parquet")) for row in pq.read_table(file).to_pylist()]
+    return [row for file in sorted(folder.rglob("*.parquet")) for row in pq.read_table(file).to_pylist()]
 
 
-@every_cell
-def test_what_comes_after_a_round_is_made_of_every_shape(cell: Cell, tmp_path: Path) -> None:
-    run, recipe, recorded = finished(cell, tmp_path)
-    assert audit_round(run, 1, recipe)["utterances"] == (2 * EACH if cell.references else 0)
-    speak_samples(run, 1, recipe)
-    assert Path(write_report(run, 1, recipe)).stat().st_size > 50_000
-    session = Session(run, 1, recipe, questions(run, 1, recipe, "random", 4), "script", "random")
-    assert all(session.sound(place, "source")[:4] == b"OggS" for place in (0, 1))
-    for kind in FORMATS:
-        export_pairs(run, 1, recipe, str(tmp_path / kind), format=kind)
-        assert (tmp_path / kind / "README.md").exists()
-    for row in exported(tmp_path / "parquet"):
-        np.testing.assert_allclose(read(row["source_audio"]), recorded[row["utt_id"]], atol=2**-14)
+@pytest.mark.parametrize("cell", FOLLOWED, ids=name)
+def test_audit_report_listening_and_exports_are_made_from_every_shape(cell: Cell, tmp_path: Path) -> None:
+    round_, recordings = finish_round(cell, tmp_path)
+    assert audit_round(round_)["utterances"] == (2 * EACH if cell.references else 0)
+    write_samples(round_)
+    assert Path(write_report(round_)).stat().st_size > 50_000
+    session = Session(round_, choose_questions(round_, "random", 4), "script", "random")
+    assert all(session.sound(index, "source")[:4] == b"OggS" for index in (0, 1))
+    for format in FORMATS:
+        export_pairs(round_, str(tmp_path / format), format=format)
+        assert (tmp_path / format / "README.md").exists()
+    for row in read_export(tmp_path / "parquet"):
+        np.testing.assert_allclose(read(row["source_audio"]), recordings[row["utt_id"]], atol=2**-14)
 
 
-@pytest.mark.slow
-def test_speech_without_anything_goes_all_the_way(tmp_path: Path) -> None:
-    assert run_cell(Cell("tars", False, False), tmp_path) == []
+def test_the_followed_cells_have_every_shape_and_every_combination_of_texts_and_references() -> None:
+    assert {cell.shape for cell in FOLLOWED} == {cell.shape for cell in cells()}
+    assert len({(cell.texts, cell.references) for cell in FOLLOWED}) == 4

@@ -1,4 +1,4 @@
-"""The wheel works without the repository: installed in an empty environment, in an empty folder, it prints the plan of a round."""
+"""The wheel works without the repository: in an empty environment and folder it prints the plan of a round."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("environment")
     venv.create(folder, symlinks=True)
     run(sys.executable, "-m", "pip", "--python", str(folder / "bin/python"), "install", "--no-deps", str(wheel))
-    # A .pth file inside a folder that another .pth names is not read, so the editable install of this environment stays out.
+    # A .pth file inside a folder that another .pth names is not read: this environment's editable install stays out.
     site = next(folder.glob("lib/python*/site-packages"))
     (site / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
     return folder / "bin"

@@ -173,6 +173,7 @@ def _fit(trainer: DataParallelTrainer, work: Location, progress: Callable[[], No
     done, (fs, path) = threading.Event(), filesystem(f"{work}/{PULSE}")
 
     def follow_pulse() -> None:
+        """Look for a new pulse now and then."""
         last = None
         while not done.wait(1.0 if isinstance(work, Path) else POLL_S):
             with suppress(OSError):  # an error of the object store says nothing about the training

@@ -18,7 +18,13 @@ class NoDelta(RoundtripError):
 
 
 def recommend(rows: Sequence[ScoredUtterance], metric: str, judge: str = "bleu") -> Recommendation:
-    """Return the δ whose labels by `metric` are worth most by `judge`, and the reason."""
+    """Return the δ whose labels are worth most, and the reason.
+
+    Args:
+        rows: the utterances.
+        metric: the metric of the back-translations that gives the labels.
+        judge: the judge of the labels.
+    """
     return recommend_threshold(group_by_delta(compare(rows, metric, judge), metric), metric)
 
 

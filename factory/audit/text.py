@@ -39,7 +39,13 @@ def format_gap(gap: list[float | None]) -> str:
 
 
 def format_interval(value: float | None, interval: list[float] | None, spec: str = ".2f") -> str:
-    """Return a value and its interval: `0.75 [0.60, 0.90]`, or `-` if there is none; `spec` formats the numbers."""
+    """Return a value and its interval: `0.75 [0.60, 0.90]`, or `-` if there is none.
+
+    Args:
+        value: the value.
+        interval: its interval `[low, high]`.
+        spec: the format of the three numbers.
+    """
     if value is None or interval is None:
         return "-"
     low, high = interval

@@ -32,7 +32,13 @@ def read_transcripts(scored: DatasetDir, folder: str) -> Transcripts:
 
 
 def write_transcripts(scored: DatasetDir, folder: str, transcripts: Transcripts) -> None:
-    """Write the transcripts of candidates of `scored` to `folder`, all or nothing."""
+    """Write transcripts of candidates as one file, all or nothing.
+
+    Args:
+        scored: the dataset of SCORED with the candidates.
+        folder: the URI of the folder.
+        transcripts: all transcripts; those of an earlier file are replaced.
+    """
     rows = [{"utt_id": id_, "candidate": index, "asr_text": text} for (id_, index), text in sorted(transcripts.items())]
     table = pa.Table.from_pylist(rows, schema=TRANSCRIPT)
     fs, path = filesystem(f"{folder}/transcripts.parquet")

@@ -25,7 +25,7 @@ class Clips:
     """The clips that tables list, in an archive (`.tar.gz`, `.tar`) or a folder."""
 
     def __init__(self, path: Path, tables: tuple[str, ...]) -> None:
-        """Take the path and the file names of the tables. Raises CorpusError if it is no archive or folder."""
+        """Take the path and the file names of the tables. Raises CorpusError for another kind of file."""
         self.path, self.tables = path, tables
         if not os.path.exists(path):  # unlike Path.exists, False in a folder without permission
             raise CorpusError(f"there is no {path}: expected an archive (.tar.gz, .tar) or its unpacked folder")

@@ -22,7 +22,7 @@ BATCH_BYTES = 64 << 20
 
 
 class CorpusError(RoundtripError):
-    """A corpus that cannot be read. One bad row is no such error: it is kept as failed, with its reason."""
+    """A corpus that cannot be read. A bad row is not an error: it is kept as failed, with its reason."""
 
 
 class MissingCorpus(CorpusError):

@@ -44,7 +44,7 @@ def find_ids(rows: Sequence[Row], lang: str, source: Path) -> set[str]:
 def read_excluded(corpus: Path, lang: str) -> tuple[set[str], set[str | None]]:
     """Return the clip names and the texts of a corpus (Parquet of UTTERANCE) in one language.
 
-    Raises CorpusError if it is no such corpus.
+    Raises CorpusError if it is not such a corpus.
     """
     columns = ["utt_id", "text"]
     try:

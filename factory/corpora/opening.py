@@ -153,7 +153,7 @@ def _open_hugging_face(uri: str, path: str, options: Options) -> Corpus:
     repo_type, _, name = name.partition("/")
     if repo_type != "datasets" or not name:
         raise CorpusError(
-            f"{uri} is no dataset; expected hf://datasets/OWNER/NAME?split=train, or hf:///FOLDER?lang=fr"
+            f"{uri} is not a dataset; expected hf://datasets/OWNER/NAME?split=train, or hf:///FOLDER?lang=fr"
         )
     return HubCorpus(uri, options, pafs.LocalFileSystem(), name, Files([], Counter()))
 

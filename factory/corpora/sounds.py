@@ -88,7 +88,7 @@ def _from_struct(audio: Row | None) -> Audio | None:
 def _from_array(samples: Any, rate: Any) -> Audio | None:
     """Encode samples, (N,) or (channels, N), as WAV: floats in [-1, 1] as floats, integers as 16 bits.
 
-    Raises AudioError if the samples are no waveform at this rate.
+    Raises AudioError if the samples are not audio at this rate.
     """
     if samples is None:
         return None

@@ -48,7 +48,7 @@ def decode_utf8(content: bytes) -> str:
 def normalise_language(code: object) -> str:
     """Return a language code in lower case and without region: `fr` for `FR`, `fr_fr` and ` fr-CA `.
 
-    A text that is no language code is returned as it is, stripped.
+    A text that is not a language code is returned as it is, stripped.
     """
     text = str(code or "").strip()
     match = _REGION.fullmatch(text.lower())

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from factory.export.base import ExportError, Target
 
 if TYPE_CHECKING:
-    from huggingface_hub import CommitInfo, HfApi
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
 T = TypeVar("T")
 
@@ -51,23 +51,14 @@ class HubTarget(Target):
 
         Large files are uploaded before the commit and stay on the Hub, so that a second try does not upload them again.
         """
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete
-
-        api, to = self._client(), str(self)
-        call_with_retries(
-            lambda: api.create_repo(self.name, repo_type=self.repo_type, private=private, exist_ok=True), to
-        )
+        api, to, kind = self._client(), str(self), self.repo_type
+        call_with_retries(lambda: api.create_repo(self.name, repo_type=kind, private=private, exist_ok=True), to)
         files = {str(path.relative_to(stage)): path for path in sorted(stage.rglob("*")) if path.is_file()}
         removed = [name for name in self.list_files() if name.startswith(f"{replaces}/") and name not in files]
-
-        def commit() -> CommitInfo:
-            operations: list[CommitOperationAdd | CommitOperationDelete] = [
-                *(CommitOperationAdd(name, path) for name, path in files.items()),
-                *(CommitOperationDelete(name) for name in removed),
-            ]
-            return api.create_commit(self.name, operations, commit_message=message, repo_type=self.repo_type)
-
-        call_with_retries(commit, to)
+        call_with_retries(
+            lambda: api.create_commit(self.name, _operations(files, removed), commit_message=message, repo_type=kind),
+            to,
+        )
         return to
 
     def _client(self) -> HfApi:
@@ -77,6 +68,13 @@ class HubTarget(Target):
         if get_token() is None:
             raise ExportError(f"there is no token to write {self}: set HF_TOKEN, or log in once with `hf auth login`")
         return HfApi(library_name="roundtrip")
+
+
+def _operations(files: Mapping[str, Path], removed: Sequence[str]) -> list[CommitOperationAdd | CommitOperationDelete]:
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    added = [CommitOperationAdd(name, path) for name, path in files.items()]
+    return [*added, *(CommitOperationDelete(name) for name in removed)]
 
 
 def call_with_retries(call: Callable[[], T], target: str) -> T:

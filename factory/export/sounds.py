@@ -83,7 +83,11 @@ def make_sounds(round_: Round, pairs: Sequence[ShownPair]) -> DatasetDir:
 
 
 def _to_input(pair: ShownPair) -> Row:
-    return {name: pair[name] for name in _INPUT.names[:4]} | {  # type: ignore[literal-required]
+    return {
+        "pair_id": pair["pair_id"],
+        "utt_id": pair["utt_id"],
+        "src_lang": pair["src_lang"],
+        "tgt_lang": pair["tgt_lang"],
         "source": {"units": pair["source"]["units"]},
         "chosen": {"units": pair["chosen"]["units"]},
         "rejected": {"units": pair["rejected"]["units"]},

@@ -33,7 +33,7 @@ def parse_target(to: str, repo_type: RepoType) -> Target:
         expected = "hf://datasets/OWNER/NAME" if repo_type == "dataset" else "hf://OWNER/NAME"
         raise ExportError(f"--to {to} is the address of a {named_type}, but a {repo_type} is exported: give {expected}")
     if name.count("/") > 1 or not all(name.split("/")):
-        raise ExportError(f"--to {to} is no repository: expected OWNER/NAME after hf://")
+        raise ExportError(f"--to {to} is not a repository: expected OWNER/NAME after hf://")
     return HubTarget(name, repo_type)
 
 

@@ -77,7 +77,7 @@ def align(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
     Returns:
         The cheapest monotonic path from the first to the last frames, (steps, 2) indices of frames. Among paths of
-        equal cost it is the one that `fastdtw.dtw` returns.
+        equal cost it is the one that `fastdtw.dtw` returns, but for rounding.
     """
     rows, columns = x.shape[0], y.shape[0]
     cost = np.full((rows + 1, columns + 1), np.inf)

@@ -151,6 +151,6 @@ def _hours(digits: str) -> str:
 
 def _spell_digits(digits: str) -> str:
     """Write digits as one number, or one by one if they begin with a zero or are too many."""
-    if (digits[0] == "0" and len(digits) > 1) or len(digits) > numbers.DIGITS:
+    if digits[0] == "0" or len(digits) > numbers.DIGITS:
         return " ".join(numbers.spell_french(int(digit)) for digit in digits)
     return numbers.spell_french(int(digits))

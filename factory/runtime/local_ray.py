@@ -57,20 +57,19 @@ def start_ray() -> None:
     warnings.filterwarnings("ignore", message="The maximum number of concurrent tasks")  # a dataset with one part file
     if not ray.is_initialized():
         cores = max(4, 2 * (os.cpu_count() or 1))
-        quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
         if address := os.environ.get("RAY_ADDRESS"):
             await_cluster(address)
-            _join(address, **quiet)
+            _join(address)
         else:
-            start_here(num_cpus=cores, include_dashboard=False, **quiet)
+            start_here(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level=logging.ERROR)
     ray.data.DataContext.get_current().enable_progress_bars = False
 
 
-def _join(address: str, **arguments: Any) -> None:
+def _join(address: str) -> None:
     import ray
 
     try:
-        ray.init(**arguments)
+        ray.init(log_to_driver=False, logging_level=logging.ERROR)
     except ConnectionError as error:
         hint = f"if it requires a token, {TOKEN_HINT}"
         raise ClusterError(

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import psutil
 
@@ -90,8 +90,7 @@ def nodes() -> list[Resources]:
     """Return the resources of each node that is alive, used or not."""
     import ray
 
-    listed: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]
-    return [node["Resources"] for node in listed if node["Alive"]]
+    return [node["Resources"] for node in ray.nodes() if node["Alive"]]  # type: ignore[no-untyped-call]
 
 
 def _nonzero(need: Resources) -> Resources:

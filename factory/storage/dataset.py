@@ -27,7 +27,7 @@ import pyarrow.dataset as pads
 from factory.runtime.light_tasks import light_task
 from factory.runtime.redact import redact
 from factory.storage import lease
-from factory.storage.files import delete, exists, filesystem, get_json, look, parquet_files, put_json, sweep
+from factory.storage.files import delete, filesystem, get_json, look, parquet_files, put_json, sweep
 from factory.storage.ids import check_complete, drop_repeats, exclude_ids, read_ids, unique_ids
 from factory.storage.manifest import (
     Content,
@@ -46,8 +46,6 @@ from schemas.fingerprint import json_digest
 
 if TYPE_CHECKING:
     import ray.data
-
-__all__ = ["DatasetDir", "FingerprintMismatch", "Manifest", "StoreError", "WriteReport", "exists", "filesystem"]
 
 MANIFEST, PROGRESS = "_manifest.json", "_progress.json"
 BLOCK = 64

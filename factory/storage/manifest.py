@@ -128,7 +128,7 @@ def working_seconds(attempts: list[str], ends: list[datetime]) -> float:
     starts = [datetime.fromisoformat(start) for start in attempts]
     total = (datetime.now(UTC) - starts[-1]).total_seconds()
     for start, following in zip(starts, starts[1:], strict=False):
-        total += max(((end - start).total_seconds() for end in ends if start < end < following), default=0.0)
+        total += max([0.0, *((end - start).total_seconds() for end in ends if end < following)])
     return round(total, 3)
 
 

@@ -15,7 +15,7 @@ SHOWN_IDS = 5
 
 def slug(reason: str | None) -> str:
     """Return the slug of a reason, by which reasons are counted: the text before its first colon."""
-    return (reason or "no_reason").split(":", 1)[0].strip()
+    return (reason or "no_reason").partition(":")[0].strip()
 
 
 def count_statuses(table: pa.Table) -> dict[str, int]:

@@ -22,6 +22,7 @@ from factory.storage.manifest import FingerprintMismatch
 from schemas.datasets import SCORED, UNITS, Row
 from tests.audit.rows import rows
 from tests.toy_run import ROOT
+from tests.toys import tiny_policy
 
 
 def write_scored(uri: str, found: list[Row]) -> DatasetDir:
@@ -65,19 +66,15 @@ def test_delta_becomes_what_the_audit_of_the_dev_set_recommends(
 
 def test_the_whole_dev_set_is_translated_by_the_policy_of_the_round_before(tmp_path: Path) -> None:
     round_ = Round(Run(str(tmp_path / "run")), 3, auto())
-    policy = Path(round_.run.uri, "round-2/policy")
-    policy.mkdir(parents=True)
-    (policy / "config.json").write_text("{}")
+    tiny_policy(Path(round_.run.uri, "round-2/policy"))
     units = round_.run.units("dev")
     units.start({"stage": "toy"})
     units.append(UNITS.empty_table())
     units.publish()
-    write_scored(
-        f"{round_.uri}/dev", rows(1, 0)
-    )  # candidates of another recipe: produce refuses, and says what differs
+    write_scored(f"{round_.uri}/dev", rows(1, 0))  # by another recipe: produce refuses, and says what differs
     with pytest.raises(FingerprintMismatch) as raised:
         resolve_delta(round_, Clock(round_.uri))
-    needed = {key: there for key, (_, there) in raised.value.differences.items()}
+    needed = {key: value for key, (_, value) in raised.value.differences.items()}
     assert needed["inputs"]["round"] == "3" and needed["inputs"]["units"] == units.manifest().fingerprint
     assert "policy" in needed["inputs"] and "limit" not in str(needed.get("corpus"))
 

@@ -92,6 +92,8 @@ def test_the_gain_is_the_preference_of_the_judge() -> None:
     found = compare(utterances, "bleu", "bleu")
     assert found.gap == pytest.approx([0.7, 0.1])
     assert list(found.gain) == [-0.25, 0.5]
+    alone = compare([scored(0.9, judged=(0.5,)), *utterances], "bleu", "bleu")
+    assert list(alone.gap) == list(found.gap)
 
 
 def test_a_label_counts_only_if_the_judge_scored_both_candidates() -> None:

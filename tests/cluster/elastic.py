@@ -1,7 +1,7 @@
 """A training of one or two workers on the cluster that RAY_ADDRESS names: `python tests/cluster/elastic.py FOLDER`.
 
-Each start of the workers writes their number as a line to FOLDER/sizes. The training ends when there are two workers and
-the file FOLDER/end exists.
+Each start of the workers writes their number as a line to FOLDER/sizes. The training ends when there are two workers
+and the file FOLDER/end exists.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT))
 
-from factory.recipe.resources import PoolConfig
+from factory.recipe.resources import PoolConfig  # noqa: E402
 from factory.runtime.local_ray import start_ray  # noqa: E402
 from tests.cluster.nodes import write_own_node  # noqa: E402
 

@@ -1,4 +1,4 @@
-"""The manifests as `kubectl apply -k` sends them: rendered by kubectl itself, which needs no cluster for that."""
+"""The manifests as `kubectl apply -k` sends them; kubectl itself renders them, which needs no cluster."""
 
 from __future__ import annotations
 
@@ -16,35 +16,37 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent.parent
 KUBERAY = ROOT / "cluster/kuberay"
 ROUNDS = ("one-gpu", "many-gpus")
+"""Overlays that run a round."""
 OVERLAYS = (*ROUNDS, *(f"{name}-interactive" for name in ROUNDS))
 Object = dict[str, Any]
+"""A Kubernetes object."""
 
 
 @cache
-def rendered(folder: Path) -> list[Object]:
+def render(folder: Path) -> list[Object]:
     """Return the objects of a folder with a kustomization."""
     kubectl = shutil.which("kubectl", path=os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     assert kubectl, "kubectl comes with requirements/manifests.txt (make test)"
-    told = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True)
-    assert told.returncode == 0, told.stderr
-    return list(yaml.safe_load_all(told.stdout))
+    done = subprocess.run([kubectl, "kustomize", str(folder)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return list(yaml.safe_load_all(done.stdout))
 
 
 def overlay(name: str) -> list[Object]:
     """Return the objects of an overlay."""
-    return rendered(KUBERAY / "overlays" / name)
+    return render(KUBERAY / "overlays" / name)
 
 
-def one(objects: list[Object], kind: str) -> Object:
+def only(objects: list[Object], kind: str) -> Object:
     """Return the only object of a kind."""
-    [found] = [each for each in objects if each["kind"] == kind]
-    return found
+    [match] = [item for item in objects if item["kind"] == kind]
+    return match
 
 
 def cluster_spec(objects: list[Object]) -> Object:
-    """Return the spec of the Ray cluster, a RayCluster's own or the one inside a RayJob."""
-    jobs = [each["spec"]["rayClusterSpec"] for each in objects if each["kind"] == "RayJob"]
-    return jobs[0] if jobs else one(objects, "RayCluster")["spec"]
+    """Return the spec of the Ray cluster: that of a RayCluster, or the one inside a RayJob."""
+    jobs: list[Object] = [item["spec"]["rayClusterSpec"] for item in objects if item["kind"] == "RayJob"]
+    return jobs[0] if jobs else only(objects, "RayCluster")["spec"]
 
 
 def pod_templates(spec: Object) -> Iterator[tuple[str, Object]]:

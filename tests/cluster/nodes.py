@@ -1,4 +1,4 @@
-"""Ray clusters for tests: real raylets on this machine, each with its own resources, and the dashboard that takes jobs."""
+"""Ray clusters for tests: real raylets on this machine, each with its own resources, and a dashboard for jobs."""
 
 from __future__ import annotations
 

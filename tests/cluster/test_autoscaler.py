@@ -1,6 +1,6 @@
-"""A cluster that has to grow first: Ray's real autoscaler, with its provider whose nodes are raylets on this machine.
+"""A cluster that must grow first: Ray's real autoscaler, with its provider whose nodes are raylets on this machine.
 
-Whoever comes without the cluster's token is told.
+The cluster refuses a process without its token.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import psutil
 import pytest
 
 from tests.browser import free_port
-from tests.cluster.nodes import BESIDE
+from tests.cluster.nodes import ENVIRONMENT
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -47,7 +47,7 @@ EMPTY |= {
     "cluster_synced_files": [],
 }
 TOKEN = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
-ASKED = ["--round", "1", "--set", "resources.recognizer.actors=2", "--set", "resources.translator.num_cpus=3"]
+OPTIONS = ["--round", "1", "--set", "resources.recognizer.actors=2", "--set", "resources.translator.num_cpus=3"]
 
 
 @pytest.fixture
@@ -58,10 +58,10 @@ def growing(tmp_path: Path) -> Iterator[str]:
     config = {"cluster_name": "growing", "max_workers": 2, "provider": provider, "available_node_types": TYPES}
     config |= {"head_node_type": "ray.head.default", "upscaling_speed": 1.0, "idle_timeout_minutes": 5, **EMPTY}
     (tmp_path / "autoscaler.json").write_text(json.dumps(config))
-    temporary = tempfile.mkdtemp(prefix="rt")  # a socket's path must be short
+    temporary = tempfile.mkdtemp(prefix="rt")  # the path of a socket must be short
     environment = (
         os.environ
-        | BESIDE
+        | ENVIRONMENT
         | TOKEN
         | {"RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1", "RAY_TMPDIR": temporary}
     )
@@ -85,7 +85,7 @@ def growing(tmp_path: Path) -> Iterator[str]:
     with (tmp_path / "head.log").open("w") as log:
         head = subprocess.Popen(start, env=environment, stdout=log, stderr=subprocess.STDOUT)
     try:
-        _await_port(port, tmp_path / "head.log")
+        wait_for_port(port, tmp_path / "head.log")
         yield f"127.0.0.1:{port}"
     finally:
         for process in [*psutil.Process(head.pid).children(recursive=True), psutil.Process(head.pid)]:
@@ -95,14 +95,14 @@ def growing(tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.mark.slow
-def test_what_is_missing_is_asked_for_and_comes(growing: str, tmp_path: Path) -> None:
-    told = _preflight(growing, tmp_path, *ASKED)
-    assert told.returncode == 0, told.stdout + told.stderr
-    assert "waiting for nodes, at most 1200 s" in told.stdout and "the cluster can carry it" in told.stdout
-    large = _preflight(growing, tmp_path, *ASKED, "--set", "resources.translator.num_cpus=5", seconds=10)
+def test_the_cluster_adds_the_nodes_that_a_round_needs(growing: str, tmp_path: Path) -> None:
+    grown = preflight(growing, tmp_path, *OPTIONS)
+    assert grown.returncode == 0, grown.stdout + grown.stderr
+    assert "waiting for nodes, at most 1200 s" in grown.stdout and "the cluster can run it" in grown.stdout
+    large = preflight(growing, tmp_path, *OPTIONS, "--set", "resources.translator.num_cpus=5", seconds=10)
     assert large.returncode == 2
     assert "no node has room for one translator (5 CPU, 0 GPU)" in large.stderr
-    stranger = _preflight(growing, tmp_path, *ASKED, token={})
+    stranger = preflight(growing, tmp_path, *OPTIONS, token={})
     assert stranger.returncode == 2
     assert (
         f"the Ray cluster at RAY_ADDRESS={growing} refuses this process" in stranger.stderr
@@ -110,15 +110,15 @@ def test_what_is_missing_is_asked_for_and_comes(growing: str, tmp_path: Path) ->
     )
 
 
-def _preflight(
-    address: str, folder: Path, *asked: str, seconds: int = 1200, token: dict[str, str] = TOKEN
+def preflight(
+    address: str, folder: Path, *options: str, seconds: int = 1200, token: dict[str, str] = TOKEN
 ) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | BESIDE | token | {"RAY_ADDRESS": address, "ROUNDTRIP_GROWTH_S": str(seconds)}
-    command = [sys.executable, "-m", "factory.planning.preflight", "--run", str(folder / "run"), *asked]
+    environment = os.environ | ENVIRONMENT | token | {"RAY_ADDRESS": address, "ROUNDTRIP_GROWTH_S": str(seconds)}
+    command = [sys.executable, "-m", "factory.planning.preflight", "--run", str(folder / "run"), *options]
     return subprocess.run(command, env=environment, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 
-def _await_port(port: int, log: Path) -> None:
+def wait_for_port(port: int, log: Path) -> None:
     end = time.monotonic() + HANG_S
     while time.monotonic() < end:
         with socket.socket() as probe:

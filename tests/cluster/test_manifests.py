@@ -1,4 +1,4 @@
-"""What a cluster would be asked for: it fits KubeRay's and Kubernetes' schemas, the command line, the recipes and the image."""
+"""The manifests fit KubeRay's and Kubernetes' schemas, the command line, the recipes and the image."""
 
 from __future__ import annotations
 
@@ -16,133 +16,143 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from manifests import KUBERAY, OVERLAYS, ROOT, ROUNDS, Object, cluster_spec, one, overlay, pod_templates, rendered
 
+from factory.arguments import run_parser
 from factory.passes.execute import list_demands
-from factory.planning.estimate import GIB, costs, parameters
-from factory.planning.places import Run
-from factory.planning.plan import produced_rows, stages
-from factory.planning.preflight import PARAMETER_BYTES, cramped, unplaced
+from factory.planning.disks import PARAMETER_BYTES
+from factory.planning.estimate import GIB, costs, count_parameters
+from factory.planning.places import Round, Run
+from factory.planning.plan import amounts_of, stages
+from factory.planning.preflight import small_gpus, unplaced_actors
 from factory.recipe.loading import load
+from factory.recipe.paths import local_paths
 from factory.recipe.recipe import Recipe
-from factory.run_round import arguments
+from tests.cluster.manifests import (
+    KUBERAY,
+    OVERLAYS,
+    ROOT,
+    ROUNDS,
+    Object,
+    cluster_spec,
+    only,
+    overlay,
+    pod_templates,
+    render,
+)
 
 SCHEMAS = Path(os.environ.get("KUBERAY_SCHEMAS", ROOT.parent / "shared/kuberay"))
-OURS = ("RayJob", "RayCluster")
+KUBERAY_KINDS = ("RayJob", "RayCluster")
+RAY_MEMORY = 0.7
+"""The share of a pod's memory that Ray offers to actors; the rest is its object store."""
 
 
 @cache
 def crd(kind: str) -> Object:
-    """Return KubeRay's schema of a kind, in which a field that it does not name is an error (an API server drops it silently)."""
+    """Return KubeRay's schema of a kind; unknown fields are errors, which an API server would drop silently."""
     file = SCHEMAS / f"ray.io_{kind.lower()}s.yaml"
     if not file.is_file():
-        pytest.skip(f"KubeRay's schemas are not here: {file} (or the folder that KUBERAY_SCHEMAS names)")
+        pytest.skip(f"KubeRay's schemas are missing: {file} (or the folder that KUBERAY_SCHEMAS names)")
     versions = yaml.load(file.read_text(), yaml.CSafeLoader)["spec"]["versions"]
-    return strict(next(version["schema"]["openAPIV3Schema"] for version in versions if version["name"] == "v1"))
+    return close(next(version["schema"]["openAPIV3Schema"] for version in versions if version["name"] == "v1"))
 
 
-def strict(schema: Any) -> Any:
-    """Close every object whose fields are named."""
+def close(schema: Any) -> Any:
+    """Return a schema that allows no unknown field where it names the fields of an object."""
     if isinstance(schema, list):
-        return [strict(each) for each in schema]
+        return [close(item) for item in schema]
     if not isinstance(schema, dict):
         return schema
-    closed = {key: strict(value) for key, value in schema.items()}
-    return (
-        closed | {"additionalProperties": False}
-        if isinstance(schema.get("properties"), dict) and "type" in schema
-        else closed
-    )
+    closed = {key: close(value) for key, value in schema.items()}
+    names_fields = isinstance(schema.get("properties"), dict) and "type" in schema
+    return closed | {"additionalProperties": False} if names_fields else closed
 
 
-def checked(thing: Object) -> None:
-    """Raise what the API server would say of an object."""
-    if thing["kind"] in OURS:
-        jsonschema.Draft202012Validator(crd(thing["kind"])).validate(thing)
+def validate(item: Object) -> None:
+    """Raise the error that an API server would report for an object."""
+    if item["kind"] in KUBERAY_KINDS:
+        jsonschema.Draft202012Validator(crd(item["kind"])).validate(item)
     else:
-        kubernetes_validate.validate(thing, kubernetes_validate.latest_version(), strict=True)
+        kubernetes_validate.validate(item, kubernetes_validate.latest_version(), strict=True)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
 def test_every_object_fits_its_schema(name: str) -> None:
     objects = overlay(name)
-    assert {each["kind"] for each in objects} == {
-        "Namespace",
-        "ServiceAccount",
-        "RayJob" if name in ROUNDS else "RayCluster",
-    }
-    for thing in objects:
-        checked(thing)
+    kind = "RayJob" if name in ROUNDS else "RayCluster"
+    assert {item["kind"] for item in objects} == {"Namespace", "ServiceAccount", kind}
+    for item in objects:
+        validate(item)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_every_pod_is_one_that_kubernetes_takes_and_the_restricted_profile_allows(name: str) -> None:
+def test_every_pod_is_valid_and_allowed_by_the_restricted_profile(name: str) -> None:
     for group, template in pod_templates(cluster_spec(overlay(name))):
-        checked(
-            {
-                "apiVersion": "v1",
-                "kind": "Pod",
-                "metadata": {"name": group, **template["metadata"]},
-                "spec": template["spec"],
-            }
-        )
-        pod = template["spec"]["securityContext"]
-        assert pod["runAsNonRoot"] and pod["runAsUser"] > 0 and pod["seccompProfile"]["type"] == "RuntimeDefault"
-        for container in template["spec"]["containers"]:
-            assert container["securityContext"] == {
-                "allowPrivilegeEscalation": False,
-                "capabilities": {"drop": ["ALL"]},
-            }
+        metadata = {"name": group, **template["metadata"]}
+        validate({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
+        security = template["spec"]["securityContext"]
+        assert security["runAsNonRoot"] and security["runAsUser"] > 0
+        assert security["seccompProfile"]["type"] == "RuntimeDefault"
+        locked = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        assert all(container["securityContext"] == locked for container in template["spec"]["containers"])
 
 
-def test_a_misspelt_field_a_wrong_type_and_an_unknown_policy_are_found() -> None:
-    job = one(overlay("one-gpu"), "RayJob")
-    for path, value in (
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
         ("backofLimit", 3),
         ("backoffLimit", "three"),
         ("deletionStrategy.deletionRules", [{"condition": {"jobStatus": "SUCCEEDED"}, "policy": "DeleteAll"}]),
         ("rayClusterSpec.headGroupSpec.template.spec.serviceAccount_name", "roundtrip"),
-    ):
-        broken = copy.deepcopy(job)
-        *above, last = path.split(".")
-        inner = broken["spec"]
-        for key in above:
-            inner = inner[key]
-        inner[last] = value
-        with pytest.raises(jsonschema.ValidationError):
-            checked(broken)
+    ],
+    ids=["a misspelt field", "a wrong type", "an unknown policy", "a misspelt field of a pod"],
+)
+def test_a_mistake_is_found(path: str, value: object) -> None:
+    broken = copy.deepcopy(only(overlay("one-gpu"), "RayJob"))
+    *sections, last = path.split(".")
+    inner = broken["spec"]
+    for key in sections:
+        inner = inner[key]
+    inner[last] = value
+    with pytest.raises(jsonschema.ValidationError):
+        validate(broken)
 
 
 @cache
-def told(name: str) -> Namespace:
-    """Parse the entrypoint of a round as the command line does."""
-    python, script, *rest = shlex.split(one(overlay(name), "RayJob")["spec"]["entrypoint"])
+def entrypoint(name: str) -> Namespace:
+    """Return the entrypoint of a round, parsed by the command line."""
+    python, script, *words = shlex.split(only(overlay(name), "RayJob")["spec"]["entrypoint"])
     assert python == "python" and script.endswith("/factory/run_round.py")
-    return arguments(rest)
+    return run_parser("run_round.py", None).parse_args(words)
 
 
 def recipe_of(name: str) -> Recipe:
-    """Return the recipe that a round runs, with its own corpora: those of the overlay are in a bucket that is not there."""
-    return load(told(name).recipe)
+    """Return the recipe of a round with its own corpora, because those of the overlay are in a bucket."""
+    return load(entrypoint(name).recipe)
+
+
+def rounds_of(name: str) -> list[Round]:
+    """Return round 0 and round 1 with the recipe of an overlay."""
+    return [Round(Run("runs/any"), number, recipe_of(name)) for number in (0, 1)]
 
 
 @pytest.mark.parametrize("name", ROUNDS)
-def test_the_entrypoint_is_a_command_of_ours_and_the_job_is_named_after_its_round(name: str) -> None:
-    job = one(overlay(name), "RayJob")
+def test_the_entrypoint_is_a_command_and_the_job_is_named_after_its_round(name: str) -> None:
+    job = only(overlay(name), "RayJob")
     rounds = shlex.split(job["spec"]["entrypoint"])[3]
     assert job["metadata"]["name"] == f"roundtrip-round-{rounds}"
     assert len(job["metadata"]["name"]) <= 47  # KubeRay's limit
-    assert told(name).run.startswith("s3://")
+    assert entrypoint(name).run.startswith("s3://")
 
 
 @pytest.mark.parametrize("name", ROUNDS)
-def test_what_the_recipe_has_on_a_disk_is_in_the_bucket(name: str) -> None:
-    local, changed = recipe_of(name).local_paths(), dict(change.split("=", 1) for change in told(name).set)
+def test_the_files_of_the_recipe_are_in_the_bucket(name: str) -> None:
+    local = local_paths(recipe_of(name))
+    changed = dict(change.split("=", 1) for change in entrypoint(name).set)
     assert {"corpus.paired", "encoder.codebook"} <= set(local) == set(changed)
-    assert all(place.startswith("s3://") for place in changed.values())
-    assert load(told(name).recipe, told(name).set).local_paths() == {}
-    submit = (ROOT / "docs/kubernetes.md").read_text().partition("roundtrip submit")[2].partition("kubectl delete")[0]
-    assert all(f"--set {change}" in submit for change in told(name).set)
+    assert all(path.startswith("s3://") for path in changed.values())
+    assert local_paths(load(entrypoint(name).recipe, entrypoint(name).set)) == {}
+    command = (ROOT / "docs/kubernetes.md").read_text().partition("roundtrip submit")[2].partition("kubectl delete")[0]
+    assert all(f"--set {change}" in command for change in entrypoint(name).set)
 
 
 def gib(quantity: str) -> float:
@@ -151,34 +161,28 @@ def gib(quantity: str) -> float:
     return float(quantity.removesuffix("Gi"))
 
 
-def nodes(spec: Object) -> list[dict[str, float]]:
-    """Return what each node of the cluster at its largest offers Ray; the head offers nothing."""
+def largest_nodes(spec: Object) -> list[dict[str, float]]:
+    """Return the resources of each node of the cluster at its largest; the head offers none."""
     assert spec["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
-    every = []
+    nodes = []
     for group in spec["workerGroupSpecs"]:
         limits = group["template"]["spec"]["containers"][0]["resources"]["limits"]
-        offers = {
-            "CPU": float(limits["cpu"]),
-            "GPU": float(limits.get("nvidia.com/gpu", 0)),
-            "memory": 0.7 * GIB * gib(limits["memory"]),
-        }
-        every += [offers] * group["maxReplicas"]  # 0.7: Ray keeps 30 % for its object store
-    return every
+        cpus, gpus = float(limits["cpu"]), float(limits.get("nvidia.com/gpu", 0))
+        memory = RAY_MEMORY * GIB * gib(limits["memory"])
+        nodes += [{"CPU": cpus, "GPU": gpus, "memory": memory}] * group["maxReplicas"]
+    return nodes
 
 
 @pytest.mark.parametrize("name", ROUNDS)
-def test_the_largest_cluster_passes_preflight_and_no_gpu_is_for_nothing(name: str) -> None:
-    recipe, largest = recipe_of(name), nodes(cluster_spec(overlay(name)))
-    asked = {
-        stage: list_demands(recipe.resources, stage.actors)
-        for number in (0, 1)
-        for stage in stages(Run("runs/any"), number, recipe)
-    }
-    found = [sentence for stage, wanted in asked.items() for sentence in unplaced(stage.name, wanted, largest)]
-    found += [sentence for number in (0, 1) for sentence in cramped(number, recipe, largest)]
-    assert found == [], f"overlays/{name} and {told(name).recipe}"
-    gpus = max(sum(number * each.get("GPU", 0) for number, each in wanted.values()) for wanted in asked.values())
-    assert sum(node["GPU"] for node in largest) == gpus
+def test_the_largest_cluster_passes_preflight_and_every_gpu_is_used(name: str) -> None:
+    resources, largest = recipe_of(name).resources, largest_nodes(cluster_spec(overlay(name)))
+    staged = [stage for round_ in rounds_of(name) for stage in stages(round_)]
+    demands = {stage.name: list_demands(resources, stage.actors) for stage in staged}
+    sentences = [sentence for stage in demands for sentence in unplaced_actors(stage, demands[stage], largest)]
+    sentences += [sentence for round_ in rounds_of(name) for sentence in small_gpus(round_, largest)]
+    assert sentences == [], f"overlays/{name} and {entrypoint(name).recipe}"
+    gpus = [sum(number * needs.get("GPU", 0) for number, needs in wanted.values()) for wanted in demands.values()]
+    assert sum(node["GPU"] for node in largest) == max(gpus)
 
 
 @pytest.mark.parametrize("name", ROUNDS)
@@ -187,18 +191,16 @@ def test_a_gpu_node_has_room_for_two_checkpoints_and_a_pod_for_its_volumes(name:
         sizes = {volume["name"]: gib(volume["emptyDir"]["sizeLimit"]) for volume in template["spec"]["volumes"]}
         assert sum(sizes.values()) < gib(template["spec"]["containers"][0]["resources"]["limits"]["ephemeral-storage"])
         if group == "gpu":
-            assert sizes["cache"] > 2 * PARAMETER_BYTES["sft"] * parameters(recipe_of(name)) / GIB
+            assert sizes["cache"] > 2 * PARAMETER_BYTES["sft"] * count_parameters(recipe_of(name)) / GIB
 
 
 @pytest.mark.parametrize("name", ROUNDS)
-def test_the_deadline_leaves_twice_the_estimated_time(name: str) -> None:
-    recipe, spec = recipe_of(name), one(overlay(name), "RayJob")["spec"]
-    work = ((0, recipe.expected.paired, recipe.expected.paired), (1, produced_rows(recipe), recipe.expected.mono))
-    gpus = sum(node["GPU"] for node in nodes(cluster_spec(overlay(name))))
-    longest = max(
-        sum(cost.hours for cost in costs(recipe, number, rows or 0, spoken or 0)) for number, rows, spoken in work
-    )
-    assert spec["activeDeadlineSeconds"] >= 2 * 3600 * longest / gpus + spec["preRunningDeadlineSeconds"]
+def test_the_deadline_is_twice_the_estimated_time(name: str) -> None:
+    recipe, spec = recipe_of(name), only(overlay(name), "RayJob")["spec"]
+    gpus = sum(node["GPU"] for node in largest_nodes(cluster_spec(overlay(name))))
+    hours = [sum(cost.hours for cost in costs(recipe, round_.number, amounts_of(round_))) for round_ in rounds_of(name)]
+    assert min(hours) > 0
+    assert spec["activeDeadlineSeconds"] >= 2 * 3600 * max(hours) / gpus + spec["preRunningDeadlineSeconds"]
 
 
 @pytest.mark.parametrize("name", ROUNDS)
@@ -207,16 +209,16 @@ def test_the_round_and_the_interactive_cluster_are_the_same_cluster(name: str) -
 
 
 @pytest.mark.parametrize("name", ROUNDS)
-def test_a_round_tries_again_ends_and_cleans_up_as_kuberay_allows_it(name: str) -> None:
-    spec = one(overlay(name), "RayJob")["spec"]
+def test_a_round_is_tried_again_ends_and_is_removed_as_kuberay_allows_it(name: str) -> None:
+    spec = only(overlay(name), "RayJob")["spec"]
     rules = [(rule["condition"], rule["policy"]) for rule in spec["deletionStrategy"]["deletionRules"]]
     assert spec["backoffLimit"] >= 1
     assert "shutdownAfterJobFinishes" not in spec and "ttlSecondsAfterFinished" not in spec  # the rules exclude both
-    assert not any(policy == "DeleteWorkers" for _, policy in rules)  # refused beside an autoscaler
-    assert "submitterConfig" not in spec and "submitterPodTemplate" not in spec  # refused beside a sidecar
+    assert not any(policy == "DeleteWorkers" for _, policy in rules)  # KubeRay refuses it next to an autoscaler
+    assert "submitterConfig" not in spec and "submitterPodTemplate" not in spec  # refused next to a sidecar
     for end in ({"jobStatus": "SUCCEEDED"}, {"jobStatus": "FAILED"}, {"jobDeploymentStatus": "Failed"}):
         ages = {policy: condition["ttlSeconds"] for condition, policy in rules if end.items() <= condition.items()}
-        assert ages["DeleteCluster"] <= ages.get("DeleteSelf", ages["DeleteCluster"]) and "DeleteCluster" in ages
+        assert "DeleteCluster" in ages and ages["DeleteCluster"] <= ages.get("DeleteSelf", ages["DeleteCluster"])
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
@@ -226,15 +228,15 @@ def test_versions_and_user_are_those_of_the_lock_the_package_and_the_image(name:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     for _, template in pod_templates(spec):
         assert template["spec"]["containers"][0]["image"].endswith(f"/roundtrip:{version}")
-        person = template["spec"]["securityContext"]
-        assert f"\nUSER {person['runAsUser']}:{person['runAsGroup']}\n" in dockerfile
-    for script in {shlex.split(one(overlay(each), "RayJob")["spec"]["entrypoint"])[1] for each in ROUNDS}:
-        home = re.findall(r"^WORKDIR (\S+)$", dockerfile, re.MULTILINE)[-1]
-        assert (ROOT / Path(script).relative_to(home)).is_file()
+        security = template["spec"]["securityContext"]
+        assert f"\nUSER {security['runAsUser']}:{security['runAsGroup']}\n" in dockerfile
+    scripts = {shlex.split(only(overlay(round_), "RayJob")["spec"]["entrypoint"])[1] for round_ in ROUNDS}
+    home = re.findall(r"^WORKDIR (\S+)$", dockerfile, re.MULTILINE)[-1]
+    assert all((ROOT / Path(script).relative_to(home)).is_file() for script in scripts)
 
 
 @pytest.mark.parametrize("name", OVERLAYS)
-def test_no_pods_ray_ends_the_guard_of_a_model(name: str) -> None:
+def test_ray_never_kills_the_guard_of_a_model(name: str) -> None:
     for _, template in pod_templates(cluster_spec(overlay(name))):
         assert {"name": "RAY_memory_monitor_refresh_ms", "value": "0"} in template["spec"]["containers"][0]["env"]
 
@@ -250,19 +252,17 @@ def test_secrets_come_by_reference_and_the_guide_says_how_to_make_them() -> None
 
 
 def test_the_shared_volume_reaches_every_pod(tmp_path: Path) -> None:
-    near = Path(os.path.relpath(KUBERAY, tmp_path))
-    parts = [str(near / "components" / part) for part in ("many-gpus", "shared-volume", "round")]
-    resources = [str(near / "base"), "round.yaml"]
+    kuberay = Path(os.path.relpath(KUBERAY, tmp_path))
+    components = [str(kuberay / "components" / part) for part in ("many-gpus", "shared-volume", "round")]
+    resources = [str(kuberay / "base"), "round.yaml"]
     (tmp_path / "round.yaml").write_text((KUBERAY / "overlays/many-gpus/round.yaml").read_text())
-    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump({"resources": resources, "components": parts}))
-    objects = rendered(tmp_path)
-    for thing in objects:
-        checked(thing)
-    claim = one(objects, "PersistentVolumeClaim")["metadata"]["name"]
+    kustomization = yaml.safe_dump({"resources": resources, "components": components})
+    (tmp_path / "kustomization.yaml").write_text(kustomization)
+    objects = render(tmp_path)
+    for item in objects:
+        validate(item)
+    claim = {"claimName": only(objects, "PersistentVolumeClaim")["metadata"]["name"]}
     for _, template in pod_templates(cluster_spec(objects)):
-        [volume] = [
-            each["name"]
-            for each in template["spec"]["volumes"]
-            if each.get("persistentVolumeClaim") == {"claimName": claim}
-        ]
+        volumes = template["spec"]["volumes"]
+        [volume] = [volume["name"] for volume in volumes if volume.get("persistentVolumeClaim") == claim]
         assert {"name": volume, "mountPath": "/shared"} in template["spec"]["containers"][0]["volumeMounts"]

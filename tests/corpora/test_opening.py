@@ -144,5 +144,5 @@ def test_suffixes_may_be_in_capitals(tmp_path: Path) -> None:
 def test_a_dataset_of_the_hub_is_named_by_owner_and_name() -> None:
     corpus = open_corpus("hf://datasets/me/speech?lang=fr")
     assert isinstance(corpus, HubCorpus) and corpus.root == "me/speech"
-    with pytest.raises(CorpusError, match="is no dataset; expected hf://datasets/OWNER/NAME"):
+    with pytest.raises(CorpusError, match="is not a dataset; expected hf://datasets/OWNER/NAME"):
         open_corpus("hf://models/x")

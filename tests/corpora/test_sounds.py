@@ -29,7 +29,7 @@ WAVE = (np.sin(np.arange(16_000) / 20) * 0.3).tolist()
         {"audio": [{"array": WAVE, "path": "x.wav", "sampling_rate": 16_000}]},
         {"audio": [WAVE], "sampling_rate": [16_000]},
     ],
-    ids=["struct", "bytes", "path", "path in a struct", "array", "array beside its rate"],
+    ids=["struct", "bytes", "path", "path in a struct", "array", "array next to its rate"],
 )
 def test_audio_of_every_type_is_the_same_recording(tmp_path: Path, audio: dict[str, Any]) -> None:
     put(tmp_path / "a.wav", tone())

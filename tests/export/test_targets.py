@@ -42,8 +42,8 @@ def test_a_path_is_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
             "is the address of a model, but a dataset is exported: give hf://datasets/OWNER/NAME",
         ),
         ("hf://datasets/me/set", "model", "is the address of a dataset, but a model is exported: give hf://OWNER/NAME"),
-        ("hf://datasets/a/b/c", "dataset", "is no repository: expected OWNER/NAME after hf://"),
-        ("hf://datasets/", "dataset", "is no repository"),
+        ("hf://datasets/a/b/c", "dataset", "is not a repository: expected OWNER/NAME after hf://"),
+        ("hf://datasets/", "dataset", "is not a repository"),
     ],
 )
 def test_a_wrong_repository_is_refused(to: str, repo_type: RepoType, message: str) -> None:

@@ -19,7 +19,7 @@ def round_(tmp_path_factory: pytest.TempPathFactory) -> Round:
 
 
 def advantage(question: Question, metric: str) -> float:
-    """Return by how much a metric of which more is better prefers A; MCD is turned round."""
+    """Return by how much a metric prefers A; for MCD, where less is better, the sign is reversed."""
     a, b = question.a["scores"][metric], question.b["scores"][metric]
     assert a is not None and b is not None
     return b - a if metric == "mcd" else a - b

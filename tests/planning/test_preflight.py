@@ -56,8 +56,8 @@ def test_the_other_variants_fit_too(name: str) -> None:
         (
             [T4],
             "resources.translator.accelerator=H100",
-            "produce: no node has room for one translator (1 CPU, 0.8 GPU, H100); of 1 nodes the largest have 16 CPU, 4 GPU, "
-            "T4: "
+            "produce: no node has room for one translator (1 CPU, 0.8 GPU, H100); of 1 nodes the largest have 16 CPU, "
+            "4 GPU, T4: "
             "lower resources.translator.num_cpus, num_gpus or memory_gib, change its accelerator, or add such a node",
         ),
         (

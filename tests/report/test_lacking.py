@@ -10,7 +10,7 @@ import pytest
 
 from factory.cli import main
 from factory.export.export import export_pairs
-from factory.listen.choose import questions
+from factory.listen.choose import choose_questions
 from factory.passes.progress import Clock
 from factory.planning.kept_recipe import keep_recipe
 from factory.planning.places import Round
@@ -87,9 +87,8 @@ def test_the_table_says_what_was_not_measured(tmp_path: Path) -> None:
 
 
 def test_every_kind_is_listened_to_and_exported(ended: Ended, tmp_path: Path) -> None:
-    run, recipe = ended.round_.run, ended.round_.recipe
-    assert questions(run, 1, recipe, "disagree", 4)
-    folder = Path(export_pairs(run, 1, recipe, str(tmp_path / "set"), format="trl"))
+    assert choose_questions(ended.round_, "disagree", 4)
+    folder = Path(export_pairs(ended.round_, str(tmp_path / "set"), format="trl"))
     card = (folder / "README.md").read_text("utf-8")
     unmeasured = "Labels could not be measured: no utterance of this round has a reference" in card
     assert unmeasured == (not ended.has_references)

@@ -14,7 +14,7 @@ import pytest
 
 from factory.runtime import local_ray as module
 from factory.runtime.errors import ClusterError
-from factory.runtime.local_ray import await_cluster, ray_folder, start_here
+from factory.runtime.local_ray import await_cluster, ray_folder, start_here, start_ray
 from tests.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -87,6 +87,37 @@ def test_any_other_error_of_ray_is_raised_at_once(monkeypatch: pytest.MonkeyPatc
     with pytest.raises(ValueError, match="no such argument"):
         start_here()
     assert starts == ["local"]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected", "message"),
+    [
+        (
+            ConnectionError("no token"),
+            ClusterError,
+            r"head:1 refuses this process \(no token\): if it requires a token, set",
+        ),
+        (
+            RuntimeError("Version mismatch: Ray: 2.0"),
+            ClusterError,
+            r"head:1 has another version: install .*\nVersion mis",
+        ),
+        (RuntimeError("a bug"), RuntimeError, "^a bug$"),
+    ],
+)
+def test_a_cluster_that_refuses_is_reported(
+    error: Exception, expected: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def init(**arguments: object) -> None:
+        raise error
+
+    monkeypatch.setattr("ray.init", init)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
+    monkeypatch.setattr(module, "ENVIRONMENT", {})
+    monkeypatch.setattr(module, "await_cluster", lambda address: None)
+    monkeypatch.setenv("RAY_ADDRESS", "head:1")
+    with pytest.raises(expected, match=message):
+        start_ray()
 
 
 def test_the_folder_of_ray_is_short_enough_for_a_socket(monkeypatch: pytest.MonkeyPatch) -> None:

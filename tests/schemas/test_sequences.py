@@ -112,7 +112,8 @@ def test_a_completion_may_have_an_empty_text() -> None:
 
 @pytest.mark.parametrize("variant", [Variant.S2T, Variant.ASR, Variant.COM, Variant.COT, Variant.MT])
 def test_a_completion_without_its_text_is_refused(variant: Variant) -> None:
-    with pytest.raises(ValueError, match=f"variant {variant} needs its text; got text=None, source_text='source'"):
+    message = f"^a completion of variant {variant} needs its text; got text=None, source_text='source'"
+    with pytest.raises(ValueError, match=message):
         completion(variant, None, [1], "source")
 
 

@@ -76,6 +76,7 @@ def test_a_repeated_id_keeps_its_first_row(writer: PartWriter, tmp_path: Path) -
     parts = write_parts(writer, range(3), range(2, 5), range(4))
     drop_repeats(DISK, parts, writer)
     assert read_all(tmp_path / "out") == {"u0": "0", "u1": "0", "u2": "0", "u3": "1", "u4": "1"}
+    assert len(list((tmp_path / "out").glob("part-*[0-9a-f]-first.parquet"))) == 1
 
 
 def test_the_rest_of_a_part_may_have_the_ids_of_a_later_part(writer: PartWriter, tmp_path: Path) -> None:

@@ -110,6 +110,8 @@ def test_a_plain_id_is_its_own_name(identifier: str) -> None:
         ("-_a_-", "a"),
         ("Élan vital", "Elan_vital"),
         ("a . b", "a_b"),
+        ("X/aX/", "X_aX"),
+        ("a" * 47 + "X" * 40, "a" * 47 + "X"),
         ("😀", "id"),
         ("con", "con"),
         ("nul.txt", "nul_txt"),
