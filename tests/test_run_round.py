@@ -193,7 +193,7 @@ def test_round_0_trains_a_policy_on_paired_speech_and_parallel_text(tmp_path: Pa
         {"values": "asr", "counts": 20},
         {"values": "mt", "counts": 80},
     ]
-    assert DatasetDir(str(tmp_path / "run/paired")).manifest().rows == 20 and not (folder / "policy.given").exists()
+    assert DatasetDir(str(tmp_path / "run/paired")).manifest().rows == 20 and not (folder / "policy.inputs").exists()
     assert json.loads((folder / "policy/training.json").read_text())["dev_loss"] > 0
     summary = json.loads((folder / "summary.json").read_text())
     assert set(summary["s2t_bleu"]) == {"fr-en", "en-fr"}

@@ -55,7 +55,7 @@ class Encoder(RowActor):
         from factory.models.codebook import assign, deduplicate
 
         if row["lang"] not in self.langs:
-            reason = f"unknown_lang: {row['lang']!r} is not among the languages asked for ({', '.join(self.langs)})"
+            reason = f"unknown_lang: {row['lang']!r} is not a language of the recipe ({', '.join(self.langs)})"
             return {**row, "status": SKIPPED, "reason": reason}
         try:
             wave = read(row["audio"], self.config.min_s, self.config.max_s)

@@ -58,7 +58,7 @@ def training_folder(out: str) -> Iterator[str]:
 
     It is next to the policy `out`, because the workers on other nodes read it too.
     """
-    folder = f"{out}.given"
+    folder = f"{out}.inputs"
     if "://" not in folder:
         Path(folder).mkdir(parents=True, exist_ok=True)
         folder = str(Path(folder).absolute())

@@ -22,6 +22,8 @@ from schemas.datasets import SCORED, UNITS, UNSPOKEN, Candidate, Row
 from schemas.sequences import EOS, Variant, completion, prompt, speech, text_prompt
 from tests.toys import tiny_policy, tiny_tokenizer
 
+pytestmark = pytest.mark.service
+
 CONTEXT = 256
 TEXTS = {
     "fr": ["où se trouve la gare", "combien cela coûte-t-il", "le train part à neuf heures", "une tasse de café"],

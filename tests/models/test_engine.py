@@ -15,6 +15,8 @@ from factory.models.weights import WeightsError
 from schemas.sequences import EOS, EOSP, SOSP, Variant, prompt, tag, unit_token
 from tests.toys import tiny_policy, tiny_tokenizer
 
+pytestmark = pytest.mark.service
+
 CONTEXT = 128
 CONFIG = EngineConfig(dtype="auto", threads=1, kv_cache_gib=1, gpu_memory_utilization=0.3, max_model_len=None)
 GREEDY = Sampling(temperature=0.0, top_p=1.0, top_k=0, max_tokens=20)

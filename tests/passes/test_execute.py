@@ -109,7 +109,7 @@ def test_a_pool_grows_while_work_waits_up_to_its_limit(local_ray: None, tmp_path
         return int(rows["text"].nunique())
 
     assert count_processes(LIGHT_POOL, 32, mates=1) == 1
-    assert 2 <= count_processes(replace(LIGHT_POOL, max_actors=3, row_timeout_s=HANG_S), 120, mates=2) <= 3
+    assert 2 <= count_processes(replace(LIGHT_POOL, max_actors=3, row_timeout_s=HANG_S), 60, mates=2) <= 3
 
 
 def test_actors_that_do_not_fit_are_refused_at_once(local_ray: None, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from factory.storage.dataset import DatasetDir
 from schemas.datasets import UNITS, Row
 
 EMBEDDED = "recipes/phrasebook.yaml"
-LOST = {"status": "skipped", "reason": "unknown_lang: 'clips' is not among the languages asked for (fr, en)"}
+LOST = {"status": "skipped", "reason": "unknown_lang: 'clips' is not a language of the recipe (fr, en)"}
 
 
 def units(folder: Path, *rows: Row) -> DatasetDir:
