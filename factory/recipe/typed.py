@@ -172,7 +172,7 @@ def choose(value: Any, allowed: Iterable[Any], where: str) -> Any:
 
 def suggest(name: str, known: list[str]) -> str:
     """Name the known words that are similar to `name`, or all of them."""
-    similar = difflib.get_close_matches(name, known, n=3, cutoff=0.6)
+    similar = difflib.get_close_matches(name, known)
     return f"did you mean {' or '.join(similar)}?" if similar else f"expected one of {', '.join(known)}"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from uuid import uuid4
 
 import pyarrow.fs as pafs
@@ -33,7 +33,7 @@ def fetch(uri: str, cache: Path) -> Path:
         raise StoreError(f"there is nothing at {uri}: expected a file or a folder with files")
     copies = cache / json_digest(uri)
     copy = copies / json_digest([(name, info.size, info.mtime_ns) for name, info in files.items()])
-    target = copy / path.rstrip("/").rsplit("/", 1)[-1]
+    target = copy / PurePosixPath(path).name
     if not target.exists():
         outdated = [other for other in copies.glob("*") if not other.name.startswith(".")]
         partial = copies / f".{copy.name}.{uuid4().hex[:8]}"

@@ -6,6 +6,7 @@ import string
 from importlib.metadata import version
 
 import jiwer
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -89,3 +90,11 @@ def test_the_signature_names_every_setting() -> None:
     expected = f"jiwer:{version('jiwer')}|norm:whisper-basic|v1"
     assert wer.signature("de") == expected
     assert METRICS["wer"].signature("de") == expected + "|max:1"
+
+
+def test_the_language_chooses_the_normaliser() -> None:
+    counts = wer.count_corpus_errors(["17h30", "a"], ["dix-sept heures trente", "a"], "fr")
+    assert counts.tolist() == [[0, 4], [0, 1]] and counts.dtype == np.float64
+    assert wer.count_corpus_errors(["17h30"], ["dix-sept heures trente"], "xx").tolist() == [[4, 4]]
+    assert "num:words" in wer.signature("fr") and "num:words" in METRICS["wer"].signature("fr")
+    assert wer.signature("fr") != wer.signature("en")

@@ -8,6 +8,7 @@ import pytest
 
 from factory.recipe.loading import load
 from factory.recipe.paths import ROOT, list_missing_files, local_paths, locate, path_exists, portable_paths
+from factory.recipe.recipe import Recipe
 
 
 def test_paths_count_from_here_or_from_the_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,6 +73,42 @@ def test_missing_files_are_listed(tmp_path: Path) -> None:
     assert list_missing_files(recipe) == [f"{sentence}corpus.mono=…"]
     assert list_missing_files(recipe, ["corpus.test", "corpus.dev"]) == []
     assert list_missing_files(recipe, ["corpus.mono"]) == [f"{sentence}corpus.mono=…"]
+
+
+def test_one_sentence_says_how_to_get_the_shipped_assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("factory.recipe.paths.ROOT", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    sentences = list_missing_files(Recipe())
+    assert sentences[0].startswith("corpus.mono is assets/phrasebook/mono, which does not exist")
+    assert ["ROUNDTRIP_HOME" in sentence for sentence in sentences] == [False] * (len(sentences) - 1) + [True]
+    assert len(list_missing_files(load(None, ["corpus.mono=data/none"]), ["corpus.mono"])) == 1
+    (tmp_path / "assets").mkdir()
+    assert list_missing_files(Recipe()) == sentences[:-1]
+
+
+def test_every_path_of_a_recipe_has_its_key(tmp_path: Path) -> None:
+    keys = [f"corpus.{name}" for name in ("mono", "test", "paired", "text", "dev")]
+    keys += ["encoder.codebook", "encoder.model", "recognizer.model", "vocoder.fr", "vocoder.en"]
+    keys += ["evaluate.cascade.fr", "policy.start", "policy.base"]
+    paths = {key: f"{tmp_path}/no {key}" for key in keys}
+    assert local_paths(load(None, [f"{key}={path}" for key, path in paths.items()])) == paths
+
+
+def test_a_codebook_is_never_a_name_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    paths = local_paths(load(None, ["encoder.codebook=owner/codebook", "encoder.model=owner/model"]))
+    assert paths["encoder.codebook"] == "owner/codebook" and "encoder.model" not in paths
+
+
+def test_a_path_is_relative_only_where_it_leads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("here", "home"):
+        (tmp_path / name / "data").mkdir(parents=True)
+    monkeypatch.setenv("ROUNDTRIP_HOME", f"{tmp_path}/home")
+    monkeypatch.chdir(tmp_path)
+    recipe = load(None, [f"corpus.mono={tmp_path}/home/data"])
+    assert portable_paths(recipe).corpus.mono == "data"
+    monkeypatch.setattr("factory.recipe.paths.ROOT", tmp_path / "here")  # here `data` leads to another folder
+    assert portable_paths(recipe).corpus.mono == f"{tmp_path}/home/data"
 
 
 def test_a_name_on_the_hub_is_not_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from factory.models.device import resolve_dtype
 from factory.recipe.recipe import Recipe
 from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.recipe.sections import (
@@ -191,10 +192,16 @@ def test_a_loss_knows_what_it_needs() -> None:
     assert not PreferenceConfig(unit_kl=0.5).weights_tokens_equally
 
 
-def test_the_precision_of_a_training_is_settled_on_the_machine() -> None:
+def test_the_precision_of_a_training_is_settled_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     assert resolve_precision(SftConfig(precision="fp32"), on_gpu=True).precision == "fp32"
     assert resolve_precision(PreferenceConfig(precision="bf16"), on_gpu=False).precision == "bf16"
-    assert resolve_precision(SftConfig(), on_gpu=False).precision in ("bf16", "fp32")
+    dtype = resolve_dtype("auto", on_gpu=False)
+    expected = {"bfloat16": "bf16", "float32": "fp32"}
+    assert resolve_precision(SftConfig(), on_gpu=False) == SftConfig(precision=expected[dtype])  # type: ignore[arg-type]
+    formats = {("auto", True): "bfloat16", ("auto", False): "float32"}
+    monkeypatch.setattr("factory.recipe.training.resolve_dtype", lambda dtype, *, on_gpu: formats[dtype, on_gpu])
+    assert resolve_precision(SftConfig(epochs=3), on_gpu=True) == SftConfig(epochs=3, precision="bf16")
+    assert resolve_precision(PreferenceConfig(), on_gpu=False) == PreferenceConfig(precision="fp32")
 
 
 def test_the_schedules_are_those_of_transformers_that_need_no_numbers() -> None:

@@ -188,6 +188,29 @@ def test_a_parquet_file_with_a_broken_page_is_torn(tmp_path: Path) -> None:
     assert set_aside_if_torn(DISK, path)
 
 
+def test_every_call_on_a_store_names_its_file_and_its_action(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[tuple[str, str, str]] = []
+
+    def record(fs: pafs.FileSystem, path: str, action: str, call: Callable[[], object]) -> object:
+        calls.append((fs.type_name, path.removeprefix(f"{tmp_path}"), action))
+        return call()
+
+    monkeypatch.setattr(files, "retry", record)
+    path = f"{tmp_path}/a.parquet"
+    put(DISK, path, b"torn")
+    put(STORE, path, b"torn")
+    assert get(DISK, path) == get_head(STORE, path, 9) == b"torn"
+    assert look(DISK, path).is_file and len(files_below(DISK, str(tmp_path))) == 1
+    assert set_aside_if_torn(DISK, path)
+    delete(DISK, f"{tmp_path}/none")
+    expected = {("local", "/a.parquet", "written"), ("subtree", "/a.parquet", "written")}
+    expected |= {("local", "/a.parquet", "read"), ("subtree", "/a.parquet", "read")}
+    expected |= {("local", "/a.parquet", "looked up"), ("local", "/a.parquet", "renamed")}
+    expected |= {("local", "", "listed"), ("local", "/none", "deleted")}
+    assert set(calls) >= expected
+    assert {action for _, _, action in calls} == {"written", "read", "looked up", "listed", "renamed", "deleted"}
+
+
 def test_a_failed_call_of_a_store_is_repeated_twice(pauses: list[float], caplog: pytest.LogCaptureFixture) -> None:
     call, left = failing(OSError("slow down"), TimeoutError("late"))
     assert retry(STORE, "bucket/a", "read", call) == "done"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pyarrow.fs as pafs
@@ -125,6 +125,25 @@ def test_an_upload_copies_all_files_and_remove_deletes_them(policy: Path, tmp_pa
     assert contents(tmp_path / "copy") == contents(policy)
     remove("memory://bucket/policy")
     assert not exists("memory://bucket/policy/config.json")
+
+
+def test_every_call_on_a_store_names_its_file_and_its_action(
+    policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[tuple[str, str, str]] = []
+
+    def record(fs: pafs.FileSystem, path: str, action: str, call: Callable[[], None]) -> None:
+        calls.append((fs.type_name, path, action))
+        call()
+
+    monkeypatch.setattr(transfer, "retry", record)
+    (tmp_path / "out").mkdir()
+    push(policy / "config.json", DISK, f"{tmp_path}/out/config.json")
+    download(f"file://{tmp_path}/out/config.json", tmp_path / "copy.json")
+    remove(f"file://{tmp_path}/out")
+    file = f"{tmp_path}/out/config.json"
+    assert calls == [("local", file, "written"), ("local", file, "read"), ("local", f"{tmp_path}/out", "removed")]
+    assert (tmp_path / "copy.json").read_text() == "{}" and not (tmp_path / "out").exists()
 
 
 def test_a_large_file_is_copied_in_pieces(tmp_path: Path) -> None:
