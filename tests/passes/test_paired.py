@@ -53,6 +53,7 @@ def test_units_of_two_sides_become_a_pair_in_each_direction() -> None:
     [
         (units(("a", "fr"), ("b", "en")), "an id is a/fr"),
         (units(("x/fr", "en")).set_column(1, "lang", pa.array(["fr"])), "an id is x/fr/en"),
+        (units(("a", "fr"), ("a", "en")).set_column(1, "lang", pa.array(["en", "en"])), "an id is a/fr"),
         (units(), "no utterance could be tokenized"),
     ],
 )
