@@ -18,6 +18,7 @@ import json
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -106,11 +107,9 @@ def compute_scores(rows: list[Row]) -> dict[str, float]:
     choices: dict[str, list[Candidate]] = {
         "random": [row["candidates"][0] for row in rows],
         "most frequent": [most_frequent(row) for row in rows],
-        "best": [max(row["candidates"], key=lambda candidate, row=row: back_bleu(row, candidate)) for row in rows],
-        "worst": [min(row["candidates"], key=lambda candidate, row=row: back_bleu(row, candidate)) for row in rows],
-        "oracle": [
-            max(row["candidates"], key=lambda candidate, row=row: reference_bleu(row, candidate)) for row in rows
-        ],
+        "best": [max(row["candidates"], key=partial(back_bleu, row)) for row in rows],
+        "worst": [min(row["candidates"], key=partial(back_bleu, row)) for row in rows],
+        "oracle": [max(row["candidates"], key=partial(reference_bleu, row)) for row in rows],
     }
     return {
         name: round(sacrebleu.corpus_bleu(list(map(text_of, candidates)), references).score, 1)
@@ -127,7 +126,10 @@ def parse_options() -> argparse.Namespace:
         "--policy", default=str(ROOT / "assets/phrasebook/policy"), help="folder of the policy (default: %(default)s)"
     )
     parser.add_argument(
-        "--corpus", type=Path, default=ROOT / "assets/phrasebook/dev.parquet", help="PAIRED rows it has not seen"
+        "--corpus",
+        type=Path,
+        default=ROOT / "assets/phrasebook/dev.parquet",
+        help="Parquet of held-out PAIRED rows (default: %(default)s)",
     )
     parser.add_argument("--limit", type=int, default=100, help="utterances per direction (default: %(default)s)")
     parser.add_argument("--n", type=int, default=8, help="candidates (default: %(default)s)")
@@ -136,14 +138,14 @@ def parse_options() -> argparse.Namespace:
         action="append",
         default=[],
         metavar="KEY=VALUE",
-        help="a key of recipes/phrasebook.yaml; may be repeated",
+        help="change a key of recipes/phrasebook.yaml; may be repeated",
     )
     parser.add_argument("--temperatures", type=float, nargs="+", default=[0.5, 0.7, 1.0])
     return parser.parse_args()
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the summary as the last line."""
     options = parse_options()
     recipe, table = load(ROOT / "recipes/phrasebook.yaml", options.set), read_utterances(options.corpus, options.limit)
     lines: list[Row] = []

@@ -89,7 +89,7 @@ class Chaos:
         print(json.dumps(self.events[-1]), flush=True)
 
     def _current(self) -> Path:
-        return self.place / f"disturbed-{sum(note['what'] == 'round' for note in self.events):02d}"
+        return self.place / f"disturbed-{sum(event['what'] == 'round' for event in self.events):02d}"
 
     def _finish(self, folder: Path, disturbed: bool) -> None:
         """Start the driver until it succeeds; kill meanwhile if `disturbed`."""

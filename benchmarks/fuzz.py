@@ -1,10 +1,9 @@
-"""Fuzzes what reads strangers' bytes, guided by coverage (atheris): the audio reader and the parser of a policy's output.
+"""Fuzz the audio reader and the parser of a policy's output, guided by coverage (atheris).
 
-    python benchmarks/fuzz.py audio -max_total_time=300     # what stands behind the target's name goes to libFuzzer
+    python benchmarks/fuzz.py audio -max_total_time=300     # options after the target go to libFuzzer
     python benchmarks/fuzz.py parser -max_total_time=300
 
-It ends with an error, and keeps the input in the working folder, at the first input that gives anything else than a
-value or a reason.
+The first input that gives neither a value nor a reason ends the run with an error, and is kept in the working folder.
 """
 
 from __future__ import annotations
@@ -24,27 +23,40 @@ with atheris.instrument_imports(include=["factory.corpora", "schemas.sequences",
     from schemas.sequences import Variant, parse
 
 
-def audio(content: bytes) -> None:
-    """Read bytes as audio, half of the time as a spoilt file of a known format."""
+def fuzz_audio(content: bytes) -> None:
+    """Read bytes as audio; half of the inputs are corrupt files of a known format."""
     feed = atheris.FuzzedDataProvider(content)
     if feed.ConsumeBool():
-        test_fuzz.heard(feed.ConsumeBytes(sys.maxsize))
+        test_fuzz.read_reason(feed.ConsumeBytes(sys.maxsize))
         return
-    whole = bytearray(test_fuzz.FILES[sorted(test_fuzz.FILES)[feed.ConsumeIntInRange(0, len(test_fuzz.FILES) - 1)]])
+    file = bytearray(test_fuzz.FILES[sorted(test_fuzz.FILES)[feed.ConsumeIntInRange(0, len(test_fuzz.FILES) - 1)]])
     while feed.remaining_bytes() > 3:
-        whole[feed.ConsumeIntInRange(0, len(whole) - 1)] = feed.ConsumeIntInRange(0, 255)
-    test_fuzz.heard(bytes(whole))
+        file[feed.ConsumeIntInRange(0, len(file) - 1)] = feed.ConsumeIntInRange(0, 255)
+    test_fuzz.read_reason(bytes(file))
 
 
-def parser(content: bytes) -> None:
-    """Read any text as a policy's output."""
+def fuzz_parser(content: bytes) -> None:
+    """Parse any text as the output of a policy."""
     feed = atheris.FuzzedDataProvider(content)
     variant = list(Variant)[feed.ConsumeIntInRange(0, len(Variant) - 1)]
     parsed = parse(variant, feed.ConsumeUnicodeNoSurrogates(sys.maxsize))
     assert isinstance(parsed.reason, str) and parsed.reason
 
 
-if __name__ == "__main__":
-    target = {"audio": audio, "parser": parser}[sys.argv.pop(1)]
+TARGETS = {"audio": fuzz_audio, "parser": fuzz_parser}
+
+
+def main() -> None:
+    """Fuzz the target that the command line names."""
+    if sys.argv[1:2] in ([], ["-h"], ["--help"]):
+        print(__doc__)
+        return
+    if sys.argv[1] not in TARGETS:
+        sys.exit(f"unknown target {sys.argv[1]}; expected one of {', '.join(TARGETS)}")
+    target = TARGETS[sys.argv.pop(1)]
     atheris.Setup(sys.argv, target)
     atheris.Fuzz()
+
+
+if __name__ == "__main__":
+    main()

@@ -161,7 +161,7 @@ def parse_options() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure, and print the summary as the last line."""
     options = parse_options()
     timer = time.perf_counter if options.clock == "wall" else time.process_time
     endless = options.policy is None

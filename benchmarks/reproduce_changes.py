@@ -30,10 +30,10 @@ def change(
     Returns:
         The mean change, with a bootstrap interval over test sentences.
     """
-    after = bootstrap.averaged(
+    after = bootstrap.average(
         [_sample(records[name], direction, COLUMNS[score]) for name in names for direction in directions]
     )
-    before = bootstrap.averaged([_sample(records[start], direction, COLUMNS[score]) for direction in directions])
+    before = bootstrap.average([_sample(records[start], direction, COLUMNS[score]) for direction in directions])
     return bootstrap.compare(after, before).difference
 
 

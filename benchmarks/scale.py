@@ -1,13 +1,13 @@
-"""Does memory stay flat when a corpus grows? The real tokenize pass over light rows, with an encoder that only looks at an id.
+"""Measure if memory grows with the corpus: the real tokenize pass over light rows, with an encoder without a model.
 
     python benchmarks/scale.py [--rows 1000 100000] [--layout tar|parquet|folder]
 
-A light row has 0.1 s of audio (3.2 kB of WAV). Each size is a process of its own with a Ray of its own: a corpus is
-written to a scratch folder and goes through `open_corpus`, `unfinished`, a guarded pool of two actors, part files and
-`publish`. Twice a second the memory that only this process has (USS) is read, of the driver and of all that Ray started
-for it; what lies in Ray's object store is shared and bounded by its size, so it is not counted. The last line is JSON:
-`memory_ratio` is the peak of driver and workers together at the last size over that at the first, `rows_per_s` the rate
-of the last, from the opening of the corpus to the manifest.
+A light row has 0.1 s of audio (3.2 kB of WAV). Each size runs in a process of its own with a Ray of its own: a corpus
+is written to a temporary folder and goes through `open_corpus`, `unfinished`, a guarded pool of two actors, part files
+and `publish`. The unique memory (USS) of the driver and of the workers is read twice per second. Ray's object store is
+shared and has a fixed size, so it is not counted. The last line is JSON: `memory_ratio` is the peak of driver and
+workers together at the last size divided by the peak at the first size; `rows_per_s` is the rate of the last size,
+from the opening of the corpus to the manifest.
 """
 
 from __future__ import annotations
@@ -52,32 +52,39 @@ RESOURCES = ResourcesConfig(encoder=PoolConfig(actors=2, num_cpus=0.5, batch_siz
 
 
 class LightEncoder(RowActor):
-    """Gives every row the same eight units; its audio has come all the way and is counted."""
+    """Gives the same eight units to every row."""
 
     schema = UNITS
 
     def process(self, rows: list[Row]) -> list[Row]:
-        """Return the rows with units, and the bytes of their audio as their number of samples."""
+        """Return the rows with units; `num_samples` is the size of the audio in bytes, so the audio must arrive."""
         return [
-            row | {"units": list(range(8)), "durations": [1] * 8, "num_samples": _size(row["audio"])} for row in rows
+            row | {"units": list(range(8)), "durations": [1] * 8, "num_samples": _count_bytes(row["audio"])}
+            for row in rows
         ]
 
 
-def _size(audio: Row) -> int:
+def _count_bytes(audio: Row) -> int:
     return len(audio["bytes"] or Path(audio["path"]).read_bytes())
 
 
-def write_corpus(place: Path, rows: int, layout: str) -> None:
-    """Write light rows in shards of a thousand; in a folder, each is a file."""
+def write_corpus(folder: Path, rows: int, layout: str) -> None:
+    """Write light rows in shards of a thousand; the layout `folder` has a file per row.
+
+    Args:
+        folder: the folder of the corpus.
+        rows: the number of rows.
+        layout: a key of WRITERS.
+    """
     sound = encode(np.sin(np.arange(1_600) / 5).astype(np.float32) * 0.3, "WAV")
-    place.mkdir(parents=True)
+    folder.mkdir(parents=True)
     for start in range(0, rows, SHARD):
         names = [f"u{number:07d}" for number in range(start, min(start + SHARD, rows))]
-        _WRITE[layout](place / f"{start:09d}", names, sound)
+        WRITERS[layout](folder / f"{start:09d}", names, sound)
 
 
-def _tar(place: Path, names: list[str], sound: bytes) -> None:
-    with tarfile.open(f"{place}.tar", "w") as archive:
+def _write_tar(path: Path, names: list[str], sound: bytes) -> None:
+    with tarfile.open(f"{path}.tar", "w") as archive:
         for name in names:
             for kind, content in (("json", b'{"lang": "fr"}'), ("wav", sound)):
                 member = tarfile.TarInfo(f"{name}.{kind}")
@@ -85,47 +92,51 @@ def _tar(place: Path, names: list[str], sound: bytes) -> None:
                 archive.addfile(member, io.BytesIO(content))
 
 
-def _parquet(place: Path, names: list[str], sound: bytes) -> None:
+def _write_parquet(path: Path, names: list[str], sound: bytes) -> None:
     rows = [{"utt_id": name, "lang": "fr", "audio": {"bytes": sound, "path": None}} for name in names]
-    pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), f"{place}.parquet", row_group_size=100)
+    pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), f"{path}.parquet", row_group_size=100)
 
 
-def _folder(place: Path, names: list[str], sound: bytes) -> None:
-    folder = place.parent / "fr"
+def _write_folder(path: Path, names: list[str], sound: bytes) -> None:
+    folder = path.parent / "fr"
     folder.mkdir(exist_ok=True)
     for name in names:
         (folder / f"{name}.wav").write_bytes(sound)
 
 
-_WRITE = {"tar": _tar, "parquet": _parquet, "folder": _folder}
+WRITERS = {"tar": _write_tar, "parquet": _write_parquet, "folder": _write_folder}
 
 
 class Memory:
-    """Peaks (MB) of the memory that the driver, all its descendants, and the largest of them have for themselves."""
+    """Peaks of the unique memory (MiB) of the driver, all workers, the largest worker, and driver and workers."""
 
     def __init__(self) -> None:
         self.peaks = {"driver_mb": 0.0, "workers_mb": 0.0, "largest_worker_mb": 0.0, "together_mb": 0.0}
-        self.over = threading.Event()
+        self.stopped = threading.Event()
         threading.Thread(target=self._watch, daemon=True).start()
 
     def _watch(self) -> None:
-        while not self.over.wait(0.5):
-            mine = psutil.Process()
-            workers = [_own(process) for process in mine.children(recursive=True) if _works(process)]
-            now = {"driver_mb": _own(mine), "workers_mb": sum(workers), "largest_worker_mb": max(workers, default=0.0)}
+        while not self.stopped.wait(0.5):
+            driver = psutil.Process()
+            workers = [_unique_mb(process) for process in driver.children(recursive=True) if _is_worker(process)]
+            now = {
+                "driver_mb": _unique_mb(driver),
+                "workers_mb": sum(workers),
+                "largest_worker_mb": max(workers, default=0.0),
+            }
             now["together_mb"] = now["driver_mb"] + now["workers_mb"]
             self.peaks = {name: max(peak, now[name]) for name, peak in self.peaks.items()}
 
 
-def _own(process: psutil.Process) -> float:
+def _unique_mb(process: psutil.Process) -> float:
     try:
         return process.memory_full_info().uss / 2**20
     except psutil.Error:
         return 0.0
 
 
-def _works(process: psutil.Process) -> bool:
-    """Whether a process is a worker or an actor's child, and not one of Ray's servants."""
+def _is_worker(process: psutil.Process) -> bool:
+    """Return whether a process is a Ray worker or an actor's child, not a server of Ray."""
     try:
         command = " ".join(process.cmdline())
     except psutil.Error:
@@ -133,28 +144,28 @@ def _works(process: psutil.Process) -> bool:
     return "ray::" in command or "factory.actors.child" in command
 
 
-def one(rows: int, layout: str) -> dict[str, Any]:
-    """Run the pass over so many rows; returns its rate and the peaks."""
+def measure(rows: int, layout: str) -> dict[str, Any]:
+    """Run the pass over `rows` rows, and return its rate and the peaks of memory."""
     with tempfile.TemporaryDirectory() as scratch:
         write_corpus(Path(scratch, "corpus"), rows, layout)
         start_ray()
-        memory, began, clock = Memory(), time.monotonic(), Clock(f"{scratch}/run")
+        memory, start, clock = Memory(), time.monotonic(), Clock(f"{scratch}/run")
         out = DatasetDir(f"{scratch}/run/units", UNITS)
         speech = open_corpus(f"{scratch}/corpus").load_speech()
-        opened = time.monotonic() - began
+        opened = time.monotonic() - start
         out.start({"stage": "scale", "corpus": speech.digest})
-        read = map_actor(out.unfinished(speech.rows), partial(LightEncoder), RESOURCES.encoder)
-        run_plan(read, out, speech.ids, clock, f"{rows} rows", RESOURCES, ["encoder"])
-        seconds = time.monotonic() - began
-        memory.over.set()
+        encoded = map_actor(out.unfinished(speech.rows), partial(LightEncoder), RESOURCES.encoder)
+        run_plan(encoded, out, speech.ids, clock, f"{rows} rows", RESOURCES, ["encoder"])
+        seconds = time.monotonic() - start
+        memory.stopped.set()
         assert out.manifest().rows == rows
-    told = {
+    figures = {
         "rows": rows,
         "seconds": round(seconds, 1),
         "opened_s": round(opened, 1),
         "rows_per_s": round(rows / seconds, 1),
     }
-    return told | {name: round(peak) for name, peak in memory.peaks.items()}
+    return figures | {name: round(peak) for name, peak in memory.peaks.items()}
 
 
 def main() -> None:
@@ -163,18 +174,16 @@ def main() -> None:
     parser.add_argument(
         "--rows", type=int, nargs="+", default=[1_000, 100_000], help="the sizes (default: 1000 100000)"
     )
-    parser.add_argument(
-        "--layout", choices=_WRITE, default="tar", help="how the corpus lies there (default: %(default)s)"
-    )
-    asked = parser.parse_args()
-    if len(asked.rows) == 1:
-        print(json.dumps(one(asked.rows[0], asked.layout)))
+    parser.add_argument("--layout", choices=WRITERS, default="tar", help="format of the corpus (default: %(default)s)")
+    options = parser.parse_args()
+    if len(options.rows) == 1:
+        print(json.dumps(measure(options.rows[0], options.layout)))
         return
     runs = []
-    for rows in asked.rows:
-        command = [sys.executable, __file__, "--rows", str(rows), "--layout", asked.layout]
-        told = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
-        runs.append(json.loads(told.stdout.splitlines()[-1]))
+    for rows in options.rows:
+        command = [sys.executable, __file__, "--rows", str(rows), "--layout", options.layout]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+        runs.append(json.loads(done.stdout.splitlines()[-1]))
         print(runs[-1], flush=True)
     ratio = runs[-1]["together_mb"] / runs[0]["together_mb"]
     print(
@@ -182,7 +191,7 @@ def main() -> None:
             {
                 "memory_ratio": round(ratio, 3),
                 "rows_per_s": runs[-1]["rows_per_s"],
-                "layout": asked.layout,
+                "layout": options.layout,
                 "runs": runs,
             }
         )
@@ -190,6 +199,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import scale  # by its own name, so that actors' processes find the encoder
+    import scale  # not as `__main__`: the processes of actors import the encoder by name
 
     scale.main()

@@ -33,7 +33,7 @@ app.exec()
 
 
 class Page:
-    """One tab. `problems` collects what the console says as an error or a warning, and every exception nobody caught."""
+    """A tab. `problems` collects errors and warnings of the console and uncaught exceptions, `requests` all URLs."""
 
     def __init__(self, socket_url: str) -> None:
         from websockets.sync.client import connect
@@ -57,15 +57,15 @@ class Page:
             self._note(message)
 
     def _note(self, message: dict[str, Any]) -> None:
-        method, told = message["method"], message["params"]
+        method, details = message["method"], message["params"]
         if method == "Runtime.exceptionThrown":
-            self.problems.append(json.dumps(told["exceptionDetails"])[:500])
-        elif method == "Runtime.consoleAPICalled" and told["type"] in ("error", "warning", "assert"):
-            self.problems.append(json.dumps(told["args"])[:500])
-        elif method == "Log.entryAdded" and told["entry"]["level"] in ("error", "warning"):
-            self.problems.append(told["entry"]["text"])
+            self.problems.append(json.dumps(details["exceptionDetails"])[:500])
+        elif method == "Runtime.consoleAPICalled" and details["type"] in ("error", "warning", "assert"):
+            self.problems.append(json.dumps(details["args"])[:500])
+        elif method == "Log.entryAdded" and details["entry"]["level"] in ("error", "warning"):
+            self.problems.append(details["entry"]["text"])
         elif method == "Network.requestWillBeSent":
-            self.requests.append(told["request"]["url"])
+            self.requests.append(details["request"]["url"])
 
     def open(self, url: str) -> None:
         """Load a page and wait until it has loaded."""
@@ -74,22 +74,23 @@ class Page:
 
     def run(self, script: str) -> Any:
         """Evaluate an expression (promises are awaited) and return its value."""
-        told = self.send("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True, userGesture=True)
-        assert "exceptionDetails" not in told, told["exceptionDetails"]
-        return told["result"].get("value")
+        options = {"returnByValue": True, "awaitPromise": True, "userGesture": True}
+        evaluated = self.send("Runtime.evaluate", expression=script, **options)
+        assert "exceptionDetails" not in evaluated, evaluated["exceptionDetails"]
+        return evaluated["result"].get("value")
 
     def wait(self, condition: str, seconds: float = HANG_S) -> None:
         """Wait until an expression is true."""
         deadline = time.monotonic() + seconds
         while not self.run(condition):
-            assert time.monotonic() < deadline, f"never came true: {condition}"
+            assert time.monotonic() < deadline, f"still false: {condition}"
             time.sleep(0.05)
 
     def click(self, selector: str) -> None:
-        """Click with the mouse on the first element that a selector finds."""
-        found = f"document.querySelector({json.dumps(selector)})"
-        self.run(f"{found}.scrollIntoView({{block: 'center'}})")
-        x, y = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({found}.getBoundingClientRect())")
+        """Click with the mouse on the first element that matches a selector."""
+        element = f"document.querySelector({json.dumps(selector)})"
+        self.run(f"{element}.scrollIntoView({{block: 'center'}})")
+        x, y = self.run(f"(r => [r.x + r.width / 2, r.y + r.height / 2])({element}.getBoundingClientRect())")
         for kind in ("mousePressed", "mouseReleased"):
             self.send("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
 
@@ -101,13 +102,13 @@ class Page:
             )
 
     def resize(self, width: int, height: int) -> None:
-        """Give the page the screen of a phone, or of a desk (CSS pixels)."""
+        """Set the size of the screen in CSS pixels; a narrow screen is a phone's."""
         self.send(
             "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=width < 600
         )
 
     def prefer(self, scheme: str) -> None:
-        """Prefer a `dark` or a `light` page."""
+        """Set the preferred colour scheme, `dark` or `light`."""
         self.send("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
 
     def picture(self, path: Path) -> None:
@@ -117,7 +118,7 @@ class Page:
 
 @contextmanager
 def browser(log: Path) -> Iterator[Page]:
-    """Start the browser, give its only tab, and end it; what it says goes to `log`."""
+    """Start the browser, yield its only tab, and end it. Its output goes to `log`."""
     port = free_port()
     environment = os.environ | {
         "QT_QPA_PLATFORM": "offscreen",
@@ -126,24 +127,24 @@ def browser(log: Path) -> Iterator[Page]:
         "QTWEBENGINE_CHROMIUM_FLAGS": "--mute-audio --disable-gpu",
     }
     with (
-        log.open("w") as told,
-        subprocess.Popen([sys.executable, "-c", _PROGRAM], env=environment, stdout=told, stderr=told) as process,
+        log.open("w") as output,
+        subprocess.Popen([sys.executable, "-c", _PROGRAM], env=environment, stdout=output, stderr=output) as process,
     ):
         try:
-            yield Page(_tab(port, process, log))
+            yield Page(_wait_for_tab(port, process, log))
         finally:
             process.kill()
 
 
 def free_port() -> int:
-    """Return a port of loopback on which nobody listens."""
+    """Return a free port of loopback."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
-def _tab(port: int, process: subprocess.Popen[bytes], log: Path) -> str:
-    """Wait for the browser's only tab and return where its protocol is spoken."""
+def _wait_for_tab(port: int, process: subprocess.Popen[bytes], log: Path) -> str:
+    """Wait for the browser's only tab, and return the URL of its protocol."""
     deadline = time.monotonic() + HANG_S
     while time.monotonic() < deadline:
         assert process.poll() is None, f"the browser ended: {log.read_text()[-2000:]}"

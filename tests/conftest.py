@@ -1,4 +1,4 @@
-"""What all tests share: a quiet environment, and one local Ray for the whole session."""
+"""The environment of all tests, their order, and one local Ray for all of them."""
 
 from __future__ import annotations
 
@@ -12,23 +12,20 @@ from hypothesis import Phase, settings
 ROOT = Path(__file__).resolve().parent.parent
 
 os.environ.update(
-    HF_HUB_OFFLINE=os.environ.get("HF_HUB_OFFLINE", "1"),  # a test that needs a hub starts one of its own
+    HF_HUB_OFFLINE=os.environ.get("HF_HUB_OFFLINE", "1"),  # a test that needs a hub starts its own
     TOKENIZERS_PARALLELISM="false",
     OMP_NUM_THREADS=os.environ.get("OMP_NUM_THREADS", "1"),
-    PYTHONPATH=os.pathsep.join(
-        filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])
-    ),  # for Ray's workers and subprocesses
+    # for Ray's workers and subprocesses
+    PYTHONPATH=os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
     RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0",
     RAY_DATA_DISABLE_PROGRESS_BARS="1",
     RAY_DEDUP_LOGS="0",
     RAY_USAGE_STATS_ENABLED="0",
 )
 
-
-settings.register_profile("any machine", deadline=None)  # an example takes as long as the machine lets it
-settings.register_profile(
-    "mutants", deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate]
-)  # the same examples for each mutant, and no search for the smallest one that fails
+settings.register_profile("any machine", deadline=None)  # a slow machine needs more time per example
+# the same examples for each mutant, and no search for the smallest failing example
+settings.register_profile("mutants", deadline=None, derandomize=True, phases=[Phase.explicit, Phase.generate])
 settings.load_profile("any machine")
 
 
@@ -42,8 +39,9 @@ FIRST = (
     "test_dataset.py",
     "test_export.py",
 )
-"""Files that begin first: the longest, so that no process is left alone with one of them at the end; and the two with vLLM before any
-that starts an S3 server in its process: vLLM looks at everything that is imported, which the server's framework does not bear.
+"""The longest files, which start first, so that all processes end at about the same time. The two with vLLM come
+before the files that start an S3 server in their process: vLLM inspects all imported modules, and the framework of the
+server fails then.
 """
 
 SERVICES = {"bucket", "faults", "local_ray", "store"}
@@ -60,13 +58,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def local_ray() -> Iterator[None]:
-    """A real Ray on this machine with four logical CPUs (a plan of two actors needs more than two, whatever the machine has)."""
+    """Start a real Ray on this machine with four logical CPUs, because a plan with two actors needs more than two."""
     import ray
 
     from factory.runtime.local_ray import start_here
 
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "warning"}
-    start_here(num_cpus=4, object_store_memory=300 * 2**20, **quiet)  # not what a killed Ray says is still there
+    start_here(
+        num_cpus=4, object_store_memory=300 * 2**20, **quiet
+    )  # a new Ray, even if a killed one has left its address
     ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()

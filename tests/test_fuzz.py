@@ -1,11 +1,11 @@
-"""Whatever bytes come as audio and whatever a policy writes: a value or a reason, never another error."""
+"""The audio reader and the parser of a policy's output give a value or a reason for any input, never another error."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as some
+from hypothesis import strategies as st
 
 from factory.corpora.audio import read
 from factory.corpora.base import AudioError
@@ -49,56 +49,52 @@ MAGIC = [
 ]
 
 
-def heard(content: bytes) -> str:
-    """Read the bytes as a row's audio; return the reason why there is no wave, or `ok`."""
+def read_reason(content: bytes) -> str:
+    """Read bytes as the audio of a row; return `ok`, or the slug of the reason without a wave."""
     try:
         wave = read({"bytes": content, "path": None})
     except AudioError as error:
         assert str(error).startswith(f"{error.slug}: ")
         return error.slug
     assert wave.ndim == 1 and wave.dtype == np.float32
-    assert (
-        np.isfinite(wave).all()
-        and 0.1 * SAMPLE_RATE <= len(wave) <= 30 * SAMPLE_RATE
-        and 1e-3 <= np.abs(wave).max() <= 1
-    )
+    assert np.isfinite(wave).all() and 1e-3 <= np.abs(wave).max() <= 1
+    assert 0.1 * SAMPLE_RATE <= len(wave) <= 30 * SAMPLE_RATE
     return "ok"
 
 
 @MANY
-@given(some.binary(max_size=600))
-def test_any_bytes_are_a_wave_or_a_reason(content: bytes) -> None:
-    assert heard(content) in SLUGS | {"ok"}
+@given(st.binary(max_size=600))
+def test_any_bytes_give_a_wave_or_a_reason(content: bytes) -> None:
+    assert read_reason(content) in SLUGS | {"ok"}
 
 
 @MANY
-@given(some.sampled_from(MAGIC), some.binary(max_size=600))
-def test_what_begins_like_a_container_is_a_wave_or_a_reason(magic: bytes, content: bytes) -> None:
-    assert heard(magic + content) in SLUGS | {"ok"}
+@given(st.sampled_from(MAGIC), st.binary(max_size=600))
+def test_bytes_that_start_like_a_container_give_a_wave_or_a_reason(magic: bytes, content: bytes) -> None:
+    assert read_reason(magic + content) in SLUGS | {"ok"}
 
 
 @settings(MANY, max_examples=600)
 @given(
-    some.sampled_from(sorted(FILES)),
-    some.lists(some.tuples(some.integers(0, 10**6), some.integers(0, 255)), max_size=12),
-    some.data(),
+    st.sampled_from(sorted(FILES)),
+    st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 255)), max_size=12),
+    st.data(),
 )
-def test_spoilt_files_are_a_wave_or_a_reason(name: str, changes: list[tuple[int, int]], data: some.DataObject) -> None:
+def test_corrupt_files_give_a_wave_or_a_reason(name: str, changes: list[tuple[int, int]], data: st.DataObject) -> None:
     content = bytearray(FILES[name])
-    for place, value in changes:  # most of them in the first bytes, where the format is told
-        content[place % (120 if place % 3 else len(content))] = value
-    assert heard(bytes(content[: data.draw(some.integers(0, len(content)))])) in SLUGS | {"ok"}
+    for index, value in changes:  # most of them in the header
+        content[index % (120 if index % 3 else len(content))] = value
+    assert read_reason(bytes(content[: data.draw(st.integers(0, len(content)))])) in SLUGS | {"ok"}
 
 
-def test_the_whole_files_are_heard_and_half_of_one_is_not() -> None:
-    assert {name: heard(content) for name, content in FILES.items()} == dict.fromkeys(FILES, "ok")
-    halves = {name: heard(content[: len(content) // 2]) for name, content in FILES.items()}
-    assert {name for name, slug in halves.items() if slug != "truncated"} <= {"aac", "amr"}, (
-        "raw streams, which say no length"
-    )
+def test_complete_files_are_read_and_truncated_ones_are_not() -> None:
+    assert {name: read_reason(content) for name, content in FILES.items()} == dict.fromkeys(FILES, "ok")
+    halves = {name: read_reason(content[: len(content) // 2]) for name, content in FILES.items()}
+    streams = {"aac", "amr"}  # raw streams do not state their length
+    assert {name for name, slug in halves.items() if slug != "truncated"} <= streams
 
 
-PIECES = some.sampled_from(
+PIECES = st.sampled_from(
     [
         SOSP,
         EOSP,
@@ -119,10 +115,8 @@ PIECES = some.sampled_from(
 
 
 @MANY
-@given(
-    some.sampled_from(list(Variant)), some.one_of(some.text(max_size=60), some.lists(PIECES, max_size=20).map("".join))
-)
-def test_any_output_is_a_translation_or_a_reason(variant: Variant, output: str) -> None:
+@given(st.sampled_from(list(Variant)), st.one_of(st.text(max_size=60), st.lists(PIECES, max_size=20).map("".join)))
+def test_any_output_gives_a_translation_or_a_reason(variant: Variant, output: str) -> None:
     parsed = parse(variant, output)
     if parsed.reason == "ok":
         assert bool(parsed.text) is variant.has_text and bool(parsed.units) is variant.has_units
@@ -131,8 +125,8 @@ def test_any_output_is_a_translation_or_a_reason(variant: Variant, output: str) 
 
 
 @pytest.mark.parametrize("variant", list(Variant))
-def test_what_is_written_is_read(variant: Variant) -> None:
-    written = completion(variant, "le train", [1, 2, 3], "the train")
-    parsed = parse(variant, written)
+def test_a_completion_is_parsed_back(variant: Variant) -> None:
+    output = completion(variant, "le train", [1, 2, 3], "the train")
+    parsed = parse(variant, output)
     assert parsed.reason == "ok" and parsed.units == ([1, 2, 3] if variant.has_units else None)
-    assert unit_token(2) in written or not variant.has_units
+    assert unit_token(2) in output or not variant.has_units

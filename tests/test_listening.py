@@ -1,4 +1,4 @@
-"""Nothing that a run starts on one machine can be reached from another."""
+"""Every process of a run on one machine listens on loopback only."""
 
 from __future__ import annotations
 
@@ -21,29 +21,29 @@ from factory.runtime.local_ray import start_ray
 from trainers.launch import Workers, launch
 
 
-def listening(root, told):
+def list_listeners(root, output):
     root = psutil.Process(root)
     for process in (root, *root.children(recursive=True)):
-        for found in process.net_connections("inet"):
-            if found.status == psutil.CONN_LISTEN:
-                print(process.name(), found.laddr.ip, file=told.open("a"))
+        for connection in process.net_connections("inet"):
+            if connection.status == psutil.CONN_LISTEN:
+                print(process.name(), connection.laddr.ip, file=output.open("a"))
 
 
 start_ray()
 with tempfile.TemporaryDirectory() as folder:
-    told = Path(folder, "told")
-    training = partial(listening, psutil.Process().pid, told)
+    output = Path(folder, "listeners")
+    training = partial(list_listeners, psutil.Process().pid, output)
     launch(training, work=Path(folder), workers=Workers() if sys.argv[1] == "1" else None)
-    print(told.read_text())
+    print(output.read_text())
 """
 
 
 def test_ray_and_a_training_listen_on_loopback_only() -> None:
     environment = {key: value for key, value in os.environ.items() if key != "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"}
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-c", SCRIPT, "1"], capture_output=True, text=True, timeout=HANG_S, env=environment
     )
-    assert told.returncode == 0, told.stderr[-3000:]
-    listeners = [line.rsplit(" ", 1) for line in told.stdout.splitlines() if line.count(" ") and line[0] != "("]
+    assert done.returncode == 0, done.stderr[-3000:]
+    listeners = [line.rsplit(" ", 1) for line in done.stdout.splitlines() if line.count(" ") and line[0] != "("]
     assert {"gcs_server", "raylet"} <= {name for name, _ in listeners}
-    assert {address.removeprefix("::ffff:") for _, address in listeners} <= {"127.0.0.1", "::1"}, told.stdout
+    assert {address.removeprefix("::ffff:") for _, address in listeners} <= {"127.0.0.1", "::1"}, done.stdout

@@ -1,4 +1,4 @@
-"""Records of a reproduction's cells, and the tables that are made from them, on finished runs of made-up candidates."""
+"""Records and tables of a reproduction, on finished runs with invented candidates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import reproduce
-from benchmarks.hear_all import heard
-from benchmarks.reproduce import MORE, Sizes, _pairs, command, comparable, grid, share, ship, split
+from benchmarks.hear_all import transcribe_evaluation
+from benchmarks.reproduce import comparable, copy_shared, copy_shipped, count_pairs, split_corpus
+from benchmarks.reproduce_grid import MORE, Cell, Sizes, make_command, make_grid
 from benchmarks.reproduce_records import keep, kept
 from benchmarks.reproduce_tables import write_tables
 from factory.storage.dataset import DatasetDir
@@ -21,11 +22,11 @@ from schemas.datasets import EVALUATED
 from tests.toy_run import toy_run
 
 SIZES = Sizes(seeds=(1,))
-CELLS = list(grid(SIZES))
+CELLS = {cell.name: cell for cell in make_grid(SIZES)}
 
 
-def policy(folder: Path, weights: bytes) -> None:
-    """Write what stands for a policy's files."""
+def write_policy(folder: Path, weights: bytes) -> None:
+    """Write a folder with the files of a policy."""
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("config.json", "tokenizer.json"):
         (folder / name).write_text("{}")
@@ -35,18 +36,18 @@ def policy(folder: Path, weights: bytes) -> None:
 
 @pytest.fixture
 def records(tmp_path: Path) -> Path:
-    """Records of a start that leaves every last word out, and of a round after it that says its references."""
+    """The folder with the records of a start without the last words, and of a round with the references as output."""
     runs, to = tmp_path / "runs", tmp_path / "records"
     toy_run(runs / "com-s1-bleu")
-    policy(runs / "com-s1-bleu/round-1/policy", b"after")
-    policy(runs / "com-start/round-0/policy", b"before")
+    write_policy(runs / "com-s1-bleu/round-1/policy", b"after")
+    write_policy(runs / "com-start/round-0/policy", b"before")
     rows = DatasetDir(str(runs / "com-s1-bleu/round-1/evaluation")).rows().to_pylist()
     before = DatasetDir(str(runs / "com-start/round-0/evaluation"), EVALUATED)
     before.start({"stage": "evaluation"})
-    spoilt = [
+    shortened = [
         row | {name: " ".join((row["reference"] or "").split()[:-1]) for name in ("text", "asr_text")} for row in rows
     ]
-    before.append(pa.Table.from_pylist(spoilt, schema=EVALUATED))
+    before.append(pa.Table.from_pylist(shortened, schema=EVALUATED))
     before.publish()
     shutil.copy(runs / "com-s1-bleu/round-1/summary.json", runs / "com-start/round-0/summary.json")
     keep(to, "com-start", runs / "com-start", 0, {"start": None, "command": []})
@@ -54,18 +55,17 @@ def records(tmp_path: Path) -> Path:
     return to
 
 
-def test_a_record_holds_what_the_policy_said(records: Path) -> None:
-    record = kept(records, "com-s1-bleu")
-    assert record and record.start and record.start == kept(records, "com-start").policy  # type: ignore[union-attr]
-    said = record.said("fr-en")
-    assert len(said) == 6 and all(row["text"] == row["reference"] and row["src_lang"] == "fr" for row in said)
+def test_a_record_holds_the_output_of_the_policy(records: Path) -> None:
+    record, start = kept(records, "com-s1-bleu"), kept(records, "com-start")
+    assert record and start and record.start and record.start == start.policy
+    rows = record.said("fr-en")
+    assert len(rows) == 6 and all(row["text"] == row["reference"] and row["src_lang"] == "fr" for row in rows)
     assert json.loads((records / "com-s1-bleu.json").read_text())["command"] == ["--round", "1"]
     assert record.learned == 5 and kept(records, "com-s2-bleu") is None
 
 
-def test_tables_tell_what_a_round_changed(records: Path, tmp_path: Path) -> None:
-    start = next(cell for cell in CELLS if cell.name == "com-start")
-    cells = [start.__class__(start.name, "com", 1), *(cell for cell in CELLS if cell.name == "com-s1-bleu")]
+def test_tables_show_the_change_by_a_round(records: Path, tmp_path: Path) -> None:
+    cells = [Cell("com-start", "com", 1), CELLS["com-s1-bleu"]]
     write_tables(comparable(cells, records), SIZES.seeds, tmp_path / "tables.md", "seeds=[1]")
     tables = (tmp_path / "tables.md").read_text()
     assert all(f"## Table {letter}" in tables for letter in "ABCDEF")
@@ -77,45 +77,48 @@ def test_tables_tell_what_a_round_changed(records: Path, tmp_path: Path) -> None
     assert "vanilla: not run." in tables
 
 
-def test_where_every_test_sentence_was_heard_the_tables_tell_it_too(records: Path, tmp_path: Path) -> None:
-    cells = [cell for cell in CELLS if cell.name in ("com-start", "com-s1-bleu")]
+def test_tables_use_complete_transcripts_of_the_same_policy(records: Path, tmp_path: Path) -> None:
+    cells = [CELLS["com-start"], CELLS["com-s1-bleu"]]
     (records / "heard").mkdir()
     for cell in cells:
         shutil.copy(records / f"{cell.name}.parquet", records / "heard")
-    told = comparable(cells, records)
-    assert told["heard/com-s1-bleu"].said("fr-en") == told["com-s1-bleu"].said("fr-en")
-    write_tables(told, SIZES.seeds, tmp_path / "tables.md", "")
-    again = r"With every test sentence heard .*; mean of both directions: \+\S+ \[\+\S+ \+\S+\], which agrees with the paper\."
-    assert re.search(again, (tmp_path / "tables.md").read_text())
+    known = comparable(cells, records)
+    assert known["heard/com-s1-bleu"].said("fr-en") == known["com-s1-bleu"].said("fr-en")
+    write_tables(known, SIZES.seeds, tmp_path / "tables.md", "")
+    sentence = (
+        r"With every test sentence heard .*; "
+        r"mean of both directions: \+\S+ \[\+\S+ \+\S+\], which agrees with the paper\."
+    )
+    assert re.search(sentence, (tmp_path / "tables.md").read_text())
 
-    shutil.copy(
-        records / "com-start.parquet", records / "heard/com-s1-bleu.parquet"
-    )  # heard of a policy that says something else
+    # transcripts of another policy
+    shutil.copy(records / "com-start.parquet", records / "heard/com-s1-bleu.parquet")
     assert "heard/com-s1-bleu" not in comparable(cells, records)
 
 
-def test_a_cell_of_another_start_is_left_out_and_named(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    place = records / "com-start.json"
-    told = json.loads(place.read_text())
-    told["digests"]["policy"] = "another"
-    place.write_text(json.dumps(told))
-    assert "com-s1-bleu" not in comparable(CELLS, records)
+def test_a_cell_with_another_start_is_left_out_and_printed(records: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = records / "com-start.json"
+    record = json.loads(path.read_text())
+    record["digests"]["policy"] = "another"
+    path.write_text(json.dumps(record))
+    assert "com-s1-bleu" not in comparable(list(CELLS.values()), records)
     assert "com-s1-bleu" in capsys.readouterr().out
 
 
-def test_every_cell_comes_after_what_it_needs() -> None:
-    for cells in (CELLS, list(grid(Sizes()))):
+def test_cells_follow_the_cells_that_they_need() -> None:
+    for cells in (CELLS.values(), list(make_grid(Sizes()))):
         seen: set[str | None] = {None}
         for cell in cells:
             assert cell.base in seen and cell.shares in seen, cell.name
             seen.add(cell.name)
 
 
-def taken(run: Path) -> set[str]:
+def list_copied(run: Path) -> set[str]:
+    """Return the folders of a run that hold the toy weights."""
     return {str(file.parent.relative_to(run)) for file in run.rglob("model.safetensors")}
 
 
-def test_what_ships_is_taken_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_shipped_parts_are_copied_once_and_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shipped, out = tmp_path / "shipped", tmp_path / "out"
     for name in (
         "com-start/toplines",
@@ -123,67 +126,65 @@ def test_what_ships_is_taken_once_and_shared(tmp_path: Path, monkeypatch: pytest
         "com-start/round-0/policy",
         "com-s1-bleu/round-1/scored",
     ):
-        policy(shipped / name, b"shipped")
+        write_policy(shipped / name, b"shipped")
     monkeypatch.setattr(reproduce, "SHIPPED", shipped)
-    policy(out / "com-s1-bleu/round-1/scored", b"own")
-    ship(out)
-    ship(out)
+    write_policy(out / "com-s1-bleu/round-1/scored", b"own")
+    copy_shipped(out)
+    copy_shipped(out)
     assert (out / "com-s1-bleu/round-1/scored/model.safetensors").read_bytes() == b"own"
-    meteor = next(cell for cell in CELLS if cell.name == "com-s1-meteor")
+    meteor = CELLS["com-s1-meteor"]
     (out / meteor.name).mkdir()
-    share(meteor, out)
-    assert taken(out / meteor.name) == {"toplines", "round-0/evaluation", "round-1/scored"}
-    spoken = next(cell for cell in CELLS if cell.name == "com-s1-spoken")  # another way back: the start is tested again
+    copy_shared(meteor, out)
+    assert list_copied(out / meteor.name) == {"toplines", "round-0/evaluation", "round-1/scored"}
+    spoken = CELLS["com-s1-spoken"]  # another kind of back-translation: the start is evaluated again
     (out / spoken.name).mkdir()
-    share(spoken, out)
-    assert taken(out / spoken.name) == {"toplines"}
+    copy_shared(spoken, out)
+    assert list_copied(out / spoken.name) == {"toplines"}
 
 
-def test_a_share_of_the_pairs_is_known_from_the_run_or_its_record(records: Path, tmp_path: Path) -> None:
-    main, quarter = (next(cell for cell in CELLS if cell.name == name) for name in ("com-s1-bleu", "com-s1-quarter"))
-    assert _pairs(main, tmp_path / "runs", records) == _pairs(main, tmp_path / "nowhere", records) == 4
-    assert _pairs(main, tmp_path / "nowhere", tmp_path) == _pairs(None, tmp_path, records) == 0
-    assert "select.pairs=1" in command(quarter, SIZES, tmp_path, [], 4)
-    assert "select.pairs=100" in command(quarter, SIZES, tmp_path, [], 401)
+def test_the_number_of_pairs_comes_from_the_run_or_its_record(records: Path, tmp_path: Path) -> None:
+    main, quarter = CELLS["com-s1-bleu"], CELLS["com-s1-quarter"]
+    assert count_pairs(main, tmp_path / "runs", records) == count_pairs(main, tmp_path / "nowhere", records) == 4
+    assert count_pairs(main, tmp_path / "nowhere", tmp_path) == count_pairs(None, tmp_path, records) == 0
+    assert "select.pairs=1" in make_command(quarter, SIZES, tmp_path, [], 4)
+    assert "select.pairs=100" in make_command(quarter, SIZES, tmp_path, [], 401)
 
 
-def test_rounds_with_more_take_what_the_others_take_and_more(tmp_path: Path) -> None:
-    split(tmp_path)
-    cell = next(cell for cell in CELLS if cell.name == "com-s1-more")
-    changes = [
-        part for part in command(cell, SIZES, tmp_path, [], 0) if part.startswith(("corpus.mono", "corpus.limit"))
-    ]
+def test_rounds_with_more_utterances_keep_those_of_the_others(tmp_path: Path) -> None:
+    split_corpus(tmp_path)
+    command = make_command(CELLS["com-s1-more"], SIZES, tmp_path, [], 0)
+    changes = [part for part in command if part.startswith(("corpus.mono", "corpus.limit"))]
     assert changes[-2:] == [f"corpus.mono={tmp_path}/more.parquet", f"corpus.limit={SIZES.limit + MORE}"]
-    told = {name: pq.read_table(tmp_path / f"{name}.parquet") for name in ("paired", "mono", "more", "test")}
-    texts = {name: set(table["src_text"].to_pylist()) for name, table in told.items()}
+    tables = {name: pq.read_table(tmp_path / f"{name}.parquet") for name in ("paired", "mono", "more", "test")}
+    texts = {name: set(table["src_text"].to_pylist()) for name, table in tables.items()}
     assert texts["mono"] < texts["more"] and not texts["more"] & (texts["paired"] | texts["test"])
     for lang in ("fr", "en"):
-        assert told["more"]["src_lang"].to_pylist().count(lang) >= SIZES.limit + MORE
-    ids = told["more"]["pair_id"].to_pylist()
-    assert len(set(ids)) == len(ids) and all(told["more"]["src_units"].to_pylist())
+        assert tables["more"]["src_lang"].to_pylist().count(lang) >= SIZES.limit + MORE
+    ids = tables["more"]["pair_id"].to_pylist()
+    assert len(set(ids)) == len(ids) and all(tables["more"]["src_units"].to_pylist())
 
 
-def test_all_is_heard_that_was_not_once(tmp_path: Path) -> None:
+def test_missing_transcripts_are_made_once(tmp_path: Path) -> None:
     evaluation = DatasetDir(str(tmp_path / "run/round-1/evaluation"), EVALUATED)
     evaluation.start({"stage": "evaluation"})
-    row = dict.fromkeys(EVALUATED.names) | {"reference": "oui", "text": "oui", "status": "ok"}
+    utterance = dict.fromkeys(EVALUATED.names) | {"reference": "oui", "text": "oui", "status": "ok"}
     rows = [
-        row | {"utt_id": f"{src}-{n}", "src_lang": src, "tgt_lang": tgt}
+        utterance | {"utt_id": f"{src}-{n}", "src_lang": src, "tgt_lang": tgt}
         for src, tgt in (("fr", "en"), ("en", "fr"))
         for n in range(4)
     ]
-    for place, one in enumerate(rows):
-        one |= [{"asr_text": "entendu"}, {"asr_text": ""}, {"units": [3, place]}, {}][place % 4]
+    for index, row in enumerate(rows):
+        row |= [{"asr_text": "entendu"}, {"asr_text": ""}, {"units": [3, index]}, {}][index % 4]
     evaluation.append(pa.Table.from_pylist(rows, schema=EVALUATED))
     evaluation.publish()
-    asked: list[tuple[list[list[int]], str]] = []
+    calls: list[tuple[list[list[int]], str]] = []
 
-    def hear(units: list[list[int]], lang: str) -> list[str]:
-        asked.append((units, lang))
+    def transcribe(units: list[list[int]], lang: str) -> list[str]:
+        calls.append((units, lang))
         return ["alors"] * len(units)
 
     for _ in range(2):
-        record = heard(tmp_path / "run/round-1/evaluation", tmp_path, hear)
+        record = transcribe_evaluation(tmp_path / "run/round-1/evaluation", tmp_path, transcribe)
     assert [row["asr_text"] for row in record.said("fr-en")] == ["entendu", "", "alors", ""]
-    assert asked == [([[3, 6]], "fr"), ([[3, 2]], "en")]
-    assert {place.name for place in tmp_path.iterdir()} == {"run", "run.parquet"}
+    assert calls == [([[3, 6]], "fr"), ([[3, 2]], "en")]
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "run.parquet"}

@@ -1,7 +1,7 @@
-"""The main job as a user calls it, on a few utterances of the embedded world: real speech, real models, every stage.
+"""The main job as a user runs it, on a few utterances of the embedded world: real speech, real models, every stage.
 
-The preference round and its corpora are on an S3 server; it begins on one machine and ends as a job of a Ray cluster. Round 0 is
-on a disk and learns from paired speech.
+The preference round and its corpora are on an S3 server. The round starts on one machine and ends as a job of a Ray
+cluster. Round 0 is on a disk and learns from paired speech.
 """
 
 from __future__ import annotations
@@ -43,39 +43,46 @@ SMALL = {
 STORED = {"corpus.mono": "s3://roundtrip/mono", "corpus.test": "s3://roundtrip/test"}
 
 
-def command(*arguments: str, **changes: str) -> list[str]:
+def make_command(*arguments: str, **changes: str) -> list[str]:
+    """Return the command line of the main job; `changes` are keys of the recipe."""
     settings = [part for key, value in (SMALL | changes).items() for part in ("--set", f"{key}={value}")]
     return [sys.executable, "factory/run_round.py", *arguments, *settings]
 
 
 def run(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments, **changes), cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+    """Run the main job."""
+    return subprocess.run(make_command(*arguments, **changes), cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 
 def read_json(uri: str) -> Any:
+    """Return the content of a JSON file."""
     return get_json(*filesystem(uri))
 
 
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
-    """Return a round in an object store that was killed in produce and continued on a cluster."""
+    """Yield a round in an object store that was killed in produce and continued on a cluster."""
     with s3_server() as bucket:
         for name in ("mono", "test"):
             fs, path = filesystem(f"{bucket}/{name}")
             for lang in ("fr", "en"):
-                pq.write_table(speech(name, lang, 8), f"{path}/{lang}.parquet", filesystem=fs)
-        yield _finished(f"{bucket}/runs/toy", tmp_path_factory.mktemp("first") / "log")
+                pq.write_table(read_speech(name, lang, 8), f"{path}/{lang}.parquet", filesystem=fs)
+        yield _run_twice(f"{bucket}/runs/toy", tmp_path_factory.mktemp("first") / "log")
 
 
-def speech(name: str, lang: str, count: int) -> pa.Table:
-    """Return the first utterances of a corpus that ships as speech."""
+def read_speech(name: str, lang: str, count: int) -> pa.Table:
+    """Return the first utterances of a shipped corpus of speech."""
     return pq.read_table(ROOT / f"assets/phrasebook/{name}/{lang}.parquet").slice(0, count)
 
 
-def _finished(uri: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str]]:
-    streams = {"stdout": log.open("w"), "stderr": subprocess.STDOUT}
+def _run_twice(uri: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str]]:
+    """Kill a round in produce, and continue it on a cluster; return its URI and the job."""
     first = subprocess.Popen(
-        command("--round", "1", "--run", uri, **STORED), cwd=ROOT, start_new_session=True, **streams
+        make_command("--round", "1", "--run", uri, **STORED),
+        cwd=ROOT,
+        start_new_session=True,
+        stdout=log.open("w"),
+        stderr=subprocess.STDOUT,
     )
     deadline = time.monotonic() + HANG_S
     while not exists(f"{uri}/round-1/scored/_progress.json") and time.monotonic() < deadline:
@@ -83,12 +90,10 @@ def _finished(uri: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str
         time.sleep(0.2)
     os.killpg(first.pid, signal.SIGKILL)
     node = NODE | {"num_cpus": 6, "object_store_memory": 300 * 2**20}
-    with nodes(
-        node
-    ) as cluster:  # one: Ray's nodes of one machine have one folder for a job's code, and the second would take it away
+    with nodes(node) as cluster:  # one node: a second one on this machine would delete the code of the job
         submit = [sys.executable, "-m", "factory.cli", "submit", "--address", f"http://{cluster.webui_url}"]
-        asked = command("--round", "1", "--run", uri, **STORED)[2:]
-        return uri, subprocess.run([*submit, *asked], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+        arguments = make_command("--round", "1", "--run", uri, **STORED)[2:]
+        return uri, subprocess.run([*submit, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 
 @pytest.mark.slow
@@ -102,7 +107,7 @@ def test_a_killed_round_continues_and_loses_nothing(finished: tuple[str, subproc
 
 
 @pytest.mark.slow
-def test_the_summary_holds_what_the_readme_promises(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
+def test_the_summary_has_all_scores_and_times(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
     uri, again = finished
     summary = read_json(f"{uri}/round-1/summary.json")
     assert sum(summary["rows"].values()) == 12
@@ -154,16 +159,18 @@ def test_a_finished_round_does_nothing_and_another_recipe_is_refused(
 
 
 @pytest.mark.slow
-def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Path) -> None:
-    few = {f"corpus.{name}": str(tmp_path / f"{name}.parquet") for name in ("paired", "text", "dev")}
+def test_round_0_trains_a_policy_on_paired_speech_and_parallel_text(tmp_path: Path) -> None:
+    corpora = {f"corpus.{name}": str(tmp_path / f"{name}.parquet") for name in ("paired", "text", "dev")}
     for lang in ("fr", "en"):
-        utterances = speech("test", lang, 10)
+        utterances = read_speech("test", lang, 10)
         ids = pa.array([f"sentence-{number}/{lang}" for number in range(10)])
         paired = utterances.set_column(utterances.schema.get_field_index("utt_id"), "utt_id", ids)
-        Path(few["corpus.paired"]).mkdir(exist_ok=True)
-        pq.write_table(paired, Path(few["corpus.paired"], f"{lang}.parquet"))
+        Path(corpora["corpus.paired"]).mkdir(exist_ok=True)
+        pq.write_table(paired, Path(corpora["corpus.paired"], f"{lang}.parquet"))
     for name, rows in (("text", 60), ("dev", 6)):
-        pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{name}.parquet").slice(0, rows), few[f"corpus.{name}"])
+        pq.write_table(
+            pq.read_table(ROOT / f"assets/phrasebook/{name}.parquet").slice(0, rows), corpora[f"corpus.{name}"]
+        )
     tiny = {
         "policy.hidden": "64",
         "policy.layers": "2",
@@ -171,24 +178,24 @@ def test_round_0_makes_a_policy_of_paired_speech_and_parallel_text(tmp_path: Pat
         "sft.epochs": "1",
         "evaluate.s2t_utterances": "2",
     }
-    silent = {"corpus.test": few["corpus.dev"], "evaluate.asr_utterances": "1"}  # units without recordings
-    made = tmp_path / "run/round-0"
-    made.mkdir(parents=True)
-    (made / "report").write_text("in the way of a folder")
-    done = run("--round", "0", "--run", str(tmp_path / "run"), **few, **tiny, **silent)
-    assert done.returncode == INCOMPLETE, done.stderr[-3000:]  # a round that was trained and evaluated is finished
+    silent = {"corpus.test": corpora["corpus.dev"], "evaluate.asr_utterances": "1"}  # units without recordings
+    folder = tmp_path / "run/round-0"
+    folder.mkdir(parents=True)
+    (folder / "report").write_text("a file where the report needs a folder")
+    done = run("--round", "0", "--run", str(tmp_path / "run"), **corpora, **tiny, **silent)
+    assert done.returncode == INCOMPLETE, done.stderr[-3000:]  # a trained and evaluated round is finished
     assert f"round 0 of {tmp_path}/run is finished, and its report could not be made" in done.stderr
-    (made / "report").unlink()
+    (folder / "report").unlink()
     again = run("--round", "0", "--run", str(tmp_path / "run"))
-    assert again.returncode == 0 and (made / "report/index.html").exists(), again.stderr[-3000:]
-    assert DatasetDir(str(made / "sequences")).rows()["task"].value_counts().to_pylist() == [
+    assert again.returncode == 0 and (folder / "report/index.html").exists(), again.stderr[-3000:]
+    assert DatasetDir(str(folder / "sequences")).rows()["task"].value_counts().to_pylist() == [
         {"values": "com", "counts": 20},
         {"values": "asr", "counts": 20},
         {"values": "mt", "counts": 80},
     ]
-    assert DatasetDir(str(tmp_path / "run/paired")).manifest().rows == 20 and not (made / "policy.inputs").exists()
-    assert json.loads((made / "policy/training.json").read_text())["dev_loss"] > 0
-    summary = json.loads((made / "summary.json").read_text())
+    assert DatasetDir(str(tmp_path / "run/paired")).manifest().rows == 20 and not (folder / "policy.inputs").exists()
+    assert json.loads((folder / "policy/training.json").read_text())["dev_loss"] > 0
+    summary = json.loads((folder / "summary.json").read_text())
     assert set(summary["s2t_bleu"]) == {"fr-en", "en-fr"}
     assert all(set(scores) == {"utterances", "resynthesised"} for scores in summary["toplines"].values())
 
@@ -207,60 +214,64 @@ NOISES = {
     "evaluate.s2t_utterances": "3",
     "evaluate.asr_utterances": "2",
 }
-"""A policy that learns little more than when to end: its speech is noise, which MCD still ranks."""
+"""A policy that learns little more than to end its output: its speech is noise, but MCD ranks it."""
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("variant", ["vanilla", "tritask"])
-def test_the_other_variants_go_all_the_way(variant: str, tmp_path: Path) -> None:
-    few = {f"corpus.{name}": str(tmp_path / f"{name}.parquet") for name in ("paired", "text", "dev", "mono", "test")}
-    for name, kept, rows in (
+def test_the_other_variants_run_all_stages(variant: str, tmp_path: Path) -> None:
+    corpora = {
+        f"corpus.{name}": str(tmp_path / f"{name}.parquet") for name in ("paired", "text", "dev", "mono", "test")
+    }
+    for name, source, rows in (
         ("paired", "paired", 60),
         ("text", "text", 60),
         ("dev", "dev", 6),
         ("mono", "dev", 18),
         ("test", "dev", 6),
     ):
-        pq.write_table(pq.read_table(ROOT / f"assets/phrasebook/{kept}.parquet").slice(0, rows), few[f"corpus.{name}"])
+        pq.write_table(
+            pq.read_table(ROOT / f"assets/phrasebook/{source}.parquet").slice(0, rows), corpora[f"corpus.{name}"]
+        )
     recipe = ["--recipe", f"recipes/phrasebook_{variant}.yaml", "--round", "0-1", "--run", str(tmp_path / "run")]
-    done = run(*recipe, **few, **NOISES)
+    done = run(*recipe, **corpora, **NOISES)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     summary = json.loads((tmp_path / "run/round-1/summary.json").read_text())
     assert sum(summary["pairs"].values()) > 0 and set(summary["asr_bleu"]) == {"fr-en", "en-fr"}
     assert all((score is None) == (variant == "vanilla") for score in summary["s2t_bleu"].values())
 
 
-def test_help_answers_at_once() -> None:
-    began = spent_s()
+def test_help_is_fast() -> None:
+    before = cpu_s()
     done = run("--help")
     assert done.returncode == 0 and "--dry-run" in done.stdout
     timed = [sys.executable, "-X", "importtime", "factory/run_round.py", "--help"]
     modules = subprocess.run(timed, cwd=ROOT, capture_output=True, text=True).stderr
     assert not any(heavy in modules for heavy in (" torch\n", " ray\n", " vllm\n", " transformers\n"))
-    assert spent_s() - began < 10  # a second on most machines; what costs seconds is ruled out above
+    assert cpu_s() - before < 10  # a second on most machines
 
 
-def spent_s() -> float:
-    """Return the CPU seconds of the processes that this one started and awaited."""
+def cpu_s() -> float:
+    """Return the CPU seconds of all finished subprocesses."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
-def test_a_missing_round_says_which_command_makes_it(tmp_path: Path) -> None:
-    told = run("--round", "3", "--run", str(tmp_path))
-    assert told.returncode == 2
-    assert f"python factory/run_round.py --round 2 --run {tmp_path}" in told.stderr
+def test_the_error_of_a_missing_round_names_its_command(tmp_path: Path) -> None:
+    done = run("--round", "3", "--run", str(tmp_path))
+    assert done.returncode == 2
+    assert f"python factory/run_round.py --round 2 --run {tmp_path}" in done.stderr
 
 
-def test_a_dry_run_prints_the_plan_and_touches_nothing(tmp_path: Path) -> None:
-    told = run("--round", "1", "--run", str(tmp_path / "new"), "--dry-run")
-    assert told.returncode == 0, told.stderr
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
+    done = run("--round", "1", "--run", str(tmp_path / "new"), "--dry-run")
+    assert done.returncode == 0, done.stderr
     for word in ("tokenize mono", "produce", "select", "train", "evaluate", "1 translator"):
-        assert word in told.stdout
+        assert word in done.stdout
     assert not (tmp_path / "new").exists()
 
 
-def test_an_unknown_key_is_named() -> None:
-    told = run("--round", "1", **{"select.dleta": "0.2"})
-    assert told.returncode == 2
-    assert "dleta" in told.stderr and "delta" in told.stderr
+def test_the_error_of_an_unknown_key_names_it() -> None:
+    done = run("--round", "1", **{"select.dleta": "0.2"})
+    assert done.returncode == 2
+    assert "dleta" in done.stderr and "delta" in done.stderr

@@ -1,4 +1,4 @@
-"""Outside files are never unpickled: what could run code when it is opened is nowhere in our code but behind a hash."""
+"""The code never unpickles outside files, except after a check of their hash, and never runs code from them."""
 
 from __future__ import annotations
 
@@ -13,18 +13,15 @@ from factory.recipe.typed import RecipeError
 
 ROOT = Path(__file__).resolve().parent.parent
 ALLOWED = {
-    ("factory/actors/child.py", "pickle.loads"),  # its own parent's words, through a pipe
-    ("trainers/launch.py", "cloudpickle.loads"),  # the driver's own words, through Ray
-    (
-        "factory/recipe/typed.py",
-        "yaml.load",
-    ),  # with a loader made of SafeLoader; the test of recipes shows that a Python tag is refused
-    ("factory/models/codebook.py", "joblib.load"),  # after the sha256 of the very bytes was checked
+    ("factory/actors/child.py", "pickle.loads"),  # a message of its own parent, through a pipe
+    ("trainers/launch.py", "cloudpickle.loads"),  # a message of the driver, through Ray
+    ("factory/recipe/typed.py", "yaml.load"),  # with a subclass of SafeLoader, which refuses Python tags (see below)
+    ("factory/models/codebook.py", "joblib.load"),  # after a check of the sha256 of the same bytes
 }
 
 
-def calls() -> Iterator[tuple[str, str, dict[str, ast.expr]]]:
-    """Yield every call in the packages: the file, the dotted name, the keywords."""
+def list_calls() -> Iterator[tuple[str, str, dict[str, ast.expr]]]:
+    """Yield the file, the dotted name and the keywords of every call in the packages."""
     for folder in ("factory", "trainers", "schemas", "cluster"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text("utf-8"))):
@@ -34,11 +31,12 @@ def calls() -> Iterator[tuple[str, str, dict[str, ast.expr]]]:
 
 
 def is_true(value: ast.expr | None) -> bool:
+    """Return whether an expression is the constant True."""
     return isinstance(value, ast.Constant) and value.value is True
 
 
-def test_nothing_unpickles_what_it_did_not_write() -> None:
-    opening = {
+def test_only_allowed_calls_unpickle() -> None:
+    unsafe = {
         "pickle.load",
         "pickle.loads",
         "cloudpickle.load",
@@ -47,21 +45,21 @@ def test_nothing_unpickles_what_it_did_not_write() -> None:
         "dill.load",
         "yaml.load",
     }
-    opening |= {"yaml.unsafe_load", "eval", "exec", "marshal.loads", "pd.read_pickle", "pandas.read_pickle"}
-    assert {(path, name) for path, name, _ in calls() if name in opening} == ALLOWED
+    unsafe |= {"yaml.unsafe_load", "eval", "exec", "marshal.loads", "pd.read_pickle", "pandas.read_pickle"}
+    assert {(path, name) for path, name, _ in list_calls() if name in unsafe} == ALLOWED
 
 
-def test_torch_and_numpy_load_data_only_and_no_code_comes_from_a_hub() -> None:
-    found = list(calls())
-    assert all(is_true(keywords.get("weights_only")) for _, name, keywords in found if name == "torch.load")
-    assert sum(name == "torch.load" for _, name, _ in found) >= 2
+def test_torch_and_numpy_load_only_data_and_hubs_give_no_code() -> None:
+    calls = list(list_calls())
+    assert all(is_true(keywords.get("weights_only")) for _, name, keywords in calls if name == "torch.load")
+    assert sum(name == "torch.load" for _, name, _ in calls) >= 2
     assert not any(
-        is_true(keywords.get("allow_pickle")) or is_true(keywords.get("trust_remote_code")) for _, _, keywords in found
+        is_true(keywords.get("allow_pickle")) or is_true(keywords.get("trust_remote_code")) for _, _, keywords in calls
     )
 
 
 def test_a_recipe_runs_no_code(tmp_path: Path) -> None:
     (tmp_path / "r.yaml").write_text(f"name: !!python/object/apply:os.mkdir ['{tmp_path}/made']")
-    with pytest.raises(RecipeError, match="is no YAML: could not determine a constructor for the tag"):
+    with pytest.raises(RecipeError, match="is not YAML: could not determine a constructor for the tag"):
         load(tmp_path / "r.yaml")
     assert not (tmp_path / "made").exists()

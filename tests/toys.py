@@ -1,4 +1,4 @@
-"""Toy models that tests share: random weights, real file formats, built in a second or two."""
+"""Toy models that tests share: random weights in real file formats, made in a second or two."""
 
 from __future__ import annotations
 
@@ -33,10 +33,19 @@ def tiny_policy(
     seed: int = 0,
     context: int = 512,
 ) -> Path:
-    """Write a random Llama and its tokenizer to the folder `path` as Hugging Face reads them; return the folder.
+    """Write a random Llama with tied embeddings and its tokenizer in the format of Hugging Face.
 
-    `hidden` must be a multiple of 32 (heads of 32 dimensions, the smallest that vLLM's CPU attention takes), `context` is the longest
-    sequence in tokens. The embeddings are tied.
+    Args:
+        path: the folder to write.
+        num_units: the number of units in the vocabulary.
+        langs: the languages in the vocabulary.
+        layers: the number of layers.
+        hidden: the width, a multiple of 32, because vLLM on a CPU needs heads of 32 dimensions or more.
+        seed: of the weights.
+        context: tokens of the longest sequence.
+
+    Returns:
+        The folder.
     """
     import torch
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -66,7 +75,13 @@ def tiny_policy(
 def tiny_tokenizer(
     num_units: int = 50, langs: Sequence[str] = ("fr", "en"), sentences: Sequence[str] = SENTENCES
 ) -> PreTrainedTokenizerFast:
-    """Return a PreTrainedTokenizerFast: BPE over Metaspace words trained on `sentences`, and the policy's added tokens."""
+    """Return a tokenizer with the added tokens of a policy.
+
+    Args:
+        num_units: the number of units.
+        langs: the languages.
+        sentences: the training set of its BPE over Metaspace words.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -82,7 +97,7 @@ def tiny_tokenizer(
 
 
 def tiny_vits(folder: Path) -> Path:
-    """Write a random VITS voice at 16 kHz and a tokenizer of a few letters; return the folder."""
+    """Write a random VITS voice at 16 kHz with a tokenizer of a few letters, and return its folder."""
     import torch
     from transformers import VitsConfig, VitsModel, VitsTokenizer
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.shapes import Cell, utterances, write_corpus
+from benchmarks.shapes_corpora import Cell, read_utterances, write_corpus
 from factory.corpora.base import Kind
 from factory.corpora.corpus import Corpus, ParquetCorpus, TarCorpus
 from factory.corpora.opening import open_corpus
@@ -49,7 +49,7 @@ def test_a_corpus_in_an_object_store_is_read_as_on_a_disk(shape: str, bucket: st
     assert remote.size == local.size
     for name in ("utt_id", "lang", "text", "reference"):
         assert [row[name] for row in found] == [row[name] for row in expected]
-    assert len(remote.load_recordings([row["utt_id"] for row in found])) == len(utterances(cell))
+    assert len(remote.load_recordings([row["utt_id"] for row in found])) == len(read_utterances(cell))
 
 
 def test_parquet_counts_its_rows_in_its_footer_and_may_hold_units(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.reproduce import Sizes, command, grid
+from benchmarks.reproduce_grid import Sizes, make_command, make_grid
 from factory.recipe.loading import from_values, load
 from factory.recipe.paths import ROOT, resolve_paths
 from factory.recipe.recipe import Recipe
@@ -60,10 +60,10 @@ def test_every_recipe_that_ships_and_every_cell_of_the_tables_is_valid() -> None
     assert len(paths) >= 7
     for path in paths:
         load(path)
-    cells = list(grid(Sizes()))
+    cells = list(make_grid(Sizes()))
     assert cells
     for cell in cells:
-        words = command(cell, Sizes(), Path("runs"), [], 100)
+        words = make_command(cell, Sizes(), Path("runs"), [], 100)
         load(words[words.index("--recipe") + 1], [word for before, word in pairwise(words) if before == "--set"])
 
 

@@ -30,6 +30,7 @@ from factory.recipe.training import PreferenceConfig, SftConfig
 from factory.runtime.watch import Stalled
 from tests.limits import HANG_S
 from tests.trainers.toys import interrupt_sft, read_curve
+from trainers.errors import TrainingError
 from trainers.launch import Workers, fit_with_retry, free_placement_groups, launch, pulse
 from trainers.preference import train_preference
 from trainers.sft import train_sft
@@ -68,8 +69,11 @@ def test_workers_are_connected(local_ray: None, tmp_path: Path) -> None:
 
 
 def test_the_error_of_a_worker_is_raised_here_and_its_place_is_free_again(local_ray: None, tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError):
-        launch(partial(report_worker, tmp_path / "nowhere"), work=tmp_path / "work", workers=Workers())
+    def fail() -> None:
+        raise TrainingError("no pair fits")
+
+    with pytest.raises(TrainingError, match="^no pair fits$"):
+        launch(fail, work=tmp_path / "work", workers=Workers())
     launch(partial(report_worker, tmp_path), work=tmp_path / "work", workers=Workers())
     assert (tmp_path / "0").read_text() == "1 1 1 True"
 

@@ -1,0 +1,149 @@
+"""The cells of a reproduction: which runs there are, what each changes in its recipe, and its command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import reduce
+from pathlib import Path
+
+DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
+BASE = "base"
+FIRST = "com-start"
+ROUND_0 = {
+    BASE: ("sft.weights={com: 0.0, asr: 1.0, mt: 0.35}", "evaluate.s2t_utterances=1", "evaluate.asr_utterances=1"),
+    "com": ("sft.weights={com: 1.0, asr: 0.0, mt: 0.1}",),
+    "vanilla": ("policy.tasks={vanilla: 1.0, mt: 1.0}", "sft.weights={mt: 0.1}"),
+    "tritask": ("sft.weights={vanilla: 1.0, s2t: 1.0, asr: 1.0, mt: 0.1}",),
+}
+"""Changes of the recipe in round 0. The base takes the role of the paper's language model, and all variants see the
+same text. A tenth of the text is repeated; without it the policy forgets the back-translation of texts."""
+SPLITS = {"paired": (0, 2_100), "mono": (2_100, 3_000), "test": (3_000, 4_000)}
+"""Sentences of the paired corpus: round 0 learns from `paired`, rounds translate `mono`, evaluations use `test`."""
+MORE = 1_000
+"""Spoken sentences per language for rounds with more utterances, from `assets/phrasebook/mono_units.parquet`."""
+SPOKEN = (
+    "translator={n: 2, temperature: 1.0, unit_temperature: null, back_translate: speech}",
+    "scorer.metrics=[bleu, chrf, meteor, wer, mcd]",
+)
+"""The paper's back-translation instead of the recipe's: two candidates, and their speech is translated back."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """The sizes of a reproduction.
+
+    Attributes:
+        seeds: seeds of the rounds of chain of modality; all other runs have the first one.
+        limit: utterances per direction and round.
+        s2t: test utterances per direction whose texts are evaluated.
+        asr: of these, the utterances that are synthesised and transcribed.
+        base_epochs: epochs of the base of all variants, which learns to transcribe speech and to translate text.
+        epochs: epochs of a variant's round 0; half of them for tri-task, whose pairs have twice as many tokens.
+    """
+
+    seeds: tuple[int, ...] = (1, 2, 3)
+    limit: int = 900
+    s2t: int = 1_000
+    asr: int = 300
+    base_epochs: int = 6
+    epochs: int = 4
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run.
+
+    Attributes:
+        name: the name of its folder and record.
+        variant: the variant of its recipe, or BASE.
+        seed: the seed of its recipe.
+        changes: changes of its recipe.
+        rounds: the rounds to run.
+        base: the cell with the policy of round 0 that it starts from, or that its own round 0 trains further.
+        shares: the cell whose candidates it selects from.
+    """
+
+    name: str
+    variant: str
+    seed: int
+    changes: tuple[str, ...] = ()
+    rounds: str = "1"
+    base: str | None = None
+    shares: str | None = None
+
+    @property
+    def last_round(self) -> int:
+        """The number of its last round."""
+        return int(self.rounds.rpartition("-")[2])
+
+
+def make_grid(sizes: Sizes) -> Iterator[Cell]:
+    """Yield all cells in an order in which they can run."""
+    base = (*ROUND_0[BASE], f"sft.epochs={sizes.base_epochs}", "policy.start=null")
+    yield Cell(BASE, BASE, sizes.seeds[0], base, rounds="0")
+    for variant in ("com", "vanilla", "tritask"):
+        for seed in sizes.seeds if variant == "com" else sizes.seeds[:1]:
+            start, main = f"{variant}-start", f"{variant}-s{seed}-bleu"
+            epochs = sizes.epochs // 2 if variant == "tritask" else sizes.epochs
+            if seed == sizes.seeds[0]:
+                yield Cell(start, variant, seed, (*ROUND_0[variant], f"sft.epochs={epochs}"), rounds="0", base=BASE)
+            yield Cell(main, variant, seed, ("select.metric=bleu",), base=start)
+            yield Cell(f"{variant}-s{seed}-meteor", variant, seed, ("select.metric=meteor",), base=start, shares=main)
+            if variant == "com":
+                more = ("corpus.mono={out}/more.parquet", f"corpus.limit={sizes.limit + MORE}")
+                yield Cell(f"com-s{seed}-more", variant, seed, more, base=start)
+    yield from _make_first_seed(sizes)
+
+
+def _make_first_seed(sizes: Sizes) -> Iterator[Cell]:
+    """Yield the cells of tables B to F: chain of modality with the first seed."""
+    seed = sizes.seeds[0]
+    main = f"com-s{seed}-bleu"
+
+    def cell(name: str, *changes: str, rounds: str = "1", shares: str | None = main) -> Cell:
+        return Cell(f"com-s{seed}-{name}", "com", seed, changes, rounds, FIRST, shares)
+
+    yield cell("paired", "corpus.source=paired", shares=None)
+    yield cell("spoken", *SPOKEN, shares=None)
+    for metric in ("wer", "chrf"):
+        yield cell(metric, f"select.metric={metric}")
+    yield cell("mcd", *SPOKEN, "select.metric=mcd", "select.delta=0.25", shares=f"com-s{seed}-spoken")
+    simpo = ("loss=simpo", "beta=2.0", "gamma=1.0", "unit_weight=1.0", "unit_kl=0")
+    yield cell("simpo", *(f"preference.{change}" for change in simpo))
+    for share, name in ((4, "quarter"), (2, "half")):
+        yield cell(name, f"select.pairs={{pairs_{share}}}")
+    yield cell("two-rounds", f"corpus.limit={sizes.limit // 2}", "rounds.stop=null", rounds="1-2", shares=None)
+    for delta in DELTAS:
+        if delta != 0.1:
+            yield cell(f"delta-{delta:g}", f"select.delta={delta}")
+
+
+def make_command(cell: Cell, sizes: Sizes, out: Path, changes: list[str], pairs: int) -> list[str]:
+    """Return the command line of a cell.
+
+    Args:
+        cell: the cell. In its changes, `{pairs_N}` becomes an Nth of `pairs`, and `{out}` the folder of the runs.
+        sizes: the sizes of the reproduction.
+        out: the folder of the runs.
+        changes: changes of every recipe.
+        pairs: pairs per direction of the cell whose candidates it shares.
+    """
+    recipe = "phrasebook.yaml" if cell.variant in (BASE, "com") else f"phrasebook_{cell.variant}.yaml"
+    common = [
+        f"seed={cell.seed}",
+        f"corpus.limit={sizes.limit}",
+        *(f"corpus.{name}={out / name}.parquet" for name in SPLITS),
+        f"evaluate.s2t_utterances={sizes.s2t}",
+        f"evaluate.asr_utterances={sizes.asr}",
+    ]
+    if cell.base:
+        common.append(f"policy.{'base' if cell.rounds == '0' else 'start'}={out / cell.base}/round-0/policy")
+    values = {"{out}": str(out)} | {f"{{pairs_{share}}}": str(max(1, pairs // share)) for share in (2, 4)}
+    own = [reduce(lambda text, name: text.replace(name, values[name]), values, change) for change in cell.changes]
+    sets = [part for change in (*common, *own, *changes) for part in ("--set", change)]
+    return [
+        *(sys.executable, "factory/run_round.py", "--recipe", f"recipes/{recipe}"),
+        *("--run", str(out / cell.name), "--round", cell.rounds, *sets),
+    ]
