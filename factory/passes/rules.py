@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import permutations
 
@@ -22,7 +23,7 @@ def preference(metric: str, first: Candidate, second: Candidate) -> float:
     """
     one, two = first["scores"].get(metric), second["scores"].get(metric)
     if one is None or two is None:
-        return 0.0 if one == two else (float("inf") if two is None else -float("inf"))
+        return 0.0 if one == two else (math.inf if two is None else -math.inf)
     return METRICS[metric].advantage(one, two)
 
 

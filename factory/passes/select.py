@@ -36,17 +36,21 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     """
     if not out.start(recipe.content("select", {"scored": scored.manifest().fingerprint})):
         return
-    make_pairs = partial(
-        _make_pairs, config=recipe.select, variant=recipe.policy.variant, metrics=recipe.scorer.metrics
-    )
-    rows = out.unfinished(scored).map_batches(make_pairs, batch_format="pyarrow", **light_task())
+    make = partial(make_pairs, config=recipe.select, variant=recipe.policy.variant, metrics=recipe.scorer.metrics)
+    rows = out.unfinished(scored).map_batches(make, batch_format="pyarrow", **light_task())
     run_plan(rows, out, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
-    pairs = out.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()
-    for direction, number in Counter(f"{row['src_lang']}-{row['tgt_lang']}" for row in pairs).items():
+    for direction, number in count_pairs(out).items():
         count("roundtrip_pairs", number, stage="select", direction=direction)
 
 
-def _make_pairs(table: pa.Table, config: SelectConfig, variant: Variant, metrics: Sequence[str]) -> pa.Table:
+def count_pairs(dataset: DatasetDir) -> Counter[str]:
+    """Return the number of pairs of each direction (`fr-en`) in a dataset of PAIR."""
+    pairs = dataset.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()
+    return Counter(f"{row['src_lang']}-{row['tgt_lang']}" for row in pairs)
+
+
+def make_pairs(table: pa.Table, config: SelectConfig, variant: Variant, metrics: Sequence[str]) -> pa.Table:
+    """Return the rows of PAIR of rows of SCORED; `make_pair` documents the arguments."""
     pairs = [make_pair(row, config, variant, metrics) for row in table.to_pylist()]
     return pa.Table.from_pylist(pairs, schema=PAIR)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pyarrow as pa
+import pytest
 
 from factory.actors.base import RowActor, mark_failed, to_table
 from schemas.datasets import FAILED, OK, SCORED, SKIPPED, UNITS, Row
@@ -49,6 +50,16 @@ def test_only_ok_rows_are_processed() -> None:
     actor = Doubler()
     skipped = actor(table("bad", status=SKIPPED)).to_pylist()
     assert actor.batches == [] and (skipped[0]["status"], skipped[0]["units"]) == (SKIPPED, [0])
+
+
+def test_rows_without_a_status_are_processed() -> None:
+    assert Doubler()(table("a", "b").drop_columns(["status"]))["units"].to_pylist() == [[0, 0], [1, 1]]
+
+
+def test_the_traceback_of_a_row_is_logged_without_credentials(caplog: pytest.LogCaptureFixture) -> None:
+    Doubler()(table("bad"))
+    assert "row u0 failed in Doubler" in caplog.text and "Traceback" in caplog.text
+    assert "token *** is wrong" in caplog.text and "hf_" not in caplog.text
 
 
 def test_a_reason_is_cut() -> None:

@@ -138,4 +138,6 @@ def test_the_language_is_decided_between_the_two_of_the_recipe() -> None:
     both = [source_language_probability("the gare est in the centre", *langs) for langs in (("fr", "en"), ("en", "fr"))]
     assert sum(both) == pytest.approx(1)
     assert source_language_probability(french, "xxx", "yyy") == 0, "it knows neither language"
+    assert source_language_probability(french, "fr", "yyy") == 1, "it knows one language"
+    assert source_language_probability(french, "xxx", "fr") == 0
     assert source_language_probability("le train\npart à neuf heures", "fr", "en") > 0.9, "a line break is a space"

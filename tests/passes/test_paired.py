@@ -16,6 +16,7 @@ from factory.passes.tokenize import list_speech
 from factory.recipe.loading import load
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import PAIRED, UNITS
+from schemas.fingerprint import json_digest
 from tests.corpora.speech import tone
 
 RECIPE = "recipes/phrasebook.yaml"
@@ -53,6 +54,7 @@ def test_units_of_two_sides_become_a_pair_in_each_direction() -> None:
     [
         (units(("a", "fr"), ("b", "en")), "an id is a/fr"),
         (units(("x/fr", "en")).set_column(1, "lang", pa.array(["fr"])), "an id is x/fr/en"),
+        (units(("a", "fr"), ("a", "en")).set_column(1, "lang", pa.array(["en", "en"])), "an id is a/fr"),
         (units(), "no utterance could be tokenized"),
     ],
 )
@@ -81,7 +83,8 @@ def test_paired_rows_become_utterances_whose_reference_is_their_translation(tmp_
         "split": "paired",
         "status": "ok",
     }
-    assert out.manifest().content["stage"] == "paired_units" and list(out.manifest().content["inputs"]) == ["paired"]
+    digest = json_digest(DatasetDir(corpus).rows().to_pylist())
+    assert out.manifest().content == {"stage": "paired_units", "inputs": {"paired": digest}}
 
 
 def test_paired_speech_is_tokenized_and_paired_in_both_directions(

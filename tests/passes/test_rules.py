@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import cast
 
 import pytest
@@ -11,7 +12,6 @@ from factory.recipe.sections import SelectConfig
 from schemas.datasets import Candidate
 
 ALL = ("bleu", "chrf", "wer")
-INFINITY = float("inf")
 
 
 def candidates(*rows: tuple[float | None, ...]) -> list[Candidate]:
@@ -81,7 +81,7 @@ def test_a_preference_is_the_gap_in_the_direction_of_the_metric() -> None:
 
 def test_a_missing_score_is_worse_than_any_and_two_missing_scores_are_equal() -> None:
     one, two = candidates((0.5, None, 0.2), (0.5, 0.1, None))
-    assert preference("chrf", one, two) == -INFINITY
-    assert preference("chrf", two, one) == INFINITY
-    assert preference("wer", one, two) == INFINITY
+    assert preference("chrf", one, two) == -math.inf
+    assert preference("chrf", two, one) == math.inf
+    assert preference("wer", one, two) == math.inf
     assert preference("wer", two, two) == preference("mcd", one, two) == 0

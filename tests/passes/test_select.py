@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from factory.passes.progress import Clock
-from factory.passes.select import make_pair, select_pairs
+from factory.passes.select import count_pairs, make_pair, make_pairs, select_pairs
 from factory.recipe.loading import load
 from factory.recipe.sections import SelectConfig
 from factory.storage.dataset import DatasetDir
@@ -169,6 +169,29 @@ def test_a_policy_without_text_makes_pairs_of_speech_alone() -> None:
 def test_delta_must_be_a_number() -> None:
     with pytest.raises(ValueError, match="settle_delta replaces auto"):
         select(candidate("a", 0.2), candidate("b", 0.9), delta="auto")
+
+
+def test_a_table_of_utterances_becomes_a_table_of_pairs(tmp_path: Path) -> None:
+    better, worse = candidate("it rains", 0.9, wer=0.4), candidate("it snows", 0.2, wer=0.6)
+    rows = [
+        row(better, worse, utt_id="a"),
+        row(worse, better, utt_id="b", src_lang="en", tgt_lang="fr"),
+        row(better, utt_id="c"),
+        row(better, worse, utt_id="d"),
+    ]
+    config = replace(CONFIG, rule="all_agree")
+    table = make_pairs(pa.Table.from_pylist(rows), config, Variant.S2T, ("bleu", "wer"))
+    assert table.schema == PAIR
+    assert [one["status"] for one in table.to_pylist()] == ["ok", "ok", "skipped", "ok"]
+    assert table["prompt"][0].as_py() == prompt(Variant.S2T, "fr", "en", [5, 6, 7, 8])
+    disagreeing = [row(better, worse | {"scores": {"bleu": 0.2, "wer": 0.1}})]
+    [pair] = make_pairs(pa.Table.from_pylist(disagreeing), config, Variant.S2T, ("bleu", "wer")).to_pylist()
+    assert pair["reason"].startswith("disagreement: wer")
+    pairs = DatasetDir(str(tmp_path / "pairs"), PAIR)
+    pairs.start({"stage": "toy"})
+    pairs.append(table)
+    pairs.publish()
+    assert count_pairs(pairs) == {"fr-en": 2, "en-fr": 1}
 
 
 def test_the_pass_writes_a_row_for_every_utterance(local_ray: None, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import PAIRED, SEQUENCE, Row
+from schemas.fingerprint import json_digest
 
 SPOKEN: Row = {
     "pair_id": "a",
@@ -81,6 +82,7 @@ def test_the_dataset_has_the_sequences_of_both_corpora(tmp_path: Path) -> None:
         write_sequences(recipe, out)
     assert sorted(row["sequence_id"] for row in out.rows().to_pylist()) == ["com-a", "mt-a", "mt-t"]
     assert out.manifest().content["policy.tasks"] == {"com": 1.0, "mt": 1.0}
+    assert out.manifest().content["inputs"] == {"units": json_digest(read_paired(recipe))}
 
 
 def test_corpora_that_give_no_sequence_are_refused(tmp_path: Path) -> None:
