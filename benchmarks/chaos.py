@@ -245,7 +245,7 @@ def main() -> None:
     finally:
         chaos.nodes.kill()
         shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
-    print(json.dumps(summarise(chaos.notes, options.seed)))
+    print(json.dumps(summarise(chaos.events, options.seed)))
 
 
 if __name__ == "__main__":
