@@ -64,13 +64,12 @@ def run_round(round_: Round) -> bool:
         StoreError: the folder of the round cannot be written.
         RoundtripError: the policy does not fit the recipe, or a stage fails.
     """
-    from factory.planning.kept_recipe import kept_recipe
     from factory.report.summary import is_summarised
     from factory.report.table import render_summary
 
     if is_summarised(round_.run, round_.number):
         print(f"round {round_.number} of {round_.run.uri} is finished; its summary is {round_.uri}/summary.json")
-        return _write_extras(replace(round_, recipe=kept_recipe(round_.run, round_.number) or round_.recipe))
+        return _write_extras(round_)
     round_, summary = _run_stages(round_)
     return _write_extras(round_, render_summary(summary, round_.uri))
 

@@ -11,7 +11,6 @@ from factory.passes.progress import Clock
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import SCORED
 
 
 def resolve_delta(round_: Round, clock: Clock) -> Recipe:
@@ -27,10 +26,9 @@ def resolve_delta(round_: Round, clock: Clock) -> Recipe:
         return recipe
     if round_.previous is None:
         raise ValueError("round 0 makes no pairs, so it has no δ")
-    scored = DatasetDir(f"{round_.uri}/dev", SCORED)
     all_rows = replace(recipe, corpus=replace(recipe.corpus, limit=None))
-    produce([round_.run.units("dev")], round_.previous.policy, round_.number, all_rows, scored, clock)
-    return with_recommended_delta(recipe, scored)
+    produce([round_.run.units("dev")], round_.previous.policy, round_.number, all_rows, round_.dev_scored, clock)
+    return with_recommended_delta(recipe, round_.dev_scored)
 
 
 def with_recommended_delta(recipe: Recipe, scored: DatasetDir) -> Recipe:

@@ -9,7 +9,7 @@ import pytest
 from factory.audit.delta import MIN_LABELS, NoDelta, choose_delta, recommend, recommend_threshold
 from factory.audit.result import Threshold
 from schemas.errors import RoundtripError
-from tests.audit.rows import judge, row, rows
+from tests.audit.rows import judge, row, rows, scored
 
 
 def threshold(delta: float, n: int, worth: float, low: float = 0.6, accuracy: float = 0.8) -> Threshold:
@@ -81,6 +81,12 @@ def test_the_judge_is_bleu_unless_another_one_is_named() -> None:
             del one.judgements["chrf"]
     assert recommend(utterances, "bleu")["delta"] == 0.0
     assert recommend(utterances, "bleu", "chrf")["delta"] is None
+
+
+def test_the_thresholds_are_those_of_the_metric() -> None:
+    noise = [scored(6.5, 7.1, metric="mcd", judged=(float(index % 2), 0.5)) for index in range(60)]
+    labels = [scored(5.0, 6.4, metric="mcd", judged=(1.0, 0.5)) for _ in range(30)]
+    assert recommend([*noise, *labels], "mcd")["delta"] == 0.75
 
 
 def test_without_a_recommendation_a_number_or_more_rows_are_asked_for() -> None:

@@ -11,10 +11,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from factory.audit.labels import ScoredCandidate, ScoredUtterance
-from factory.models.recognizer import protocol
 from factory.planning.places import Round
 from factory.report import collect
 from factory.report.pairs import read_shown_pairs
+from factory.report.scores import asr_protocol
 from factory.report.summary import read_summary
 from tests.toy_run import ROOT, toy_recipe, toy_run
 
@@ -131,6 +131,6 @@ def test_metrics_of_transcripts_are_signed_with_the_recognizer_too() -> None:
     recipe = toy_recipe()
     text = collect.list_signatures(recipe)
     speech = collect.list_signatures(replace(recipe, scorer=replace(recipe.scorer, score_text="asr")))
-    assert text["asr (fr)"] == protocol(recipe.recognizer, "fr")
-    assert speech["bleu (en)"] == f"{text['bleu (en)']}|{protocol(recipe.recognizer, 'en')}"
+    assert text["asr (fr)"] == asr_protocol(recipe, "fr")
+    assert speech["bleu (en)"] == f"{text['bleu (en)']}|{asr_protocol(recipe, 'en')}"
     assert speech["mcd (fr)"] == text["mcd (fr)"] and "asr:" not in text["bleu (fr)"]

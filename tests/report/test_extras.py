@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.arguments import UNMADE
+from factory.arguments import INCOMPLETE
 from factory.cli import main
 from factory.planning.kept_recipe import keep_recipe
 from factory.planning.places import Round
@@ -19,9 +19,9 @@ from tests.toy_run import ROOT, toy_recipe, toy_run
 
 @pytest.fixture
 def round_(tmp_path: Path) -> Round:
-    run, recipe = toy_run(tmp_path / "run"), toy_recipe()
-    keep_recipe(run, 1, recipe)
-    return Round(run, 1, recipe)
+    round_ = Round(toy_run(tmp_path / "run"), 1, toy_recipe())
+    keep_recipe(round_)
+    return round_
 
 
 def write_times(round_: Round) -> dict[str, int]:
@@ -38,7 +38,7 @@ def test_a_missing_extra_is_named_and_made_alone_when_the_command_is_run_again(r
     samples = Path(round_.uri, "samples")
     samples.write_text("a file in the way of the folder")
     first = run_again(round_)
-    assert first.returncode == UNMADE and "round 1 of" in first.stdout and "is finished" in first.stdout
+    assert first.returncode == INCOMPLETE and "round 1 of" in first.stdout and "is finished" in first.stdout
     [sentence] = first.stderr.splitlines()
     start = f"round 1 of {round_.run.uri} is finished, but its samples could not be made (StoreError: {samples}"
     assert sentence.startswith(start)

@@ -100,7 +100,7 @@ def test_rounds_stop_when_the_score_falls_by_more_than_the_recipe_allows(fall: f
 
 
 def test_no_round_is_begun_after_one_that_falls(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    run_rounds(run, [1, 2, 3], stop_at(0.0))
+    run_rounds([Round(run, number, stop_at(0.0)) for number in (1, 2, 3)])
     output = capsys.readouterr().out
     assert "no round after 2: S2T BLEU fell from 12.50 to 10.50" in output and "round 2 of" in output
     assert not Path(run.uri, "round-3/summary.json").exists()

@@ -28,10 +28,10 @@ BRIGHTNESS = (
 
 @pytest.fixture(scope="module")
 def round_(tmp_path_factory: pytest.TempPathFactory) -> Round:
-    run, recipe = toy_run(tmp_path_factory.mktemp("run")), load(ROOT / "recipes/phrasebook.yaml")
-    keep_recipe(run, 1, recipe)
-    assert main(["report", "--run", run.uri]) == 0
-    return Round(run, 1, recipe)
+    round_ = Round(toy_run(tmp_path_factory.mktemp("run")), 1, load(ROOT / "recipes/phrasebook.yaml"))
+    keep_recipe(round_)
+    assert main(["report", "--run", round_.run.uri]) == 0
+    return round_
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,9 @@ import pyarrow as pa
 import pytest
 
 from factory.metrics import bootstrap, normalise
-from factory.models.recognizer import protocol
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
-from factory.report.scores import read_evaluation, score_evaluation
+from factory.report.scores import asr_protocol, read_evaluation, score_evaluation
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import EVALUATED, Row
 from tests.toy_run import ROOT, toy_recipe
@@ -99,12 +98,12 @@ def test_transcripts_are_signed_with_the_protocol_of_the_recognizer(recipe: Reci
     scores = score_evaluation(rows, None, recipe)
     for name, lang in (("asr_bleu", "en"), ("cascade_bleu", "en")):
         score = scores[name]["fr-en"]  # type: ignore[literal-required]
-        assert score["signature"].endswith(f"|{protocol(recipe.recognizer, lang)}")
+        assert score["signature"].endswith(f"|{asr_protocol(recipe, lang)}")
     for name in ("s2t_bleu", "s2t_chrf", "round_trip"):
         assert "asr:" not in scores[name]["fr-en"]["signature"]  # type: ignore[literal-required]
     silent = load(ROOT / "recipes/phrasebook_vanilla.yaml")
     round_trip = score_evaluation(rows, None, silent)["round_trip"]["fr-en"]
-    assert round_trip and round_trip["signature"].endswith(f"|{protocol(recipe.recognizer, 'fr')}")
+    assert round_trip and round_trip["signature"].endswith(f"|{asr_protocol(recipe, 'fr')}")
 
 
 def test_a_policy_that_writes_no_text_has_no_text_score(recipe: Recipe) -> None:
