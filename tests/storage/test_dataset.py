@@ -56,7 +56,7 @@ def start(folder: Path | str) -> DatasetDir:
 
 def test_rows_are_read_by_column_status_and_id(tmp_path: Path) -> None:
     out = start(tmp_path)
-    assert out.rows().num_rows == 0 and out.rows().schema.names == UNITS.names
+    assert out.rows().num_rows == 0 and out.rows().schema.names == UNITS.names and out.num_done == 0
     out.append(table(range(40)))
     assert out.rows(["utt_id"], status=FAILED).to_pydict() == {"utt_id": ["u007", "u014", "u021", "u028"]}
     assert out.rows(["utt_id"], ids=["u003", "u005", "u099"])["utt_id"].to_pylist() == ["u003", "u005"]
@@ -85,7 +85,7 @@ def test_a_dataset_is_finished_by_its_manifest(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "units")) == ["_manifest.json", Path(out.parts()[0]).name]
     with pytest.raises(StoreError, match=r"call start\(\) first \(a finished dataset takes no rows\)"):
         out.append(table(range(3)))
-    assert not out.start(CONTENT)
+    assert out.start(CONTENT) is False
     assert out.publish(["others"]) == manifest
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import os
+import re
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -41,6 +43,10 @@ STORE = pafs.SubTreeFileSystem("/", DISK)
 """A file system that counts as a store: calls are repeated."""
 
 
+def open_torn(self: object, path: str) -> pa.NativeFile:
+    return pa.PythonFile(io.BytesIO(b"torn"), mode="r")
+
+
 @pytest.fixture
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Let nobody wait, and return the seconds that were waited."""
@@ -75,24 +81,41 @@ def failing(*errors: OSError) -> tuple[Callable[[], str], list[OSError]]:
 def test_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))
-    for uri in ("runs/r1", "~/runs/r1", f"{tmp_path}/runs/r1", f"file://{tmp_path}/runs/r1/"):
+    for uri in ("runs/X", "~/runs/X", f"{tmp_path}/runs/X", f"file://{tmp_path}/runs/X/"):
         fs, path = filesystem(uri)
-        assert isinstance(fs, pafs.LocalFileSystem) and path == f"{tmp_path}/runs/r1"
+        assert isinstance(fs, pafs.LocalFileSystem) and path == f"{tmp_path}/runs/X"
 
 
 def test_a_uri_may_have_options() -> None:
     for uri in ("s3://bucket/a?region=x", "s3://bucket/a?endpoint_override=127.0.0.1:1&region=x"):
         fs, path = filesystem(uri)
+        options = fs.__reduce__()[1][0]
         assert fs.type_name == "s3" and path == "bucket/a"
+        assert options["region"] == "x" and options["allow_delayed_open"], "a small file then takes one request"
+
+
+def test_storage_of_fsspec_is_read_and_written() -> None:
+    fs, path = filesystem("memory://bucket/a.json")
+    put_json(fs, path, {"rows": 1})
+    assert get_json(fs, path) == {"rows": 1} and exists("memory://bucket/a.json")
+    delete(fs, path)
+    assert not exists("memory://bucket/a.json")
 
 
 def test_an_unknown_kind_of_storage_is_refused() -> None:
-    with pytest.raises(StoreError, match=r"nowhere://x is no known kind of storage .*: give a path, s3://, gs://"):
+    message = r"^nowhere://x is no known kind of storage \(Protocol not known: nowhere\): give a path, s3://, gs://"
+    with pytest.raises(StoreError, match=message):
         filesystem("nowhere://x")
 
 
+def test_storage_that_cannot_be_opened_is_refused() -> None:
+    with pytest.raises(StoreError, match=r"(?s)^hdfs://x/y could not be opened: .*libjvm.*; free some space or repair"):
+        filesystem("hdfs://x/y")
+
+
 def test_the_home_of_an_unknown_user_is_refused() -> None:
-    with pytest.raises(StoreError, match=r"~no-such-user/runs is no path"):
+    message = r"^~no-such-user/runs is no path: Could not determine home directory.; give the path of the folder$"
+    with pytest.raises(StoreError, match=message):
         filesystem("~no-such-user/runs")
 
 
@@ -127,7 +150,7 @@ def test_json_is_readable_text(tmp_path: Path) -> None:
 
 def test_broken_json_is_named(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"rows": 1')
-    with pytest.raises(StoreError, match=r"a.json is not complete JSON .*: delete it, or its folder, and run the same"):
+    with pytest.raises(StoreError, match=r"a.json is not complete JSON \(.*\): delete it, or its folder, and run"):
         get_json(DISK, f"{tmp_path}/a.json")
 
 
@@ -139,13 +162,23 @@ def test_a_table_is_written_with_zstandard(tmp_path: Path) -> None:
 
 
 def test_files_are_listed_in_order_and_hidden_ones_are_no_parquet(tmp_path: Path) -> None:
-    names = ["b.parquet", "a/c.parquet", "a/.d.parquet", "_torn-e.parquet", "f.json", "_manifest.json", ".g.tmp"]
+    names = [
+        "b.parquet",
+        "a/c.parquet",
+        "X.parquet",
+        "a/.d.parquet",
+        "_torn-e.parquet",
+        "f.json",
+        "_manifest.json",
+        ".g.tmp",
+    ]
     for name in names:
         put(DISK, f"{tmp_path}/{name}", b"")
     (tmp_path / "empty.parquet").mkdir()
     below = [os.path.relpath(file.path, tmp_path) for file in files_below(DISK, str(tmp_path))]
     assert below == sorted(names)
     assert [os.path.relpath(file.path, tmp_path) for file in parquet_files(DISK, str(tmp_path))] == [
+        "X.parquet",
         "a/c.parquet",
         "b.parquet",
     ]
@@ -171,7 +204,7 @@ def test_a_sweep_removes_temporary_files_of_the_folder_alone(tmp_path: Path) -> 
 def test_a_torn_parquet_file_is_renamed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = f"{tmp_path}/a.parquet"
     put_table(DISK, path, pa.table({"n": [1, 2]}))
-    assert not set_aside_if_torn(DISK, path) and exists(path)
+    assert set_aside_if_torn(DISK, path) is False and exists(path)
     content = get(DISK, path)
     put(DISK, path, content[:-1])
     assert set_aside_if_torn(DISK, path)
@@ -268,6 +301,50 @@ def test_a_full_disk_leaves_nothing_behind(tmp_path: Path) -> None:
     with small_disk(10), pytest.raises(StoreError, match=r"a.bin could not be written: .*File too large.*free some"):
         put(DISK, path, b"x" * 100)
     assert os.listdir(tmp_path) == ["a.bin"] and get(DISK, path) == b"before"
+
+
+def test_a_file_is_synced_under_a_temporary_name_before_it_gets_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced, renamed = [], []
+    sync, rename = os.fsync, os.replace
+    monkeypatch.setattr(files.os, "fsync", lambda file: (synced.append(os.fstat(file).st_size), sync(file)))
+    monkeypatch.setattr(files.os, "replace", lambda old, new: (renamed.append(old.name), rename(old, new)))
+    put(DISK, f"{tmp_path}/a.bin", b"x" * 100)
+    assert synced == [100], "all bytes are on their way before the sync"
+    assert len(renamed) == 1 and re.fullmatch(r"\.a\.bin\.[0-9a-f]{8}\.tmp", renamed[0])
+
+
+def refusing(**working: object) -> pafs.FileSystem:
+    """Return a file system whose calls are refused, except for those that are given."""
+
+    def refuse(self: object, *arguments: object, **options: object) -> None:
+        raise OSError("ACCESS_DENIED")
+
+    methods = dict.fromkeys(pafs.FileSystemHandler.__abstractmethods__, refuse)
+    methods |= {"get_type_name": lambda self: "toy", "normalize_path": lambda self, path: path} | working
+    return pafs.PyFileSystem(type("Refusing", (pafs.FileSystemHandler,), methods)())
+
+
+def infos(self: object, paths: list[str]) -> list[pafs.FileInfo]:
+    return [pafs.FileInfo(path, pafs.FileType.Directory) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("call", "action"),
+    [
+        (lambda: look(refusing(), "b/a"), "looked up"),
+        (lambda: get(refusing(), "b/a"), "read"),
+        (lambda: get_head(refusing(), "b/a", 3), "read"),
+        (lambda: put(refusing(), "b/a", b"x"), "written"),
+        (lambda: delete(refusing(), "b/a"), "deleted"),
+        (lambda: files_below(refusing(get_file_info=infos), "b/a"), "listed"),
+        (lambda: set_aside_if_torn(refusing(open_input_stream=open_torn), "b/a"), "renamed"),
+    ],
+)
+def test_an_error_names_the_path_and_the_action(call: Callable[[], object], action: str) -> None:
+    with pytest.raises(StoreError, match=f"^b/a could not be {action}: ACCESS_DENIED"):
+        call()
 
 
 @pytest.fixture
