@@ -71,6 +71,7 @@ def test_a_weight_is_how_often_an_epoch_has_a_sequence(batches: Batches) -> None
 def test_a_batch_learns_completions_with_one_end_token(batches: Batches, tiny: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tiny)
     ids, labels = batches.batch([0, 1, 2])
+    assert IGNORED == -100  # the label that torch's cross entropy and TRL ignore
     assert ids.shape == labels.shape and ids.shape[1] % WIDTH_STEP == 0
     assert ids.shape[1] - max(sequence.length for sequence in batches.sequences[:3]) < WIDTH_STEP
     for row, sequence in enumerate(batches.sequences[:3]):

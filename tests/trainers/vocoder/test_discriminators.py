@@ -83,6 +83,22 @@ def test_there_is_a_discriminator_per_period_and_per_resolution() -> None:
     assert [scores.shape[3] for scores, _ in judgements[:2]] == [2, 5]
 
 
+def test_the_networks_have_their_layers_and_start_without_biases() -> None:
+    discriminators = Discriminators()
+    folded = [(1, 16, 3), (16, 32, 3), (32, 64, 3), (64, 64, 1)]
+    flat = [(1, 16, (1, 2)), (16, 16, (1, 2)), (16, 16, (2, 2)), (16, 16, (1, 1))]
+    for stack in discriminators.by_period:
+        assert [(conv.in_channels, conv.out_channels, conv.stride[0]) for conv in stack.convs] == folded
+        assert {(conv.kernel_size, conv.padding, conv.stride[1]) for conv in stack.convs} == {((5, 1), (2, 0), 1)}
+    for stack in discriminators.by_resolution:
+        assert [(conv.in_channels, conv.out_channels, conv.stride) for conv in stack.convs] == flat
+        assert {(conv.kernel_size, conv.padding) for conv in stack.convs} == {((3, 9), (1, 4))}
+    for stack in (*discriminators.by_period, *discriminators.by_resolution):
+        score = stack.score
+        assert (score.out_channels, score.kernel_size, score.padding) == (1, (3, 1), (1, 0))
+        assert all((conv.bias == 0).all() for conv in (*stack.convs, score))
+
+
 def test_discriminators_learn_to_tell_noise_from_tones() -> None:
     torch.manual_seed(0)
     discriminators = Discriminators(periods=(2, 3), width=4)
