@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from benchmarks.shapes import EACH, Cell, cells, utterances, write_corpus
+from benchmarks.shapes_corpora import PER_LANGUAGE, Cell, list_cells, read_utterances, write_corpus
 from factory.audit.audit import audit_round
 from factory.cli import FORMATS
 from factory.corpora.audio import read
@@ -44,9 +44,9 @@ def name(cell: Cell) -> str:
     return cell.name
 
 
-@pytest.mark.parametrize("cell", cells(), ids=name)
+@pytest.mark.parametrize("cell", list_cells(), ids=name)
 def test_every_shape_is_read_alike(cell: Cell, tmp_path: Path) -> None:
-    corpus, expected = open_corpus(write_corpus(cell, tmp_path)), utterances(cell)
+    corpus, expected = open_corpus(write_corpus(cell, tmp_path)), read_utterances(cell)
     found = sorted(rows(corpus).values(), key=lambda row: row["utt_id"].rpartition("/")[2])
     assert corpus.size in (None, len(expected))
     for row, utterance in zip(found, sorted(expected, key=lambda row: row["utt_id"]), strict=True):
@@ -61,7 +61,7 @@ def finish_round(cell: Cell, tmp_path: Path) -> tuple[Round, dict[str, np.ndarra
     """Return a finished round of made-up candidates over the corpus of a cell, and the recordings of the corpus."""
     uri = write_corpus(cell, tmp_path / "corpus")
     french_first = sorted(rows(open_corpus(uri)), key=lambda utt_id: ("en-en" in utt_id, utt_id))
-    run = toy_run(tmp_path / "run", EACH, ids=french_first, references=cell.references, texts=cell.texts)
+    run = toy_run(tmp_path / "run", PER_LANGUAGE, ids=french_first, references=cell.references, texts=cell.texts)
     recipe = toy_recipe()
     recipe = replace(recipe, corpus=replace(recipe.corpus, mono=uri))
     return Round(run, 1, recipe), open_corpus(uri).load_recordings(french_first)
@@ -75,7 +75,7 @@ def read_export(folder: Path) -> list[Row]:
 @pytest.mark.parametrize("cell", FOLLOWED, ids=name)
 def test_audit_report_listening_and_exports_are_made_from_every_shape(cell: Cell, tmp_path: Path) -> None:
     round_, recordings = finish_round(cell, tmp_path)
-    assert audit_round(round_)["utterances"] == (2 * EACH if cell.references else 0)
+    assert audit_round(round_)["utterances"] == (2 * PER_LANGUAGE if cell.references else 0)
     write_samples(round_)
     assert Path(write_report(round_)).stat().st_size > 50_000
     session = Session(round_, choose_questions(round_, "random", 4), "script", "random")
@@ -88,5 +88,5 @@ def test_audit_report_listening_and_exports_are_made_from_every_shape(cell: Cell
 
 
 def test_the_followed_cells_have_every_shape_and_every_combination_of_texts_and_references() -> None:
-    assert {cell.shape for cell in FOLLOWED} == {cell.shape for cell in cells()}
+    assert {cell.shape for cell in FOLLOWED} == {cell.shape for cell in list_cells()}
     assert len({(cell.texts, cell.references) for cell in FOLLOWED}) == 4

@@ -27,5 +27,5 @@ def test_the_actors_of_a_crew_keep_the_rate_of_a_gpu(tmp_path: Path) -> None:
     one, three = summary["runs"]
     assert three["pools"] == {"translator": 3, "vocoder": 4, "scorer": 2}
     assert one["rows_per_s"] < 1 / 0.2, "one GPU is not faster than its translator"
-    assert three["rows_per_s"] > 1 / 0.2 / 1.5, "three GPUs are faster than three translators in turns"
+    assert three["rows_per_s"] > 1.2 * one["rows_per_s"], "three GPUs are faster than three translators in turns"
     assert all(0 <= share < 1 for run in summary["runs"] for share in run["idle"].values())

@@ -11,7 +11,7 @@ import pytest
 
 from factory.models import device
 from factory.models.device import describe_dtype, has_bf16_flag, resolve_dtype
-from factory.planning.ready import arithmetic
+from factory.planning.ready import describe_arithmetic
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 
@@ -63,10 +63,10 @@ def test_the_arithmetic_of_a_round_is_described(units: bool, monkeypatch: pytest
         ("bfloat16", "has bf16") if units else ("float32", "has no bf16"),
         "resources.dtype, sft.precision and preference.precision",
     )
-    assert arithmetic(recipe) == f"arithmetic: {has[0]} (this CPU {has[1]} units; force it with {keys})"
-    assert arithmetic(_changed(recipe, dtype="float32")) == "arithmetic: float32 (forced by resources.dtype)"
+    assert describe_arithmetic(recipe) == f"arithmetic: {has[0]} (this CPU {has[1]} units; force it with {keys})"
+    assert describe_arithmetic(_changed(recipe, dtype="float32")) == "arithmetic: float32 (forced by resources.dtype)"
     on_gpu = _changed(recipe, translator=replace(recipe.resources.translator, num_gpus=1.0))
-    assert arithmetic(on_gpu).startswith(
+    assert describe_arithmetic(on_gpu).startswith(
         "arithmetic: auto (bfloat16 on a GPU that has it, else float32) (each machine decides; force it"
     )
     monkeypatch.setenv("RAY_ADDRESS", "head:6379")

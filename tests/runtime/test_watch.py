@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
@@ -14,7 +15,7 @@ import cloudpickle
 import pytest
 
 from factory.actors.base import RowActor
-from factory.actors.guard import guarded
+from factory.actors.guard import guard_actor
 from factory.runtime import watch
 from factory.runtime.errors import ClusterError
 from factory.runtime.watch import (
@@ -99,8 +100,8 @@ class Idle(RowActor):
 
 
 def test_the_process_of_a_guarded_actor_is_counted() -> None:
-    kind, arguments = guarded(Idle, {}, HANG_S, 1)
-    actor = kind(**arguments)
+    guard, arguments = guard_actor(partial(Idle), HANG_S, 1)
+    actor = guard(**arguments)
     assert guarded_cpu_seconds() > MIN_CPU_S, "starting Python and loading the actor takes longer"
     del actor
     assert guarded_cpu_seconds() == 0.0

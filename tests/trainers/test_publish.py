@@ -12,7 +12,7 @@ from factory.models.weights import policy_digest, weights_digest
 from factory.passes.weights import compute_digests
 from factory.recipe.training import PreferenceConfig, SftConfig
 from factory.storage.files import filesystem
-from factory.storage.lease import held
+from factory.storage.lease import current
 from trainers import publish as publishing
 from trainers.errors import TrainingError
 from trainers.job import Job, LocalJob
@@ -107,9 +107,9 @@ def test_a_work_folder_belongs_to_one_identity(tmp_path: Path) -> None:
 def test_a_work_folder_has_a_lease_until_it_is_removed(tmp_path: Path) -> None:
     work = tmp_path / "policy.work"
     open_work_folder(work, {"seed": 1})
-    assert held(filesystem(str(work))[1]) is not None
+    assert current(filesystem(str(work))[1]) is not None
     remove_work_folder(work)
-    assert held(filesystem(str(work))[1]) is None and not work.exists()
+    assert current(filesystem(str(work))[1]) is None and not work.exists()
 
 
 def test_a_published_policy_is_recognized_by_its_last_file_and_its_identity(tmp_path: Path) -> None:
