@@ -127,6 +127,8 @@ def test_an_existing_model_learns_units(tmp_path: Path, tied: bool) -> None:
         torch.testing.assert_close(after.weight[old:], before.weight.mean(dim=0).expand(len(tokenizer) - old, -1))
     assert model.config.vocab_size == len(tokenizer) == old + len(special_tokens(7, LANGS))
     assert model.config.eos_token_id == model.generation_config.eos_token_id == tokenizer.eos_token_id
+    added = [tokenizer.added_tokens_decoder[index] for index in range(old, len(tokenizer))]
+    assert [token.content for token in added] == special_tokens(7, LANGS) and all(token.special for token in added)
     text = prompt(Variant.COM, "fr", "en", [1, 6]) + completion(Variant.COM, "où est-ce ?", [0])
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.bos_token_id is None

@@ -149,6 +149,27 @@ def test_a_part_of_more_than_ten_pairs_is_held_out(
     assert str(trainer.args.eval_strategy.value) == ("epoch" if held_out else "no")
 
 
+def test_the_seed_decides_which_pairs_are_held_out(tiny: Path, tmp_path: Path) -> None:
+    def held_out(seed: int) -> list[list[int]]:
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
+        rows = Dataset.from_list([pair(number) for number in range(40)])
+        trainer = preference_trainer(model, tokenizer, rows, PreferenceConfig(held_out=0.2), tmp_path, seed)
+        return [row["chosen_ids"] for row in trainer.eval_dataset]
+
+    assert held_out(1) == held_out(1) != held_out(2)
+
+
+def test_simpo_trains_on_whole_long_pairs(tiny: Path, tmp_path: Path) -> None:
+    """`read_pairs` has left out what is too long, so the limit that TRL needs must cut nothing."""
+    long = {key: text * 20 for key, text in pair(3).items()}
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
+    config = PreferenceConfig(loss=Loss.SIMPO, held_out=0.0)
+    trainer = preference_trainer(model, tokenizer, Dataset.from_list([long]), config, tmp_path, seed=0)
+    row = trainer.train_dataset[0]
+    text = long["prompt"] + long["chosen"] + EOS
+    assert row["chosen_input_ids"] == tokenizer(text)["input_ids"] and len(row["chosen_input_ids"]) > 300
+
+
 @pytest.mark.parametrize(
     ("settings", "workers", "sizes"),
     [

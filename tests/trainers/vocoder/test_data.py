@@ -15,6 +15,11 @@ from trainers.errors import TrainingError
 from trainers.vocoder.data import Corpus, prepare
 
 
+def seeded(seed: int) -> torch.Generator:
+    """Return a generator of its own: the global one must not be used."""
+    return torch.Generator().manual_seed(seed)
+
+
 def test_frames_are_aligned_with_their_audio(data: Path) -> None:
     corpus = Corpus.load(data, 320, crop=16, lang="en")
     assert corpus.summary() == {"utterances": 4, "minutes": round(4 * 38 * 320 / 16_000 / 60, 2)}
@@ -28,16 +33,16 @@ def test_frames_are_aligned_with_their_audio(data: Path) -> None:
 
 def test_crops_are_pieces_of_utterances(data: Path) -> None:
     corpus = Corpus.load(data, 320, crop=16)
-    crops = corpus.draw_crops(8, 16, torch.manual_seed(0))
+    crops = corpus.draw_crops(8, 16, seeded(0))
     assert crops.wave.shape == (8, 16 * 320) and crops.units.shape == crops.log_f0.shape == crops.voiced.shape == (
         8,
         16,
     )
     for crop in range(8):
         assert any(is_piece(utterance, crops, crop) for utterance in corpus.utterances)
-    again = corpus.draw_crops(8, 16, torch.manual_seed(0))
+    again = corpus.draw_crops(8, 16, seeded(0))
     assert torch.equal(crops.wave, again.wave) and torch.equal(crops.to("cpu").units, crops.units)
-    assert not torch.equal(crops.wave, corpus.draw_crops(8, 16, torch.manual_seed(1)).wave)
+    assert not torch.equal(crops.wave, corpus.draw_crops(8, 16, seeded(1)).wave)
 
 
 def is_piece(utterance, crops, crop: int) -> bool:  # type: ignore[no-untyped-def]
@@ -57,8 +62,8 @@ def test_crops_come_from_everywhere(data: Path) -> None:
     corpus = Corpus.load(data, 320, crop=38, lang="en")
     corpus.weights = torch.tensor([1.0, 0.0, 0.0, 0.0])
     first = corpus.utterances[0]
-    assert torch.equal(corpus.draw_crops(1, 38, torch.manual_seed(0)).units[0], first.frames)
-    starts = {tuple(corpus.draw_crops(1, 36, torch.manual_seed(seed)).units[0].tolist()) for seed in range(40)}
+    assert torch.equal(corpus.draw_crops(1, 38, seeded(0)).units[0], first.frames)
+    starts = {tuple(corpus.draw_crops(1, 36, seeded(seed)).units[0].tolist()) for seed in range(40)}
     assert starts == {tuple(first.frames[start : start + 36].tolist()) for start in range(3)}
 
 
@@ -66,7 +71,7 @@ def test_utterances_are_padded_with_zeros(data: Path) -> None:
     row = pq.read_table(data).slice(0, 1).to_pylist()[0]
     short = prepare(row | {"units": row["units"][:2], "durations": row["durations"][:2]}, 320)
     corpus = Corpus([short, prepare(row, 320)], 320, crop=4)
-    batch = corpus.draw_utterances(20, torch.manual_seed(0))
+    batch = corpus.draw_utterances(20, seeded(0))
     assert torch.equal(batch.inside.sum(1), batch.durations.sum(1)) and len(set(batch.inside.sum(1).tolist())) == 2
     assert (batch.frames[~batch.inside] == 0).all() and (batch.durations.shape == batch.units.shape == (20, 4))
     assert batch.frames.shape == batch.log_f0.shape == batch.voiced.shape == batch.inside.shape

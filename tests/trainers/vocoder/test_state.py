@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import torch
 from factory.models.unit_hifigan import CodeHiFiGAN
 from tests.trainers.vocoder.toys import CONFIG, NETWORK
 from trainers.errors import TrainingError
-from trainers.vocoder.state import Budget, State, small_config
+from trainers.vocoder.state import Budget, State, TrainingConfig, small_config
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 def test_a_budget_ends_at_the_first_of_its_limits() -> None:
@@ -27,6 +30,18 @@ def test_the_small_network_is_a_vocoder_of_its_units() -> None:
     network = CodeHiFiGAN(small_config(123))
     assert network.dict.num_embeddings == 123 and network.pitch_predictor is not None
     assert len(network.synthesize([[1, 2]], [[2, 1]])[0]) == 3 * 320
+
+
+def test_the_small_network_is_that_of_the_shipped_voices() -> None:
+    shipped = json.loads((ROOT / "assets/phrasebook/vocoder-fr/config.json").read_text())
+    assert small_config(200) == shipped
+
+
+def test_the_defaults_are_those_of_the_shipped_voices() -> None:
+    config = TrainingConfig()
+    assert (config.spectral, config.adversarial) == (Budget(minutes=15), Budget(minutes=20))
+    assert (config.lr, config.adversarial_lr, config.discriminator_lr) == (1e-3, 4e-4, 1e-3)
+    assert (config.batch, config.crop, config.seed, config.precision) == (8, 48, 1, "auto")
 
 
 def test_the_seed_makes_the_weights() -> None:
