@@ -74,7 +74,9 @@ def copy_shared(cell: Cell, out: Path) -> None:
     from_start = SHARED[: 2 if set(SPOKEN) & set(cell.changes) else 3]
     donors = {FIRST: SHARED[:2], cell.base: from_start, cell.shares: SHARED} if cell.name != BASE else {}
     for donor, names in donors.items():
-        for name in names if donor not in (None, BASE, cell.name) else ():
+        if donor is None or donor in (BASE, cell.name):
+            continue
+        for name in names:
             _copy(out / donor / name, out / cell.name / name)
 
 

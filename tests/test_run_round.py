@@ -184,7 +184,7 @@ def test_round_0_trains_a_policy_on_paired_speech_and_parallel_text(tmp_path: Pa
     (folder / "report").write_text("a file where the report needs a folder")
     done = run("--round", "0", "--run", str(tmp_path / "run"), **corpora, **tiny, **silent)
     assert done.returncode == INCOMPLETE, done.stderr[-3000:]  # a trained and evaluated round is finished
-    assert f"round 0 of {tmp_path}/run is finished, and its report could not be made" in done.stderr
+    assert f"round 0 of {tmp_path}/run is finished, but its report could not be made" in done.stderr
     (folder / "report").unlink()
     again = run("--round", "0", "--run", str(tmp_path / "run"))
     assert again.returncode == 0 and (folder / "report/index.html").exists(), again.stderr[-3000:]
