@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import time
@@ -18,7 +19,6 @@ from factory.actors.base import RowActor
 from factory.planning.estimate import Amounts, costs
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
-from factory.recipe.resources import PoolConfig
 from factory.storage.files import filesystem, get_json
 from schemas.datasets import SCORED, Row
 
@@ -101,7 +101,7 @@ def make_crews(pools: Mapping[str, int], largest: int) -> dict[str, Crew]:
 
 def with_crews(recipe: Recipe, crews: Mapping[str, Crew]) -> Recipe:
     """Return the recipe with a process for each crew, which takes the cores and GPUs of its actors."""
-    sizes: dict[str, PoolConfig] = {}
+    sizes: dict[str, Any] = {}
     for name, crew in crews.items():
         pool = getattr(recipe.resources, name)
         gpus = pool.num_gpus if crew.calls == 1 else 0.0  # Ray gives a share of one GPU, or whole GPUs, to a process
@@ -166,7 +166,7 @@ def local_cluster(gpus: int, recipe: Recipe, pools: Mapping[str, int]) -> Iterat
     try:
         for node in nodes[1:]:
             cluster.add_node(**node)
-        ray.init(cluster.address, log_to_driver=False, logging_level="ERROR")
+        ray.init(cluster.address, log_to_driver=False, logging_level=logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
         yield
     finally:

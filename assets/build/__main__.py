@@ -1,4 +1,4 @@
-"""Builds everything under `assets/phrasebook` from nothing; a killed build goes on where it stopped.
+"""Build everything under `assets/phrasebook` from scratch; a killed build continues when it is started again.
 
     python -m assets.build [--work build]
 """
@@ -19,27 +19,27 @@ VOCODER_STEPS = ("--minutes-spectral", "0", "--steps-spectral", "1800", "--minut
 
 
 def run(*command: str | Path) -> None:
-    """Run a module of ours and stop the build when it fails."""
+    """Run a module of this repository; stop the build if it fails."""
     print("▶", *command, flush=True)
     subprocess.run([sys.executable, "-m", *map(str, command)], check=True)
 
 
 def keep(made: Path, shipped: Path) -> None:
-    """Copy what ships of a trained model: everything but its checkpoints."""
+    """Copy a trained model without its checkpoints."""
     shutil.copytree(made, shipped, dirs_exist_ok=True, ignore=shutil.ignore_patterns("checkpoint*"))
 
 
 def speak(speech: Path) -> None:
-    """Speak the corpus with one process a core."""
+    """Synthesise the corpus with one process per core."""
     workers = os.cpu_count() or 1
     command = [sys.executable, "-m", "assets.build.corpus", str(speech), "--workers", str(workers), "--worker"]
     processes = [subprocess.Popen([*command, str(worker)]) for worker in range(workers)]
     if any(process.wait() for process in processes):
-        raise SystemExit("speaking the corpus failed; see above")
+        raise SystemExit("the corpus could not be synthesised; see the messages above")
 
 
 def build(work: Path) -> None:
-    """Do what is not done yet, in order."""
+    """Run the steps that are not finished, in order."""
     speech, units, codebook = work / "speech", work / "units", OUT / "codebook.safetensors"
     OUT.mkdir(parents=True, exist_ok=True)
     speak(speech)
@@ -58,5 +58,5 @@ def build(work: Path) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--work", type=Path, default=Path("build"), help="where recordings and checkpoints are kept (default: %(default)s)")
+    parser.add_argument("--work", type=Path, default=Path("build"), help="folder of recordings and checkpoints (default: %(default)s)")
     build(parser.parse_args().work)

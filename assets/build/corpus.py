@@ -1,4 +1,4 @@
-"""Speaks the grammar's sentences: one Parquet part of 50 utterances after another, so that a killed run goes on where it stopped.
+"""Synthesise the sentences of the grammar in Parquet parts of 50 utterances; a killed run continues at the next part.
 
     python -m assets.build.corpus build/speech [--worker 0 --workers 2]
 
@@ -25,7 +25,7 @@ from assets.build.voices import RATE, Hibari, Kokoro, Piper, Speaker
 from schemas.datasets import UTTERANCE
 
 SIZES = {"sft": 4_000, "mono_fr": 8_000, "mono_en": 8_000, "dev": 300, "test": 1_000, "text": 12_000}
-"""Sentences a set, drawn once; recordings below may take fewer of them, `text` is never spoken."""
+"""Sentences per set, sampled once. Recordings may use fewer of them; `text` has no recordings."""
 SEED = 1
 PART = 50
 
@@ -33,12 +33,12 @@ SPEAKERS: dict[str, Callable[[], Speaker]] = {
     "heart": Hibari,
     "joe": Piper,
     "siwis": Kokoro,
-    "dora": lambda: Kokoro("ef_dora", "fr", 1.15),  # a Spanish voice that reads French: a second speaker to test the units with
+    "dora": lambda: Kokoro("ef_dora", "fr", 1.15),  # a Spanish voice that reads French, to test the units
 }
 
 
 class Recording(NamedTuple):
-    """Which sentences of a set are spoken, and by whom: sentence i by `speakers[i % len(speakers)]`."""
+    """The sentences of a set to synthesise, and their speakers: `speakers[i % len(speakers)]` reads sentence i."""
 
     set: str
     lang: str
@@ -67,18 +67,18 @@ RECORDINGS = (
     Recording("test", "fr", 100, 1_000, ("siwis",)),
     Recording("mono_fr", "fr", 600, 4_000, ("siwis",)),
 )
-"""In the order in which they are needed: what trains comes first."""
+"""In the order of their use: the training data comes first."""
 
 
 def flac(wave: np.ndarray) -> bytes:
-    """Encode a 16 kHz wave without loss."""
+    """Return a wave of shape (N,) at 16 kHz as FLAC."""
     buffer = io.BytesIO()
     soundfile.write(buffer, wave, RATE, format="FLAC")
     return buffer.getvalue()
 
 
 def utterance(recording: Recording, index: int, sentence: Sentence, voices: dict[str, Speaker]) -> dict[str, object]:
-    """Speak one sentence and return it as a row of UTTERANCE."""
+    """Synthesise one sentence, and return it as a row of UTTERANCE."""
     name = recording.speakers[index % len(recording.speakers)]
     voice = voices[name] if name in voices else voices.setdefault(name, SPEAKERS[name]())
     text, translation = (sentence.fr, sentence.en) if recording.lang == "fr" else (sentence.en, sentence.fr)
@@ -94,7 +94,7 @@ def utterance(recording: Recording, index: int, sentence: Sentence, voices: dict
 
 
 def parts(out: Path) -> Iterator[tuple[Path, Recording, range]]:
-    """Yield every part of every recording with its file."""
+    """Yield the file, the recording and the sentence numbers of every part."""
     for recording in RECORDINGS:
         voice = "" if len(recording.speakers) > 1 else f"-{recording.speakers[0]}"
         folder = out / f"{recording.set}-{recording.lang}{voice}"
@@ -103,24 +103,25 @@ def parts(out: Path) -> Iterator[tuple[Path, Recording, range]]:
 
 
 def speak_all(out: Path, worker: int, workers: int) -> None:
-    """Write every part of this worker that is not there yet."""
-    sentences, voices = split(SIZES, SEED), {}
+    """Write the missing parts of this worker."""
+    sentences = split(SIZES, SEED)
+    voices: dict[str, Speaker] = {}
     for number, (path, recording, indices) in enumerate(parts(out)):
         if number % workers != worker or path.exists():
             continue
-        began = time.monotonic()
+        start = time.monotonic()
         rows = [utterance(recording, i, sentences[recording.set][i], voices) for i in indices]
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), temporary)
         temporary.replace(path)
-        print(f"{path.parent.name}/{path.name}: {len(rows)} utterances in {time.monotonic() - began:.0f} s", flush=True)
+        print(f"{path.parent.name}/{path.name}: {len(rows)} utterances in {time.monotonic() - start:.0f} s", flush=True)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of the recordings")
     parser.add_argument("--worker", type=int, default=0, help="this process's number, from 0")
-    parser.add_argument("--workers", type=int, default=1, help="how many processes share the work")
+    parser.add_argument("--workers", type=int, default=1, help="number of processes that share the work")
     arguments = parser.parse_args()
     speak_all(arguments.out, arguments.worker, arguments.workers)

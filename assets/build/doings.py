@@ -1,4 +1,4 @@
-"""The clauses of what one does, did, used to do and will do, and of asking politely."""
+"""The clauses about present, past and future actions, habits, and polite requests."""
 
 from .clause import clause
 from .lexicon import (
@@ -73,7 +73,7 @@ en voiture = by car
 THINGS = described(BELONGINGS, SIZES[:2] + SIZES[3:] + COLORS)
 SPLENDORS = described(SIGHTS, SIZES)
 QUALITIES = [state for state in PLACE_STATES if state.en not in ("open", "closed")]
-ASKED = [YOU, *OTHERS]  # "you" is a subject of questions alone
+ASKED = [YOU, *OTHERS]  # "you" is only a subject of questions
 REMEMBERED = [ME, ME, ME, *RELATIVES]
 
 PAST = [

@@ -1,7 +1,7 @@
 """The grammar of the text world: aligned French and English sentences of travel and everyday talk.
 
-A family is a list of clauses about one thing. Sentences are dealt family by family, so that no family
-dominates a sample however many sentences it can make.
+A family is a list of clauses about one topic. Sentences are taken from the families in turns, so that no family
+dominates a sample.
 """
 
 import random
@@ -36,7 +36,7 @@ FAMILIES: dict[str, list[Clause]] = {
 
 @cache
 def families() -> dict[str, tuple[Sentence, ...]]:
-    """The sentences of each family; a French sentence has one English one, and the other way round."""
+    """Return the sentences of each family; each French sentence has one English translation, and vice versa."""
     made = {name: dict.fromkeys(chain.from_iterable(c.sentences() for c in cs)) for name, cs in FAMILIES.items()}
     every = set(chain.from_iterable(made.values()))
     fr, en = Counter(s.fr for s in every), Counter(s.en for s in every)
@@ -44,20 +44,26 @@ def families() -> dict[str, tuple[Sentence, ...]]:
 
 
 def sentences() -> list[Sentence]:
-    """Every sentence of the world, distinct, in the same order on every machine."""
+    """Return all distinct sentences of the world, in the same order on every machine."""
     return list(chain.from_iterable(families().values()))
 
 
 def split(sizes: dict[str, int], seed: int) -> dict[str, list[Sentence]]:
-    """Disjoint sets of the given sizes, drawn evenly over the families and uniformly within each.
+    """Return disjoint sets of sentences, sampled evenly over the families and uniformly within each family.
 
-    Every beginning of a set is balanced too, until a family runs out of sentences.
-    Raises ValueError if the world has fewer sentences than the sets ask for.
+    The first sentences of a set are balanced too, until a family has no sentences left.
+
+    Args:
+        sizes: sentences of each set.
+        seed: of the sampling.
+
+    Raises:
+        ValueError: the grammar has fewer sentences than the sets need.
     """
     rng = random.Random(seed)
     piles = [rng.sample(found, len(found)) for found in families().values()]
     dealt = [s for round_ in zip_longest(*piles) for s in round_ if s is not None]
     if sum(sizes.values()) > len(dealt):
-        raise ValueError(f"the sets ask for {sum(sizes.values())} sentences, but the grammar makes only {len(dealt)}")
+        raise ValueError(f"the sets need {sum(sizes.values())} sentences, but the grammar has only {len(dealt)}")
     cards = iter(dealt)
     return {name: [next(cards) for _ in range(size)] for name, size in sizes.items()}

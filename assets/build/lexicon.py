@@ -1,8 +1,8 @@
-"""Nouns by what one does with them, adjectives by what they describe.
+"""Nouns by their use, adjectives by the nouns that they describe.
 
 A slot of a clause takes its words from one or two of these tables, so that nobody eats a train.
-The word choice keeps translation one to one: no word here has two translations in one meaning, and
-no two French sentences differ in sound by spelling alone.
+Translation is one to one: each meaning of a word has one translation, and French sentences that
+sound the same are spelt the same.
 """
 
 from .words import adjectives, described, nouns, only

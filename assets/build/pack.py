@@ -1,4 +1,4 @@
-"""Writes what ships in `assets/phrasebook`: pairs, held-out pairs and monolingual speech as units, parallel text, speech as Opus.
+"""Write the data of `assets/phrasebook`: paired, held-out and monolingual units, parallel text, and speech as Opus.
 
     python -m assets.build.pack build/speech build/units assets/phrasebook
 """
@@ -20,16 +20,16 @@ from factory.corpora.audio import encode, read
 from schemas.datasets import PAIRED, UTTERANCE, Row
 
 TARGETS = {"fr": "siwis", "en": "heart"}
-"""The voice whose units a translation into this language is written in: the one that its vocoder speaks with."""
+"""The voice of each language's vocoder; translations into the language use its units."""
 PAIRED_SETS = {"paired": ("sft", 4_000), "dev": ("dev", 100)}
 MONOLINGUAL = {"mono_fr-fr-siwis": 1_000, "mono_en-en": 1_000}
-"""Recordings whose first utterances ship as units, no sentence of the one in the other."""
+"""Recordings whose first utterances ship as units; they share no sentence."""
 SPOKEN_SETS = {"mono": {"mono_fr-fr-siwis": 250, "mono_en-en": 250}, "test": {"test-fr-siwis": 100, "test-en": 100}}
-"""Recordings that ship as speech, and how many utterances of each."""
+"""Recordings that ship as speech, and the number of utterances of each."""
 
 
 def paired(units: Path, name: str, sentences: int) -> list[Row]:
-    """Return a set's PAIRED rows: every recording as a source, towards each other language in its target voice."""
+    """Return the PAIRED rows of a set: every recording to the target voice of the other language."""
     recordings = [row for folder in sorted(units.glob(f"{name}-*")) for row in rows_of(folder) if row["speaker"] != "dora"]
     by_sentence: dict[int, list[Row]] = {}
     for row in recordings:
@@ -48,7 +48,7 @@ def _pair(source: Row, target: Row) -> Row:
 
 
 def monolingual(units: Path) -> list[Row]:
-    """Return PAIRED rows of speech that nobody has translated: the translation is a text, to judge by, and has no units."""
+    """Return PAIRED rows of monolingual speech: the target is a reference text without units."""
     rows = [row for name, limit in MONOLINGUAL.items() for row, _ in zip(rows_of(units / name), range(limit), strict=False)]
     return [_pair(row, {"lang": _other(row["lang"]), "text": row["reference"], "units": None}) for row in rows]
 
@@ -58,7 +58,7 @@ def _other(lang: str) -> str:
 
 
 def parallel_text() -> list[Row]:
-    """Return the sentences that nobody speaks as PAIRED rows without units, in both directions."""
+    """Return the sentences without recordings as PAIRED rows without units, in both directions."""
     rows = []
     for number, sentence in enumerate(split(SIZES, SEED)["text"]):
         texts = {lang: getattr(sentence, lang) for lang in TARGETS}
@@ -78,7 +78,7 @@ def spoken(speech: Path, recordings: dict[str, int]) -> Iterator[tuple[str, list
 
 
 def main(speech: Path, units: Path, out: Path) -> None:
-    """Write all of it; files that are there are replaced."""
+    """Write all files; existing files are replaced."""
     pairs = {file: paired(units, name, sentences) for file, (name, sentences) in PAIRED_SETS.items()}
     for file, rows in (pairs | {"mono_units": monolingual(units), "text": parallel_text()}).items():
         pq.write_table(pa.Table.from_pylist(rows, schema=PAIRED), out / f"{file}.parquet", compression="zstd")

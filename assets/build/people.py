@@ -21,7 +21,7 @@ GROUPS = [
     person("vos voisins", "ils", "mp", "your neighbors"),
 ]
 OTHERS = RELATIVES + GROUPS
-PEOPLE = [ME, ME, WE, WE, WE, *OTHERS]  # the subjects with verb forms of their own come more often
+PEOPLE = [ME, ME, WE, WE, WE, *OTHERS]  # subjects with their own verb forms are more frequent
 
 CITIES = phrases("""
 paris = paris

