@@ -141,8 +141,6 @@ def test_a_split_is_balanced_over_the_families() -> None:
         assert max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_a_split_that_asks_for_too_much_says_so() -> None:
-    with pytest.raises(
-        ValueError, match=f"ask for {len(WORLD) + 1} sentences, but the grammar makes only {len(WORLD)}"
-    ):
+def test_a_split_of_more_sentences_than_the_grammar_has_is_refused() -> None:
+    with pytest.raises(ValueError, match=f"need {len(WORLD) + 1} sentences, but the grammar has only {len(WORLD)}"):
         split({"train": len(WORLD), "test": 1}, seed=0)
