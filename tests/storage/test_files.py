@@ -109,7 +109,8 @@ def test_an_unknown_kind_of_storage_is_refused() -> None:
 
 
 def test_storage_that_cannot_be_opened_is_refused() -> None:
-    with pytest.raises(StoreError, match=r"(?s)^hdfs://x/y could not be opened: .*(libjvm|libhdfs).*; free some space or repair"):
+    refused = r"(?s)^hdfs://x/y could not be opened: .*(libjvm|libhdfs).*; free some space or repair"
+    with pytest.raises(StoreError, match=refused):
         filesystem("hdfs://x/y")
 
 
