@@ -60,6 +60,26 @@ def test_the_gradient_of_a_step_is_the_mean_over_its_batches(job: LocalJob[SftCo
         assert one.grad is not None and float(one.grad.norm()) <= 1.0
 
 
+@pytest.mark.parametrize("limit", [float("inf"), 0.5])
+def test_the_gradient_is_that_of_the_mean_loss_clipped_to_its_limit(
+    job: LocalJob[SftConfig], monkeypatch: pytest.MonkeyPatch, limit: float
+) -> None:
+    monkeypatch.setattr("trainers.sft_loop.MAX_GRADIENT", limit)
+    loop = SftLoop(replace(job, config=replace(QUICK, batches=2)))
+    batches = [loop.data.batch([0]), loop.data.batch([1, 2, 3])]
+    means = []
+    for batch in batches:
+        total, count = loop.network(*batch)
+        means.append(total / count)
+    weights = list(loop.model.parameters())
+    expected = torch.autograd.grad((means[0] + means[1]) / 2, weights)
+    norm = torch.stack([gradient.norm() for gradient in expected]).norm()
+    assert norm > 0.5
+    loop.learn(batches)
+    for weight, gradient in zip(weights, expected):
+        torch.testing.assert_close(weight.grad, gradient * min(1.0, limit / float(norm)), rtol=1e-3, atol=1e-5)
+
+
 def test_a_loss_is_in_nats_per_token(job: LocalJob[SftConfig]) -> None:
     loop = SftLoop(job)
     batch = loop.data.batch([3])
