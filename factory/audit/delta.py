@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from factory.audit.comparisons import compare, group_by_delta
+from factory.audit.formats import format_interval
 from factory.audit.labels import ScoredUtterance
 from factory.audit.result import Recommendation, Threshold
 from schemas.errors import RoundtripError
@@ -62,8 +63,7 @@ def choose_delta(rows: Sequence[ScoredUtterance], metric: str) -> float:
 
 
 def _describe(threshold: Threshold) -> str:
-    low, high = threshold["ci"] or (0.0, 1.0)
-    accuracy = f"{threshold['accuracy']:.2f} [{low:.2f}, {high:.2f}]"
+    accuracy = format_interval(threshold["accuracy"], threshold["ci"])
     return f"above {threshold['delta']:g}, {accuracy} of {threshold['n']} labels are right by the reference"
 
 

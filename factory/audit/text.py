@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from factory.audit.audit import explain_unmeasured_audit, find_table
+from factory.audit.formats import format_gap, format_interval
 from factory.audit.labels import MAX_UTTERANCES
 from factory.audit.result import LabelAccuracy, MetricAgreement, Recommendation, RoundAudit
 from factory.storage.names import on_one_line
@@ -30,26 +31,6 @@ def render_audit(audit: RoundAudit) -> str:
             *(f"  {' and '.join(found['metrics'])} agree on {_agreement(found)}" for found in audit["agreement"]),
         ]
     )
-
-
-def format_gap(gap: list[float | None]) -> str:
-    """Return the name of a bin of the gap: `0.1-0.2`, or `0.75 and more` for the last bin."""
-    low, high = gap
-    return f"{low:g}-{high:g}" if high is not None else f"{low:g} and more"
-
-
-def format_interval(value: float | None, interval: list[float] | None, spec: str = ".2f") -> str:
-    """Return a value and its interval: `0.75 [0.60, 0.90]`, or `-` if there is none.
-
-    Args:
-        value: the value.
-        interval: its interval `[low, high]`.
-        spec: the format of the three numbers.
-    """
-    if value is None or interval is None:
-        return "-"
-    low, high = interval
-    return f"{value:{spec}} [{low:{spec}}, {high:{spec}}]"
 
 
 def _gap_lines(audit: RoundAudit, metric: str) -> Iterator[str]:

@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypedDict
 
 from factory.audit.audit import ALL, find_table
+from factory.audit.formats import format_gap
 from factory.audit.result import GapBin, RoundAudit, Threshold
-from factory.audit.text import format_gap
 from factory.planning.places import Round
 from factory.report import collect, plots
 from factory.report.pairs import ShownPair

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from factory.audit.text import format_gap
+from factory.audit.formats import format_gap
 from factory.report.summary_types import Interval, LabelBin, Score, ScoreName, Summary, Topline
 from factory.storage.names import on_one_line
 

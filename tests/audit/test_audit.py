@@ -90,6 +90,15 @@ def test_the_audit_of_a_round_is_written_and_read(round_: Round) -> None:
     assert result["judges"] == ["bleu", "chrf"]
 
 
+def test_candidates_are_transcribed_only_on_request(tmp_path: Path) -> None:
+    round_ = Round(toy_run(tmp_path / "run", count=1, langs=("en",)), 1, toy_recipe())
+    folder = Path(round_.uri, "audit")
+    assert audit_round(round_)["judges"] == ["bleu", "chrf"]
+    assert [path.name for path in folder.iterdir()] == ["audit.json"]
+    assert audit_round(round_, asr=1)["judges"] == ["bleu", "chrf", "asr_bleu"]
+    assert {path.name for path in folder.iterdir()} == {"audit.json", "transcripts.parquet"}
+
+
 def test_the_filters_of_the_recipe_decide_which_candidates_are_compared(round_: Round) -> None:
     select = round_.recipe.select
     strict = replace(select, filters=replace(select.filters, max_length_ratio=0.9))  # every candidate is longer

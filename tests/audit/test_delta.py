@@ -40,6 +40,12 @@ def test_the_threshold_with_the_highest_worth_is_recommended_with_its_neighbours
     assert recommend_threshold(thresholds[1:2], "bleu")["reason"].endswith("worth 30 error-free labels")
 
 
+def test_only_the_thresholds_next_to_the_recommended_one_are_described() -> None:
+    thresholds = [threshold(delta, 30, 50 if delta == 0.2 else 5) for delta in (0.0, 0.1, 0.2, 0.3, 0.4)]
+    neighbours = "(at 0.1: 30 labels, 0.80 right, worth 5; at 0.3: 30 labels, 0.80 right, worth 5)"
+    assert recommend_threshold(thresholds, "bleu")["reason"].endswith(f"worth 50 error-free labels {neighbours}")
+
+
 def test_of_equal_worth_the_lowest_threshold_is_recommended() -> None:
     equal = [threshold(delta, 30, 10) for delta in (0.0, 0.1, 0.2)]
     assert recommend_threshold(equal, "bleu")["delta"] == 0.0

@@ -5,25 +5,13 @@ from __future__ import annotations
 from factory.audit.audit import audit
 from factory.audit.labels import MAX_UTTERANCES, explain_unmeasured
 from factory.audit.result import RoundAudit
-from factory.audit.text import format_gap, format_interval, render_audit
+from factory.audit.text import render_audit
 from schemas.datasets import Row
 from tests.audit.rows import judge, rows
 
 
 def audit_of(found: list[Row], metrics: list[str], transcripts: dict[tuple[str, int], str] | None = None) -> RoundAudit:
     return RoundAudit(**audit(judge(found, transcripts), metrics), select={"metric": metrics[0], "delta": 0.1})
-
-
-def test_a_bin_has_a_name() -> None:
-    assert format_gap([0.1, 0.35]) == "0.1-0.35"
-    assert format_gap([0.0, 0.1]) == "0-0.1"
-    assert format_gap([0.75, None]) == "0.75 and more"
-
-
-def test_a_value_is_written_with_its_interval() -> None:
-    assert format_interval(0.75, [0.6, 0.904]) == "0.75 [0.60, 0.90]"
-    assert format_interval(0.75, [-0.6, 0.9], "+.3f") == "+0.750 [-0.600, +0.900]"
-    assert format_interval(None, [0.0, 1.0]) == format_interval(0.5, None) == "-"
 
 
 def test_the_text_has_every_part_of_the_audit() -> None:
