@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -25,10 +28,10 @@ from tests.toy_run import ROOT
 from tests.toys import tiny_policy
 
 
-def write_scored(uri: str, found: list[Row]) -> DatasetDir:
-    """Write rows of SCORED as a finished dataset."""
+def write_scored(uri: str, found: list[Row], content: Mapping[str, object] = MappingProxyType({})) -> DatasetDir:
+    """Write rows of SCORED as a finished dataset whose fingerprint covers `content`."""
     dataset = DatasetDir(uri, SCORED)
-    dataset.start({"stage": "toy"})
+    dataset.start({"stage": "toy", **content})
     dataset.append(pa.Table.from_pylist(found, schema=SCORED))
     dataset.publish()
     return dataset
@@ -71,12 +74,16 @@ def test_the_whole_dev_set_is_translated_by_the_policy_of_the_round_before(tmp_p
     units.start({"stage": "toy"})
     units.append(UNITS.empty_table())
     units.publish()
-    write_scored(f"{round_.uri}/dev", rows(1, 0))  # by another recipe: produce refuses, and says what differs
+    dev = write_scored(f"{round_.uri}/dev", rows(36, 4))  # by another recipe: produce refuses, and says what differs
     with pytest.raises(FingerprintMismatch) as raised:
         resolve_delta(round_, Clock(round_.uri))
     needed = {key: value for key, (_, value) in raised.value.differences.items()}
     assert needed["inputs"]["round"] == "3" and needed["inputs"]["units"] == units.manifest().fingerprint
-    assert "policy" in needed["inputs"] and "limit" not in str(needed.get("corpus"))
+    assert "policy" in needed["inputs"] and "corpus.source" in needed and "corpus.limit" not in needed
+    shutil.rmtree(dev.uri)
+    write_scored(dev.uri, rows(36, 4), needed)  # by this recipe: produce has nothing left to do
+    assert resolve_delta(round_, Clock(round_.uri)) == with_recommended_delta(round_.recipe, dev)
+    assert round_.recipe.select.delta == "auto"
 
 
 def test_round_0_has_no_delta(tmp_path: Path) -> None:

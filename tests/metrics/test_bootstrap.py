@@ -103,13 +103,15 @@ def test_corpus_scores_are_sacrebleu_s() -> None:
     assert chrf.signature == f"nrefs:1|case:mixed|eff:yes|nc:6|nw:0|space:no|{settings}"
 
 
-def test_a_corpus_wer_is_errors_by_words() -> None:
+def test_a_corpus_wer_is_errors_by_words_after_the_language_s_normaliser() -> None:
     sample = bootstrap.corpus("wer", ["a b", "x", "c"], ["a b", "y z w", "c"], "xx")
     assert sample.statistics.tolist() == [[0, 2], [3, 3], [0, 1]]
     assert sample.point() == 1 / 2
     assert sample.signature == wer.signature("xx")
     result = bootstrap.estimate(sample)
     assert result.low < result.point < result.high
+    french = bootstrap.corpus("wer", ["à 17h30"], ["à dix-sept heures trente"], "fr")
+    assert french.statistics.tolist() == [[0, 5]] and french.signature == wer.signature("fr")
 
 
 def test_the_interval_of_a_mean_is_the_normal_one() -> None:

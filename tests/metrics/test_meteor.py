@@ -78,6 +78,11 @@ def test_words_of_one_stem_match(lang: str, name: str, one: str, two: str, nltk_
     assert meteor.signature("xx") == f"{settings}|stem:none|syn:none"
 
 
+def test_both_sides_have_the_tokens_of_the_language() -> None:
+    assert meteor.score("l'hôtel", "l’hôtel", "fr") == 1 - 0.5 / 2**3
+    assert meteor.score("l'hôtel", "l’hôtel", "xx") == 0.5
+
+
 def test_without_wordnet_synonyms_do_not_match(nltk_data: Path) -> None:
     assert not meteor.has_wordnet()
     assert meteor.score("a vehicle", "a car", "en") == pytest.approx((1 - 0.5) * 0.5)

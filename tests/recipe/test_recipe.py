@@ -107,7 +107,8 @@ def test_the_content_of_a_stage_is_its_settings_without_nulls() -> None:
     assert content["stage"] == "select" and content["languages"] == ("fr", "en")
     assert content["policy.variant"] == "com" and "pairs" not in content["select"]
     assert content["select"]["delta"] == 0.25 and content["select"]["filters"]["max_copy"] == 0.5
-    assert len(content["templates"]) == 16
+    # The form of the sequences. If it changes on purpose, datasets of earlier versions do not fit any more.
+    assert content["templates"] == "c3cce5241242fe20"
     assert "policy.text_variant" not in load().content("evaluate", INPUTS)
 
 
