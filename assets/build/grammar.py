@@ -6,12 +6,14 @@ dominates a sample.
 
 import random
 from collections import Counter
+from collections.abc import Iterable, Sequence
 from functools import cache
 from itertools import chain, zip_longest
 
 from .clause import Clause, Sentence
 from .doings import COURTESY, HABITS, MEMORIES, PAST, PLANS
 from .everyday import HEALTH, PEOPLE_TALK, WEATHER
+from .station import STATION
 from .town import HOURS, LUGGAGE, SHOPPING
 from .travel import DIRECTIONS, HOTEL, RESTAURANT, TRANSPORT
 
@@ -49,19 +51,30 @@ def sentences() -> list[Sentence]:
 
 
 def split(sizes: dict[str, int], seed: int) -> dict[str, list[Sentence]]:
-    """Return disjoint sets of sentences, sampled evenly over the families and uniformly within each family.
+    """Return disjoint sets of sentences of the phrasebook, sampled evenly over its families; see `deal`."""
+    return deal(families().values(), sizes, seed)
 
-    The first sentences of a set are balanced too, until a family has no sentences left.
+
+def split_station(sizes: dict[str, int], seed: int) -> dict[str, list[Sentence]]:
+    """Return disjoint sets of sentences of the station, sampled evenly over its clauses; see `deal`."""
+    return deal([clause.sentences() for clause in STATION], sizes, seed)
+
+
+def deal(groups: Iterable[Sequence[Sentence]], sizes: dict[str, int], seed: int) -> dict[str, list[Sentence]]:
+    """Return disjoint sets of sentences, sampled evenly over groups and uniformly within each group.
+
+    The first sentences of a set are balanced too, until a group has no sentences left.
 
     Args:
+        groups: sentences that belong together.
         sizes: sentences of each set.
         seed: of the sampling.
 
     Raises:
-        ValueError: the grammar has fewer sentences than the sets need.
+        ValueError: the groups have fewer sentences than the sets need.
     """
     rng = random.Random(seed)
-    piles = [rng.sample(found, len(found)) for found in families().values()]
+    piles = [rng.sample(group, len(group)) for group in groups]
     dealt = [s for round_ in zip_longest(*piles) for s in round_ if s is not None]
     if sum(sizes.values()) > len(dealt):
         raise ValueError(f"the sets need {sum(sizes.values())} sentences, but the grammar has only {len(dealt)}")

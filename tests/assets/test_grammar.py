@@ -6,12 +6,14 @@ from collections import Counter
 
 import pytest
 
-from assets.build.grammar import families, sentences, split
+from assets.build.grammar import families, sentences, split, split_station
 from assets.build.words import adjectives, described, english, french, nouns, verb
 
 WORLD = sentences()
 FRENCH = [s.fr for s in WORLD]
 ENGLISH = [s.en for s in WORLD]
+STATION_SIZES = {"test": 500, "mono_fr": 700, "mono_en": 700, "dev": 100, "text": 2_200}
+STATION = [sentence for part in split_station(STATION_SIZES, seed=1).values() for sentence in part]
 FIRST_SPLIT = "cbede6c23a1008ae7d0c373f6c374e9ca13c791be430090d71839ad3535415fc"
 
 
@@ -144,3 +146,30 @@ def test_a_split_is_balanced_over_the_families() -> None:
 def test_a_split_of_more_sentences_than_the_grammar_has_is_refused() -> None:
     with pytest.raises(ValueError, match=f"need {len(WORLD) + 1} sentences, but the grammar has only {len(WORLD)}"):
         split({"train": len(WORLD), "test": 1}, seed=0)
+
+
+def test_the_station_has_few_words_that_come_often() -> None:
+    assert len(STATION) == len({s.fr for s in STATION}) == len({s.en for s in STATION}) == 4_200
+    for texts in ([s.fr for s in STATION], [s.en for s in STATION]):
+        counts = forms([text.replace("-", " ") for text in texts])
+        assert 80 <= len(counts) <= 100 and min(counts.values()) >= 25
+
+
+def test_the_station_s_numbers_are_the_same_in_both_languages() -> None:
+    french_words = "deux trois quatre cinq six sept huit neuf dix onze douze treize quatorze quinze seize"
+    english_words = (
+        "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen "
+        "seventeen eighteen nineteen"
+    )
+    tens = {"vingt": 20, "trente": 30, "quarante": 40, "cinquante": 50, "soixante": 60}
+    tens |= {"twenty": 20, "thirty": 30, "forty": 40, "fifty": 50, "sixty": 60}
+    values = {
+        word: value for words in (french_words, english_words) for value, word in enumerate(words.split(), 2)
+    } | tens
+
+    def read_numbers(text: str) -> list[int]:
+        parts = [word.split("-") for word in text.split()]
+        return sorted(sum(values[part] for part in word) for word in parts if set(word) <= values.keys())
+
+    assert read_numbers("dix-sept heures vingt-trois") == read_numbers("seventeen twenty-three") == [17, 23]
+    assert [s for s in STATION if not read_numbers(s.fr) or read_numbers(s.fr) != read_numbers(s.en)] == []
