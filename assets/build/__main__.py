@@ -1,4 +1,4 @@
-"""Build everything under `assets/phrasebook` from scratch; a killed build continues when it is started again.
+"""Build everything under `assets/phrasebook` and `assets/station` from scratch; a killed build continues when it is started again.
 
     python -m assets.build [--work build]
 """
@@ -50,9 +50,10 @@ def build(work: Path) -> None:
         out = ("--out", work / f"vocoder-{lang}", "--num-units", str(UNITS), "--seed", "1", *VOCODER_STEPS)
         run("trainers.vocoder.train", "--data", units / voice, *out)
         keep(work / f"vocoder-{lang}", OUT / f"vocoder-{lang}")
-    run("assets.build.pack", speech, units, OUT)
-    run("factory.run_round", "--round", "0", "--run", work / "run")
-    keep(work / "run" / "round-0" / "policy", OUT / "policy")
+    run("assets.build.pack", speech, units, OUT.parent)
+    for name in ("phrasebook", "station"):  # the policy of the station starts from that of the phrasebook
+        run("factory.run_round", "--recipe", f"recipes/{name}.yaml", "--round", "0", "--run", work / f"run-{name}")
+        keep(work / f"run-{name}" / "round-0" / "policy", OUT.parent / name / "policy")
     run("assets.build.readme")
 
 

@@ -20,12 +20,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import soundfile
 
-from assets.build.grammar import Sentence, split
+from assets.build.grammar import Sentence, split, split_station
 from assets.build.voices import RATE, Hibari, Kokoro, Piper, Speaker
 from schemas.datasets import UTTERANCE
 
 SIZES = {"sft": 4_000, "mono_fr": 8_000, "mono_en": 8_000, "dev": 300, "test": 1_000, "text": 12_000}
-"""Sentences per set, sampled once. Recordings may use fewer of them; `text` has no recordings."""
+"""Sentences per set of the phrasebook, sampled once. Recordings may use fewer of them; `text` has no recordings."""
+STATION_SIZES = {"test": 500, "mono_fr": 700, "mono_en": 700, "dev": 100, "text": 2_200}
+"""Sentences per set of the station; its paired sentences are the last 200 of `test`, which is tested on the first 300."""
 SEED = 1
 PART = 50
 
@@ -66,8 +68,18 @@ RECORDINGS = (
     Recording("mono_fr", "fr", 250, 600, ("siwis",)),
     Recording("test", "fr", 100, 1_000, ("siwis",)),
     Recording("mono_fr", "fr", 600, 4_000, ("siwis",)),
+    Recording("station_test", "fr", 0, 500, ("siwis",)),
+    Recording("station_test", "en", 0, 500, ("heart",)),
+    Recording("station_mono_fr", "fr", 0, 250, ("siwis",)),
+    Recording("station_mono_en", "en", 0, 250, ("heart",)),
 )
 """In the order of their use: the training data comes first."""
+
+
+def sentences() -> dict[str, list[Sentence]]:
+    """Return the sentences of every set; those of the station have names with `station_`."""
+    station = split_station(STATION_SIZES, SEED)
+    return split(SIZES, SEED) | {f"station_{name}": chosen for name, chosen in station.items()}
 
 
 def flac(wave: np.ndarray) -> bytes:
@@ -104,13 +116,13 @@ def parts(out: Path) -> Iterator[tuple[Path, Recording, range]]:
 
 def speak_all(out: Path, worker: int, workers: int) -> None:
     """Write the missing parts of this worker."""
-    sentences = split(SIZES, SEED)
+    texts = sentences()
     voices: dict[str, Speaker] = {}
     for number, (path, recording, indices) in enumerate(parts(out)):
         if number % workers != worker or path.exists():
             continue
         start = time.monotonic()
-        rows = [utterance(recording, i, sentences[recording.set][i], voices) for i in indices]
+        rows = [utterance(recording, i, texts[recording.set][i], voices) for i in indices]
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_suffix(".tmp")
         pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), temporary)

@@ -1,6 +1,6 @@
-"""Write the data of `assets/phrasebook`: paired, held-out and monolingual units, parallel text, and speech as Opus.
+"""Write the data of `assets`: paired, held-out and monolingual units, parallel text, and speech as Opus.
 
-    python -m assets.build.pack build/speech build/units assets/phrasebook
+    python -m assets.build.pack build/speech build/units assets
 """
 
 from __future__ import annotations
@@ -9,32 +9,61 @@ import sys
 from collections.abc import Iterator
 from itertools import permutations
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.build.corpus import SEED, SIZES
-from assets.build.grammar import split
+from assets.build.corpus import sentences
 from assets.build.units import rows_of
 from factory.corpora.audio import encode, read
 from schemas.datasets import PAIRED, UTTERANCE, Row
 
 TARGETS = {"fr": "siwis", "en": "heart"}
 """The voice of each language's vocoder; translations into the language use its units."""
-PAIRED_SETS = {"paired": ("sft", 4_000), "dev": ("dev", 100)}
-MONOLINGUAL = {"mono_fr-fr-siwis": 1_000, "mono_en-en": 1_000}
-"""Recordings whose first utterances ship as units; they share no sentence."""
-SPOKEN_SETS = {"mono": {"mono_fr-fr-siwis": 250, "mono_en-en": 250}, "test": {"test-fr-siwis": 100, "test-en": 100}}
-"""Recordings that ship as speech, and the number of utterances of each."""
 
 
-def paired(units: Path, name: str, sentences: int) -> list[Row]:
-    """Return the PAIRED rows of a set: every recording to the target voice of the other language."""
+class World(NamedTuple):
+    """The files of one folder below `assets`."""
+
+    paired: dict[str, tuple[str, range]]  # file: the set, and the numbers of its sentences
+    text: str  # the set of the parallel text
+    monolingual: dict[str, int]  # recordings whose first utterances ship as units; they share no sentence
+    spoken: dict[str, dict[str, int]]  # folder: recordings that ship as speech, and the number of utterances of each
+
+
+WORLDS = {
+    "phrasebook": World(
+        paired={"paired": ("sft", range(4_000)), "dev": ("dev", range(100))},
+        text="text",
+        monolingual={"mono_fr-fr-siwis": 1_000, "mono_en-en": 1_000},
+        spoken={"mono": {"mono_fr-fr-siwis": 250, "mono_en-en": 250}, "test": {"test-fr-siwis": 100, "test-en": 100}},
+    ),
+    "station": World(
+        paired={"paired": ("station_test", range(300, 460)), "dev": ("station_test", range(460, 500))},
+        text="station_text",
+        monolingual={},
+        spoken={
+            "mono": {"station_mono_fr-fr-siwis": 250, "station_mono_en-en-heart": 250},
+            "test": {"station_test-fr-siwis": 300, "station_test-en-heart": 300},
+        },
+    ),
+}
+
+
+def paired(units: Path, name: str, numbers: range) -> list[Row]:
+    """Return the PAIRED rows of a set: every recording to the target voice of the other language.
+
+    Args:
+        units: the folder of the encoded recordings.
+        name: the set.
+        numbers: of the sentences; one without a recording in both languages is left out.
+    """
     recordings = [row for folder in sorted(units.glob(f"{name}-*")) for row in rows_of(folder) if row["speaker"] != "dora"]
     by_sentence: dict[int, list[Row]] = {}
     for row in recordings:
         by_sentence.setdefault(int(row["utt_id"].split("-")[2]), []).append(row)
-    complete = {number: rows for number, rows in by_sentence.items() if number < sentences and {r["lang"] for r in rows} == set(TARGETS)}
+    complete = {number: rows for number, rows in by_sentence.items() if number in numbers and {r["lang"] for r in rows} == set(TARGETS)}
     return [_pair(one, two) for number in sorted(complete) for one, two in permutations(complete[number], 2) if _fits(one, two)]
 
 
@@ -47,9 +76,9 @@ def _pair(source: Row, target: Row) -> Row:
     return {"pair_id": source["utt_id"], **sides}
 
 
-def monolingual(units: Path) -> list[Row]:
+def monolingual(units: Path, recordings: dict[str, int]) -> list[Row]:
     """Return PAIRED rows of monolingual speech: the target is a reference text without units."""
-    rows = [row for name, limit in MONOLINGUAL.items() for row, _ in zip(rows_of(units / name), range(limit), strict=False)]
+    rows = [row for name, limit in recordings.items() for row, _ in zip(rows_of(units / name), range(limit), strict=False)]
     return [_pair(row, {"lang": _other(row["lang"]), "text": row["reference"], "units": None}) for row in rows]
 
 
@@ -57,14 +86,14 @@ def _other(lang: str) -> str:
     return next(other for other in TARGETS if other != lang)
 
 
-def parallel_text() -> list[Row]:
-    """Return the sentences without recordings as PAIRED rows without units, in both directions."""
+def parallel_text(name: str) -> list[Row]:
+    """Return a set of sentences without recordings as PAIRED rows without units, in both directions."""
     rows = []
-    for number, sentence in enumerate(split(SIZES, SEED)["text"]):
+    for number, sentence in enumerate(sentences()[name]):
         texts = {lang: getattr(sentence, lang) for lang in TARGETS}
         for src, tgt in permutations(TARGETS, 2):
             row = {"src_lang": src, "src_text": texts[src], "tgt_lang": tgt, "tgt_text": texts[tgt]}
-            rows.append({"pair_id": f"text-{src}-{number:05d}", **row})
+            rows.append({"pair_id": f"{name}-{src}-{number:05d}", **row})
     return rows
 
 
@@ -77,16 +106,28 @@ def spoken(speech: Path, recordings: dict[str, int]) -> Iterator[tuple[str, list
         yield name.split("-")[1], rows
 
 
-def main(speech: Path, units: Path, out: Path) -> None:
-    """Write all files; existing files are replaced."""
-    pairs = {file: paired(units, name, sentences) for file, (name, sentences) in PAIRED_SETS.items()}
-    for file, rows in (pairs | {"mono_units": monolingual(units), "text": parallel_text()}).items():
-        pq.write_table(pa.Table.from_pylist(rows, schema=PAIRED), out / f"{file}.parquet", compression="zstd")
-    for folder, recordings in SPOKEN_SETS.items():
+def pack(world: World, speech: Path, units: Path, out: Path) -> None:
+    """Write the files of one world.
+
+    Args:
+        world: the files.
+        speech: the folder of the recordings.
+        units: the folder of the encoded recordings.
+        out: the folder to write; existing files are replaced.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    files = {file: paired(units, name, numbers) for file, (name, numbers) in world.paired.items()}
+    files |= {"mono_units": monolingual(units, world.monolingual), "text": parallel_text(world.text)}
+    for file, rows in files.items():
+        if rows:
+            pq.write_table(pa.Table.from_pylist(rows, schema=PAIRED), out / f"{file}.parquet", compression="zstd")
+    for folder, recordings in world.spoken.items():
         (out / folder).mkdir(parents=True, exist_ok=True)
         for lang, rows in spoken(speech, recordings):
             pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), out / folder / f"{lang}.parquet", compression="zstd")
 
 
 if __name__ == "__main__":
-    main(*map(Path, sys.argv[1:]))
+    speech, units, out = map(Path, sys.argv[1:])
+    for name, world in WORLDS.items():
+        pack(world, speech, units, out / name)

@@ -9,7 +9,8 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path("assets/phrasebook")
+ROOT = Path("assets")
+FOLDERS = ("phrasebook", "station")
 MADE_FROM = {
     "codebook.safetensors": "k-means over Whisper base's encoder (MIT), layer 4",
     "paired.parquet": "units of the voices below",
@@ -46,9 +47,9 @@ start from, with its test outputs, and candidates. Deleted, it is made anew.
 
 def rows() -> Iterator[str]:
     """Yield a row of the table for every file, in the order of names."""
-    for path in sorted(path for path in ROOT.rglob("*") if path.is_file()):
+    for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()):
         name = path.relative_to(ROOT)
-        yield f"| {name} | {path.stat().st_size:,} | {MADE_FROM[name.parts[0]]} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
+        yield f"| {name} | {path.stat().st_size:,} | {MADE_FROM[name.parts[1]]} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
 
 
 def text() -> str:
@@ -57,4 +58,4 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    (ROOT.parent / "README.md").write_text(text())
+    (ROOT / "README.md").write_text(text())
