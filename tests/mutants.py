@@ -37,6 +37,7 @@ MINIMUM = 90.0  # percent of the mutants that the tests have to kill
 KILLED = {"killed", "timeout", "segfault"}  # a test fails, never ends, or its process dies
 SURVIVE = 0.1  # share of the mutants that survive, for the estimate
 REFRESH_S = 5.0
+HANG_S = "60"  # seconds; a fast test takes seconds
 CONTEXT = 4  # words and signs around a change that name it in the documentation
 MESSAGE_WORDS = 3  # a string literal of this many words is a text for people
 
@@ -66,6 +67,7 @@ def parse_arguments() -> argparse.Namespace:
 
 def run_mutmut(mutants: list[str], processes: int) -> None:
     """Run mutmut in this process; it leaves texts for people as they are, and runs the tests of `choose_tests`."""
+    os.environ.update(HANG_S=HANG_S, PYTEST_TIMEOUT=HANG_S)  # a mutant may wait forever
     from mutmut import __main__ as mutmut
     from mutmut.mutation import mutators
     from mutmut.state import state
