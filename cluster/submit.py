@@ -1,6 +1,6 @@
 """roundtrip submit: rounds as a Ray job. It sends the code, refuses duplicates, follows the log and reports the end.
 
-    roundtrip submit --round 2 --run s3://bucket/runs/phrasebook --address http://HEAD:8265
+    roundtrip submit --round 2 --run s3://bucket/runs/station --address http://HEAD:8265
 
 Exit codes:
     0  the rounds are finished

@@ -1,6 +1,6 @@
 """Read an exported set of pairs into TRL, and train one step of DPO with them if a policy is named.
 
-roundtrip export --run runs/phrasebook --to exported --format trl
+roundtrip export --run runs/station --to exported --format trl
 python examples/read_pairs_with_trl.py exported [POLICY]
 """
 

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from factory.runtime.redact import redact
 from schemas.errors import RoundtripError
 
+RECIPE = "recipes/station.yaml"
+"""The recipe of a command that names none."""
 INCOMPLETE = 5
 """Exit code of a run whose rounds are finished, but whose samples, report or history are not all written.
 
@@ -41,7 +43,7 @@ def round_parser(prog: str, description: str | None) -> argparse.ArgumentParser:
         "(rounds.stop)",
     )
     recipe = "the experiment (default: %(default)s)"
-    parser.add_argument("--recipe", default="recipes/phrasebook.yaml", metavar="PATH", help=recipe)
+    parser.add_argument("--recipe", default=RECIPE, metavar="PATH", help=recipe)
     run = "folder or object-store prefix of the run (default: runs/NAME, with the recipe's name)"
     parser.add_argument("--run", metavar="URI", help=run)
     change = "change a key of the recipe; may be repeated"

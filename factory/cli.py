@@ -1,8 +1,8 @@
 """The command `roundtrip`: parses, calls and prints.
 
 roundtrip run --round 1
-roundtrip rows runs/phrasebook/round-1/scored --status failed
-roundtrip report --run runs/phrasebook
+roundtrip rows runs/station/round-1/scored --status failed
+roundtrip report --run runs/station
 """
 
 from __future__ import annotations
@@ -13,14 +13,13 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from factory.arguments import print_any_text, run_command
+from factory.arguments import RECIPE, print_any_text, run_command
 from factory.storage.names import on_one_line
 
 if TYPE_CHECKING:
     from factory.planning.places import Round
 
 FORMATS = ("parquet", "trl", "slamkit", "fairseq", "audiofolder")
-RECIPE = "recipes/phrasebook.yaml"
 
 
 def main(argv: list[str] | None = None) -> int:

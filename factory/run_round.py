@@ -2,7 +2,7 @@
 
     python factory/run_round.py --round 1
     python factory/run_round.py --round 1-3
-    ray job submit -- python factory/run_round.py --round 2 --recipe recipes/phrasebook.yaml --set select.delta=0.2
+    ray job submit -- python factory/run_round.py --round 2 --recipe recipes/station.yaml --set select.delta=0.2
 
 Round 0 trains the first policy on paired speech. The same command again continues an unfinished round. For a finished
 round it only writes samples, report or history if they are missing.

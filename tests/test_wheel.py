@@ -75,7 +75,7 @@ def test_code_comes_from_the_wheel(installed: Path, tmp_path: Path) -> None:
 
 def test_dry_run_prints_the_plan_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     plan = run(str(installed / "roundtrip"), "run", "--round", "1", "--dry-run", cwd=tmp_path)
-    assert "round 1 of runs/phrasebook; recipe phrasebook; directions fr-en, en-fr" in plan
+    assert "round 1 of runs/station; recipe station; directions fr-en, en-fr" in plan
     assert [
         stage for stage in ("tokenize mono", "produce", "select", "train", "evaluate round 1") if stage not in plan
     ] == []
@@ -87,11 +87,11 @@ def test_assets_are_found_in_a_checkout(installed: Path, tmp_path: Path) -> None
     command = (str(installed / "roundtrip"), "run", "--round", "1", "--dry-run")
     plan = run(*command, cwd=tmp_path, ROUNDTRIP_HOME=str(ROOT))
     assert "missing" not in plan and "ROUNDTRIP_HOME" not in plan
-    assert f"policy: {ROOT}/assets/phrasebook/policy" in plan
+    assert f"policy: {ROOT}/assets/station/policy" in plan
 
 
 def test_own_recipe_in_the_current_folder_comes_first(installed: Path, tmp_path: Path) -> None:
     (tmp_path / "recipes").mkdir()
-    (tmp_path / "recipes/phrasebook.yaml").write_text("name: mine\n")
+    (tmp_path / "recipes/station.yaml").write_text("name: mine\n")
     plan = run(str(installed / "roundtrip"), "run", "--round", "1", "--dry-run", cwd=tmp_path)
     assert "round 1 of runs/mine; recipe mine" in plan
