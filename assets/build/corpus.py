@@ -27,7 +27,7 @@ from schemas.datasets import UTTERANCE
 SIZES = {"sft": 4_000, "mono_fr": 8_000, "mono_en": 8_000, "dev": 300, "test": 1_000, "text": 12_000}
 """Sentences per set of the phrasebook, sampled once. Recordings may use fewer of them; `text` has no recordings."""
 STATION_SIZES = {"test": 500, "mono_fr": 700, "mono_en": 700, "dev": 100, "text": 2_200}
-"""Sentences per set of the station; its paired sentences are the last 200 of `test`, which is tested on the first 300."""
+"""Sentences per set of the station; its paired sentences follow the 300 of `test` that ship as a test."""
 SEED = 1
 PART = 50
 

@@ -40,7 +40,7 @@ WORLDS = {
         spoken={"mono": {"mono_fr-fr-siwis": 250, "mono_en-en": 250}, "test": {"test-fr-siwis": 100, "test-en": 100}},
     ),
     "station": World(
-        paired={"paired": ("station_test", range(300, 460)), "dev": ("station_test", range(460, 500))},
+        paired={"paired": ("station_test", range(300, 380)), "dev": ("station_test", range(460, 500))},
         text="station_text",
         monolingual={},
         spoken={
