@@ -215,6 +215,5 @@ def evaluate_policies(round_: Round, clock: Clock) -> None:
     test, recipe = round_.run.units("test"), round_.recipe
     with clock.stage("toplines"):
         judge_toplines(test, recipe, round_.run.toplines, clock)
-    for one in round_.compared:
-        with clock.stage("evaluate"):
-            evaluate(test, one.policy, recipe, one.evaluation, clock, f"evaluate round {one.number}")
+    with clock.stage("evaluate"):
+        evaluate(test, [(one.policy, one.evaluation) for one in round_.compared], recipe, clock)

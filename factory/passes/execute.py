@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
 
 from factory.actors.base import ActorFactory
@@ -16,11 +17,16 @@ from factory.runtime.counters import count
 from factory.runtime.light_tasks import LIGHT
 from factory.runtime.watch import ActorRequests, await_resources, run_watched
 from factory.storage.dataset import DatasetDir
+from factory.storage.group import DatasetGroup
 from factory.storage.parts import WriteReport
 from schemas.errors import RoundtripError
 
 if TYPE_CHECKING:
     import ray.data
+
+
+ROWS_PER_PROCESS = 8
+"""Rows that a process of a pool should have at least: loading its models takes as long as about four."""
 
 
 class _Amounts(TypedDict):
@@ -59,9 +65,17 @@ def map_actor(rows: ray.data.Dataset, actor: ActorFactory, pool: PoolConfig) -> 
     )
 
 
+def fit_pool(pool: PoolConfig, rows: int) -> PoolConfig:
+    """Return the pool for so few rows: every process gets `ROWS_PER_PROCESS` or more, in batches that all can share."""
+    useful = max(1, rows // ROWS_PER_PROCESS)
+    largest = None if pool.max_actors is None else min(pool.max_actors, useful)
+    actors = min(pool.actors, useful)
+    return replace(pool, actors=actors, max_actors=largest, batch_size=max(1, min(pool.batch_size, -(-rows // actors))))
+
+
 def run_plan(
     rows: ray.data.Dataset,
-    out: DatasetDir,
+    out: DatasetDir | DatasetGroup,
     ids: Collection[str],
     clock: Clock,
     name: str,
@@ -72,8 +86,8 @@ def run_plan(
 
     Args:
         rows: the plan.
-        out: the dataset to write.
-        ids: the ids of all rows that the dataset will have; without ids nothing is run.
+        out: the dataset to write, or the datasets.
+        ids: the ids of all rows that each dataset will have; without ids nothing is run.
         clock: measures and shows progress.
         name: of the stage, for people.
         resources: the recipe's.
@@ -87,7 +101,8 @@ def run_plan(
     try:
         if ids:
             await_resources(name, requests)
-            _write(rows, out, len(ids), clock, name, resources.stall_s, requests)
+            total = len(ids) * (len(out) if isinstance(out, DatasetGroup) else 1)
+            _write(rows, out, total, clock, name, resources.stall_s, requests)
         out.publish(ids, _describe_arithmetic(resources, pools))
     except Exception as error:
         if (cause := _find_cause(error)) is None:
@@ -99,7 +114,7 @@ def run_plan(
 
 def _write(
     rows: ray.data.Dataset,
-    out: DatasetDir,
+    out: DatasetDir | DatasetGroup,
     total: int,
     clock: Clock,
     name: str,

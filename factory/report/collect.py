@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TypedDict
@@ -20,7 +19,6 @@ from factory.report.scores import asr_protocol
 from factory.report.summary import read_summary
 from factory.report.summary_types import Summary
 from factory.storage.dataset import DatasetDir
-from factory.storage.files import filesystem, get, look
 from factory.storage.manifest import Manifest, StoreError
 from schemas.datasets import OK
 
@@ -156,14 +154,6 @@ def measure_shapes(pairs: Sequence[ShownPair]) -> dict[str, dict[Side, np.ndarra
 def read_summaries(round_: Round) -> list[Summary]:
     """Return the summaries of all finished rounds up to this one."""
     return [read_summary(round_.run, number) for number in finished_rounds(round_.run) if number <= round_.number]
-
-
-def read_training_log(round_: Round) -> list[dict[str, float]]:
-    """Return the lines of the policy's training log; empty if there is none."""
-    fs, path = filesystem(f"{round_.policy_uri}/training.jsonl")
-    if not look(fs, path).is_file:
-        return []
-    return [json.loads(line) for line in get(fs, path).decode().splitlines() if line.strip()]
 
 
 def time_stages(round_: Round, summary: Summary) -> list[StageTime]:

@@ -103,12 +103,6 @@ def test_stages_have_seconds_and_rows_per_second(round_: Round) -> None:
     assert by_stage["train"] == {"stage": "train", "seconds": 3.0, "rows": None, "rate": None}
 
 
-def test_the_training_log_is_read_line_by_line(round_: Round) -> None:
-    log = collect.read_training_log(round_)
-    assert [line["step"] for line in log] == [1, 2, 3, 4] and log[0]["loss"] == pytest.approx(0.68)
-    assert collect.read_training_log(replace(round_, number=0)) == []
-
-
 def test_finished_datasets_have_their_origin(round_: Round) -> None:
     origins = collect.list_origins(round_)
     names = [origin["dataset"] for origin in origins]
