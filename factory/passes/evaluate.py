@@ -1,4 +1,4 @@
-"""evaluate: greedy translations of test utterances with references, spoken and judged; and toplines to compare with."""
+"""evaluate: greedy translations of test utterances with references, and their speech judged."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import pyarrow.compute as pc
 import ray.data
 
 from factory.actors.greedy import POLICY, SPOKEN
-from factory.corpora.opening import open_corpus
 from factory.passes.execute import fit_pool, map_actor, run_plan
 from factory.passes.produce import build_engine_config, build_job
 from factory.passes.progress import Clock
-from factory.passes.weights import actor_encoder, actor_recognizer, actor_vocoders, actor_weights, compute_digests
+from factory.passes.weights import actor_recognizer, actor_vocoders, actor_weights, compute_digests
 from factory.recipe.recipe import Recipe
 from factory.recipe.resources import PoolConfig
 from factory.storage.dataset import DatasetDir
@@ -96,38 +95,6 @@ def _judge(rows: ray.data.Dataset, recipe: Recipe, pool: PoolConfig) -> ray.data
         threads=pool.threads,
     )
     return map_actor(rows, actor, pool)
-
-
-def judge_toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a row of TOPLINE for each spoken test utterance: its recording, and its units resynthesised.
-
-    Args:
-        units: the dataset of UNITS of the test corpus.
-        recipe: the experiment.
-        out: the dataset to write.
-        clock: measures and shows progress.
-    """
-    from factory.actors.judge import ToplineJudge
-
-    inputs = compute_digests(recipe.judge_weights) | {"units": units.manifest().fingerprint}
-    if not out.start(recipe.content("toplines", inputs)):
-        return
-    ids = list_spoken_ids(select_test_rows(units, recipe))
-    corpus, pool = open_corpus(recipe.corpus.test), fit_pool(recipe.resources.recognizer, len(ids))
-    rows = units.dataset() if corpus.holds_units else corpus.load_speech().rows
-    encoder = None if corpus.holds_units else actor_encoder(recipe)
-    actor = partial(
-        ToplineJudge, actor_vocoders(recipe), actor_recognizer(recipe), encoder, recipe.languages, pool.threads
-    )
-    rows = map_actor(out.unfinished(_keep_ids(rows, ids), pool.batch_size), actor, pool)
-    run_plan(rows, out, ids, clock, "toplines", recipe.resources, ["recognizer"])
-
-
-def _keep_ids(rows: ray.data.Dataset, ids: list[str]) -> ray.data.Dataset:
-    wanted = pa.array(ids, pa.string())
-    return rows.map_batches(
-        lambda table: table.filter(pc.is_in(table["utt_id"], value_set=wanted)), batch_format="pyarrow"
-    )
 
 
 def select_test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:

@@ -62,7 +62,7 @@ def make_funnel(round_: Round) -> list[FunnelStep]:
     finishes = _count_finishes(round_.scored)
     malformed = {finish: count for finish, count in finishes.items() if finish != OK}
     return [
-        _step("utterances of the corpus", sum(manifest.rows for manifest in units), _add_reasons(units)),
+        _step("tokenized utterances", sum(manifest.rows for manifest in units), _add_reasons(units)),
         _step("utterances of this round", scored.rows, scored.by_reason),
         _step("candidates", sum(finishes.values()), malformed),
         _step("well-formed candidates", finishes.get(OK, 0), {}),
@@ -172,7 +172,7 @@ def list_origins(round_: Round) -> list[Origin]:
     """Return the origin of every finished dataset of a round."""
     run = round_.run
     datasets = {
-        "units of mono": run.units("mono"),
+        "units of mono": round_.mono_units[-1],
         "units of test": run.units("test"),
         "toplines": run.toplines,
         "sequences": round_.sequences,

@@ -34,7 +34,7 @@ def utterance(
 def test_the_funnel_counts_each_step_and_the_losses(round_: Round) -> None:
     steps = collect.make_funnel(round_)
     names = [
-        "utterances of the corpus",
+        "tokenized utterances",
         "utterances of this round",
         "candidates",
         "well-formed candidates",
