@@ -77,6 +77,7 @@ def run_round(round_: Round) -> bool:
 
 def _run_stages(round_: Round) -> tuple[Round, Summary]:
     """Run the stages of a round; return it with the paths of the units that were read, and its summary."""
+    from factory.planning.duration import describe_duration
     from factory.planning.kept_recipe import keep_recipe
     from factory.planning.preflight import preflight
     from factory.planning.ready import check_policy, check_writable, describe_arithmetic
@@ -89,6 +90,8 @@ def _run_stages(round_: Round) -> tuple[Round, Summary]:
     start_ray()
     preflight(round_)
     print(describe_arithmetic(round_.recipe), flush=True)
+    if duration := describe_duration(round_):
+        print(duration, flush=True)
     clock = Clock(round_.uri)
     round_ = with_paired_units(round_, clock)
     with clock.stage("tokenize"):

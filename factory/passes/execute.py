@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
@@ -27,6 +28,18 @@ if TYPE_CHECKING:
 
 ROWS_PER_PROCESS = 8
 """Rows that a process of a pool should have at least: loading its models takes as long as about four."""
+
+
+LOADED = {
+    "encoder": "the encoder",
+    "translator": "vLLM and the policy",
+    "vocoder": "the vocoders",
+    "scorer": "the metrics",
+    "recognizer": "vocoders, recognizer and MOS model",
+}
+"""What the processes of a pool load before their first row."""
+LOADING_S = {"translator": 20, "others": 10}
+"""Seconds until the models of a plan with these pools are loaded."""
 
 
 class _Amounts(TypedDict):
@@ -121,6 +134,9 @@ def _write(
     stall_s: float,
     requests: ActorRequests,
 ) -> None:
+    if models := [LOADED[pool] for pool in requests if pool in LOADED]:
+        expected = LOADING_S["translator" if "translator" in requests else "others"]
+        print(f"  {name}: loading {', '.join(models)}, about {expected} s", file=sys.stderr, flush=True)
     with clock.bar(name, total, out.num_done) as bar:
 
         def work(report_progress: Callable[[], None]) -> None:
