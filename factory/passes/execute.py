@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     import ray.data
 
 
-ROWS_PER_PROCESS = 8
-"""Rows that a process of a pool should have at least: loading its models takes as long as about four."""
+ROWS_PER_PROCESS = 32
+"""Rows that a process of a pool should have at least: to load its models takes as long as 10 to 20 rows."""
 
 
 LOADED = {

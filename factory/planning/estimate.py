@@ -173,7 +173,9 @@ def tokens_both_ways(recipe: Recipe, candidates: int, with_units: int) -> float:
 
 def _evaluate(recipe: Recipe, policies: int) -> list[Cost]:
     tested, spoken = 2 * recipe.test_utterances * policies, 2 * recipe.evaluate.asr_utterances
-    generation = _generation(recipe, "evaluate", tested * tokens_both_ways(recipe, 1, 1))
+    whole, text = min(tested, spoken * policies), _completion(recipe, Variant.MT)
+    texts = (tested - whole) * text * (2 if recipe.translator.back_translate == "text" else 1)
+    generation = _generation(recipe, "evaluate", whole * tokens_both_ways(recipe, 1, 1) + texts)
     # a translation, its back-translation, and the speech of the cascade
     transcribed = spoken * policies * (1 + (not recipe.writes_text) + bool(recipe.evaluate.cascade))
     # recordings, and the same speech resynthesised

@@ -190,10 +190,10 @@ def test_a_pass_without_rows_is_published_at_once_and_loads_no_model(local_ray: 
 
 @pytest.mark.parametrize(
     ("rows", "actors", "batch_size"),
-    [(0, 1, 1), (3, 1, 3), (15, 1, 15), (16, 2, 8), (33, 3, 11), (10_000, 3, 32)],
+    [(0, 1, 1), (3, 1, 3), (63, 1, 24), (64, 2, 24), (65, 2, 24), (30, 1, 24), (10_000, 3, 24)],
 )
 def test_few_rows_start_few_processes_and_all_of_them_get_rows(rows: int, actors: int, batch_size: int) -> None:
-    pool = fit_pool(PoolConfig(actors=3, max_actors=5, batch_size=32), rows)
-    largest = {0: 1, 3: 1, 15: 1, 16: 2, 33: 4}.get(rows, 5)
+    pool = fit_pool(PoolConfig(actors=3, max_actors=5, batch_size=24), rows)
+    largest = {64: 2, 65: 2, 10_000: 5}.get(rows, 1)
     assert (pool.actors, pool.max_actors, pool.batch_size) == (actors, largest, batch_size)
     assert fit_pool(PoolConfig(), rows).max_actors is None
