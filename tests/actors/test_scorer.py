@@ -149,5 +149,5 @@ def test_equal_back_translations_are_compared_once_and_others_on_their_own() -> 
     [[first, missing, again, empty]] = score(
         [row(text, candidate(text), candidate(None, "no_text"), candidate(text), candidate(None))], scorer
     )
-    assert first == again == {"bleu": 1.0, "chrf": 1.0, "meteor": None, "wer": 0.0, "mcd": None}
+    assert first == again and (first["bleu"], first["wer"]) == (pytest.approx(1), 0)
     assert (missing["bleu"], empty["bleu"]) == (0.0, None), "the same text, for another reason"
