@@ -45,7 +45,7 @@ before the files that start an S3 server in their process: vLLM inspects all imp
 server fails then.
 """
 
-SERVICES = {"bucket", "faults", "local_ray", "store"}
+SERVICES = {"bucket", "failing_bucket", "faults", "local_ray", "store"}
 """Fixtures that start Ray or a server: their tests have the mark `service`."""
 
 

@@ -5,9 +5,9 @@
     rm -r mutants                                # forget all results
 
 mutmut makes the mutants and runs the tests; `[tool.mutmut]` in pyproject.toml names the files and the tests. This
-script adds what mutmut lacks. It does not change texts for people, it tests survivors again when a test has changed, it
-estimates the time that is left, it prints the score of each module, and it fails if the score is low or if
-docs/testing.md gives no reason for a survivor.
+script adds what mutmut lacks. It does not change texts for people, it tests a mutant with the tests of its own folder
+and the quickest first, it tests survivors again when a test has changed, it estimates the time that is left, it prints
+the score of each module, and it fails if the score is low or if docs/testing.md gives no reason for a survivor.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, KeysView, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -65,9 +65,10 @@ def parse_arguments() -> argparse.Namespace:
 
 
 def run_mutmut(mutants: list[str], processes: int) -> None:
-    """Run mutmut in this process, and let it leave texts for people as they are."""
+    """Run mutmut in this process; it leaves texts for people as they are, and runs the tests of `choose_tests`."""
     from mutmut import __main__ as mutmut
     from mutmut.mutation import mutators
+    from mutmut.state import state
 
     def mutate_string(node: Any) -> Iterable[Any]:
         words = len(getattr(node, "value", "").split())
@@ -78,7 +79,27 @@ def run_mutmut(mutants: list[str], processes: int) -> None:
         for kind, operator in mutators.mutation_operators
     ]
     cast(list[Any], mutators.mutation_operators)[:] = operators
+    find_tests = mutmut.collect_or_load_stats
+
+    def find_and_choose_tests(*arguments: Any, **options: Any) -> None:
+        find_tests(*arguments, **options)
+        tests = cast(Json, state().tests_by_mangled_function_name)
+        for function in tests:
+            tests[function] = choose_tests(function, tests[function], state().duration_by_test)
+
+    mutmut.collect_or_load_stats = find_and_choose_tests
     mutmut._run(mutants, processes)
+
+
+def choose_tests(function: str, tests: Iterable[str], durations: Mapping[str, float]) -> KeysView[str]:
+    """Return the tests that must notice the mutants of a function, the quickest first.
+
+    They are in the folder that mirrors the function's, or anywhere if that has none: `factory.audit.delta.x_choose` is
+    tested in `tests/audit`. Nearly every test loads a recipe, so that a survivor would take minutes otherwise.
+    """
+    folder = function.removeprefix("factory.").partition(".")[0]
+    own = [test for test in tests if test.startswith(f"tests/{folder}/")]
+    return dict.fromkeys(sorted(own or tests, key=lambda test: durations[test])).keys()
 
 
 # Results of an earlier run
@@ -204,7 +225,8 @@ def estimate(modules: list[Module], stats: Json) -> dict[str, list[float]]:
     costs: dict[str, list[float]] = {"tested": [], "waiting": []}
     for module in modules:
         for name, status in module.statuses.items():
-            times = [durations[test] for test in tests.get(mangled_name_from_mutant_name(name), ())]
+            function = mangled_name_from_mutant_name(name)
+            times = [durations[test] for test in choose_tests(function, tests.get(function, ()), durations)]
             costs["waiting" if status == "not checked" else "tested"].append(
                 min(times, default=0.0) + SURVIVE * sum(times)
             )

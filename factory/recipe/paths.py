@@ -24,7 +24,7 @@ def locate(path: str) -> str:
     weights (after `#`) are kept.
     """
     bare = _without_options(path)
-    if "://" in path or path.startswith("package:") or Path(path).exists() or Path(bare).exists():
+    if Path(bare).exists():
         return path
     return next((str(home / path) for home in _homes() if (home / bare).exists()), path)
 

@@ -7,10 +7,14 @@ import re
 import pytest
 
 from factory.recipe.loading import load
+from factory.recipe.training import UNEVEN
 from factory.recipe.typed import RecipeError
 
 VANILLA = ["policy={variant: vanilla, tasks: {vanilla: 1.0}}", "scorer.score_text=asr"]
 PAPER = "recipes/prost_llm_3b.yaml"
+ENOUGH = (
+    "sft.batches must be resources.trainer.max_actors or more, so that a step is the same for any number of workers"
+)
 TEXT = ["corpus.text=any.parquet", "translator.back_translate=text", "scorer.metrics=[bleu]"]
 
 
@@ -49,22 +53,29 @@ TEXT = ["corpus.text=any.parquet", "translator.back_translate=text", "scorer.met
             "a policy.variant without text needs scorer.score_text: asr (or policy.text_variant, or select.metric: "
             "mcd); got policy",
         ),
+        (
+            ["select.metric=meteor", "scorer.metrics=[wer, chrf]"],
+            "select.metric must be one of scorer.metrics (wer, chrf); got meteor",
+        ),
         (["sft.weights={mt: 1.0}"], "sft.weights must name tasks of policy.tasks, one of com, asr; got mt"),
-        (["resources.trainer.max_actors=2"], "sft.batches must be resources.trainer.max_actors or more"),
+        (["resources.trainer.max_actors=1"], f"{ENOUGH}; got None and 1"),
         (
             ["resources.trainer.max_actors=3", "sft.batches=2"],
-            "sft.batches must be resources.trainer.max_actors or more, so that a step is the same for any number of "
-            "workers; got 2 and 3",
+            f"{ENOUGH}; got 2 and 3",
         ),
         (
             ["sft={sharded: true, batches: 8}", "preference.batch=24", "resources.trainer.actors=3"],
-            "sft.sharded needs the same number of batches in each worker",
+            f"{UNEVEN}; got 8 and 3",
         ),
         (
             ["sft={sharded: true, batches: 8}", "resources.trainer={actors: 2, max_actors: 3}"],
-            "sft.sharded needs the same number of batches in each worker",
+            f"{UNEVEN}; got 8 and 2 or 3",
         ),
-        (["resources.trainer.actors=3"], "preference.batch must be a multiple of resources.trainer.actors"),
+        (
+            ["resources.trainer.actors=3", "preference.batch=8"],
+            "preference.batch must be a multiple of resources.trainer.actors, so that workers have equal shares of a "
+            "step; got 8 and 3",
+        ),
         (
             [*VANILLA, "preference.unit_weight=0"],
             "preference.unit_weight must be above 0 for policy.variant vanilla, which writes speech only; got 0.0",
@@ -101,9 +112,10 @@ def test_sections_that_fit_are_valid(changes: list[str]) -> None:
     [
         (
             ["scorer.score_text=asr"],
-            "give resources.scorer.num_gpus a share of one (scorer.score_text: asr transcribes",
+            "give resources.scorer.num_gpus a share of one (scorer.score_text: asr transcribes there), or use int8; "
+            "got 0",
         ),
-        (["resources.recognizer.num_gpus=0"], "give resources.recognizer.num_gpus a share of one, or use int8"),
+        (["resources.recognizer.num_gpus=0"], "give resources.recognizer.num_gpus a share of one, or use int8; got 0"),
     ],
 )
 def test_a_recognizer_in_half_precision_needs_a_gpu(changes: list[str], sentence: str) -> None:

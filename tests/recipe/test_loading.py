@@ -93,8 +93,9 @@ def test_a_recipe_cannot_extend_itself(tmp_path: Path) -> None:
 def test_a_missing_file_names_the_recipes_in_its_folder(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"the recipe .*here\.yaml does not exist; recipes in that folder: none"):
         load(tmp_path / "here.yaml")
-    (tmp_path / "there.yaml").touch()
-    with pytest.raises(RecipeError, match=r"does not exist; recipes in that folder: .*there\.yaml"):
+    for name in ("there.yaml", "other.yaml"):
+        (tmp_path / name).touch()
+    with pytest.raises(RecipeError, match=f"recipes in that folder: {tmp_path}/other.yaml, {tmp_path}/there.yaml$"):
         load(tmp_path / "here.yaml")
     assert load(tmp_path / "there.yaml") == load()
 
@@ -107,8 +108,8 @@ def test_a_recipe_is_found_in_the_checkout(tmp_path: Path, monkeypatch: pytest.M
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        ("a: [", "is not YAML"),
-        ("- 1", "must hold sections of keys; got"),
+        ("a: [", r"a\.yaml is not YAML"),
+        ("- 1", r"a\.yaml must hold sections of keys; got \[1\]"),
         ("seed: 1\nseed: 2", "seed occurs more than once"),
         ("select: {guards: {}}", "select.guards is called select.filters since 0.2.0"),
     ],

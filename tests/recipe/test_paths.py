@@ -27,6 +27,8 @@ def test_options_and_digests_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     (tmp_path / "here").mkdir()
     assert locate("here?lang=fr") == "here?lang=fr"
     (tmp_path / "odd?name").touch()
+    (tmp_path / "home/odd").mkdir(parents=True)
+    monkeypatch.setenv("ROUNDTRIP_HOME", f"{tmp_path}/home")
     assert locate("odd?name") == "odd?name" and path_exists("odd?name")
 
 

@@ -93,13 +93,23 @@ def test_values_at_a_limit_are_valid(section: type, value: dict[str, Any]) -> No
         (PolicyConfig, {"tasks": {"com": 1.0, "cmo": 1.0}}, "a task of policy.tasks is 'cmo', which is unknown"),
         (PolicyConfig, {"tasks": {"com": 1.1}}, "policy.tasks.com must be a share from 0 to 1; got 1.1"),
         (PolicyConfig, {"tasks": {"com": -0.1}}, "policy.tasks.com must be a share from 0 to 1; got -0.1"),
-        (PolicyConfig, {"tasks": {"com": 0.0}}, "policy.tasks must have com, the policy.variant, with a share above 0"),
+        (
+            PolicyConfig,
+            {"tasks": {"com": 0.0}},
+            "policy.tasks must have com, the policy.variant, with a share above 0: otherwise round 0 does not teach "
+            "what the rounds use; got {'com': 0.0}",
+        ),
         (PolicyConfig, {"variant": Variant.ASR}, "policy.variant must be a way to translate speech; got asr"),
-        (PolicyConfig, {"variant": Variant.COT, "tasks": {"cot": 1.0}}, "policy.variant cot is for policy.tasks only"),
+        (
+            PolicyConfig,
+            {"variant": Variant.COT, "tasks": {"cot": 1.0}},
+            "policy.variant cot is for policy.tasks only: a candidate does not keep the source text that its pair "
+            "would begin with; use com; got cot",
+        ),
         (
             PolicyConfig,
             {"text_variant": Variant.S2T},
-            "policy.text_variant is for a policy.variant without text (vanilla)",
+            "policy.text_variant is for a policy.variant without text (vanilla); got com",
         ),
         (
             PolicyConfig,
@@ -122,7 +132,12 @@ def test_values_at_a_limit_are_valid(section: type, value: dict[str, Any]) -> No
             {"scorer": PoolConfig(accelerator="L4")},
             "resources.scorer.accelerator is a type of GPU and needs resources.scorer.num_gpus; got 0.0",
         ),
-        (ResourcesConfig, {"trainer": PoolConfig(num_gpus=2)}, "resources.trainer.num_gpus must be 0 or 1"),
+        (
+            ResourcesConfig,
+            {"trainer": PoolConfig(num_gpus=2)},
+            "resources.trainer.num_gpus must be 0 or 1, because a worker trains on one GPU: for more GPUs raise "
+            "resources.trainer.actors; got 2",
+        ),
         (SftConfig, {"epochs": 0}, "sft.epochs must be 1 or more; got 0"),
         (SftConfig, {"tokens": 0}, "sft.tokens must be 1 or more; got 0"),
         (SftConfig, {"save_every": 0}, "sft.save_every must be 1 or more; got 0"),
@@ -135,7 +150,7 @@ def test_values_at_a_limit_are_valid(section: type, value: dict[str, Any]) -> No
         (
             SftConfig,
             {"sharded": True, "rank": 4},
-            "sft.sharded is for training all weights: leave out sft.rank (now 4)",
+            "sft.sharded is for training all weights: leave out sft.rank (now 4), or sft.sharded; got both",
         ),
         (PreferenceConfig, {"batch": 0}, "preference.batch must be 1 or more; got 0"),
         (PreferenceConfig, {"rank": 0}, "preference.rank must be 1 or more; got 0"),

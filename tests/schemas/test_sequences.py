@@ -168,6 +168,7 @@ def test_any_output_can_be_parsed(variant: Variant, output: str) -> None:
         (Variant.S2T, "the train", Parsed("the train", None, None, "ok")),
         (Variant.COT, f"the train{SOSP}<|u1|>{EOSP}", Parsed(None, None, None, "no_source_text")),
         (Variant.COT, f"le train{SEP}{SOSP}<|u1|>{EOSP}", Parsed(None, [1], "le train", "no_text")),
+        (Variant.COT, f"le{SEP}the{SEP}train{SOSP}<|u1|>{EOSP}", Parsed(f"the{SEP}train", [1], "le", "tag_in_text")),
         (Variant.COT, f" {SEP}the train{SOSP}<|u1|>{EOSP}", Parsed(None, None, None, "no_source_text")),
         (Variant.COT, f"le train {SEP} the train{SOSP}<|u1|>{EOSP}", Parsed("the train", [1], "le train", "ok")),
     ],

@@ -86,6 +86,7 @@ def test_a_path_is_made_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         assert isinstance(fs, pafs.LocalFileSystem) and path == f"{tmp_path}/runs/X"
 
 
+@pytest.mark.service  # the client of S3 hangs in a forked process
 def test_a_uri_may_have_options() -> None:
     for uri in ("s3://bucket/a?region=x", "s3://bucket/a?endpoint_override=127.0.0.1:1&region=x"):
         fs, path = filesystem(uri)

@@ -49,7 +49,7 @@ def read_all(folder: Path) -> dict[str, str]:
 def test_ids_are_read_part_by_part_as_strings(tmp_path: Path) -> None:
     paths = [f"{tmp_path}/{name}.parquet" for name in "ba"]
     for number, path in enumerate(paths):
-        pq.write_table(pa.table({"n": [number, 10], "x": [0, 0]}), path)
+        pq.write_table(pa.table({"x": [0, 0], "n": [number, 10]}), path)
     parts = read_ids(DISK, paths, "n")
     assert [(part.path, part.ids.to_pylist()) for part in parts] == [(paths[0], ["0", "10"]), (paths[1], ["1", "10"])]
     assert unique_ids(parts).to_pylist() == ["0", "10", "1"]
