@@ -53,6 +53,7 @@ def build(work: Path) -> None:
     run("assets.build.pack", speech, units, OUT)
     run("factory.run_round", "--round", "0", "--run", work / "run")
     keep(work / "run" / "round-0" / "policy", OUT / "policy")
+    run("assets.build.toplines")
     run("assets.build.readme")
 
 
