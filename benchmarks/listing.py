@@ -117,7 +117,7 @@ def measure(uri: str, count_requests: Callable[[], int], parts: int) -> dict[str
 
 
 def _write_parts(out: DatasetDir, parts: int) -> None:
-    writer = out._writer()
+    writer = out.writer()
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(lambda part: writer(_make_table(part)), range(parts)))
 

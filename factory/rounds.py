@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -76,6 +77,7 @@ def run_round(round_: Round) -> bool:
 
 def _run_stages(round_: Round) -> tuple[Round, Summary]:
     """Run the stages of a round; return it with the paths of the units that were read, and its summary."""
+    from factory.planning.duration import describe_duration
     from factory.planning.kept_recipe import keep_recipe
     from factory.planning.preflight import preflight
     from factory.planning.ready import check_policy, check_writable, describe_arithmetic
@@ -88,6 +90,8 @@ def _run_stages(round_: Round) -> tuple[Round, Summary]:
     start_ray()
     preflight(round_)
     print(describe_arithmetic(round_.recipe), flush=True)
+    if duration := describe_duration(round_):
+        print(duration, flush=True)
     clock = Clock(round_.uri)
     round_ = with_paired_units(round_, clock)
     with clock.stage("tokenize"):
@@ -136,7 +140,8 @@ def with_paired_units(round_: Round, clock: Clock) -> Round:
 def tokenize_corpora(round_: Round, clock: Clock) -> None:
     """Turn the speech of a round into units, and check it before the hours that follow.
 
-    Quick checks come first: untranslated speech is listed, then the dev set and the test set are tokenized.
+    Only the utterances that the round uses are tokenized. Quick checks come first: untranslated speech is listed, then
+    the dev set and the test set are tokenized.
 
     Args:
         round_: the round.
@@ -146,24 +151,31 @@ def tokenize_corpora(round_: Round, clock: Clock) -> None:
         UnusableSpeech: no pair can come from the speech, or `select.delta: auto` has too few references.
     """
     from factory.audit.delta import MIN_LABELS
-    from factory.passes.paired import write_units, write_utterances
-    from factory.passes.tokenize import list_speech
+    from factory.passes.choose import choose_sources, choose_tested
+    from factory.passes.paired import write_utterances
+    from factory.passes.tokenize import list_speech, tokenize
     from factory.planning.usable_speech import check_dev, check_listed, check_sources, list_unmeasured
 
     recipe, run, corpus = round_.recipe, round_.run, round_.recipe.corpus
     makes_pairs = round_.number > 0
     speech = list_speech(corpus.mono) if makes_pairs and corpus.source != "paired" else None
     if speech is not None:
-        check_listed(speech.kinds, recipe)
+        check_listed(Counter(speech.kinds), recipe)
     if makes_pairs and recipe.select.delta == "auto":
         write_utterances(corpus.dev, "dev", run.units("dev"))
         check_dev(run.units("dev"), recipe, MIN_LABELS)
-    write_units(corpus.test, list_speech(corpus.test), "test", recipe, run.units("test"), clock)
+    if (tested := list_speech(corpus.test)) is None:
+        write_utterances(corpus.test, "test", run.units("test"))
+    else:
+        tokenize(corpus.test, choose_tested(tested, recipe), recipe, run.units("test"), clock)
     _print_notes(list_unmeasured(run.units("test"), recipe))
     if not makes_pairs:
         return
-    if corpus.source != "paired":
-        write_units(corpus.mono, speech, "mono", recipe, run.units("mono"), clock)
+    *earlier, mono = round_.mono_units
+    if speech is not None:
+        tokenize(corpus.mono, choose_sources(speech, round_.number, recipe), recipe, mono, clock, earlier)
+    elif corpus.source != "paired":
+        write_utterances(corpus.mono, "mono", mono)
     if corpus.source != "mono":
         write_utterances(corpus.paired, "paired", run.units("paired"))
     _print_notes(check_sources(round_.sources, recipe))
@@ -210,11 +222,11 @@ def train_next_policy(round_: Round, previous: str, clock: Clock) -> None:
 
 def evaluate_policies(round_: Round, clock: Clock) -> None:
     """Evaluate the new policy and, where that is not done yet, the toplines and the policy before it."""
-    from factory.passes.evaluate import evaluate, judge_toplines
+    from factory.passes.evaluate import evaluate
+    from factory.passes.toplines import judge_toplines
 
     test, recipe = round_.run.units("test"), round_.recipe
     with clock.stage("toplines"):
         judge_toplines(test, recipe, round_.run.toplines, clock)
-    for one in round_.compared:
-        with clock.stage("evaluate"):
-            evaluate(test, one.policy, recipe, one.evaluation, clock, f"evaluate round {one.number}")
+    with clock.stage("evaluate"):
+        evaluate(test, [(one.policy, one.evaluation) for one in round_.compared], recipe, clock)

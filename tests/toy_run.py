@@ -180,6 +180,7 @@ def _write_rest(run: Run, pairs: list[Row]) -> None:
         "ids": ["a", "b"],
     }
     summary = {
+        "verdict": "The round gained S2T BLEU.",
         "round": 1,
         "recipe": "phrasebook",
         "s2t_bleu": both,

@@ -54,6 +54,7 @@ def build(work: Path) -> None:
     for name in ("phrasebook", "station"):  # the policy of the station starts from that of the phrasebook
         run("factory.run_round", "--recipe", f"recipes/{name}.yaml", "--round", "0", "--run", work / f"run-{name}")
         keep(work / f"run-{name}" / "round-0" / "policy", OUT.parent / name / "policy")
+    run("assets.build.toplines")
     run("assets.build.readme")
 
 

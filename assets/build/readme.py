@@ -19,6 +19,7 @@ MADE_FROM = {
     "text.parquet": "the grammar",
     "mono": "speech of the voices below",
     "test": "speech of the voices below",
+    "toplines.parquet": "transcripts and DistilMOS of test, and of test resynthesised from its units",
     "vocoder-en": "trained on Hibari's voice heart (Apache-2.0)",
     "vocoder-fr": "trained on Kokoro-82M's voice ff_siwis (Apache-2.0)",
     "policy": "trained on paired.parquet and text.parquet",

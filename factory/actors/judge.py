@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -10,11 +10,15 @@ import pyarrow as pa
 
 from factory.actors.base import RowActor
 from factory.actors.encoder import Encoder
+from factory.actors.greedy import POLICY, SPOKEN
 from factory.actors.recognition import load_recognizer
 from factory.models.tts import Speakers
 from factory.recipe.sections import EncoderConfig, RecognizerConfig
 from schemas.datasets import EVALUATED, TOPLINE, Candidate, Row
 from schemas.sequences import words
+
+JUDGED = pa.schema([*EVALUATED, pa.field(POLICY, pa.string())])
+"""EVALUATED, and the name of the policy that translated the row."""
 
 
 class _Verdict(NamedTuple):
@@ -45,20 +49,20 @@ class _Listener:
 
 
 class Judge(RowActor):
-    """Reads the only candidate of each row, and judges its speech for a part of the rows.
+    """Reads the only candidate of each row, and judges its speech where the row is `spoken`.
 
-    Rows in: SCORED with one candidate each; rows out: EVALUATED.
+    Rows in: TRANSLATED; rows out: JUDGED.
     """
 
-    schema: ClassVar[pa.Schema] = EVALUATED
+    schema: ClassVar[pa.Schema] = JUDGED
 
     def __init__(
         self,
         vocoders: Mapping[str, str],
         recognizer: RecognizerConfig,
-        spoken: Collection[str],
         *,
         writes_text: bool,
+        translates_texts_back: bool,
         cascade: Mapping[str, str],
         threads: int,
     ) -> None:
@@ -67,20 +71,20 @@ class Judge(RowActor):
         Args:
             vocoders: the vocoder of each language, a folder or another name of weights.
             recognizer: the recognizer.
-            spoken: ids of the utterances whose speech is judged.
             writes_text: back-translations have a text; if not, their speech is transcribed.
+            translates_texts_back: a row that is not spoken has a back-translation too.
             cascade: the text-to-speech voice of each language that speaks the policy's text as a baseline; {}: no
                 baseline.
             threads: threads of the models, in the whole process.
         """
         self.listener = _Listener(vocoders, recognizer, threads)
-        self.spoken, self.writes_text = set(spoken), writes_text
+        self.writes_text, self.translates_texts_back = writes_text, translates_texts_back
         self.speakers = Speakers(dict(cascade), threads) if cascade else None
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return rows of EVALUATED; a translation without units counts as silence, with an empty transcript."""
         evaluated = [self._read(row) for row in rows]
-        spoken = [row for row in evaluated if row["utt_id"] in self.spoken]
+        spoken = [row for row in evaluated if row[SPOKEN]]
         for row, verdict in self._judge_units(spoken, "units", "tgt_lang"):
             row["asr_text"], row["mos"] = verdict.text or "", verdict.mos
         if not self.writes_text:
@@ -99,8 +103,13 @@ class Judge(RowActor):
             "units": candidate["units"],
             "finish": candidate["finish"],
             "back_translation_units": candidate["back_translation_units"],
-            "back_translation": (candidate["back_translation"] or "") if self.writes_text else None,
+            "back_translation": self._read_back_translation(row, candidate),
         }
+
+    def _read_back_translation(self, row: Row, candidate: Candidate) -> str | None:
+        """Return the text of a back-translation: "" where there is none, None where none was requested."""
+        back = candidate["back_translation"]
+        return (back or "") if self.writes_text and (row[SPOKEN] or self.translates_texts_back) else None
 
     def _judge_units(self, rows: Sequence[Row], units: str, language: str) -> list[tuple[Row, _Verdict]]:
         """Return each row with the verdict on its units; `units` and `language` are names of columns."""

@@ -46,11 +46,15 @@ class Scorer(RowActor):
         return [row | {"candidates": self._score_row(row, source, texts)} for row, source, texts in triples]
 
     def _score_row(self, row: Row, source: str | None, texts: list[str | None]) -> list[SpokenCandidate]:
+        """Return the candidates with their scores; equal back-translations are compared once."""
         candidates: list[SpokenCandidate] = row["candidates"]
-        return [
-            {**candidate, "scores": self._score(row, candidate, text, source)}
-            for candidate, text in zip(candidates, texts, strict=True)
-        ]
+        known: dict[tuple[str | None, str | None, bytes | None], Scores] = {}
+        for candidate, text in zip(candidates, texts, strict=True):
+            key = (text, candidate["back_translation_finish"], candidate.get("back_audio"))
+            if key not in known:
+                known[key] = self._score(row, candidate, text, source)
+            candidate["scores"] = known[key].copy()
+        return candidates
 
     def _score(self, row: Row, candidate: SpokenCandidate, text: str | None, source: str | None) -> Scores:
         is_valid = candidate["back_translation_finish"] == OK

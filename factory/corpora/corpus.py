@@ -5,12 +5,13 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
@@ -23,6 +24,7 @@ from factory.corpora.listed import Folder, ListedShard, Tables, count_recordings
 from factory.corpora.marking import mark_rows
 from factory.corpora.parquet import ParquetShard
 from factory.corpora.tar import TableTar, TarShard, has_table
+from factory.runtime.light_tasks import light_task
 from factory.storage.manifest import StoreError
 from schemas.fingerprint import json_digest
 
@@ -37,12 +39,36 @@ class Speech(NamedTuple):
     """The rows as a streaming dataset of CORPUS_ROW."""
     ids: list[str]
     """The ids of all rows in order."""
-    kinds: Counter[Kind]
-    """How many rows each kind has."""
+    kinds: list[Kind]
+    """The kind of each row, in the same order."""
     digest: str
     """A digest that changes with the content of the corpus."""
     left_out: Counter[str]
     """How many files are left out, by reason."""
+    part: str | None = None
+    """A digest of `ids` if they are a part of the corpus; None for the whole corpus."""
+
+    def take(self, ids: Collection[str]) -> Speech:
+        """Return the part of the corpus with these ids; the corpus itself if they are all."""
+        wanted = frozenset(ids)
+        kept = [index for index, utt_id in enumerate(self.ids) if utt_id in wanted]
+        if len(kept) == len(self.ids):
+            return self
+        names = [self.ids[index] for index in kept]
+        rows = keep_ids(self.rows, names)
+        return self._replace(
+            rows=rows, ids=names, kinds=[self.kinds[index] for index in kept], part=json_digest(sorted(names))
+        )
+
+
+def keep_ids(rows: ray.data.Dataset, ids: Sequence[str]) -> ray.data.Dataset:
+    """Return the rows with these ids."""
+    wanted = pa.array(ids, pa.string())
+    return rows.map_batches(partial(_filter_ids, wanted=wanted), batch_format="pyarrow", **light_task())
+
+
+def _filter_ids(table: pa.Table, wanted: pa.Array) -> pa.Table:
+    return table.filter(pc.is_in(table["utt_id"], value_set=wanted))
 
 
 class Corpus(ABC):

@@ -59,8 +59,8 @@ class Marked:
     parts: list[Part]
     ids: list[str]
     """The ids of all rows in order."""
-    kinds: Counter[Kind]
-    """How many rows each kind has."""
+    kinds: list[Kind]
+    """The kind of each row, in the same order."""
     left_out: Counter[str]
     """How many files are left out, by reason."""
 
@@ -91,7 +91,7 @@ def mark_rows(shards: Sequence[Shard]) -> Marked:
         parts.append(Part(shard, {row - start: new_ids[row] for row in range(start, end) if row in new_ids}))
         start = end
     ids = [new_ids[row].utt_id if row in new_ids else str(entry.utt_id) for row, entry in enumerate(entries)]
-    kinds = Counter(entry.kind for entry in entries)
+    kinds = [entry.kind for entry in entries]
     return Marked(parts, ids, kinds, sum((left_out for _, left_out in listed), Counter()))
 
 

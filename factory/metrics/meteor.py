@@ -14,7 +14,7 @@ Source: `nltk.translate.meteor_score.single_meteor_score`. WordNet's data is not
 from __future__ import annotations
 
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from typing import Any
 
@@ -49,6 +49,13 @@ class _NoStems:
         return token
 
 
+class _KnownStems:
+    """A stemmer that stems every word once: the candidates of an utterance share most of their words."""
+
+    def __init__(self, stemmer: Any) -> None:
+        self.stem = lru_cache(100_000)(stemmer.stem)
+
+
 @cache
 def has_wordnet() -> bool:
     """Return True if WordNet's data is on nltk's data path; a process looks for it once."""
@@ -69,9 +76,9 @@ def _stemmer(lang: str) -> tuple[str, Any]:
     from nltk.stem import PorterStemmer, SnowballStemmer
 
     if lang == "en":
-        return "porter", PorterStemmer()
+        return "porter", _KnownStems(PorterStemmer())
     if lang in _SNOWBALL:
-        return f"snowball-{_SNOWBALL[lang]}", SnowballStemmer(_SNOWBALL[lang])
+        return f"snowball-{_SNOWBALL[lang]}", _KnownStems(SnowballStemmer(_SNOWBALL[lang]))
     return "none", _NoStems()
 
 

@@ -1,7 +1,8 @@
-"""evaluate: greedy translations of test utterances with references, spoken and judged; and toplines to compare with."""
+"""evaluate: greedy translations of test utterances with references, and their speech judged."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -10,100 +11,90 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import ray.data
 
-from factory.corpora.opening import open_corpus
-from factory.passes.execute import map_actor, run_plan
+from factory.actors.greedy import POLICY, SPOKEN
+from factory.passes.execute import fit_pool, map_actor, run_plan
 from factory.passes.produce import build_engine_config, build_job
 from factory.passes.progress import Clock
-from factory.passes.weights import actor_encoder, actor_recognizer, actor_vocoders, actor_weights, compute_digests
+from factory.passes.weights import actor_recognizer, actor_vocoders, actor_weights, compute_digests
 from factory.recipe.recipe import Recipe
+from factory.recipe.resources import PoolConfig
 from factory.storage.dataset import DatasetDir
+from factory.storage.group import DatasetGroup
+
+MIN_BLOCK = 16
+"""Rows of a block of translations, at least: Ray takes 20 ms for a block, a text alone takes 10."""
 
 
-def evaluate(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir, clock: Clock, name: str) -> None:
+def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], recipe: Recipe, clock: Clock) -> None:
     """Translate test utterances greedily there and back, and judge the translations.
 
-    The dataset gets a row of EVALUATED for the first `recipe.test_utterances` test utterances of each direction. The
-    speech of the first `evaluate.asr_utterances` of them is judged as well.
+    Each dataset gets a row of EVALUATED for the first `recipe.test_utterances` test utterances of each direction. The
+    first `evaluate.asr_utterances` of them are translated as text and units, and their speech is judged. The others are
+    translated as text alone. Their text is translated back if `translator.back_translate` is text; a back-translation
+    of speech would need units.
 
     Args:
         units: the dataset of UNITS of the test corpus.
-        policy: the policy to evaluate.
+        policies: the policies to evaluate, each with the dataset to write; finished ones are skipped. One plan runs
+            all of them, so that every model is loaded once.
         recipe: the experiment.
-        out: the dataset to write.
         clock: measures and shows progress.
-        name: of the stage, for people.
     """
-    cascade = recipe.evaluate.cascade or {}
-    names = recipe.judge_weights | {"policy": policy} | {f"cascade.{lang}": voice for lang, voice in cascade.items()}
-    inputs = compute_digests(names) | {"units": units.manifest().fingerprint}
-    if not out.start(recipe.content("evaluate", inputs)):
+    started = {
+        str(number): (policy, out)
+        for number, (policy, out) in enumerate(policies)
+        if _start(units, policy, recipe, out)
+    }
+    if not started:
         return
+    weights = {name: policy for name, (policy, _) in started.items()}
+    group = DatasetGroup({name: out for name, (_, out) in started.items()}, POLICY)
     table = select_test_rows(units, recipe)
-    rows = out.unfinished(ray.data.from_arrow(table.drop_columns(["spoken"])))
-    rows = _translate(rows, policy, recipe)
-    pool = recipe.resources.recognizer
-    rows = rows.repartition(target_num_rows_per_block=pool.batch_size, strict=True)  # so that every judge gets rows
-    rows = _judge(rows, list_spoken_ids(table), recipe)
-    ids = table["utt_id"].to_pylist()
-    run_plan(rows, out, ids, clock, name, recipe.resources, ["translator", "recognizer"])
+    unfinished = group.unfinished(_spoken_first(table))
+    judged = fit_pool(recipe.resources.recognizer, pc.sum(unfinished[SPOKEN]).as_py() or 0)
+    rows = _translate(ray.data.from_arrow(unfinished), weights, recipe)
+    block = max(MIN_BLOCK, judged.batch_size)  # so small that every judge gets rows
+    rows = rows.repartition(target_num_rows_per_block=block, strict=True)
+    rows = _judge(rows, recipe, judged)
+    resources = replace(recipe.resources, recognizer=judged)
+    run_plan(rows, group, table["utt_id"].to_pylist(), clock, "evaluate", resources, ["translator", "recognizer"])
 
 
-def _translate(rows: ray.data.Dataset, policy: str, recipe: Recipe) -> ray.data.Dataset:
+def _start(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir) -> bool:
+    """Start to write the evaluation of a policy; return False if it is finished."""
+    names = recipe.judge_weights | {"policy": policy} | recipe.cascade_weights
+    inputs = compute_digests(names) | {"units": units.manifest().fingerprint}
+    return out.start(recipe.content("evaluate", inputs))
+
+
+def _spoken_first(table: pa.Table) -> pa.Table:
+    """Return the rows that are spoken before the others: the judges, who take longest, then begin at once."""
+    return pa.concat_tables([table.filter(table[SPOKEN]), table.filter(pc.invert(table[SPOKEN]))])
+
+
+def _translate(rows: ray.data.Dataset, weights: Mapping[str, str], recipe: Recipe) -> ray.data.Dataset:
     """Add one greedy candidate and its greedy back-translation."""
-    from factory.actors.translator import Translator
+    from factory.actors.greedy import GreedyTranslator
 
-    greedy = replace(recipe.translator, n=1, temperature=0.0, back_translation_temperature=0.0, unit_temperature=None)
     job = replace(build_job(recipe), text_variant=recipe.policy.text_variant)
-    actor = partial(Translator, actor_weights(policy), greedy, job, build_engine_config(recipe))
+    policies = {name: actor_weights(policy) for name, policy in weights.items()}
+    actor = partial(GreedyTranslator, policies, recipe.translator, job, build_engine_config(recipe))
     return map_actor(rows, actor, recipe.resources.translator)
 
 
-def _judge(rows: ray.data.Dataset, spoken: list[str], recipe: Recipe) -> ray.data.Dataset:
+def _judge(rows: ray.data.Dataset, recipe: Recipe, pool: PoolConfig) -> ray.data.Dataset:
     from factory.actors.judge import Judge
 
-    pool = recipe.resources.recognizer
     actor = partial(
         Judge,
         actor_vocoders(recipe),
         actor_recognizer(recipe),
-        spoken,
         writes_text=recipe.writes_text,
+        translates_texts_back=recipe.translator.back_translate == "text",
         cascade={lang: actor_weights(voice) for lang, voice in (recipe.evaluate.cascade or {}).items()},
         threads=pool.threads,
     )
     return map_actor(rows, actor, pool)
-
-
-def judge_toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a row of TOPLINE for each spoken test utterance: its recording, and its units resynthesised.
-
-    Args:
-        units: the dataset of UNITS of the test corpus.
-        recipe: the experiment.
-        out: the dataset to write.
-        clock: measures and shows progress.
-    """
-    from factory.actors.judge import ToplineJudge
-
-    inputs = compute_digests(recipe.judge_weights) | {"units": units.manifest().fingerprint}
-    if not out.start(recipe.content("toplines", inputs)):
-        return
-    ids = list_spoken_ids(select_test_rows(units, recipe))
-    corpus, pool = open_corpus(recipe.corpus.test), recipe.resources.recognizer
-    rows = units.dataset() if corpus.holds_units else corpus.load_speech().rows
-    encoder = None if corpus.holds_units else actor_encoder(recipe)
-    actor = partial(
-        ToplineJudge, actor_vocoders(recipe), actor_recognizer(recipe), encoder, recipe.languages, pool.threads
-    )
-    rows = map_actor(out.unfinished(_keep_ids(rows, ids), pool.batch_size), actor, pool)
-    run_plan(rows, out, ids, clock, "toplines", recipe.resources, ["recognizer"])
-
-
-def _keep_ids(rows: ray.data.Dataset, ids: list[str]) -> ray.data.Dataset:
-    wanted = pa.array(ids, pa.string())
-    return rows.map_batches(
-        lambda table: table.filter(pc.is_in(table["utt_id"], value_set=wanted)), batch_format="pyarrow"
-    )
 
 
 def select_test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:

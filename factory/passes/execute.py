@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, TypedDict
 
 from factory.actors.base import ActorFactory
@@ -16,11 +18,28 @@ from factory.runtime.counters import count
 from factory.runtime.light_tasks import LIGHT
 from factory.runtime.watch import ActorRequests, await_resources, run_watched
 from factory.storage.dataset import DatasetDir
+from factory.storage.group import DatasetGroup
 from factory.storage.parts import WriteReport
 from schemas.errors import RoundtripError
 
 if TYPE_CHECKING:
     import ray.data
+
+
+ROWS_PER_PROCESS = 32
+"""Rows that a process of a pool should have at least: to load its models takes as long as 10 to 20 rows."""
+
+
+LOADED = {
+    "encoder": "the encoder",
+    "translator": "vLLM and the policy",
+    "vocoder": "the vocoders",
+    "scorer": "the metrics",
+    "recognizer": "vocoders, recognizer and MOS model",
+}
+"""What the processes of a pool load before their first row."""
+LOADING_S = {"translator": 20, "others": 10}
+"""Seconds until the models of a plan with these pools are loaded."""
 
 
 class _Amounts(TypedDict):
@@ -59,9 +78,17 @@ def map_actor(rows: ray.data.Dataset, actor: ActorFactory, pool: PoolConfig) -> 
     )
 
 
+def fit_pool(pool: PoolConfig, rows: int) -> PoolConfig:
+    """Return the pool for so few rows: every process gets `ROWS_PER_PROCESS` or more, in batches that all can share."""
+    useful = max(1, rows // ROWS_PER_PROCESS)
+    largest = None if pool.max_actors is None else min(pool.max_actors, useful)
+    actors = min(pool.actors, useful)
+    return replace(pool, actors=actors, max_actors=largest, batch_size=max(1, min(pool.batch_size, -(-rows // actors))))
+
+
 def run_plan(
     rows: ray.data.Dataset,
-    out: DatasetDir,
+    out: DatasetDir | DatasetGroup,
     ids: Collection[str],
     clock: Clock,
     name: str,
@@ -72,8 +99,8 @@ def run_plan(
 
     Args:
         rows: the plan.
-        out: the dataset to write.
-        ids: the ids of all rows that the dataset will have; without ids nothing is run.
+        out: the dataset to write, or the datasets.
+        ids: the ids of all rows that each dataset will have; without ids nothing is run.
         clock: measures and shows progress.
         name: of the stage, for people.
         resources: the recipe's.
@@ -87,7 +114,8 @@ def run_plan(
     try:
         if ids:
             await_resources(name, requests)
-            _write(rows, out, len(ids), clock, name, resources.stall_s, requests)
+            total = len(ids) * (len(out) if isinstance(out, DatasetGroup) else 1)
+            _write(rows, out, total, clock, name, resources.stall_s, requests)
         out.publish(ids, _describe_arithmetic(resources, pools))
     except Exception as error:
         if (cause := _find_cause(error)) is None:
@@ -99,13 +127,16 @@ def run_plan(
 
 def _write(
     rows: ray.data.Dataset,
-    out: DatasetDir,
+    out: DatasetDir | DatasetGroup,
     total: int,
     clock: Clock,
     name: str,
     stall_s: float,
     requests: ActorRequests,
 ) -> None:
+    if models := [LOADED[pool] for pool in requests if pool in LOADED]:
+        expected = LOADING_S["translator" if "translator" in requests else "others"]
+        print(f"  {name}: loading {', '.join(models)}, about {expected} s", file=sys.stderr, flush=True)
     with clock.bar(name, total, out.num_done) as bar:
 
         def work(report_progress: Callable[[], None]) -> None:

@@ -83,23 +83,6 @@ def _index_by_name(table: pa.Table, lang: str) -> dict[str, int]:
     }
 
 
-def write_units(corpus: str, speech: Speech | None, split: str, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a corpus as rows of UNITS: speech is tokenized, rows of PAIRED become utterances.
-
-    Args:
-        corpus: the corpus as the recipe names it.
-        speech: its utterances, as `list_speech` returns them; None: the corpus holds rows of PAIRED.
-        split: the part of the corpus, for the rows.
-        recipe: the experiment.
-        out: the dataset to write.
-        clock: measures and shows progress.
-    """
-    if speech is None:
-        write_utterances(corpus, split, out)
-    else:
-        tokenize(corpus, speech, recipe, out, clock)
-
-
 def write_utterances(corpus: str, split: str, out: DatasetDir) -> None:
     """Write the PAIRED rows of `corpus` as rows of UNITS of this split.
 

@@ -12,6 +12,7 @@ import ray.data
 from factory.actors.base import ActorFactory
 from factory.actors.round_trip import TranslationJob
 from factory.models.engine import EngineConfig
+from factory.passes.choose import choose_ids
 from factory.passes.errors import PassError
 from factory.passes.execute import map_actor, run_plan
 from factory.passes.progress import Clock
@@ -105,11 +106,9 @@ def choose_utterances(sources: Sequence[DatasetDir], number: int, recipe: Recipe
     Raises:
         PassError: two sources share an id.
     """
-    limit, turn = recipe.corpus.limit, number if recipe.rounds.fresh else 1
     tables = [units.rows(["utt_id", "lang"]) for units in sources]
-    share = None if limit is None else max(1, limit // len(sources))
     ids = sorted(
-        utt_id for table in tables for lang in recipe.languages for utt_id in _choose(table, lang, turn, share)
+        utt_id for table in tables for utt_id in choose_ids(_ids_by_language(table), number, recipe, len(sources))
     )
     if shared := {first for first, second in zip(ids, ids[1:], strict=False) if first == second}:
         raise PassError(
@@ -118,12 +117,11 @@ def choose_utterances(sources: Sequence[DatasetDir], number: int, recipe: Recipe
     return pa.array(ids, pa.string())
 
 
-def _choose(table: pa.Table, lang: str, turn: int, limit: int | None) -> list[str]:
-    ids = sorted(table.filter(pc.equal(table["lang"], lang))["utt_id"].to_pylist())
-    if limit is None or limit >= len(ids):
-        return ids
-    start = (turn - 1) * limit % len(ids)
-    return (ids + ids)[start : start + limit]
+def _ids_by_language(table: pa.Table) -> dict[str, list[str]]:
+    by_language: dict[str, list[str]] = {}
+    for lang, utt_id in zip(table["lang"].to_pylist(), table["utt_id"].to_pylist(), strict=True):
+        by_language.setdefault(lang, []).append(utt_id)
+    return by_language
 
 
 def add_target(table: pa.Table, ids: pa.Array, langs: tuple[str, ...]) -> pa.Table:

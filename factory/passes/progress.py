@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -64,30 +65,41 @@ class Clock:
 
 
 class Lines:
-    """Progress as lines on stderr: one at the start, one every `LINE_EVERY_S` seconds, one at the end."""
+    """Progress as lines on stderr: one at the start, one every `LINE_EVERY_S` seconds, one at the end.
+
+    A thread prints them, so that a batch of minutes is not silent.
+    """
 
     def __init__(self, name: str, total: int, done: int = 0) -> None:
         self.name, self.total, self.n, self.done_before = name, total, done, done
-        self.began = self.printed_at = time.monotonic()
+        self.began = time.monotonic()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._repeat, name=f"progress of {name}", daemon=True)
 
     def __enter__(self) -> Lines:
         self._print()
+        self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
+        self._thread.join()
         self._print()
 
     def update(self, rows: int) -> None:
         """Count `rows` more."""
         self.n += rows
-        if time.monotonic() - self.printed_at >= LINE_EVERY_S:
+
+    def _repeat(self) -> None:
+        while not self._ended.wait(LINE_EVERY_S):
             self._print()
 
     def _print(self) -> None:
-        self.printed_at = time.monotonic()
-        rate = (self.n - self.done_before) / max(self.printed_at - self.began, 1e-3)
-        remaining = f", {rate:.3g} rows/s, {max(0.0, self.total - self.n) / rate:.0f} s to go" if rate else ""
-        print(f"  {self.name}: {self.n:,} of {self.total:,} rows{remaining}", file=sys.stderr, flush=True)
+        passed, done = time.monotonic() - self.began, self.n - self.done_before
+        rate = done / max(passed, 1e-3)
+        left = f", {rate:.3g} rows/s, about {max(0.0, self.total - self.n) / rate:.0f} s to go" if rate else ""
+        since = f" after {passed:.0f} s" if passed >= 1 else ""
+        print(f"  {self.name}: {self.n:,} of {self.total:,} rows{since}{left}", file=sys.stderr, flush=True)
 
 
 def _family_memory_mb() -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 from factory.corpora.corpus import Speech
@@ -13,6 +14,8 @@ from factory.passes.weights import actor_encoder, compute_digests
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
 from factory.storage.dataset import DatasetDir
+from factory.storage.manifest import Content
+from schemas.fingerprint import json_digest
 
 
 def list_speech(corpus: str) -> Speech | None:
@@ -29,21 +32,56 @@ def list_speech(corpus: str) -> Speech | None:
     return speech
 
 
-def tokenize(corpus: str, speech: Speech, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
+def tokenize(
+    corpus: str, speech: Speech, recipe: Recipe, out: DatasetDir, clock: Clock, earlier: Sequence[DatasetDir] = ()
+) -> None:
     """Write a row of UNITS for every utterance; a row that cannot be read is kept with its reason.
 
     Args:
         corpus: the corpus as the recipe names it.
-        speech: its utterances, as `list_speech` returns them.
+        speech: its utterances, as `list_speech` returns them, or a part of them.
         recipe: the experiment.
         out: the dataset to write.
         clock: measures and shows progress.
+        earlier: datasets with other parts of the same corpus; an utterance that one of them has is not encoded again.
     """
     from factory.actors.encoder import Encoder
 
     digests = compute_digests({"encoder": recipe.encoder.model, "codebook": recipe.encoder.codebook})
-    if out.start(recipe.content("tokenize", digests | {"corpus": speech.digest})):
-        pool = recipe.resources.encoder
-        actor = partial(Encoder, actor_encoder(recipe), recipe.languages, pool.threads)
-        rows = map_actor(out.unfinished(speech.rows), actor, pool)
-        run_plan(rows, out, speech.ids, clock, f"tokenize {redact(corpus)}", recipe.resources, ["encoder"])
+    content = recipe.content("tokenize", digests | {"corpus": speech.digest})
+    if not out.start(_with_part(content, speech.part)):
+        return
+    missing = set(speech.ids) - out.done_ids()
+    for dataset in earlier:
+        if missing and dataset.is_finished() and _are_alike(content, dataset.manifest().content):
+            missing -= _copy_rows(dataset, missing, out)
+    if not missing:
+        out.publish(speech.ids)
+        return
+    pool = recipe.resources.encoder
+    actor = partial(Encoder, actor_encoder(recipe), recipe.languages, pool.threads)
+    rows = map_actor(out.unfinished(speech.rows), actor, pool)
+    run_plan(rows, out, speech.ids, clock, f"tokenize {redact(corpus)}", recipe.resources, ["encoder"])
+
+
+def _with_part(content: Content, part: str | None) -> Content:
+    """Return the content of units with another part of the corpus; None: of the whole corpus."""
+    inputs = {name: digest for name, digest in content["inputs"].items() if name != "utterances"}
+    return content | {"inputs": inputs | ({"utterances": part} if part else {})}
+
+
+def describe_whole_corpus(content: Content) -> Content:
+    """Return the content of units without the part of the corpus that they are of."""
+    return _with_part(content, None)
+
+
+def _are_alike(content: Content, other: Content) -> bool:
+    return json_digest(describe_whole_corpus(content)) == json_digest(describe_whole_corpus(other))
+
+
+def _copy_rows(dataset: DatasetDir, ids: set[str], out: DatasetDir) -> set[str]:
+    """Copy the rows with these ids from another dataset of UNITS; return the ids that it has."""
+    rows = dataset.rows(ids=sorted(ids))
+    if rows.num_rows:
+        out.append(rows)
+    return set(rows[out.key].to_pylist())

@@ -105,11 +105,16 @@ def _cache_gib(recipe: Recipe) -> float:
     return sequences * length * 4 * (_width(recipe) / 3) * _layers(recipe) / GIB
 
 
-def _sft(recipe: Recipe, paired: int) -> Cost:
+def sft_tokens(recipe: Recipe, paired: int) -> float:
+    """Return the tokens that round 0 learns from in all epochs, with `paired` rows."""
     sft = recipe.sft
     shares = {task: share * sft.weights.get(task, 1.0) for task, share in recipe.policy.tasks.items()}
     per_row = sum(share * (_units(recipe) + _completion(recipe, Variant(task))) for task, share in shares.items())
-    tokens = sft.epochs * paired * per_row
+    return sft.epochs * paired * per_row
+
+
+def _sft(recipe: Recipe, paired: int) -> Cost:
+    sft, tokens = recipe.sft, sft_tokens(recipe, paired)
     # bytes per parameter: weights, gradient, Adam's moments
     full = 22 / recipe.resources.trainer.actors if sft.sharded else 22
     weights_gib = count_parameters(recipe) * (6 if sft.rank else full) / GIB
@@ -150,7 +155,7 @@ def _produce(recipe: Recipe, utterances: int) -> list[Cost]:
     translator = recipe.translator
     n = translator.n
     with_units = n if translator.unit_temperature is None else min(n, TEXTS_WITH_UNITS)
-    stages = [_generation(recipe, "produce", utterances * _tokens_both_ways(recipe, n, with_units))]
+    stages = [_generation(recipe, "produce", utterances * tokens_both_ways(recipe, n, with_units))]
     if recipe.speaks_back_translations:
         stages.append(_speech(recipe, "produce: vocoder", "vocoder", (n + 1) * utterances, 2))
     if recipe.scorer.score_text == "asr":
@@ -158,7 +163,7 @@ def _produce(recipe: Recipe, utterances: int) -> list[Cost]:
     return stages
 
 
-def _tokens_both_ways(recipe: Recipe, candidates: int, with_units: int) -> float:
+def tokens_both_ways(recipe: Recipe, candidates: int, with_units: int) -> float:
     """Return the tokens of an utterance's candidates, `with_units` of them with units, and back-translations."""
     full, text = _completion(recipe, recipe.policy.variant), _completion(recipe, Variant.MT)
     if recipe.translator.back_translate == "speech":
@@ -168,7 +173,9 @@ def _tokens_both_ways(recipe: Recipe, candidates: int, with_units: int) -> float
 
 def _evaluate(recipe: Recipe, policies: int) -> list[Cost]:
     tested, spoken = 2 * recipe.test_utterances * policies, 2 * recipe.evaluate.asr_utterances
-    generation = _generation(recipe, "evaluate", tested * _tokens_both_ways(recipe, 1, 1))
+    whole, text = min(tested, spoken * policies), _completion(recipe, Variant.MT)
+    texts = (tested - whole) * text * (2 if recipe.translator.back_translate == "text" else 1)
+    generation = _generation(recipe, "evaluate", whole * tokens_both_ways(recipe, 1, 1) + texts)
     # a translation, its back-translation, and the speech of the cascade
     transcribed = spoken * policies * (1 + (not recipe.writes_text) + bool(recipe.evaluate.cascade))
     # recordings, and the same speech resynthesised

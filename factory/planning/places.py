@@ -82,10 +82,21 @@ class Round:
         return DatasetDir(f"{self.uri}/evaluation", EVALUATED)
 
     @property
+    def mono_units(self) -> list[DatasetDir]:
+        """The units of `corpus.mono` that this round uses, and before them those of earlier rounds.
+
+        Only the utterances that a round uses are tokenized: `units/mono` has those of round 1, `units/mono-N` those of
+        round N. If every round uses the same ones, there is only `units/mono`.
+        """
+        turns = range(1, self.recipe.turn(max(1, self.number)) + 1)
+        return [self.run.units("mono" if turn == 1 else f"mono-{turn}") for turn in turns]
+
+    @property
     def sources(self) -> list[DatasetDir]:
         """The units that pairs are made from, by `corpus.source`."""
         source = self.recipe.corpus.source
-        return [self.run.units(name) for name in ("mono", "paired") if source in (name, "both")]
+        units = {"mono": self.mono_units[-1], "paired": self.run.units("paired")}
+        return [units[name] for name in units if source in (name, "both")]
 
     @property
     def policy_uri(self) -> str:

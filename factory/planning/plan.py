@@ -44,10 +44,15 @@ def _tokenize(round_: Round) -> list[Stage]:
         if _reading_actors(uri)
     ]
     if round_.number and corpus.source != "paired":
-        found.append(Stage("tokenize mono", run.units("mono"), _reading_actors(corpus.mono), _mono_rows(round_.recipe)))
+        found.append(
+            Stage("tokenize mono", round_.mono_units[-1], _reading_actors(corpus.mono), _used_mono_rows(round_.recipe))
+        )
     if round_.number and corpus.source != "mono":
         found.append(Stage("utterances of paired", run.units("paired"), (), _paired_rows(round_.recipe)))
-    return [*found, Stage("tokenize test", run.units("test"), _reading_actors(corpus.test), count_rows(corpus.test))]
+    tested = count_rows(corpus.test)
+    if tested is not None and _reading_actors(corpus.test):
+        tested = min(tested, 2 * round_.recipe.test_utterances)
+    return [*found, Stage("tokenize test", run.units("test"), _reading_actors(corpus.test), tested)]
 
 
 def _make_policy(round_: Round) -> list[Stage]:
@@ -108,6 +113,14 @@ def _mono_rows(recipe: Recipe) -> int | None:
     return count_rows(recipe.corpus.mono) or recipe.expected.mono
 
 
+def _used_mono_rows(recipe: Recipe) -> int | None:
+    """Return the number of untranslated utterances that one round tokenizes."""
+    rows, limit = _mono_rows(recipe), recipe.corpus.limit
+    if limit is None or rows is None or not _reading_actors(recipe.corpus.mono):
+        return rows
+    return min(rows, 2 * (limit // 2 if recipe.corpus.source == "both" else limit))
+
+
 def produced_rows(recipe: Recipe) -> int | None:
     """Return the number of utterances that a preference round translates; None if it is unknown."""
     sizes = {"mono": _mono_rows(recipe), "paired": _paired_rows(recipe)}
@@ -121,7 +134,7 @@ def amounts_of(round_: Round) -> Amounts:
     """Return the amounts of data that the estimate of a round assumes."""
     recipe, number = round_.recipe, round_.number
     rows = produced_rows(recipe) if number else _paired_rows(recipe)
-    spoken = _mono_rows(recipe) if number and recipe.corpus.source != "paired" else _paired_rows(recipe)
+    spoken = _used_mono_rows(recipe) if number and recipe.corpus.source != "paired" else _paired_rows(recipe)
     return Amounts(rows or 0, spoken or 0)
 
 

@@ -99,6 +99,10 @@ class Recipe:
         """The variants of a back-translation: the policy's own and, where that writes no text, the one that does."""
         return [variant for variant in (self.policy.variant, self.policy.text_variant) if variant is not None]
 
+    def turn(self, number: int) -> int:
+        """Return which share of the utterances a round takes, from 1; with `rounds.fresh` each round has its own."""
+        return number if self.rounds.fresh and self.corpus.limit is not None else 1
+
     def content(self, stage: str, inputs: dict[str, str]) -> Settings:
         """Return what the fingerprint of a stage covers: settings that change its rows, and digests of its inputs.
 

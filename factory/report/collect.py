@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from typing import TypedDict
@@ -20,7 +19,6 @@ from factory.report.scores import asr_protocol
 from factory.report.summary import read_summary
 from factory.report.summary_types import Summary
 from factory.storage.dataset import DatasetDir
-from factory.storage.files import filesystem, get, look
 from factory.storage.manifest import Manifest, StoreError
 from schemas.datasets import OK
 
@@ -64,7 +62,7 @@ def make_funnel(round_: Round) -> list[FunnelStep]:
     finishes = _count_finishes(round_.scored)
     malformed = {finish: count for finish, count in finishes.items() if finish != OK}
     return [
-        _step("utterances of the corpus", sum(manifest.rows for manifest in units), _add_reasons(units)),
+        _step("tokenized utterances", sum(manifest.rows for manifest in units), _add_reasons(units)),
         _step("utterances of this round", scored.rows, scored.by_reason),
         _step("candidates", sum(finishes.values()), malformed),
         _step("well-formed candidates", finishes.get(OK, 0), {}),
@@ -158,14 +156,6 @@ def read_summaries(round_: Round) -> list[Summary]:
     return [read_summary(round_.run, number) for number in finished_rounds(round_.run) if number <= round_.number]
 
 
-def read_training_log(round_: Round) -> list[dict[str, float]]:
-    """Return the lines of the policy's training log; empty if there is none."""
-    fs, path = filesystem(f"{round_.policy_uri}/training.jsonl")
-    if not look(fs, path).is_file:
-        return []
-    return [json.loads(line) for line in get(fs, path).decode().splitlines() if line.strip()]
-
-
 def time_stages(round_: Round, summary: Summary) -> list[StageTime]:
     """Return the seconds of each stage of a round, with rows and rows per second."""
     datasets = {"produce": round_.scored, "select": round_.pairs} if round_.number else {}
@@ -182,7 +172,7 @@ def list_origins(round_: Round) -> list[Origin]:
     """Return the origin of every finished dataset of a round."""
     run = round_.run
     datasets = {
-        "units of mono": run.units("mono"),
+        "units of mono": round_.mono_units[-1],
         "units of test": run.units("test"),
         "toplines": run.toplines,
         "sequences": round_.sequences,

@@ -16,6 +16,7 @@ from factory.report.pairs import MAX_PLAYERS, ShownPair, choose_pairs_with_playe
 from factory.report.players import embed_waves, find_recordings, load_vocoders, make_waves
 from factory.report.summary import read_summary
 from factory.report.table import LABELS
+from factory.report.training_log import read_training_log
 from factory.storage.files import filesystem, put
 
 MAX_PAIRS = 500
@@ -67,7 +68,7 @@ def _common_values(round_: Round) -> Values:
         "summary": summary,
         "labels": LABELS,
         "scores": sections.plot_scores(collect.read_summaries(round_)),
-        "training": sections.plot_training(collect.read_training_log(round_)),
+        "training": sections.plot_training(read_training_log(round_)),
         "stages": stages,
         "time_plot": sections.Figure(plots.draw("time", seconds), "Seconds of each stage, all attempts together."),
         "origins": origins,

@@ -43,7 +43,7 @@ def _empty_translation(utterance: Row, recipe: Recipe) -> Row:
         "asr_text": transcript,
         "mos": None,
         "source_text": utterance["text"],
-        "back_translation": "" if recipe.writes_text else transcript,
+        "back_translation": "" if recipe.writes_text and recipe.translator.back_translate == "text" else transcript,
         "cascade_text": transcript if recipe.evaluate.cascade else None,
     }
 
@@ -133,7 +133,7 @@ class _Sides:
         return {"before": _mean_mos(self.before or []), "after": _mean_mos(self.after)}
 
     def well_formed(self) -> BeforeAfter:
-        """Return the share (0..1) of rows whose output could be parsed."""
+        """Return the share (0..1) of spoken rows whose output could be parsed: the others have no whole output."""
         return {"before": _share_well_formed(self.before or []), "after": _share_well_formed(self.after)}
 
 
@@ -174,7 +174,8 @@ def _mean_mos(rows: list[Row]) -> float | None:
 
 
 def _share_well_formed(rows: list[Row]) -> float | None:
-    return rounded(sum(row["finish"] == OK for row in rows) / len(rows), 4) if rows else None
+    spoken = [row for row in rows if row["asr_text"] is not None]
+    return rounded(sum(row["finish"] == OK for row in spoken) / len(spoken), 4) if spoken else None
 
 
 def estimate_interval(sample: bootstrap.Sample, resamples: int) -> Interval:

@@ -14,6 +14,8 @@ from factory.planning.usable_speech import list_unmeasured
 from factory.report.scores import read_evaluation, score_evaluation
 from factory.report.summary_types import Failure, LabelBin, Production, Summary
 from factory.report.toplines import score_toplines
+from factory.report.training_log import read_training_log
+from factory.report.verdict import state_verdict
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, get_json, put_json
 from schemas.datasets import FAILED, OK, SKIPPED
@@ -48,9 +50,11 @@ def summarise(round_: Round, clock: Clock) -> Summary:
     after = read_evaluation(round_.evaluation, tested, recipe)
     before = None if previous is None else read_evaluation(previous.evaluation, tested, recipe)
     production: Production = summarise_production(round_) if round_.number else {}
+    scores, pairs = score_evaluation(after, before, recipe), sum(production.get("pairs", {}).values())
     summary = Summary(
+        verdict=state_verdict(scores, read_training_log(round_), pairs, recipe),
         **production,
-        **score_evaluation(after, before, recipe),
+        **scores,
         round=round_.number,
         recipe=recipe.name,
         toplines=score_toplines(run.toplines, recipe),

@@ -104,6 +104,8 @@ class Production(TypedDict, total=False):
 class Summary(Production, EvaluationScores):
     """The summary of a round."""
 
+    verdict: str
+    """One sentence: what the round gained, or why nothing can be told, and what to do."""
     round: int
     recipe: str
     toplines: dict[str, LanguageToplines]

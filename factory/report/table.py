@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from textwrap import fill
 
 from factory.audit.formats import format_gap
 from factory.report.summary_types import Interval, LabelBin, Score, ScoreName, Summary, Topline
@@ -13,10 +14,15 @@ LABELS: dict[ScoreName, str] = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", 
 OTHER_LABELS: dict[ScoreName, str] = {"cascade_bleu": "cascade", "round_trip": "round trip"}
 """The ASR-BLEU of the baseline, and BLEU of back-translations against the source."""
 
+WIDTH = 120
+"""Characters of a line of text."""
+
 
 def render_summary(summary: Summary, uri: str) -> str:
     """Return the summary of a round as text for a terminal; `uri` is the folder of the round."""
-    lines = [f"\nRound {summary['round']} of {summary['recipe']}", *_production_lines(summary)]
+    title = f"\nRound {summary['round']} of {summary['recipe']}\n"
+    verdict = fill(summary["verdict"], WIDTH, initial_indent="  ", subsequent_indent="  ", break_on_hyphens=False)
+    lines = [title, f"{verdict}\n", *_production_lines(summary)]
     if scores := [*_score_lines(summary), *_mean_lines(summary)]:
         head = f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)"
         lines += ["", head, *scores]

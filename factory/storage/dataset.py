@@ -185,14 +185,25 @@ class DatasetDir:
 
     def write(self, rows: ray.data.Dataset) -> Iterator[WriteReport]:
         """Write every block of a stream as a part file, and yield its report. Nothing runs before the iteration."""
-        write = partial(write_block, writer=self._writer())
+        write = partial(write_block, writer=self.writer())
         reports = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light_task())
         for row in reports.iter_rows():
             yield WriteReport(**json.loads(row["report"]))
 
+    def writer(self) -> PartWriter:
+        """Return what writes part files in Ray's workers; raise StoreError if this run does not write the dataset."""
+        progress, mine = self._progress(), lease.current(self.path)
+        if progress is None or mine is None or self.is_finished():
+            raise StoreError(f"{self.uri} is not being written: call start() first (a finished dataset takes no rows)")
+        origin = {
+            "roundtrip.fingerprint": progress["fingerprint"],
+            "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {})),
+        }
+        return PartWriter(self.uri, self.schema, self.key, origin, mine.token)
+
     def append(self, table: pa.Table) -> WriteReport:
         """Write a table in memory as one part file."""
-        return self._writer()(table)
+        return self.writer()(table)
 
     def publish(
         self,
@@ -213,7 +224,7 @@ class DatasetDir:
         """
         if self.is_finished():
             return self.manifest()
-        writer = self._writer()
+        writer = self.writer()
         parts = read_ids(self.fs, self.parts(), self.key)
         written = unique_ids(parts)
         if len(written) < sum(len(part.ids) for part in parts):
@@ -230,16 +241,6 @@ class DatasetDir:
     def _progress(self) -> Progress | None:
         progress: Progress | None = get_json(self.fs, f"{self.path}/{PROGRESS}")
         return progress
-
-    def _writer(self) -> PartWriter:
-        progress, mine = self._progress(), lease.current(self.path)
-        if progress is None or mine is None or self.is_finished():
-            raise StoreError(f"{self.uri} is not being written: call start() first (a finished dataset takes no rows)")
-        origin = {
-            "roundtrip.fingerprint": progress["fingerprint"],
-            "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {})),
-        }
-        return PartWriter(self.uri, self.schema, self.key, origin, mine.token)
 
     def _parquet(self) -> pads.Dataset:
         if parts := self.parts():

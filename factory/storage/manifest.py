@@ -38,7 +38,10 @@ class FingerprintMismatch(StoreError):
         self.differences = differences
 
 
-_NOTES = {"inputs.corpus": " (the corpus changed: its files, or its options after the ?)"}
+_NOTES = {
+    "inputs.corpus": " (the corpus changed: its files, or its options after the ?)",
+    "inputs.utterances": " (other utterances: corpus.limit, rounds.fresh or evaluate.s2t_utterances changed)",
+}
 """Notes on keys whose values are digests, which do not show what changed."""
 
 

@@ -10,12 +10,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.actors.judge import Judge, ToplineJudge
+from factory.actors.greedy import TRANSLATED
+from factory.actors.judge import JUDGED, Judge, ToplineJudge
 from factory.actors.recognition import load_recognizer
 from factory.corpora.audio import encode
 from factory.models.voice import Voice
 from factory.recipe.loading import load
-from schemas.datasets import EVALUATED, SCORED, TOPLINE, UNITS, Row
+from schemas.datasets import TOPLINE, UNITS, Row
 from tests.toys import tiny_vits
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -57,11 +58,12 @@ def transcribe(units: list[int], lang: str) -> str:
 
 
 def judge(rows: list[Row], **changes: Any) -> list[Row]:
-    """Return the rows as a judge returns them that speaks u0 and u1."""
-    options = {"writes_text": True, "cascade": {}, "threads": 1} | changes
-    actor = Judge(VOCODERS, RECIPE.recognizer, ["u0", "u1"], **options)
-    table = actor(pa.Table.from_pylist(rows, schema=SCORED))
-    assert table.schema == EVALUATED
+    """Return the rows as a judge returns them; u0 and u1 are spoken."""
+    options = {"writes_text": True, "translates_texts_back": True, "cascade": {}, "threads": 1} | changes
+    actor = Judge(VOCODERS, RECIPE.recognizer, **options)
+    marked = [row | {"policy": "1", "spoken": row["utt_id"] in ("u0", "u1")} for row in rows]
+    table = actor(pa.Table.from_pylist(marked, schema=TRANSLATED))
+    assert table.schema == JUDGED and table["policy"].to_pylist() == ["1"] * len(rows)
     return table.to_pylist()
 
 
@@ -94,6 +96,10 @@ def test_a_back_translation_with_a_text_is_read(scored: list[Row]) -> None:
     judged = judge(rows)
     assert [row["back_translation"] for row in judged] == ["il est là", "", ""]
     assert judged[0]["cascade_text"] is None
+    by_speech = judge(rows, translates_texts_back=False)
+    assert [row["back_translation"] for row in by_speech] == ["il est là", "", None], (
+        "u2 has no units to translate back"
+    )
 
 
 def test_a_topline_judges_the_recording_and_its_resynthesis(pair: Row) -> None:

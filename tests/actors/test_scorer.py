@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -130,3 +131,23 @@ def test_skipped_rows_pass_through_and_a_bad_row_fails_alone() -> None:
     done = make_scorer("bleu")(pa.Table.from_pylist(rows, schema=SPOKEN)).to_pylist()
     assert [one["status"] for one in done] == ["skipped", "failed", "ok"]
     assert done[2]["candidates"][0]["scores"]["bleu"] == pytest.approx(1.0)
+
+
+def test_equal_back_translations_are_compared_once_and_others_on_their_own() -> None:
+    scorer, text = make_scorer("bleu", "chrf", "wer"), "the train leaves at nine from the old station"
+
+    def cost(*back_translations: str) -> float:
+        rows = [row(text, *map(candidate, back_translations))]
+        began = time.process_time()
+        score(rows, scorer)
+        return time.process_time() - began
+
+    words = [f"the train number {number} leaves at nine from the station" for number in range(400)]
+    equal, different = [words[0]] * 400, words
+    cost(*different)
+    assert min(cost(*equal) for _ in range(3)) < 0.5 * min(cost(*different) for _ in range(3))
+    [[first, missing, again, empty]] = score(
+        [row(text, candidate(text), candidate(None, "no_text"), candidate(text), candidate(None))], scorer
+    )
+    assert first == again and (first["bleu"], first["wer"]) == (pytest.approx(1), 0)
+    assert (missing["bleu"], empty["bleu"]) == (0.0, None), "the same text, for another reason"

@@ -17,7 +17,7 @@ import pytest
 
 from factory.actors.base import RowActor
 from factory.passes.errors import PassError
-from factory.passes.execute import list_demands, map_actor, run_plan
+from factory.passes.execute import fit_pool, list_demands, map_actor, run_plan
 from factory.passes.progress import Clock
 from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.light_tasks import LIGHT
@@ -186,3 +186,14 @@ def test_a_pass_whose_folder_is_taken_over_stops(local_ray: None, tmp_path: Path
 def test_a_pass_without_rows_is_published_at_once_and_loads_no_model(local_ray: None, tmp_path: Path) -> None:
     manifest = run(tmp_path / "out", make_rows(0), fail=True).manifest()
     assert (manifest.rows, manifest.by_status) == (0, {})
+
+
+@pytest.mark.parametrize(
+    ("rows", "actors", "batch_size"),
+    [(0, 1, 1), (3, 1, 3), (63, 1, 24), (64, 2, 24), (65, 2, 24), (30, 1, 24), (10_000, 3, 24)],
+)
+def test_few_rows_start_few_processes_and_all_of_them_get_rows(rows: int, actors: int, batch_size: int) -> None:
+    pool = fit_pool(PoolConfig(actors=3, max_actors=5, batch_size=24), rows)
+    largest = {64: 2, 65: 2, 10_000: 5}.get(rows, 1)
+    assert (pool.actors, pool.max_actors, pool.batch_size) == (actors, largest, batch_size)
+    assert fit_pool(PoolConfig(), rows).max_actors is None

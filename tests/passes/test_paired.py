@@ -10,7 +10,7 @@ import pytest
 
 from factory.corpora.opening import open_corpus
 from factory.passes.errors import PassError
-from factory.passes.paired import join_sides, pair_units, write_units
+from factory.passes.paired import join_sides, pair_units, write_utterances
 from factory.passes.progress import Clock
 from factory.passes.tokenize import list_speech
 from factory.recipe.loading import load
@@ -72,7 +72,7 @@ def test_paired_rows_become_utterances_whose_reference_is_their_translation(tmp_
     assert open_corpus(corpus).holds_units and list_speech(corpus) is None
     out = DatasetDir(str(tmp_path / "units"), UNITS)
     for _ in range(2):  # the second run has nothing to do
-        write_units(corpus, None, "paired", load(RECIPE), out, Clock(str(tmp_path)))
+        write_utterances(corpus, "paired", out)
     [row] = out.rows().to_pylist()
     assert {key: value for key, value in row.items() if value is not None} == {
         "utt_id": "a",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import threading
 import time
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import pytest
 
 from factory.passes import progress
 from factory.passes.progress import Clock, Lines
+from tests.limits import HANG_S
 
 
 def test_the_time_of_a_stage_is_the_sum_of_its_attempts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -37,20 +40,31 @@ def test_the_peak_of_the_memory_is_kept(tmp_path: Path) -> None:
     assert (clock.wall_s, clock.peak_rss_mb) == ({"tokenize": 3.0}, 1e9)
 
 
-def test_progress_is_lines_without_a_terminal(
+def test_progress_is_lines_without_a_terminal_also_while_no_row_is_done(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.05)
     bar = Clock(str(tmp_path)).bar("produce", 1000, 200)
     assert isinstance(bar, Lines)
+    lines: list[str] = []
+
+    def read_until(end: str) -> None:
+        deadline = time.monotonic() + HANG_S
+        while not any(end in line for line in lines) and time.monotonic() < deadline:
+            time.sleep(0.01)
+            lines.extend(capsys.readouterr().err.splitlines())
+
     with bar:
-        bar.update(100)  # too soon for a line
-        time.sleep(0.1)
-        monkeypatch.setattr(progress, "LINE_EVERY_S", 0.05)
+        read_until("200 of 1,000 rows after")
         bar.update(100)
-        time.sleep(0.05)
-    first, middle, last = capsys.readouterr().err.splitlines()
-    assert first == "  produce: 200 of 1,000 rows"
-    assert middle.startswith("  produce: 400 of 1,000 rows, ") and middle.endswith(" s to go")
-    rate = float(middle.split(", ")[1].split()[0])
-    assert 200 < rate <= 2000, "rows of an earlier run do not count"
-    assert last.startswith("  produce: 400 of 1,000 rows, ")
+        bar.update(100)
+        read_until("400 of 1,000 rows")
+    assert lines[0] == "  produce: 200 of 1,000 rows"
+    assert lines[1].startswith("  produce: 200 of 1,000 rows"), "nothing is done, and a line says so"
+    [last] = capsys.readouterr().err.splitlines()[-1:]
+    middle = next(line for line in lines if "400 of" in line)
+    for line in (middle, last):
+        assert re.fullmatch(r"  produce: 400 of 1,000 rows after \d+ s, [\d.e+]+ rows/s, about \d+ s to go", line)
+    seconds, rate = (float(text) for text in re.findall(r"after (\d+) s, ([\d.]+) rows", last)[0])
+    assert 200 / (seconds + 1) <= rate * 1.01 and rate <= 200 / seconds * 1.01, "rows of an earlier run do not count"
+    assert not [thread for thread in threading.enumerate() if thread.name == "progress of produce"]

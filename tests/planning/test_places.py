@@ -42,7 +42,12 @@ def test_a_round_names_its_datasets_and_its_policy(tmp_path: Path) -> None:
         f"{tmp_path}/round-2/{name}" for name in ("scored", "dev", "pairs", "evaluation")
     ]
     assert round_.sequences.key == "sequence_id" and round_.sequences.uri.endswith("round-2/sequences")
-    assert [units.uri for units in round_.sources] == [f"{tmp_path}/units/mono", f"{tmp_path}/units/paired"]
+    assert [units.uri for units in round_.sources] == [f"{tmp_path}/units/mono-2", f"{tmp_path}/units/paired"]
+    third = Round(round_.run, 3, recipe).mono_units
+    assert [units.uri for units in third] == [f"{tmp_path}/units/{name}" for name in ("mono", "mono-2", "mono-3")]
+    for change in ("corpus.limit=null", "rounds.fresh=false"):
+        same = Round(round_.run, 3, load("recipes/phrasebook.yaml", [change])).mono_units
+        assert [units.uri for units in same] == [f"{tmp_path}/units/mono"], "every round uses the same utterances"
     assert [one.number for one in round_.compared] == [1, 2]
     first = Round(round_.run, 0, recipe)
     assert first.previous is None and [one.number for one in first.compared] == [0]

@@ -34,7 +34,7 @@ def utterance(
 def test_the_funnel_counts_each_step_and_the_losses(round_: Round) -> None:
     steps = collect.make_funnel(round_)
     names = [
-        "utterances of the corpus",
+        "tokenized utterances",
         "utterances of this round",
         "candidates",
         "well-formed candidates",
@@ -101,12 +101,6 @@ def test_stages_have_seconds_and_rows_per_second(round_: Round) -> None:
     assert by_stage["produce"] == {"stage": "produce", "seconds": 12.0, "rows": 12, "rate": 1.0}
     assert by_stage["evaluate"]["rate"] == 12 / 4
     assert by_stage["train"] == {"stage": "train", "seconds": 3.0, "rows": None, "rate": None}
-
-
-def test_the_training_log_is_read_line_by_line(round_: Round) -> None:
-    log = collect.read_training_log(round_)
-    assert [line["step"] for line in log] == [1, 2, 3, 4] and log[0]["loss"] == pytest.approx(0.68)
-    assert collect.read_training_log(replace(round_, number=0)) == []
 
 
 def test_finished_datasets_have_their_origin(round_: Round) -> None:

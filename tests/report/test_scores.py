@@ -118,14 +118,15 @@ def test_only_utterances_with_something_to_compare_are_scored(recipe: Recipe) ->
         evaluated("a", GOOD),
         evaluated("b", GOOD, asr_text=None, mos=None, source_text=None),
         evaluated("c", "", finish="unclosed", source_text=""),
+        evaluated("d", GOOD, finish="unspoken", asr_text=None, mos=None, back_translation=None),
     ]
     scores = score_evaluation(rows, rows, recipe)
     counts = {name: scores[name]["fr-en"]["utterances"] for name in ("s2t_bleu", "asr_bleu", "round_trip")}  # type: ignore
-    assert counts == {"s2t_bleu": 3, "asr_bleu": 2, "round_trip": 1}
+    assert counts == {"s2t_bleu": 4, "asr_bleu": 2, "round_trip": 1}
     assert scores["cascade_bleu"]["fr-en"] is None and scores["s2t_bleu"]["en-fr"] is None
     assert scores["mos"]["fr-en"] == {"before": 2.0, "after": 2.0}
     assert scores["mos"]["en-fr"] == scores["well_formed"]["en-fr"] == {"before": None, "after": None}
-    assert scores["well_formed"]["fr-en"] == {"before": round(2 / 3, 4), "after": round(2 / 3, 4)}
+    assert scores["well_formed"]["fr-en"] == {"before": 0.5, "after": 0.5}, "of the spoken ones"
     assert score_evaluation(rows, [], recipe)["s2t_bleu"]["fr-en"] is None
 
 
@@ -163,9 +164,11 @@ def test_a_lost_translation_is_silent_only_if_it_would_have_been_resynthesised(r
     dataset = write(f"{tmp_path}/evaluation", [evaluated("lost", "copy", status="failed", reason="killed")])
     silent = load(ROOT / "recipes/phrasebook_vanilla.yaml")
     cascade = replace(recipe, evaluate=replace(recipe.evaluate, cascade={"en": "voice"}))
+    by_text = replace(recipe, translator=replace(recipe.translator, back_translate="text"))
     for spoken, transcript in ((True, ""), (False, None)):
         tested = {"lost": {"text": "la source", "spoken": spoken}}
         [lost] = read_evaluation(dataset, tested, recipe)
-        assert (lost["asr_text"], lost["back_translation"], lost["cascade_text"]) == (transcript, "", None)
+        assert (lost["asr_text"], lost["back_translation"], lost["cascade_text"]) == (transcript, transcript, None)
+        assert read_evaluation(dataset, tested, by_text)[0]["back_translation"] == "", "every text is translated back"
         assert read_evaluation(dataset, tested, silent)[0]["back_translation"] == transcript
         assert read_evaluation(dataset, tested, cascade)[0]["cascade_text"] == transcript

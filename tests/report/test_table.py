@@ -26,6 +26,7 @@ def label_bin(gap: list[float | None], n: int) -> LabelBin:
 
 def summary() -> Summary:
     return {
+        "verdict": "The round gained +2.50 BLEU in fr-en.",
         "round": 2,
         "recipe": "phrasebook",
         "rows": {"ok": 1200, "skipped": 3, "failed": 0},
@@ -50,6 +51,9 @@ def summary() -> Summary:
 
 EXPECTED = """
 Round 2 of phrasebook
+
+  The round gained +2.50 BLEU in fr-en.
+
   utterances   ok 1,200, skipped 3, failed 0
   pairs        fr-en 400, en-fr 500
   label right  by chrf against the reference, by gap in bleu: 0.75 and more: 0.75 (n=9)

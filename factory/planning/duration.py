@@ -1,0 +1,152 @@
+"""How long a round will take on this machine: counts of rows, times measured on one machine, and a probe of this one.
+
+The times are seconds of one core of an AMD EPYC with bf16 units, with the models of the embedded world
+(`docs/results.md`). An expectation is right within a factor of two: other work on the machine is not known.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from typing import NamedTuple
+
+from factory.models.device import resolve_dtype
+from factory.planning.estimate import TEXTS_WITH_UNITS, count_parameters, sft_tokens, tokens_both_ways
+from factory.planning.places import Round
+from factory.planning.plan import Stage, amounts_of, stages
+from factory.recipe.paths import portable_paths
+from factory.recipe.recipe import Recipe
+
+REFERENCE_GFLOPS = 104.0
+"""Products of float32 matrices per second on one core of the measured machine."""
+REFERENCE_PARAMETERS = 5.3e6
+"""Parameters of the policy of the embedded world."""
+FLOAT32 = 1.4
+"""Time of a translator in float32 against bfloat16 on units for it."""
+START = {"round": 8.0, "tokenize": 7.0, "produce": 16.0, "train": 24.0, "toplines": 8.0, "evaluate": 22.0}
+"""Seconds of a core until a stage has loaded its models; `round`: until Ray has started."""
+ENCODE, HEAR, SPEAK = 0.014, 0.07, 0.01
+"""Seconds of a core per second of speech: to units; transcript and MOS; units to speech."""
+TOKEN, TEXT = 1 / 2_600, 0.012
+"""Seconds of a core to write a token of candidates, and to write a test utterance's text and back-translation."""
+PAIR, SFT_TOKEN = 0.36, 2 / 3_300
+"""Seconds of a core to learn from a pair once, and from a token of round 0."""
+PAIRS = 0.7
+"""Pairs per utterance."""
+EMBEDDED = {"assets/phrasebook/test", "assets/phrasebook/vocoder-fr", "assets/phrasebook/vocoder-en"}
+"""The test set and the vocoders whose toplines ship."""
+
+_PROBE = """
+import time, numpy
+matrix = numpy.ones((512, 512), numpy.float32)
+times, end = [], time.perf_counter() + 0.3
+while time.perf_counter() < end:
+    began = time.perf_counter()
+    matrix @ matrix
+    times.append(time.perf_counter() - began)
+print(2 * 512**3 / min(times) / 1e9)
+"""
+
+
+class Duration(NamedTuple):
+    """The expected seconds of a stage."""
+
+    stage: str
+    seconds: float
+
+
+def describe_duration(round_: Round) -> str:
+    """Return a line with the expected time of the stages that are left; "" if it is not known.
+
+    It is known for a round whose processes all run on the CPU of this machine.
+    """
+    resources = round_.recipe.resources
+    on_gpu = any(getattr(resources, name).num_gpus for name in ("translator", "trainer", "recognizer", "encoder"))
+    if on_gpu or os.environ.get("RAY_ADDRESS"):
+        return ""
+    cores = len(os.sched_getaffinity(0))
+    durations = expect_durations(round_, cores, probe_speed())
+    parts = ", ".join(f"{stage} {_say(seconds)}" for stage, seconds in durations)
+    total = _say(sum(seconds for _, seconds in durations))
+    return f"time: about {total} on this machine with {cores} cores, within a factor of two ({parts})"
+
+
+def probe_speed() -> float:
+    """Return the speed of one core against the measured machine, from products of 0.3 s; 1 if the probe fails."""
+    environment = os.environ | dict.fromkeys(("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    done = subprocess.run([sys.executable, "-c", _PROBE], env=environment, capture_output=True, text=True, timeout=30)
+    return float(done.stdout) / REFERENCE_GFLOPS if done.returncode == 0 else 1.0
+
+
+def expect_durations(round_: Round, cores: int, speed: float) -> list[Duration]:
+    """Return the expected time of every stage that is not done.
+
+    Args:
+        round_: the round.
+        cores: the cores of the machine.
+        speed: of one core, against the measured machine.
+    """
+    seconds = {"start": START["round"] / speed}
+    for stage in stages(round_):
+        if not stage.is_done(round_):
+            name = stage.name.split()[0]
+            pools = [getattr(round_.recipe.resources, actor) for actor in stage.actors if actor != "scorer"]
+            busy = min(cores, max(1, sum(pool.actors * pool.threads for pool in pools)))
+            seconds[name] = seconds.get(name, 0.0) + _core_seconds(stage, round_) / busy / speed
+    return [Duration(name, value) for name, value in seconds.items() if value >= 0.5]
+
+
+def _core_seconds(stage: Stage, round_: Round) -> float:
+    """Return the seconds of one core of the measured machine that a stage takes."""
+    recipe, name, rows = round_.recipe, stage.name.split()[0], stage.rows or 0
+    policy = count_parameters(recipe) / REFERENCE_PARAMETERS
+    writing = policy * (1 if resolve_dtype(recipe.resources.dtype, on_gpu=False) == "bfloat16" else FLOAT32)
+    speech = recipe.expected.seconds
+    work = {
+        "tokenize": rows * ENCODE * speech,
+        "produce": rows * _tokens(recipe) * TOKEN * writing,
+        "train": _training(round_) * policy,
+        "toplines": rows * speech * (ENCODE + SPEAK + 2 * HEAR),
+        "evaluate": rows * TEXT * writing + 2 * recipe.evaluate.asr_utterances * _hearing(recipe, writing),
+    }
+    if not stage.actors or (name == "toplines" and _knows_toplines(recipe)):
+        return 0.0
+    return START[name] + work[name]
+
+
+def _tokens(recipe: Recipe) -> float:
+    """Return the tokens of an utterance's candidates and back-translations."""
+    n = recipe.translator.n
+    return tokens_both_ways(recipe, n, n if recipe.translator.unit_temperature is None else min(n, TEXTS_WITH_UNITS))
+
+
+def _training(round_: Round) -> float:
+    """Return the seconds that the rows of a round are trained on."""
+    recipe, rows = round_.recipe, amounts_of(round_).rows
+    if round_.number == 0:
+        return sft_tokens(recipe, rows) * SFT_TOKEN
+    pairs = min(PAIRS * rows, 2 * recipe.select.pairs) if recipe.select.pairs else PAIRS * rows
+    return recipe.preference.epochs * pairs * PAIR
+
+
+def _hearing(recipe: Recipe, writing: float) -> float:
+    """Return the seconds of a translation that is spoken and heard."""
+    speech = recipe.expected.seconds
+    return speech * (recipe.expected.units_per_s * TOKEN * writing + SPEAK + HEAR)
+
+
+def _knows_toplines(recipe: Recipe) -> bool:
+    """Return whether the toplines of the recipe's test set ship."""
+    paths = portable_paths(recipe)
+    return {paths.corpus.test, *paths.vocoder.values()} <= EMBEDDED
+
+
+def _say(seconds: float) -> str:
+    return (
+        f"{seconds:.0f} s"
+        if seconds < 90
+        else f"{seconds / 60:.0f} min"
+        if seconds < 5_400
+        else f"{seconds / 3600:.1f} h"
+    )
