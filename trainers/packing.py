@@ -105,6 +105,7 @@ def packed_forward(model: nn.Module, decoder: nn.Module, batch: Packed) -> Itera
         return output
 
     def leave(_module: nn.Module, _args: Any, output: Any) -> Any:
+        """Put what was computed at scored positions back to where TRL expects it, with zeros elsewhere."""
         for name in ("log_probs", "entropy", "mean_logits", "is_top1"):
             values = getattr(output, name)
             if values is not None:
