@@ -51,6 +51,20 @@ def report_worker(folder: Path) -> None:
     (folder / f"{rank()} after").write_text(str(len(list(folder.glob("?")))))
 
 
+def report_status(work: Path) -> None:
+    """Write a status, and wait until it has been read."""
+    pulse(work, "step 3 of 9")
+    time.sleep(3)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_the_status_of_a_training_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    launch(partial(report_status, work), work=work, workers=Workers())
+    assert capsys.readouterr().err.count("  train: step 3 of 9\n") == 1
+
+
 def test_the_default_stall_time_is_that_of_recipes() -> None:
     assert Workers().stall_s == ResourcesConfig().stall_s == 1800
 
