@@ -28,12 +28,13 @@ from factory.runtime.watch import (
 )
 from factory.storage.files import filesystem
 from trainers.job import Location, absolute_location
+from trainers.status import StatusLine
 
 if TYPE_CHECKING:
     from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
 PULSE = "pulse"
-"""A file in the work folder that a training touches at every step."""
+"""A file in the work folder that a training touches at every step; it may hold a line that says what it does."""
 RAY = "ray"
 """The folder in the work folder where Ray Train keeps its own notes."""
 POLL_S = 5.0
@@ -78,9 +79,14 @@ def launch(train: Callable[[], None], *, work: Location, workers: Workers | None
     fit_with_retry(lambda progress: _fit(trainer, work, progress), workers.stall_s, requests)
 
 
-def pulse(work: Path) -> None:
-    """Show that the training in `work` makes progress."""
-    (work / PULSE).touch()
+def pulse(work: Path, status: str | None = None) -> None:
+    """Show that the training in `work` makes progress, and what it does now; None leaves the status as it is."""
+    if status is None:
+        (work / PULSE).touch()
+        return
+    part = work / f"{PULSE}.{os.getpid()}"  # a reader sees a whole status or the one before
+    part.write_text(status)
+    os.replace(part, work / PULSE)
 
 
 def silence_libraries() -> None:
@@ -169,8 +175,8 @@ def _train_pickled(settings: dict[str, bytes]) -> None:
 
 
 def _fit(trainer: DataParallelTrainer, work: Location, progress: Callable[[], None]) -> None:
-    """Train, and call `progress` after every pulse."""
-    done, (fs, path) = threading.Event(), filesystem(f"{work}/{PULSE}")
+    """Train, call `progress` after every pulse, and print its status."""
+    done, (fs, path), shown = threading.Event(), filesystem(f"{work}/{PULSE}"), StatusLine()
 
     def follow_pulse() -> None:
         """Look for a new pulse now and then."""
@@ -180,6 +186,8 @@ def _fit(trainer: DataParallelTrainer, work: Location, progress: Callable[[], No
                 touched = fs.get_file_info(path).mtime_ns
                 if touched != last:
                     progress()
+                    with fs.open_input_stream(path) as stream:
+                        shown.show(stream.read().decode().strip())
                 last = touched
 
     threading.Thread(target=follow_pulse, name="pulse", daemon=True).start()
@@ -187,3 +195,4 @@ def _fit(trainer: DataParallelTrainer, work: Location, progress: Callable[[], No
         trainer.fit()
     finally:
         done.set()
+        shown.close()

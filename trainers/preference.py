@@ -8,6 +8,7 @@ PROST-LLM (arXiv 2601.16618, section 3) trains LoRA of rank 8 on all linear laye
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -16,7 +17,16 @@ from typing import TypedDict, cast
 import torch
 from datasets import Dataset
 from peft import PeftModel
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 
 from factory.models.weights import policy_digest, resolve, weights_digest
 from factory.recipe.training import PreferenceConfig, resolve_precision
@@ -26,6 +36,7 @@ from trainers.job import Job, LocalJob, Location, absolute_location, name_for_wo
 from trainers.launch import Workers, pulse
 from trainers.publish import ADAPTER, make_identity, publish, train_policy
 from trainers.remote import last_checkpoint
+from trainers.status import describe_step
 from trainers.workers import device, rank
 
 SPEED = ("save_every", "threads")
@@ -123,6 +134,7 @@ def _train_worker(job: LocalJob[PreferenceConfig]) -> None:
     config = resolve_precision(job.config, on_gpu=device().type == "cuda")
     torch.set_num_threads(config.threads or 1)
     start = job.inputs["policy"]
+    pulse(job.work, "loading the policy")
     tokenizer = AutoTokenizer.from_pretrained(start)
     model = cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32))
     model.register_forward_pre_hook(lambda *_: pulse(job.work))
@@ -130,7 +142,9 @@ def _train_worker(job: LocalJob[PreferenceConfig]) -> None:
     check_targets(config.targets or (), linear, start.name)
     longest = config.max_length or model.config.max_position_embeddings
     pairs, too_long = read_pairs(job.inputs["pairs"], tokenizer, longest, job.work / "cache")
+    pulse(job.work, f"preparing {len(pairs):,} pairs and the log-probabilities of the reference")
     trainer = preference_trainer(model, tokenizer, pairs, config, job.work, job.seed)
+    trainer.add_callback(StepStatus(job.work))
     trainer.train(resume_from_checkpoint=last_checkpoint(job.work))
     curve = trainer.state.log_history
     measured = [line for line in curve if "eval_loss" in line]
@@ -147,6 +161,31 @@ def _train_worker(job: LocalJob[PreferenceConfig]) -> None:
     if rank() == 0:
         trained.save_pretrained(str(job.work / ADAPTER))
     publish(trained.merge_and_unload(), tokenizer, job, curve, summary)
+
+
+class StepStatus(TrainerCallback):
+    """Writes the status of the training into its pulse whenever the trainer logs; the first worker does it."""
+
+    def __init__(self, work: Path) -> None:
+        """Begin to measure the time per step."""
+        self.work, self.first_step, self.began = work, 0, 0.0
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object
+    ) -> None:
+        """Note the step and the time of the start; a training that resumes does not start at step 0."""
+        self.first_step, self.began = state.global_step, time.monotonic()
+
+    def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
+        """Write the status."""
+        losses = [line["loss"] for line in state.log_history if "loss" in line]
+        margins = [line["eval_rewards/margins"] for line in state.log_history if "eval_rewards/margins" in line]
+        done = state.global_step - self.first_step
+        if rank() != 0 or not losses or not done:
+            return
+        pace = (time.monotonic() - self.began) / done
+        margin = margins[-1] if margins else None
+        pulse(self.work, describe_step(state.global_step, state.max_steps, losses[-1], margin, pace))
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -1,11 +1,13 @@
-"""The trainers of the preference losses: TRL's, and TRL's DPO with weights on tokens of speech."""
+"""The trainers of the preference losses: TRL's SimPO, and TRL's DPO on packed pairs with weighted tokens of speech."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import torch
 from datasets import Dataset
 from peft import LoraConfig
 from torch import Tensor, nn
@@ -16,7 +18,8 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from factory.recipe.training import PreferenceConfig
-from trainers.speech_weights import UnitWeights, last_states, reference_states
+from trainers.packing import pack, packed_forward, shares_prompts
+from trainers.speech_weights import UnitWeights, divergence
 from trainers.workers import device, world_size
 
 CPU_MICRO_BATCH = 8
@@ -31,18 +34,19 @@ Keywords = dict[str, Any]
 """Arguments of libraries without types."""
 
 
-class WeightedDPOTrainer(DPOTrainer):
-    """DPO in which tokens of speech have a weight, and speech may be kept near the reference."""
+class PairTrainer(DPOTrainer):
+    """TRL's DPO on packed pairs, in which tokens of speech have a weight, and speech may be kept near the reference."""
 
     def __init__(self, weights: UnitWeights, config: PreferenceConfig, **arguments: Any) -> None:
         """Set the weights first: TRL's constructor already computes the log-probabilities of the reference."""
         self.unit_weights, self.preference = weights, config
+        self.shares_prompts = shares_prompts(arguments["model"])
         super().__init__(**arguments)
 
     def compute_ref_log_probs(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
         """Return the log-probabilities of the reference, weighted."""
-        with self.unit_weights.applied_to(model):
-            return super().compute_ref_log_probs(model, inputs)  # type: ignore[no-untyped-call]
+        with self._packed(model, inputs) as (learned, _):
+            return super().compute_ref_log_probs(model, learned)  # type: ignore[no-untyped-call]
 
     def compute_loss(
         self,
@@ -56,21 +60,42 @@ class WeightedDPOTrainer(DPOTrainer):
         `return_outputs` must be False: TRL asks for outputs only to compute metrics, and no trainer here has any.
         """
         if return_outputs:
-            raise ValueError("WeightedDPOTrainer returns the loss alone")
-        policy = self.accelerator.unwrap_model(model)
-        with self.unit_weights.applied_to(model), last_states(policy) as states:
+            raise ValueError("PairTrainer returns the loss alone")
+        settings, spoken = self.preference, None
+        if settings.unit_kl:  # held-out pairs are measured in full
+            spoken = self.unit_weights.spoken(inputs, settings.unit_kl_share if model.training else 1.0)
+        with self._packed(model, inputs, spoken) as (learned, states):
             loss = super().compute_loss(  # type: ignore[no-untyped-call]
-                model, inputs, num_items_in_batch=num_items_in_batch
+                model, learned, num_items_in_batch=num_items_in_batch
             )
-        loss = loss + self.preference.sft_weight * self.unit_weights.chosen_loss
-        if self.preference.unit_kl:
-            with self.accelerator.autocast():
-                reference = reference_states(policy, inputs)
-            head = policy.get_output_embeddings()
-            divergence = self.unit_weights.divergence(head, inputs, states[0], reference)
-            self._metrics["train" if model.training else "eval"]["unit_kl"].append(divergence.item())
-            loss = loss + self.preference.unit_kl * divergence
-        return loss
+        loss = loss + settings.sft_weight * self.unit_weights.chosen_loss
+        if spoken is None:
+            return loss
+        with self.accelerator.autocast():
+            head = self.accelerator.unwrap_model(model).get_output_embeddings()
+            distance = divergence(head, states[0], self._reference_states(model, inputs, spoken))
+        self._metrics["train" if model.training else "eval"]["unit_kl"].append(distance.item())
+        return loss + settings.unit_kl * distance
+
+    @contextmanager
+    def _packed(
+        self, model: nn.Module, inputs: Mapping[str, Tensor], kept: Tensor | None = None
+    ) -> Iterator[tuple[dict[str, Tensor], list[Tensor]]]:
+        """Let `model` compute the batch packed and weighted; yield it as TRL shall see it, and the kept states."""
+        learned = self.unit_weights.learned(inputs)
+        scored = learned[:, 1:]
+        batch = pack(inputs, scored, torch.zeros_like(scored) if kept is None else kept, share=self.shares_prompts)
+        decoder = self.accelerator.unwrap_model(model).get_decoder()
+        with packed_forward(model, decoder, batch) as states, self.unit_weights.applied_to(model, inputs):
+            yield {**inputs, "completion_mask": learned.long()}, states
+
+    def _reference_states(self, model: nn.Module, inputs: Mapping[str, Tensor], kept: Tensor) -> Tensor:
+        """Return the kept states (kept, D) of the reference, which is the policy without its LoRA."""
+        batch = pack(inputs, torch.zeros_like(kept), kept, share=self.shares_prompts)
+        policy = self.accelerator.unwrap_model(model)
+        with torch.no_grad(), policy.disable_adapter():
+            states = policy.get_decoder()(**batch.inputs, use_cache=False).last_hidden_state
+        return cast(Tensor, states.flatten(0, 1)[batch.kept_at])
 
 
 def preference_trainer(
@@ -110,17 +135,9 @@ def preference_trainer(
     if not config.loss.needs_reference_model:
         simpo: Keywords = {"loss_type": "simpo", "simpo_gamma": config.gamma, "cpo_alpha": config.sft_weight}
         return CPOTrainer(args=CPOConfig(**common, **simpo, max_length=UNLIMITED), **parts)
-    arguments = DPOConfig(**common, **_dpo_loss(config), max_length=None, precompute_ref_log_probs=True)
-    if config.weights_tokens_equally:
-        return DPOTrainer(args=arguments, **parts)
-    return WeightedDPOTrainer(UnitWeights(tokenizer, config.unit_weight), config, args=arguments, **parts)
-
-
-def _dpo_loss(config: PreferenceConfig) -> Keywords:
     loss = "sigmoid_norm" if config.length_normalised else "sigmoid"
-    if not config.sft_weight or not config.weights_tokens_equally:  # WeightedDPOTrainer adds the second loss itself
-        return {"loss_type": [loss]}
-    return {"loss_type": [loss, "sft"], "loss_weights": [1.0, config.sft_weight]}
+    arguments = DPOConfig(**common, loss_type=[loss], max_length=None, precompute_ref_log_probs=True)
+    return PairTrainer(UnitWeights(tokenizer, config.unit_weight), config, args=arguments, **parts)
 
 
 def _common_arguments(config: PreferenceConfig, work: Path, seed: int) -> Keywords:

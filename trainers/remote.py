@@ -127,7 +127,8 @@ class Uploader:
     def _upload(self, name: str) -> None:
         folder = name.removesuffix(f"/{CHECKPOINT_LAST}")
         if name == PULSE:
-            put(self.fs, f"{self.path}/{PULSE}", b".")
+            content = (self.work / PULSE).read_bytes() or b"\n"  # an empty object is none in some stores
+            put(self.fs, f"{self.path}/{PULSE}", content)
         elif name == CHECKPOINT:
             push(self.work / name, self.fs, f"{self.path}/{name}")
         else:

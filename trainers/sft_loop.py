@@ -25,6 +25,7 @@ from trainers.job import LocalJob
 from trainers.launch import pulse
 from trainers.remote import CHECKPOINT
 from trainers.sft_network import CompletionLoss, add_lora, can_compile
+from trainers.status import describe_step
 from trainers.workers import (
     FullState,
     device,
@@ -66,6 +67,7 @@ class SftLoop:
     def __init__(self, job: LocalJob[SftConfig]) -> None:
         """Load the policy and the data, and plan all batches; raises TrainingError where they do not fit together."""
         self.job, self.config, self.device = job, job.config, device()
+        pulse(job.work, "loading the policy and the sequences")
         torch.set_num_threads(self.config.threads or 1)
         self._load_policy()
         longest = self.config.max_length or self.model.config.max_position_embeddings
@@ -83,11 +85,12 @@ class SftLoop:
         )
         self.curve: list[Line] = []
         self.step = 0
+        self.first_step, self.began = 0, time.monotonic()
 
     def run(self) -> Line:
         """Train from the last checkpoint to the end; return the last line of the curve."""
         self._resume()
-        started, tokens = time.monotonic(), 0
+        self.first_step, self.began, tokens = self.step, time.monotonic(), 0
         losses: list[float] = []
         while self.step < self.steps:
             batches = self._next_batches()
@@ -95,7 +98,7 @@ class SftLoop:
             tokens += sum(batch.ids.numel() for batch in batches) * world_size()
             saves = self.step == self.steps or self.step % self.config.save_every == 0
             if saves or self.step % self.config.log_every == 0:
-                rate = round(tokens / (time.monotonic() - started))
+                rate = round(tokens / (time.monotonic() - self.began))
                 self._log(round(mean_over_workers(losses, self.device), 4), rate, with_dev=saves)
                 losses.clear()
             if saves:
@@ -187,6 +190,8 @@ class SftLoop:
         self.curve.append(line)
         if rank() == 0:
             print(f"  sft {json.dumps(line)}", flush=True)
+            pace = (time.monotonic() - self.began) / max(1, self.step - self.first_step)
+            pulse(self.job.work, describe_step(self.step, self.steps, loss, None, pace))
 
     def _save(self) -> None:
         state = full_state(self.network, self.optimizer)

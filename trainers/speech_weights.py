@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from contextlib import contextmanager
+from typing import Protocol, cast
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 from transformers import PreTrainedTokenizerBase
 
 from schemas.sequences import EOSP, is_unit
+
+CHUNK_LOGITS = 2**22
+"""Logits of the divergence in memory at once: 16 MB in float32."""
 
 
 class _Output(Protocol):
@@ -37,72 +41,63 @@ class UnitWeights:
         self.is_speech = torch.zeros(len(tokenizer), dtype=torch.bool).index_fill(0, torch.tensor(speech), True)
         self.weights = torch.where(self.is_speech, weight, 1.0)
 
+    def learned(self, inputs: Mapping[str, Tensor]) -> Tensor:
+        """Return which tokens of a batch are learned (B, T): those of the completions that have a weight."""
+        ids = inputs["input_ids"]
+        return inputs["completion_mask"].bool() & (self.weights.to(ids.device)[ids] > 0)
+
+    def spoken(self, inputs: Mapping[str, Tensor], share: float) -> Tensor:
+        """Return which positions of a batch predict speech (2B, T - 1), in the first `share` of its pairs, rounded up.
+
+        The order of the pairs is random, so that each epoch takes other ones.
+        """
+        ids = inputs["input_ids"]
+        speech = inputs["completion_mask"].bool() & self.is_speech.to(ids.device)[ids]
+        pairs = len(ids) // 2
+        taken = torch.arange(len(ids), device=ids.device) % pairs < share * pairs
+        return speech[:, 1:] & taken[:, None]
+
     @contextmanager
-    def applied_to(self, model: nn.Module) -> Iterator[None]:
+    def applied_to(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Iterator[None]:
         """Weigh the log-probabilities of `model` during the block, and keep the loss of its chosen completions."""
-        hook = model.register_forward_hook(self._weigh, with_kwargs=True)
+        following = inputs["input_ids"][:, 1:]
+        weights = self.weights.to(following.device)[following] * self.learned(inputs)[:, 1:]
+        half = len(weights) // 2  # TRL puts the chosen sides into the first half of a batch
+
+        def weigh(_module: nn.Module, _args: object, output: _Output) -> _Output:
+            output.log_probs = output.log_probs * weights
+            self.chosen_loss = -output.log_probs[:half].sum() / weights[:half].sum().clamp(min=1e-9)
+            return output
+
+        hook = model.register_forward_hook(weigh)
         try:
             yield
         finally:
             hook.remove()
 
-    def divergence(self, head: nn.Module, inputs: Mapping[str, Tensor], states: Tensor, reference: Tensor) -> Tensor:
-        """Return KL(reference || policy) in nats, the mean over the tokens of speech of both sides.
 
-        It is exact, over the whole vocabulary, and zero before the first step.
+def divergence(head: nn.Module, states: Tensor, reference: Tensor) -> Tensor:
+    """Return KL(reference || policy) in nats, the mean over tokens; exact, over the whole vocabulary.
 
-        Args:
-            head: the output embeddings, which turn states into logits.
-            inputs: `input_ids` (B, T) and `completion_mask` (B, T).
-            states: the last hidden states (B, T, D) of the policy.
-            reference: those of the reference.
-        """
-        following = inputs["input_ids"][:, 1:]
-        speech = inputs["completion_mask"][:, 1:].bool() & self.is_speech.to(following.device)[following]
-        with torch.no_grad():
-            before = head(reference[:, :-1][speech]).float().log_softmax(-1)
-        now = head(states[:, :-1][speech]).float().log_softmax(-1)
-        return F.kl_div(now, before, reduction="sum", log_target=True) / speech.sum().clamp(min=1)
+    Logits exist for some tokens at a time; the backward pass computes them again.
 
-    def _weigh(
-        self, _module: nn.Module, _args: tuple[object, ...], inputs: Mapping[str, Tensor], output: _Output
-    ) -> _Output:
-        following = inputs["labels"][:, 1:]
-        weights = self.weights.to(following.device)[following.clamp(min=0)] * (following != -100)
-        output.log_probs = output.log_probs * weights
-        half = len(weights) // 2  # TRL puts the chosen sides into the first half of a batch
-        self.chosen_loss = -output.log_probs[:half].sum() / weights[:half].sum().clamp(min=1e-9)
-        return output
+    Args:
+        head: the output embeddings, which turn states into logits.
+        states: the last hidden states (tokens, D) of the policy.
+        reference: those of the reference.
+    """
+    size = max(1, CHUNK_LOGITS // cast(Tensor, head.weight).shape[0])
+    total = states.new_zeros((), dtype=torch.float32)
+    for now, before in zip(torch.split(states, size), torch.split(reference, size), strict=True):
+        if len(states) <= size:
+            total = total + _sum_divergence(head, now, before)
+        else:
+            total = total + checkpoint(_sum_divergence, head, now, before, use_reentrant=False)
+    return total / max(1, len(states))
 
 
-class Adapted(Protocol):
-    """A policy with LoRA, as peft returns it."""
-
-    def disable_adapter(self) -> AbstractContextManager[None]:
-        """Switch LoRA off during a block."""
-        ...
-
-    def get_decoder(self) -> nn.Module:
-        """Return the network without its output embeddings."""
-        ...
-
-
-def reference_states(policy: Adapted, inputs: Mapping[str, Tensor]) -> Tensor:
-    """Return the last hidden states (B, T, D) of the reference, which is the policy without its LoRA."""
-    tokens = {name: inputs[name] for name in ("input_ids", "attention_mask")}
-    with torch.no_grad(), policy.disable_adapter():
-        states: Tensor = policy.get_decoder()(**tokens, use_cache=False).last_hidden_state
-        return states
-
-
-@contextmanager
-def last_states(policy: Adapted) -> Iterator[list[Tensor]]:
-    """Yield a list that receives the last hidden states (B, T, D) of each forward pass during the block."""
-    states: list[Tensor] = []
-    hook = policy.get_decoder().register_forward_hook(
-        lambda _module, _args, output: states.append(output.last_hidden_state)
-    )
-    try:
-        yield states
-    finally:
-        hook.remove()
+def _sum_divergence(head: nn.Module, states: Tensor, reference: Tensor) -> Tensor:
+    with torch.no_grad():
+        before = head(reference).float().log_softmax(-1)
+    now = head(states).float().log_softmax(-1)
+    return F.kl_div(now, before, reduction="sum", log_target=True)

@@ -103,7 +103,7 @@ class PreferenceConfig:
     beta: float = 0.1
     # SimPO: target margin; its paper advises half of beta
     gamma: float = 1.0
-    # DPO: use the mean log-ratio per token (beta must be about 50 times larger); SimPO always does
+    # DPO: use the mean log-ratio per token that has a weight (beta must be about 50 times larger); SimPO always does
     length_normalised: bool = False
     # DPO: weight of a speech token relative to a text token; 0: preferences are about the text only
     unit_weight: float = 1.0
@@ -111,6 +111,9 @@ class PreferenceConfig:
     sft_weight: float = 0.0
     # DPO: weight of KL(reference || policy) on speech tokens (nats per token): it keeps speech as it is
     unit_kl: float = 0.0
+    # DPO: share of the pairs of each batch (0..1, rounded up to whole pairs) on whose speech unit_kl is computed; the
+    # speech of the others costs nothing if unit_weight is 0. Each epoch takes other pairs
+    unit_kl_share: float = 0.25
     # peak learning rate
     lr: float = 2e-4
     # share of the steps, 0..1
@@ -140,11 +143,6 @@ class PreferenceConfig:
     # threads of the math libraries; 0: resources.trainer.threads
     threads: int = 0
 
-    @property
-    def weights_tokens_equally(self) -> bool:
-        """Return True if speech is treated as text is, as in the papers."""
-        return self.unit_weight == 1 and not self.unit_kl
-
     def __post_init__(self) -> None:
         _check_counts("preference", self, ("batch", "rank", "save_every"))
         _check_rate("preference", self.lr)
@@ -155,6 +153,8 @@ class PreferenceConfig:
             require(getattr(self, name) >= 0, f"preference.{name} must not be negative", getattr(self, name))
         for name, used in (("unit_weight", self.unit_weight != 1), ("unit_kl", self.unit_kl > 0)):
             require(not used or self.loss.needs_reference_model, f"preference.{name} needs loss: dpo", self.loss)
+        share = "preference.unit_kl_share must lie in (0, 1]; unit_kl: 0 computes no speech"
+        require(0 < self.unit_kl_share <= 1, share, self.unit_kl_share)
         size = "preference.micro_batch must be 1 or more, or null"
         require(self.micro_batch is None or self.micro_batch >= 1, size, self.micro_batch)
         require(0 <= self.held_out < 1, "preference.held_out must lie in [0, 1)", self.held_out)

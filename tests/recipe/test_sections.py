@@ -202,9 +202,6 @@ def test_the_defaults_are_the_embedded_world() -> None:
 def test_a_loss_knows_what_it_needs() -> None:
     assert Loss.DPO.needs_reference_model and not Loss.SIMPO.needs_reference_model
     assert Loss.SIMPO.is_average_loss and not Loss.DPO.is_average_loss
-    assert PreferenceConfig().weights_tokens_equally
-    assert not PreferenceConfig(unit_weight=0.5).weights_tokens_equally
-    assert not PreferenceConfig(unit_kl=0.5).weights_tokens_equally
 
 
 def test_the_precision_of_a_training_is_settled_on_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,6 +51,20 @@ def report_worker(folder: Path) -> None:
     (folder / f"{rank()} after").write_text(str(len(list(folder.glob("?")))))
 
 
+def report_status(work: Path) -> None:
+    """Write a status, and wait until it has been read."""
+    pulse(work, "step 3 of 9")
+    time.sleep(3)
+
+
+@pytest.mark.usefixtures("local_ray")
+def test_the_status_of_a_training_is_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    work = tmp_path / "work"
+    work.mkdir()
+    launch(partial(report_status, work), work=work, workers=Workers())
+    assert capsys.readouterr().err.count("  train: step 3 of 9\n") == 1
+
+
 def test_the_default_stall_time_is_that_of_recipes() -> None:
     assert Workers().stall_s == ResourcesConfig().stall_s == 1800
 
@@ -134,7 +148,10 @@ def test_two_workers_learn_supervised_as_one_does(local_ray: None, tiny: Path, s
 def test_two_workers_learn_preferences_as_one_does(
     local_ray: None, tiny: Path, sequences: Path, tmp_path: Path
 ) -> None:
-    """The tolerance is wider here: each worker's divergence is a mean over the speech of its own pairs."""
+    """The tolerance is wider here: each worker's divergence is a mean over the speech of its own pairs.
+
+    The share is 1, because a smaller one takes its pairs from each worker's part of a batch.
+    """
     first, pairs = tmp_path / "first", tmp_path / "pairs.parquet"
     train_sft(sequences, tiny, first, replace(CONFIG, epochs=8, batches=2, precision="fp32"), seed=1)
     rows = pq.read_table(sequences).to_pylist()
@@ -143,7 +160,9 @@ def test_two_workers_learn_preferences_as_one_does(
         for row, other in zip(rows[:16], rows[16:])
     ]
     pq.write_table(pa.Table.from_pylist(made), pairs)
-    config = PreferenceConfig(batch=8, epochs=3, lr=5e-3, unit_kl=0.1, warmup=0.0, held_out=0.0, precision="fp32")
+    config = PreferenceConfig(
+        batch=8, epochs=3, lr=5e-3, unit_kl=0.1, unit_kl_share=1.0, warmup=0.0, held_out=0.0, precision="fp32"
+    )
     summary = train_preference(pairs, first, tmp_path / "both", config, workers=TWO)
     train_preference(pairs, first, tmp_path / "alone", config)
     assert summary["first_loss"] == pytest.approx(math.log(2), abs=1e-4)

@@ -59,7 +59,7 @@ def test_speech_does_not_diverge_before_the_first_step(tiny: Path, pairs: Path, 
     config = replace(QUICK, precision="bf16", unit_weight=0.0, unit_kl=2.0)
     train_preference(pairs, tiny, tmp_path / "policy", config)
     divergences = [line["unit_kl"] for line in read_curve(tmp_path / "policy") if "unit_kl" in line]
-    assert divergences[0] == 0 < divergences[-1]
+    assert abs(divergences[0]) < 1e-4 < divergences[-1]  # rounding to bf16 depends on the shape of a batch
 
 
 def test_a_killed_training_resumes_from_its_last_complete_checkpoint(tiny: Path, pairs: Path, tmp_path: Path) -> None:

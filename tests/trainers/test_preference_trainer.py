@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -57,10 +58,22 @@ class Answer:
         return torch.where(self.speech, unit_weight, 1.0)
 
 
-def expected_loss(config: PreferenceConfig, policy: Any, reference: Any, tokenizer: Any) -> float:
-    """Return the loss of the first 8 pairs by the formulas of the papers."""
+def pairs_of(batch: dict[str, torch.Tensor], tokenizer: Any) -> list[dict[str, str]]:
+    """Return the first 8 pairs in the order in which a batch of DPO holds them."""
+    rows = [pair(number) for number in range(8)]
+    whole = [tuple(tokenizer(row["prompt"] + row["chosen"] + EOS)["input_ids"]) for row in rows]
+    if "input_ids" not in batch:  # SimPO does not depend on the order
+        return rows
+    present = zip(batch["input_ids"].tolist()[:8], batch["attention_mask"].sum(1).tolist())
+    return [rows[whole.index(tuple(ids[:length]))] for ids, length in present]
+
+
+def expected_loss(
+    config: PreferenceConfig, policy: Any, reference: Any, tokenizer: Any, rows: list[dict[str, str]]
+) -> float:
+    """Return the loss of pairs by the formulas of the papers."""
     losses, own, own_weights, divergences = [], [], [], []
-    for row in map(pair, range(8)):
+    for row in rows:
         now = [Answer(policy, tokenizer, row, side) for side in SIDES]
         before = [Answer(reference, tokenizer, row, side) for side in SIDES]
         won, lost = (answer.log_probs(config.unit_weight) for answer in now)
@@ -68,13 +81,15 @@ def expected_loss(config: PreferenceConfig, policy: Any, reference: Any, tokeniz
         if config.loss is Loss.SIMPO:
             margin = config.beta * (won.mean() - lost.mean()) - config.gamma
         elif config.length_normalised:
-            margin = config.beta * ((won - won_before).mean() - (lost - lost_before).mean())
+            counts = [int((answer.weights(config.unit_weight) > 0).sum()) for answer in now]
+            margin = config.beta * ((won - won_before).sum() / counts[0] - (lost - lost_before).sum() / counts[1])
         else:
             margin = config.beta * ((won - won_before).sum() - (lost - lost_before).sum())
         losses.append(-F.logsigmoid(margin))
         own.append(-won.sum())
         own_weights.append(now[0].weights(config.unit_weight).sum())
-        for new, old in zip(now, before):
+        of_share = len(losses) <= math.ceil(config.unit_kl_share * 8)  # the first pairs of a batch
+        for new, old in zip(now, before) if of_share else ():
             p = old.all_log_probs
             divergences.append((p.exp() * (p - new.all_log_probs)).sum(1)[old.speech])
     loss = float(torch.stack(losses).mean())
@@ -92,13 +107,15 @@ def expected_loss(config: PreferenceConfig, policy: Any, reference: Any, tokeniz
         {"loss": Loss.DPO, "beta": 0.3, "unit_weight": 0.0, "sft_weight": 0.7},
         {"loss": Loss.DPO, "beta": 5.0, "unit_weight": 0.0, "length_normalised": True},
         {"loss": Loss.DPO, "beta": 0.3, "unit_weight": 0.0, "sft_weight": 0.7, "unit_kl": 2.0},
-        {"loss": Loss.DPO, "beta": 0.3, "sft_weight": 0.7, "unit_kl": 2.0},
+        {"loss": Loss.DPO, "beta": 0.3, "unit_weight": 0.0, "unit_kl": 2.0, "unit_kl_share": 1.0},
+        {"loss": Loss.DPO, "beta": 0.3, "sft_weight": 0.7, "unit_kl": 2.0, "unit_kl_share": 0.3},
         {"loss": Loss.SIMPO, "beta": 2.0, "gamma": 1.4},
         {"loss": Loss.SIMPO, "beta": 2.0, "gamma": 0.5, "sft_weight": 0.7},
     ],
     ids=[
         *("dpo", "dpo of means", "dpo and sft", "light units", "text alone and sft", "means of text alone"),
-        *("text alone, speech kept near", "all tokens, speech kept near", "simpo", "simpo and sft"),
+        *("text alone, speech kept near", "text alone, all speech kept near", "all tokens, speech kept near"),
+        *("simpo", "simpo and sft"),
     ],
 )
 def test_the_loss_is_the_formula(tiny: Path, tmp_path: Path, settings: dict[str, Any]) -> None:
@@ -108,7 +125,7 @@ def test_the_loss_is_the_formula(tiny: Path, tmp_path: Path, settings: dict[str,
         loss = float(trainer.compute_loss(trainer.model.train(), batch))
     reference, tokenizer = AutoModelForCausalLM.from_pretrained(tiny), AutoTokenizer.from_pretrained(tiny)
     policy = trainer.model.merge_and_unload().eval()
-    expected = expected_loss(PreferenceConfig(**settings), policy, reference, tokenizer)
+    expected = expected_loss(PreferenceConfig(**settings), policy, reference, tokenizer, pairs_of(batch, tokenizer))
     assert loss == pytest.approx(expected, abs=2e-4)
 
 
