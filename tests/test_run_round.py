@@ -44,9 +44,9 @@ STORED = {"corpus.mono": "s3://roundtrip/mono", "corpus.test": "s3://roundtrip/t
 
 
 def make_command(*arguments: str, **changes: str) -> list[str]:
-    """Return the command line of the main job; `changes` are keys of the recipe."""
+    """Return the command line of the main job with the phrasebook; `changes` are keys of the recipe."""
     settings = [part for key, value in (SMALL | changes).items() for part in ("--set", f"{key}={value}")]
-    return [sys.executable, "factory/run_round.py", *arguments, *settings]
+    return [sys.executable, "factory/run_round.py", "--recipe", "recipes/phrasebook.yaml", *arguments, *settings]
 
 
 def run(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
