@@ -32,6 +32,7 @@ settings.load_profile("any machine")
 
 FIRST = (
     "test_translator.py",
+    "test_greedy.py",
     "test_engine.py",
     "test_run_round.py",
     "test_shapes.py",
@@ -40,7 +41,7 @@ FIRST = (
     "test_dataset.py",
     "test_export.py",
 )
-"""The longest files, which start first, so that all processes end at about the same time. The two with vLLM come
+"""The longest files, which start first, so that all processes end at about the same time. The three with vLLM come
 before the files that start an S3 server in their process: vLLM inspects all imported modules, and the framework of the
 server fails then.
 """

@@ -94,9 +94,11 @@ def test_a_second_round_is_a_second_config(round_: Round, exported: Path, tmp_pa
     second = replace(round_, number=2)
     without = shutil.ignore_patterns("spoken", "judgements", "policy")
     shutil.copytree(Path(round_.uri), Path(second.uri), ignore=without)
+    shutil.copytree(round_.mono_units[-1].uri, second.mono_units[-1].uri)
     shutil.copytree(exported, tmp_path / "set")
     export_pairs(second, str(tmp_path / "set"))
     shutil.rmtree(second.uri)
+    shutil.rmtree(second.mono_units[-1].uri)
     one, two = (load(str(tmp_path / "set"), tmp_path, f"round-{number}")["train"] for number in (1, 2))
     assert one["pair_id"][:] == two["pair_id"][:]
     assert (tmp_path / "set/README.md").read_text().count("### round-") == 2
@@ -138,7 +140,7 @@ def test_a_policy_is_exported_with_its_card_and_adapter(round_: Round, hub: Hub,
     assert pushed.code == 0, pushed.error
     files = hub.files("someone/policy", "model")
     assert files.keys() == expected
-    assert json.loads(files["adapter/adapter_config.json"])["base_model_name_or_path"] == "phrasebook-round-0"
+    assert json.loads(files["adapter/adapter_config.json"])["base_model_name_or_path"] == "station-round-0"
 
 
 def test_a_round_that_cannot_be_exported_is_refused_before_any_work(round_: Round, tmp_path: Path) -> None:

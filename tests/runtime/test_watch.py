@@ -102,7 +102,7 @@ class Idle(RowActor):
 def test_the_process_of_a_guarded_actor_is_counted() -> None:
     guard, arguments = guard_actor(partial(Idle), HANG_S, 1)
     actor = guard(**arguments)
-    assert guarded_cpu_seconds() > MIN_CPU_S, "starting Python and loading the actor takes longer"
+    assert guarded_cpu_seconds() > 0, "starting Python and loading the actor takes time"
     del actor
     assert guarded_cpu_seconds() == 0.0
 
