@@ -179,6 +179,7 @@ class Engine:
             flat_logprobs=True,  # dictionaries of log-probabilities would halve the speed
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            skip_clone=True,  # each sequence has its own; a deep copy of each costs as much as all else of a request
             extra_args=KEEP if sampling.until and self._shares_prefixes else None,
         )
 
@@ -193,7 +194,9 @@ class Engine:
 
     def submit(self, name: str, ids: list[int], sampling: Sampling) -> None:
         """Queue one sequence with the prompt `ids` under a unique name."""
-        self.llm.llm_engine.add_request(name, {"prompt_token_ids": ids}, self.params(sampling, len(ids)))
+        from vllm.inputs import tokens_input
+
+        self.llm.llm_engine.add_request(name, tokens_input(ids), self.params(sampling, len(ids)))
 
     def release(self) -> None:
         """Free the memory (the GPU's as well); the engine cannot be used afterwards."""

@@ -69,8 +69,7 @@ class PromptSharing(base.KVConnectorBase_V1, base.SupportsHMA):
         self._waiting: dict[str, _Prefix] = {}  # prefix of each request that was not scheduled yet
         self._num_waiting: Counter[_Prefix] = Counter()
         self._leaders: dict[_Prefix, Request] = {}  # who computes a prefix that others wait for
-        self._held: dict[_Prefix, KVCacheBlock] = {}  # the last block of a prefix, if it is not full
-        self._kept: set[_Prefix] = set()  # held until they are reset, even if nobody waits
+        self._held: dict[_Prefix, KVCacheBlock] = {}  # the last block of a prefix, if it is not full, until it is used
         self._unneeded: list[_Prefix] = []  # nobody waits for them any more
         self._caches: list[torch.Tensor] = []
 
@@ -125,7 +124,7 @@ class PromptSharing(base.KVConnectorBase_V1, base.SupportsHMA):
                 assert manager is not None
                 self._hold(prefix, manager.get_block_ids(leader.request_id)[0])
         for prefix in self._unneeded:
-            if prefix in self._held and prefix not in self._kept and not self._num_waiting[prefix]:
+            if prefix in self._held and not self._num_waiting[prefix]:
                 self._give_back(prefix)
         self._unneeded.clear()
         if self._is_short_of_memory() or not scheduler_output.total_num_scheduled_tokens:
@@ -141,7 +140,6 @@ class PromptSharing(base.KVConnectorBase_V1, base.SupportsHMA):
         prefix = tuple(request.all_token_ids[:-1])
         if self._works and request.kv_transfer_params and request.num_computed_tokens >= len(prefix):
             self._hold(prefix, block_ids[0])
-            self._kept.add(prefix)
         return False, None
 
     def reset_cache(self) -> bool:
@@ -173,7 +171,6 @@ class PromptSharing(base.KVConnectorBase_V1, base.SupportsHMA):
 
     def _give_back(self, prefix: _Prefix) -> None:
         self._pool.free_blocks([self._held.pop(prefix)])
-        self._kept.discard(prefix)
 
     def _is_short_of_memory(self) -> bool:
         return self._pool.get_num_free_blocks() * _FREE <= self._pool.num_gpu_blocks
