@@ -1,8 +1,8 @@
 """The sections of a recipe. The comment above a key says what it is, its unit, and why where the papers leave it open.
 
-The keys outside of sections (`name`, `seed`, `languages`, `directions`, `vocoder`) are in `factory.recipe.recipe`, those of the
-trainings in `factory.recipe.training`. The defaults are those of the embedded world: French and English phrases on two
-CPU cores.
+The keys outside of sections (`name`, `seed`, `languages`, `directions`, `vocoder`) are in `factory.recipe.recipe`,
+those of the trainings in `factory.recipe.training`. The defaults are those of the embedded world: French and English
+phrases on two CPU cores.
 """
 
 from __future__ import annotations

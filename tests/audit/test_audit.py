@@ -46,7 +46,8 @@ def test_the_first_judge_recommends() -> None:
     )
     assert audit(utterances, ["bleu"])["judges"] == []
     assert audit(utterances, ["bleu"])["recommended"]["bleu"]["delta"] is None
-    texts = {(f"right{number}", index): text for number in range(25) for index, text in enumerate(("nine", "two"))}
+    said = enumerate(("nine", "two"))
+    texts = {(f"right{number}", "en", index): text for index, text in said for number in range(25)}
     nine = [found | {"reference": "nine"} for found in rows(25, 0)]
     heard = judge([found | {"candidates": [c | {"text": None} for c in found["candidates"]]} for found in nine], texts)
     assert audit(heard, ["bleu"])["judges"] == ["asr_bleu"]
