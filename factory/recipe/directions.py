@@ -86,4 +86,4 @@ class Directions(tuple[Direction, ...]):
 
         Where its language is translated into several ones, only the id `NAME/fr-en` says that.
         """
-        return len(self.from_language(direction.source)) == 1 or utt_id.endswith(f"/{direction}")
+        return len(self.from_language(direction.source)) < 2 or utt_id.endswith(f"/{direction}")
