@@ -78,8 +78,9 @@ class Directions(tuple[Direction, ...]):
         side. Where French is translated into several languages, it is translated into English only.
         """
         possible = self.from_language(lang)
-        own = Directions(direction for direction in possible if utt_id.endswith(f"/{direction}"))
-        return own if len(possible) > 1 and own else possible
+        if len(possible) < 2:
+            return possible
+        return Directions(direction for direction in possible if utt_id.endswith(f"/{direction}")) or possible
 
     def owns_reference(self, utt_id: str, direction: Direction) -> bool:
         """Return True if the `reference` of an utterance is in the target language of a direction.
