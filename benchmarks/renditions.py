@@ -74,14 +74,10 @@ class Speaker:
         rows = pq.read_table(f"{recipe.corpus.test}/{self.source}.parquet").slice(0, limit).to_pylist()
         encoded = Encoder(recipe.encoder, recipe.languages, 1).process([{**row, "lang": self.source} for row in rows])
         variant = recipe.policy.variant
-        prompts = [
-            prompt(variant, self.source, self.lang, row["units"]) for row in encoded if row["status"] == OK
-        ]
+        prompts = [prompt(variant, self.source, self.lang, row["units"]) for row in encoded if row["status"] == OK]
         outputs = self.engine.generate({text: Request(text, self._sampling(0.0)) for text in prompts}, recipe.seed)
         parsed = {text: parse(variant, output.text) for text, output in outputs.items() if output.finish == "stop"}
-        return [
-            Text(text, one.text or "", tuple(one.units or ())) for text, one in parsed.items() if one.reason == OK
-        ]
+        return [Text(text, one.text or "", tuple(one.units or ())) for text, one in parsed.items() if one.reason == OK]
 
     def render(self, texts: Sequence[Text], n: int, temperature: float) -> list[list[Rendition]]:
         """Return the well-formed renditions of each text, of n that are sampled."""
@@ -105,9 +101,7 @@ class Speaker:
         parsed = parse(Variant.VANILLA, SOSP + output.text)
         return tuple(parsed.units or ()) if output.finish == "stop" and parsed.reason == OK else ()
 
-    def _read_back(
-        self, units: Mapping[tuple[int, int], Units], texts: Sequence[Text]
-    ) -> dict[tuple[int, int], float]:
+    def _read_back(self, units: Mapping[tuple[int, int], Units], texts: Sequence[Text]) -> dict[tuple[int, int], float]:
         requests = {
             key: Request(prompt(Variant.ASR, self.lang, self.lang, one), None, texts[key[0]].words + EOS)
             for key, one in units.items()

@@ -29,7 +29,7 @@ def params() -> SamplingParams:
 
 
 def sum_logprobs(result: RequestOutput, num_tokens: int) -> float:
-    """Return the sum of the natural log-probabilities of the last `num_tokens` tokens of a finished request's prompt."""
+    """Return the sum of the log-probabilities (nats) of the last `num_tokens` tokens of a finished request's prompt."""
     from vllm.logprobs import FlatLogprobs
 
     assert isinstance(result.prompt_logprobs, FlatLogprobs), "params() asks for flat log-probabilities"
