@@ -25,6 +25,7 @@ def params() -> SamplingParams:
         flat_logprobs=True,  # dictionaries of log-probabilities are slow
         detokenize=False,
         output_kind=RequestOutputKind.FINAL_ONLY,
+        skip_clone=True,
     )
 
 

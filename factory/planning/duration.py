@@ -12,7 +12,7 @@ import sys
 from typing import NamedTuple
 
 from factory.models.device import resolve_dtype
-from factory.planning.estimate import TEXTS_WITH_UNITS, count_parameters, sft_tokens, tokens_both_ways
+from factory.planning.estimate import count_parameters, sft_tokens, tokens_of_produce
 from factory.planning.places import Round
 from factory.planning.plan import Stage, amounts_of, stages
 from factory.recipe.paths import portable_paths
@@ -28,14 +28,16 @@ START = {"round": 8.0, "tokenize": 7.0, "produce": 16.0, "train": 24.0, "topline
 """Seconds of a core until a stage has loaded its models; `round`: until Ray has started."""
 ENCODE, HEAR, SPEAK = 0.014, 0.07, 0.01
 """Seconds of a core per second of speech: to units; transcript and MOS; units to speech."""
-TOKEN, TEXT = 1 / 2_600, 0.012
+TOKEN, TEXT = 1 / 3_000, 0.012
 """Seconds of a core to write a token of candidates, and to write a test utterance's text and back-translation."""
-PAIR, SFT_TOKEN = 0.36, 2 / 3_300
+PAIR, SFT_TOKEN = 0.15, 2 / 3_300
 """Seconds of a core to learn from a pair once, and from a token of round 0."""
 PAIRS = 0.7
 """Pairs per utterance."""
-EMBEDDED = {"assets/phrasebook/test", "assets/phrasebook/vocoder-fr", "assets/phrasebook/vocoder-en"}
-"""The test set and the vocoders whose toplines ship."""
+EMBEDDED = {
+    f"assets/{name}" for name in ("phrasebook/test", "station/test", "phrasebook/vocoder-fr", "phrasebook/vocoder-en")
+}
+"""The test sets and the vocoders whose toplines ship."""
 
 _PROBE = """
 import time, numpy
@@ -105,7 +107,7 @@ def _core_seconds(stage: Stage, round_: Round) -> float:
     speech = recipe.expected.seconds
     work = {
         "tokenize": rows * ENCODE * speech,
-        "produce": rows * _tokens(recipe) * TOKEN * writing,
+        "produce": rows * tokens_of_produce(recipe) * TOKEN * writing,
         "train": _training(round_) * policy,
         "toplines": rows * speech * (ENCODE + SPEAK + 2 * HEAR),
         "evaluate": rows * TEXT * writing + 2 * recipe.evaluate.asr_utterances * _hearing(recipe, writing),
@@ -113,12 +115,6 @@ def _core_seconds(stage: Stage, round_: Round) -> float:
     if not stage.actors or (name == "toplines" and _knows_toplines(recipe)):
         return 0.0
     return START[name] + work[name]
-
-
-def _tokens(recipe: Recipe) -> float:
-    """Return the tokens of an utterance's candidates and back-translations."""
-    n = recipe.translator.n
-    return tokens_both_ways(recipe, n, n if recipe.translator.unit_temperature is None else min(n, TEXTS_WITH_UNITS))
 
 
 def _training(round_: Round) -> float:
