@@ -37,7 +37,8 @@ from schemas.datasets import OK, Row  # noqa: E402
 from schemas.sequences import Variant, prompt, text_of_completion, text_prompt  # noqa: E402
 
 METRICS = ("bleu", "chrf", "meteor", "wer", "reconstruction")
-PASSES, BATCH = 3, 16
+PASSES, BATCH, MEASURED = 3, 16, 128
+"""Passes; sequences of a padded batch; candidates whose cost is measured."""
 Reading = tuple[str, str]
 """The prompt of a back-translation, and the source text with the token that ends it."""
 
@@ -142,9 +143,9 @@ def main() -> None:
     labels = measure_labels(rows, recipe)
     print(json.dumps(labels), flush=True)
     by_text = recipe.translator.back_translate == "text"
-    readings = write_readings(rows, by_text, recipe.policy.variant)
+    readings = write_readings(rows, by_text, recipe.policy.variant)[:MEASURED]
     cost = measure_cost(recipe, actor.engine, readings)
-    print(json.dumps({"candidates": len(readings), "utterances": len(rows), "ms": cost, "labels": labels}))
+    print(json.dumps({"measured": len(readings), "utterances": len(rows), "ms": cost, "labels": labels}))
 
 
 if __name__ == "__main__":

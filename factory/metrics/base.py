@@ -28,9 +28,9 @@ class Metric:
     name: str
     direction: Literal["up", "down"]
     scale: str
-    worst: float
+    worst: float | None
     signature: Callable[[str], str]
-    score: Callable[[Any, Any, str], float] | None
+    score: Callable[[Any, Any, str], float]
     audio: bool = False
     by_policy: bool = False
 

@@ -241,7 +241,7 @@ def test_a_candidate_is_scored_by_the_likelihood_of_the_source_text(
     writes_back: bool,
 ) -> None:
     before = actor.engine.generated
-    with changed(actor, job=replace(job, reconstructs=True, writes_back=writes_back), n=3, temperature=1.6, **changes):
+    with changed(actor, job=replace(job, reconstructs=True, writes_back=writes_back), n=3, temperature=1.1, **changes):
         rows = actor(table(known("fr", 3))).to_pylist()
     scored = 0
     for one in rows:
