@@ -17,7 +17,7 @@ import pyarrow as pa
 Row = dict[str, Any]
 """One row of a dataset: column -> Python value."""
 Scores = dict[str, float | None]
-"""Metric -> score of a back-translation, on the scale of the metric; None: not scored."""
+"""Metric -> score of a candidate, on the scale of the metric; None: not scored."""
 
 
 class Candidate(TypedDict):
@@ -84,14 +84,16 @@ UNITS = pa.schema(
 - `num_samples`: length of the audio, in samples at 16 kHz.
 """
 
-METRIC_NAMES = ("bleu", "chrf", "meteor", "wer", "mcd")
+METRIC_NAMES = ("bleu", "chrf", "meteor", "wer", "mcd", "reconstruction")
 """The metrics, in the order of SCORES."""
 SCORES = pa.struct([(name, pa.float64()) for name in METRIC_NAMES])
-"""Scores of a back-translation against the source; null: not scored.
+"""Scores of a candidate, most of them of its back-translation against the source; null: not scored.
 
 - `bleu`, `chrf`, `meteor`: 0..1, higher is better.
 - `wer`: word errors per word of the reference, 0..1 (at most 1), lower is better.
 - `mcd`: mel cepstral distance, 0 or more, without a unit, lower is better.
+- `reconstruction`: mean log-probability of the source text's tokens given the candidate (nats), at most 0, higher is
+  better.
 """
 
 CANDIDATE = pa.struct(

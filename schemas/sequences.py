@@ -142,6 +142,19 @@ def completion(
     return head + (text or "" if variant.has_text else "") + (speech(units) if variant.has_units else "")
 
 
+def text_of_completion(variant: Variant, text: str) -> str:
+    """Write the start of a completion up to the token that ends its text.
+
+    Args:
+        variant: The task, one with text and without source text.
+        text: Target text (source text for ASR).
+
+    Returns:
+        `text<|sosp|>` if units follow, else `text<|eos|>`.
+    """
+    return text + (SOSP if variant.has_units else EOS)
+
+
 def task(text: str) -> Variant:
     """Return the task of a prompt; raise ValueError for a text that is no prompt."""
     return Variant(text.removeprefix("<|").partition("|>")[0])

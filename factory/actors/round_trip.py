@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from factory.actors.sampled_texts import SampledTexts, find_extremes
+from factory.metrics import reconstruction
 from factory.models.engine import Engine, Output, Request, Sampling
 from factory.recipe.sections import TranslatorConfig
 from schemas.datasets import OK, UNSPOKEN, Candidate, Row
-from schemas.sequences import SOSP, Parsed, Variant, parse, prompt, text_prompt
+from schemas.sequences import SOSP, Parsed, Variant, parse, prompt, text_of_completion, text_prompt
 
 SEPARATE_TEXT = -1
 """Candidate index of the text that `TranslationJob.text_variant` requests."""
@@ -32,6 +33,8 @@ class TranslationJob:
         str, ...
     ]  # metrics that choose the texts worth speaking, when texts are translated back; (): speak all
     seed: int  # of the sampling
+    writes_back: bool = True  # write back-translations
+    reconstructs: bool = False  # score candidates by the likelihood of the source text (factory.metrics.reconstruction)
 
 
 def choose_back_variants(config: TranslatorConfig, job: TranslationJob) -> tuple[Variant, ...]:
@@ -46,6 +49,7 @@ class Key(NamedTuple):
     candidate: int  # index of the candidate, or SEPARATE_TEXT
     back: Variant | None = None  # variant of a back-translation; None: the candidate itself
     speaks: bool = False  # the units for a text that was sampled before
+    reconstructs: bool = False  # the source text, given a candidate
 
 
 class RoundTrip:
@@ -70,6 +74,7 @@ class RoundTrip:
         self.texts_first = config.unit_temperature is not None
         self.parsed: dict[Key, Parsed] = {}
         self.texts: SampledTexts[Key] = SampledTexts()
+        self.reconstructions: dict[Key, float] = {}  # score of each candidate
         self.unfinished: Counter[int] = Counter()  # sequences of each row that the engine has yet to finish
         self.unspoken = set(rows) if self.texts_first else set()  # rows whose units were not requested
 
@@ -122,6 +127,11 @@ class RoundTrip:
 
     def _store(self, key: Key, output: Output) -> dict[Key, Request]:
         """Store an output, and return the requests of the back-translation of a candidate."""
+        if key.reconstructs:
+            if output.finish == "given":
+                value = reconstruction.score(output.logprob, output.num_tokens, self.rows[key.row]["lang"])
+                self.reconstructions[key._replace(back=None, reconstructs=False)] = value
+            return {}
         if key.back is not None:
             self.parsed[key] = self.read(key.back, output)
             return {}
@@ -136,14 +146,22 @@ class RoundTrip:
         return self._back_requests(key)
 
     def _back_requests(self, key: Key) -> dict[Key, Request]:
+        """Return what a valid candidate asks for: its back-translations, and the likelihood of the source text."""
         candidate, by_text = self.parsed[key], self.back_variants == (Variant.MT,)
         expected = UNSPOKEN if self.texts_first and by_text else OK  # a text goes back before its units are written
         if candidate.reason != expected or not (candidate.text if by_text else candidate.units):
             return {}
-        return {
-            key._replace(back=variant): Request(self._back_prompt(key.row, variant, candidate), self._back_sampling)
-            for variant in self.back_variants
+        prompts = {variant: self._back_prompt(key.row, variant, candidate) for variant in self.back_variants}
+        requests = {
+            key._replace(back=variant): Request(text, self._back_sampling)
+            for variant, text in prompts.items()
+            if self.job.writes_back
         }
+        reader = next((variant for variant in prompts if variant.has_text), None)
+        if self.job.reconstructs and reader and (source := self.rows[key.row]["text"]):
+            request = Request(prompts[reader], None, text_of_completion(reader, source))
+            requests[key._replace(back=reader, reconstructs=True)] = request
+        return requests
 
     def _back_prompt(self, row: int, variant: Variant, candidate: Parsed) -> str:
         src_lang, tgt_lang = self.rows[row]["tgt_lang"], self.rows[row]["lang"]
@@ -166,8 +184,10 @@ class RoundTrip:
         source = self.rows[row]
         if self.config.back_translate != "text" or not self.job.speak_by or source["text"] is None:
             return keys
-        back_translations = {key: self.parsed[key._replace(back=Variant.MT)].text or "" for key in keys}
-        extremes = find_extremes(back_translations, source["text"], source["lang"], self.job.speak_by)
+        backs = {key: self.parsed.get(key._replace(back=Variant.MT)) for key in keys}
+        texts = {key: (back.text if back else None) or "" for key, back in backs.items()}
+        own = {key: self.reconstructions[key] for key in keys if key in self.reconstructions}
+        extremes = find_extremes(texts, source["text"], source["lang"], self.job.speak_by, own)
         return [key for key in keys if key in extremes]
 
     def _candidates(self, row: int, outputs: Mapping[Key, Output]) -> list[Candidate]:
@@ -179,7 +199,7 @@ class RoundTrip:
         separate = self.parsed.get(Key(key.row, SEPARATE_TEXT, self.job.text_variant))
         keys = (key._replace(back=variant) for variant in self.back_variants)
         backs = [self.parsed[back] for back in keys if back in self.parsed]
-        return {
+        written: Candidate = {
             "text": parsed.text or (separate.text if separate else None),
             "units": parsed.units,
             "logprob": outputs[key].logprob,
@@ -188,6 +208,9 @@ class RoundTrip:
             "back_translation_units": next((back.units for back in backs if back.units), None),
             "back_translation_finish": _first_reason(backs),
         }
+        if self.job.reconstructs:
+            written["scores"] = {reconstruction.METRIC.name: self.reconstructions.get(key)}
+        return written
 
 
 def _first_reason(backs: Iterable[Parsed]) -> str | None:

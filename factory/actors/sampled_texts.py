@@ -38,8 +38,14 @@ class SampledTexts(Generic[Key]):
         return self.outputs[key]
 
 
-def find_extremes(back_translations: Mapping[Key, str], source: str, lang: str, metrics: Iterable[str]) -> set[Key]:
-    """Return the candidates with the best and with the worst back-translation of an utterance, by each metric.
+def find_extremes(
+    back_translations: Mapping[Key, str],
+    source: str,
+    lang: str,
+    metrics: Iterable[str],
+    reconstructions: Mapping[Key, float],
+) -> set[Key]:
+    """Return the best and the worst candidate of an utterance, by each metric.
 
     Of equal candidates the first is the best and the last is the worst, as in `factory.passes.select`.
 
@@ -47,14 +53,16 @@ def find_extremes(back_translations: Mapping[Key, str], source: str, lang: str, 
         back_translations: the text of each candidate's back-translation, in the order of the candidates.
         source: the text of the utterance.
         lang: the language of the utterance.
-        metrics: names of metrics that compare texts.
+        metrics: names of metrics that compare texts, or by which the policy scores candidates itself.
+        reconstructions: the policy's own score of the candidates that have one, in the order of the candidates.
     """
     extremes: set[Key] = set()
-    if not back_translations:
-        return extremes
     for metric in (METRICS[name] for name in metrics):
-        scores = {
-            key: metric.advantage(metric.score(text, source, lang), 0.0) for key, text in back_translations.items()
-        }
-        extremes |= {max(scores, key=scores.__getitem__), min(reversed(scores), key=scores.__getitem__)}
+        if metric.by_policy:
+            values = dict(reconstructions)
+        else:
+            values = {key: metric.score(text, source, lang) for key, text in back_translations.items()}
+        scores = {key: metric.advantage(value, 0.0) for key, value in values.items()}
+        if scores:
+            extremes |= {max(scores, key=scores.__getitem__), min(reversed(scores), key=scores.__getitem__)}
     return extremes

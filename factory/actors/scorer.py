@@ -30,7 +30,8 @@ class Scorer(RowActor):
 
     A back-translation that is missing because it or its candidate is malformed gets the worst score of each text metric
     (0 for BLEU, chrF and METEOR, 1 for WER) and no MCD. A valid back-translation without text (a policy that writes
-    none, or no audio) and a source without text give null, because nothing was compared.
+    none, or no audio) and a source without text give null, because nothing was compared. The scores that the policy
+    gave itself (reconstruction) stay as they are.
     """
 
     schema: ClassVar[pa.Schema] = SCORED
@@ -53,14 +54,21 @@ class Scorer(RowActor):
             key = (text, candidate["back_translation_finish"], candidate.get("back_audio"))
             if key not in known:
                 known[key] = self._score(row, candidate, text, source)
-            candidate["scores"] = known[key].copy()
+            candidate["scores"] = known[key] | self._own_scores(candidate)
         return candidates
+
+    def _own_scores(self, candidate: SpokenCandidate) -> Scores:
+        """Return the scores that the translator gave to a candidate."""
+        scores = candidate.get("scores") or {}
+        return {metric.name: scores.get(metric.name) for metric in self.metrics if metric.by_policy}
 
     def _score(self, row: Row, candidate: SpokenCandidate, text: str | None, source: str | None) -> Scores:
         is_valid = candidate["back_translation_finish"] == OK
         waves = _wave(candidate.get("back_audio")), _wave(row.get("source_audio"))
         scores: Scores = {}
         for metric in self.metrics:
+            if metric.by_policy:
+                continue
             hypothesis, reference = waves if metric.audio else (text, source)
             if hypothesis is not None and reference is not None:
                 scores[metric.name] = _finite(metric.score(hypothesis, reference, row["src_lang"]))

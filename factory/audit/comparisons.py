@@ -18,10 +18,13 @@ from factory.metrics import METRICS, bootstrap
 
 GAP_EDGES = (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, np.inf)
 MCD_GAP_EDGES = (0.0, 0.25, 0.5, 1.0, 1.5, 2.0, np.inf)
-"""Edges of the bins of the gap, on the metric's scale: 0..1 for all metrics but MCD."""
+NAT_GAP_EDGES = (0.0, 0.1, 0.25, 0.5, 1.0, 2.0, np.inf)
+"""Edges of the bins of the gap, on the metric's scale: 0..1 for all metrics but MCD and reconstruction."""
 DELTAS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5)
 MCD_DELTAS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5)
+NAT_DELTAS = (0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5)
 """The thresholds δ that an audit compares."""
+_SCALES = {"mcd": (MCD_GAP_EDGES, MCD_DELTAS), "reconstruction": (NAT_GAP_EDGES, NAT_DELTAS)}
 
 Choice = tuple[int, int]
 """The indices of two candidates, the one with the better back-translation first."""
@@ -138,7 +141,7 @@ def measure(comparisons: Comparisons, selected: np.ndarray) -> LabelAccuracy:
 
 def group_by_gap(comparisons: Comparisons, metric: str) -> list[GapBin]:
     """Measure the comparisons in each bin of the gap."""
-    edges = MCD_GAP_EDGES if metric == "mcd" else GAP_EDGES
+    edges, _ = _SCALES.get(metric, (GAP_EDGES, DELTAS))
     bins = []
     for low, high in zip(edges, edges[1:], strict=False):
         inside = (comparisons.gap >= low) & (comparisons.gap < high)
@@ -155,7 +158,8 @@ def group_by_delta(comparisons: Comparisons, metric: str) -> list[Threshold]:
     1988).
     """
     thresholds = []
-    for delta in MCD_DELTAS if metric == "mcd" else DELTAS:
+    _, deltas = _SCALES.get(metric, (GAP_EDGES, DELTAS))
+    for delta in deltas:
         kept = comparisons.gap > delta
         labels = measure(comparisons, kept)
         worth = labels["n"] * max(0.0, 2 * (labels["accuracy"] or 0.0) - 1) ** 2

@@ -19,8 +19,10 @@ class Metric:
         signature: Maps a language to the implementation and to every setting that changes a number. Scores are
             comparable only if their signatures are equal.
         score: Maps (hypothesis, reference, language) to the score. Hypothesis and reference are texts; for a metric
-            with `audio` they are waves (samples,) of floats at `schemas.audio.SAMPLE_RATE`.
-        audio: True if the metric compares waves, False if it compares texts.
+            with `audio` they are waves (samples,) of floats at `schemas.audio.SAMPLE_RATE`; for a metric `by_policy`
+            they are the log-probability of the source text given the candidate (nats), and its number of tokens.
+        audio: True if the metric compares waves.
+        by_policy: True if the policy is the judge: the translator actor scores candidates, without a back-translation.
     """
 
     name: str
@@ -30,6 +32,12 @@ class Metric:
     signature: Callable[[str], str]
     score: Callable[[Any, Any, str], float]
     audio: bool = False
+    by_policy: bool = False
+
+    @property
+    def compares_texts(self) -> bool:
+        """Return whether the metric compares two texts."""
+        return not self.audio and not self.by_policy
 
     def advantage(self, score: float, other: float) -> float:
         """Return how much better `score` is than `other`, in units of the scale; negative if it is worse."""

@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
+from factory.models import likelihood
 from factory.models.device import WantedDtype
 from factory.models.vllm_start import set_environment, start_vllm
 from factory.models.weights import WeightsError, resolve
@@ -53,17 +54,18 @@ class Sampling(NamedTuple):
 
 
 class Request(NamedTuple):
-    """One sequence to generate."""
+    """One sequence to generate; or, with a `completion`, one whose log-probability is wanted: nothing is generated."""
 
     prompt: str
-    sampling: Sampling
+    sampling: Sampling | None  # None: the completion is given
+    completion: str = ""  # what follows the prompt, its end token included; the prompt must end with an added token
 
 
 class Output(NamedTuple):
     """One generated sequence.
 
-    `finish` is `stop` (the end token was drawn), `length`, `repetition` (one pattern eight times in a row), or
-    `too_long` (the prompt does not fit into the context, and nothing was generated).
+    `finish` is `stop` (the end token was drawn), `length`, `repetition` (one pattern eight times in a row), `too_long`
+    (the prompt does not fit into the context, and nothing was generated), or `given` (the completion of the request).
     """
 
     text: str  # without the end token
@@ -183,20 +185,23 @@ class Engine:
             extra_args=KEEP if sampling.until and self._shares_prefixes else None,
         )
 
-    def read_result(self, result: RequestOutput) -> Output:
-        """Return a finished request of vLLM as an output, and count its tokens."""
+    def read_result(self, result: RequestOutput, num_given: int = 0) -> Output:
+        """Return a finished request of vLLM as an output, and count its tokens; `num_given` were in its completion."""
+        self.prefilled += len(result.prompt_token_ids or ()) - (result.num_cached_tokens or 0)
+        if num_given:
+            return Output("", "given", likelihood.sum_logprobs(result, num_given), num_given)
         [sequence] = result.outputs
         ids = list(sequence.token_ids)
         self.generated += len(ids)
-        self.prefilled += len(result.prompt_token_ids or ()) - (result.num_cached_tokens or 0)
         text = str(self.tokenizer.decode(ids[:-1] if ids and ids[-1] == self._eos else ids, skip_special_tokens=False))
         return Output(text, sequence.finish_reason or "error", sequence.cumulative_logprob or 0.0, len(ids))
 
-    def submit(self, name: str, ids: list[int], sampling: Sampling) -> None:
-        """Queue one sequence with the prompt `ids` under a unique name."""
+    def submit(self, name: str, ids: list[int], sampling: Sampling | None) -> None:
+        """Queue one sequence with the prompt `ids` under a unique name; without `sampling` it is only read."""
         from vllm.inputs import tokens_input
 
-        self.llm.llm_engine.add_request(name, tokens_input(ids), self.params(sampling, len(ids)))
+        params = likelihood.params() if sampling is None else self.params(sampling, len(ids))
+        self.llm.llm_engine.add_request(name, tokens_input(ids), params)
 
     def release(self) -> None:
         """Free the memory (the GPU's as well); the engine cannot be used afterwards."""
@@ -237,23 +242,27 @@ class _Batch(Generic[Key]):
         self._engine, self._follow_up = engine, follow_up
         self._count = 0
         self.waiting: dict[str, Key] = {}
+        self.num_given: dict[str, int] = {}  # tokens of the completion of each sequence
         self.outputs: dict[Key, Output] = {}
 
     def add(self, requests: Mapping[Key, Request]) -> None:
         """Submit requests; the output of a prompt that fills the context is `too_long` at once."""
-        prompts = list(dict.fromkeys(request.prompt for request in requests.values()))  # n candidates share one
-        ids = dict(zip(prompts, self._engine.encode(prompts), strict=True))
+        texts = {key: request.prompt + request.completion for key, request in requests.items()}
+        unique = list(dict.fromkeys([*texts.values(), *(one.prompt for one in requests.values())]))  # n share a prompt
+        ids = dict(zip(unique, self._engine.encode(unique), strict=True))
         for key, request in requests.items():
-            if len(ids[request.prompt]) >= self._engine.context:
+            if len(ids[texts[key]]) >= self._engine.context:
                 self._store(key, Output("", "too_long", 0.0, 0))
                 continue
             name = str(self._count)
             self._count += 1
-            self._engine.submit(name, ids[request.prompt], request.sampling)
+            self._engine.submit(name, ids[texts[key]], request.sampling)
             self.waiting[name] = key
+            self.num_given[name] = len(ids[texts[key]]) - len(ids[request.prompt])
 
     def finish(self, result: RequestOutput) -> None:
-        self._store(self.waiting.pop(result.request_id), self._engine.read_result(result))
+        name = result.request_id
+        self._store(self.waiting.pop(name), self._engine.read_result(result, self.num_given[name]))
 
     def _store(self, key: Key, output: Output) -> None:
         self.outputs[key] = output

@@ -148,6 +148,8 @@ def build_job(recipe: Recipe) -> TranslationJob:
         text_variant=None,
         speak_by=recipe.scorer.metrics,
         seed=recipe.seed,
+        writes_back=recipe.writes_back_translations,
+        reconstructs="reconstruction" in recipe.scorer.metrics,
     )
 
 

@@ -12,7 +12,7 @@ import sys
 from typing import NamedTuple
 
 from factory.models.device import resolve_dtype
-from factory.planning.estimate import TEXTS_WITH_UNITS, count_parameters, sft_tokens, tokens_both_ways
+from factory.planning.estimate import count_parameters, sft_tokens, tokens_of_produce
 from factory.planning.places import Round
 from factory.planning.plan import Stage, amounts_of, stages
 from factory.recipe.paths import portable_paths
@@ -107,7 +107,7 @@ def _core_seconds(stage: Stage, round_: Round) -> float:
     speech, directions = recipe.expected.seconds, len(recipe.used_directions)
     work = {
         "tokenize": rows * ENCODE * speech,
-        "produce": rows * _tokens(recipe) * TOKEN * writing,
+        "produce": rows * tokens_of_produce(recipe) * TOKEN * writing,
         "train": _training(round_) * policy,
         "toplines": rows * speech * (ENCODE + SPEAK + 2 * HEAR),
         "evaluate": rows * TEXT * writing + directions * recipe.evaluate.asr_utterances * _hearing(recipe, writing),
@@ -115,12 +115,6 @@ def _core_seconds(stage: Stage, round_: Round) -> float:
     if not stage.actors or (name == "toplines" and _knows_toplines(recipe)):
         return 0.0
     return START[name] + work[name]
-
-
-def _tokens(recipe: Recipe) -> float:
-    """Return the tokens of an utterance's candidates and back-translations."""
-    n = recipe.translator.n
-    return tokens_both_ways(recipe, n, n if recipe.translator.unit_temperature is None else min(n, TEXTS_WITH_UNITS))
 
 
 def _training(round_: Round) -> float:

@@ -152,15 +152,25 @@ def _speech(recipe: Recipe, stage: str, model: str, utterances: float, gib: floa
 
 
 def _produce(recipe: Recipe, utterances: int) -> list[Cost]:
-    translator = recipe.translator
-    n = translator.n
-    with_units = n if translator.unit_temperature is None else min(n, TEXTS_WITH_UNITS)
-    stages = [_generation(recipe, "produce", utterances * tokens_both_ways(recipe, n, with_units))]
+    n = recipe.translator.n
+    stages = [_generation(recipe, "produce", utterances * tokens_of_produce(recipe))]
     if recipe.speaks_back_translations:
         stages.append(_speech(recipe, "produce: vocoder", "vocoder", (n + 1) * utterances, 2))
-    if recipe.scorer.score_text == "asr":
+    if recipe.scorer.score_text == "asr" and recipe.writes_back_translations:
         stages.append(_speech(recipe, "produce: recognizer", "recognizer", n * utterances, 6, "scorer"))
     return stages
+
+
+def tokens_of_produce(recipe: Recipe) -> float:
+    """Return the tokens of an utterance's candidates and of the back-translations, if any are written."""
+    translator, n = recipe.translator, recipe.translator.n
+    with_units = n if translator.unit_temperature is None else min(n, TEXTS_WITH_UNITS)
+    tokens = tokens_both_ways(recipe, n, with_units)
+    if recipe.writes_back_translations:
+        return tokens
+    return tokens - n * _completion(
+        recipe, Variant.MT if translator.back_translate == "text" else recipe.policy.variant
+    )
 
 
 def tokens_both_ways(recipe: Recipe, candidates: int, with_units: int) -> float:

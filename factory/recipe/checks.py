@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from factory.metrics import METRICS
 from factory.recipe.directions import Direction, Directions
 from factory.recipe.recipe import Recipe
 from factory.recipe.training import UNEVEN
@@ -83,6 +84,8 @@ def _check_translator(recipe: Recipe) -> None:
 def _check_scores(recipe: Recipe) -> None:
     metric, metrics = recipe.select.metric, recipe.scorer.metrics
     require(metric in metrics, f"select.metric must be one of scorer.metrics ({', '.join(metrics)})", metric)
+    by_policy = f"select.metric: {metric} needs a policy that writes text (a policy.variant with text, or text_variant)"
+    require(not METRICS[metric].by_policy or recipe.writes_text, by_policy, recipe.policy.variant)
     has_text = recipe.writes_text or recipe.scorer.score_text == "asr" or metric == "mcd"
     needs = "a policy.variant without text needs scorer.score_text: asr (or policy.text_variant, or select.metric: mcd)"
     require(has_text, needs, recipe.scorer.score_text)

@@ -90,13 +90,19 @@ class Recipe:
 
     @property
     def compares_texts(self) -> bool:
-        """True if candidates are ranked by comparing texts with the utterance's transcript, which each needs then."""
-        return self.scorer.score_text == "policy" and not METRICS[self.select.metric].audio
+        """True if candidates are ranked by the utterance's transcript, which each utterance needs then."""
+        metric = METRICS[self.select.metric]
+        return metric.by_policy or (self.scorer.score_text == "policy" and not metric.audio)
+
+    @property
+    def writes_back_translations(self) -> bool:
+        """True if a metric needs back-translations; reconstruction reads the source text, and nothing is decoded."""
+        return any(not METRICS[name].by_policy for name in self.scorer.metrics)
 
     @property
     def speaks_back_translations(self) -> bool:
         """True if back-translations need a waveform: for MCD, or for the recognizer."""
-        return self.scorer.score_text == "asr" or "mcd" in self.scorer.metrics
+        return self.writes_back_translations and (self.scorer.score_text == "asr" or "mcd" in self.scorer.metrics)
 
     @property
     def writes_text(self) -> bool:

@@ -161,8 +161,9 @@ class TranslatorConfig:
 class ScorerConfig:
     """How a back-translation is compared with its source."""
 
-    # metrics to compute; all are stored, and `select` chooses one
-    metrics: tuple[str, ...] = METRIC_NAMES
+    # metrics to compute; all are stored, and `select` chooses one. One more, reconstruction, is the likelihood of the
+    # source text given the candidate, by the policy itself: with it alone, no back-translation is written
+    metrics: tuple[str, ...] = ("bleu", "chrf", "meteor", "wer", "mcd")
     # the text of a back-translation: written by the policy, or a transcript of its speech by the recognizer; open: the
     # policy's text costs nothing, and a policy without text (vanilla) needs asr
     score_text: Literal["policy", "asr"] = "policy"
@@ -212,8 +213,8 @@ class SelectConfig:
     # rule quantile: the position of the chosen candidate in the ranking, 0.5..1 (1 is best against worst); the rejected
     # candidate has the mirrored position
     quantile: float = 0.75
-    # δ: a pair needs a larger gap, on the metric's own scale (mcd: 0.., no unit; others 0..1); auto: recommended by an
-    # audit of corpus.dev
+    # δ: a pair needs a larger gap, on the metric's own scale (mcd: 0.., no unit; reconstruction: nats per token; others
+    # 0..1); auto: recommended by an audit of corpus.dev
     delta: float | Literal["auto"] = 0.1
     # pairs per direction at most; null: all (the paper: 5,000)
     pairs: int | None = None

@@ -210,6 +210,6 @@ def list_signatures(recipe: Recipe) -> dict[str, str]:
     for lang in recipe.languages:
         signatures[f"asr ({lang})"] = asr = asr_protocol(recipe, lang)
         for metric in (METRICS[name] for name in recipe.scorer.metrics):
-            uses_asr = recipe.scorer.score_text == "asr" and not metric.audio
+            uses_asr = recipe.scorer.score_text == "asr" and metric.compares_texts
             signatures[f"{metric.name} ({lang})"] = metric.signature(lang) + (f"|{asr}" if uses_asr else "")
     return signatures

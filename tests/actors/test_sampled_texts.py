@@ -27,22 +27,29 @@ def test_a_text_and_its_units_become_one_output() -> None:
 
 def test_the_best_and_the_worst_by_each_metric_are_found() -> None:
     texts = {0: "the train leaves", 1: SOURCE, 2: "where is the bank", 3: "the train to Lyon leaves at eight", 4: ""}
-    assert find_extremes(texts, SOURCE, "en", ["bleu"]) == {1, 4}
-    assert find_extremes(texts, SOURCE, "en", ["bleu", "chrf", "meteor", "wer"]) == {1, 4}
+    assert find_extremes(texts, SOURCE, "en", ["bleu"], {}) == {1, 4}
+    assert find_extremes(texts, SOURCE, "en", ["bleu", "chrf", "meteor", "wer"], {}) == {1, 4}
 
 
 def test_each_metric_adds_its_own_extremes() -> None:
     texts = {0: "the train to Lyon leaves at eight", 1: "seven at leaves Lyon to train the", 2: "", 3: "at " * 20}
-    by_metric = {name: find_extremes(texts, SOURCE, "en", [name]) for name in ("chrf", "wer")}
+    by_metric = {name: find_extremes(texts, SOURCE, "en", [name], {}) for name in ("chrf", "wer")}
     assert by_metric == {"chrf": {0, 2}, "wer": {0, 3}}
-    assert find_extremes(texts, SOURCE, "en", by_metric) == {0, 2, 3}
+    assert find_extremes(texts, SOURCE, "en", by_metric, {}) == {0, 2, 3}
 
 
 def test_of_equal_texts_the_first_is_best_and_the_last_is_worst() -> None:
-    assert find_extremes({0: SOURCE, 1: "no", 2: SOURCE, 3: "no"}, SOURCE, "en", ["wer"]) == {0, 3}
-    assert find_extremes({5: SOURCE, 7: SOURCE, 9: SOURCE}, SOURCE, "en", ["bleu"]) == {5, 9}
-    assert find_extremes({5: SOURCE}, SOURCE, "en", ["bleu"]) == {5}
+    assert find_extremes({0: SOURCE, 1: "no", 2: SOURCE, 3: "no"}, SOURCE, "en", ["wer"], {}) == {0, 3}
+    assert find_extremes({5: SOURCE, 7: SOURCE, 9: SOURCE}, SOURCE, "en", ["bleu"], {}) == {5, 9}
+    assert find_extremes({5: SOURCE}, SOURCE, "en", ["bleu"], {}) == {5}
+
+
+def test_the_policys_own_score_has_extremes_too() -> None:
+    texts, own = {0: SOURCE, 1: "the train", 2: "", 3: "no"}, {1: -0.5, 2: -3.0, 3: -0.25}
+    assert find_extremes(texts, SOURCE, "en", ["reconstruction"], own) == {2, 3}, "0 has no score"
+    assert find_extremes(texts, SOURCE, "en", ["chrf", "reconstruction"], own) == {0, 2, 3}
+    assert find_extremes(texts, SOURCE, "en", ["reconstruction"], {}) == set()
 
 
 def test_no_text_has_no_extreme() -> None:
-    assert find_extremes({}, SOURCE, "en", ["bleu"]) == set()
+    assert find_extremes({}, SOURCE, "en", ["bleu"], {}) == set()

@@ -82,13 +82,33 @@ def test_the_other_fields_of_a_candidate_stay() -> None:
 
 def test_a_metric_that_is_not_in_the_recipe_is_null() -> None:
     [[scores]] = score([row("a b", candidate("a b"))], make_scorer("bleu"))
-    assert scores == {"bleu": pytest.approx(1.0), "chrf": None, "meteor": None, "wer": None, "mcd": None}
+    assert scores == {
+        "bleu": pytest.approx(1.0),
+        "chrf": None,
+        "meteor": None,
+        "wer": None,
+        "mcd": None,
+        "reconstruction": None,
+    }
 
 
 @pytest.mark.parametrize("finish", [None, "no_text", "unclosed"])
 def test_a_malformed_back_translation_gets_the_worst_scores(finish: str | None, speech: list[np.ndarray]) -> None:
     rows = [row("a b", candidate(None, finish), source_audio=to_pcm(speech[0]))]
-    assert score(rows, make_scorer()) == [[{"bleu": 0.0, "chrf": 0.0, "meteor": 0.0, "wer": 1.0, "mcd": None}]]
+    worst = {"bleu": 0.0, "chrf": 0.0, "meteor": 0.0, "wer": 1.0, "mcd": None, "reconstruction": None}
+    assert score(rows, make_scorer()) == [[worst]]
+
+
+def test_the_policys_own_score_of_each_candidate_stays() -> None:
+    own: list[Scores] = [{"reconstruction": -0.5}, {"reconstruction": -2.0}, {}]
+    equal = [candidate("a b") | {"scores": scores} for scores in own]
+    [found] = score([row("a b", *equal, candidate("c"))], make_scorer("bleu", "reconstruction"))
+    assert [one["reconstruction"] for one in found] == [-0.5, -2.0, None, None], "equal texts, other candidates"
+    assert [one["bleu"] for one in found[:3]] == [pytest.approx(1.0)] * 3
+    [alone] = score([row("a b", *equal)], make_scorer("reconstruction"))
+    assert [one["reconstruction"] for one in alone] == [-0.5, -2.0, None]
+    [without] = score([row("a b", *equal)], make_scorer("bleu"))
+    assert [one["reconstruction"] for one in without] == [None] * 3, "the recipe does not name it"
 
 
 def test_nothing_is_compared_if_a_side_has_no_text() -> None:

@@ -19,7 +19,7 @@ from factory.models.engine import EngineConfig
 from factory.models.weights import WeightsError
 from factory.recipe.sections import TranslatorConfig
 from schemas.datasets import SCORED, UNITS, UNSPOKEN, Candidate, Row
-from schemas.sequences import EOS, Variant, completion, prompt, speech, text_prompt
+from schemas.sequences import EOS, SOSP, Variant, completion, prompt, speech, text_prompt
 from tests.toys import tiny_policy, tiny_tokenizer
 
 pytestmark = pytest.mark.service
@@ -201,6 +201,101 @@ def test_a_candidate_that_is_no_translation_has_a_reason_and_no_back_translation
         assert candidate["text"] == TEXTS["en"][0], "the readable part is kept"
         back = ("back_translation", "back_translation_units", "back_translation_finish")
         assert all(candidate[key] is None for key in back)
+
+
+def reconstruct(policy: Path, actor: Translator, question: str, answer: str) -> float:
+    """Return the mean log-probability of a token of the answer, by a plain forward pass in the engine's numbers."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, dtype = AutoTokenizer.from_pretrained(policy), actor.engine.llm.model_config.dtype
+    model = AutoModelForCausalLM.from_pretrained(policy, dtype=dtype)
+    start = len(tokenizer(question, add_special_tokens=False)["input_ids"])
+    ids = tokenizer(question + answer, add_special_tokens=False, return_tensors="pt")["input_ids"]
+    with torch.no_grad():
+        logits = model(ids).logits[0, start - 1 : -1].float()
+    return logits.log_softmax(-1).gather(1, ids[0, start:, None]).mean().item()
+
+
+TRI_TASK = TranslationJob(Variant.VANILLA, (Variant.VANILLA, Variant.S2T), None, (), seed=3)
+
+
+@pytest.mark.parametrize(
+    ("job", "changes", "reader", "end"),
+    [
+        (JOB, {}, Variant.COM, SOSP),
+        (JOB, {"unit_temperature": 0.0}, Variant.COM, SOSP),
+        (JOB, {"back_translate": "text"}, Variant.MT, EOS),
+        (JOB, {"back_translate": "text", "unit_temperature": 0.0}, Variant.MT, EOS),
+        (TRI_TASK, {}, Variant.S2T, EOS),
+    ],
+)
+@pytest.mark.parametrize("writes_back", [True, False])
+def test_a_candidate_is_scored_by_the_likelihood_of_the_source_text(
+    actor: Translator,
+    policy: Path,
+    job: TranslationJob,
+    changes: dict[str, Any],
+    reader: Variant,
+    end: str,
+    writes_back: bool,
+) -> None:
+    before = actor.engine.generated
+    with changed(actor, job=replace(job, reconstructs=True, writes_back=writes_back), n=3, temperature=1.1, **changes):
+        rows = actor(table(known("fr", 3))).to_pylist()
+    scored = 0
+    for one in rows:
+        for candidate in one["candidates"]:
+            source = candidate["text"] if reader is Variant.MT else candidate["units"]
+            own = candidate["scores"]["reconstruction"] if candidate["scores"] else None
+            if candidate["finish"] not in ("ok", UNSPOKEN) or not source:
+                assert own is None, "it is no translation"
+                continue
+            question = text_prompt("en", "fr", source) if reader is Variant.MT else prompt(reader, "en", "fr", source)
+            expected = reconstruct(policy, actor, question, one["text"] + end)
+            assert own == pytest.approx(expected, rel=0.05, abs=0.1)
+            assert (candidate["back_translation_finish"] is not None) == writes_back
+            scored += 1
+    assert scored >= 4
+    if not writes_back:
+        units = sum(len(c["units"] or ()) for one in rows for c in one["candidates"])
+        texts = sum(len(c["text"] or "") for one in rows for c in one["candidates"])
+        assert actor.engine.generated - before <= units + texts + 9 * 4, "candidates alone are written"
+
+
+def test_a_right_candidate_makes_the_source_likelier_than_a_wrong_one(actor: Translator) -> None:
+    job = replace(JOB, reconstructs=True)
+    right = [c["scores"]["reconstruction"] for _, c in translate_greedily(actor, job)]
+    rows = [one | {"text": TEXTS[one["lang"]][(i + 1) % 4]} for i, one in enumerate(known())]
+    with changed(actor, job=job, n=1, temperature=0.0):
+        wrong = [one["candidates"][0]["scores"]["reconstruction"] for one in actor(table(rows)).to_pylist()]
+    assert max(wrong) < -1 < -0.3 < min(right) <= 0
+
+
+def test_a_malformed_candidate_or_a_source_without_text_has_no_likelihood(actor: Translator) -> None:
+    job = replace(JOB, reconstructs=True)
+    with changed(actor, job=job, max_tokens=len(UNITS_OF["en"][0])):
+        [malformed] = actor(table(known("fr", 1))).to_pylist()
+    with changed(actor, job=job):
+        [silent] = actor(table([one | {"text": None} for one in known("fr", 1)])).to_pylist()
+    for candidate in malformed["candidates"] + silent["candidates"]:
+        assert candidate["scores"] is None or candidate["scores"]["reconstruction"] is None
+    assert {candidate["finish"] for candidate in malformed["candidates"]} == {"length"}
+
+
+def test_the_likelihood_alone_chooses_the_texts_to_speak(actor: Translator) -> None:
+    job = replace(JOB, reconstructs=True, writes_back=False, speak_by=("reconstruction",))
+    with changed(actor, job=job, n=12, temperature=1.6, unit_temperature=0.0, back_translate="text"):
+        rows = actor(table(known())).to_pylist()
+    unspoken = 0
+    for one in rows:
+        scored = [c for c in one["candidates"] if c["scores"] and c["scores"]["reconstruction"] is not None]
+        values = [c["scores"]["reconstruction"] for c in scored]
+        spoken = {value for value, c in zip(values, scored, strict=True) if c["finish"] != UNSPOKEN}
+        assert {min(values), max(values)} == spoken, "the best and the worst, and no others"
+        assert all(c["back_translation"] is None for c in one["candidates"])
+        unspoken += sum(c["finish"] == UNSPOKEN for c in scored)
+    assert unspoken > 0
 
 
 @pytest.mark.parametrize(

@@ -23,8 +23,10 @@ from tests.audit.rows import RIGHT, WRONG, candidate, judge, row, rows, scored
 
 EDGES = [0.0, 0.1, 0.2, 0.35, 0.5, 0.75]
 MCD_EDGES = [0.0, 0.25, 0.5, 1.0, 1.5, 2.0]
+NAT_EDGES = [0.0, 0.1, 0.25, 0.5, 1.0, 2.0]
 DELTAS = [0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5]
 MCD_DELTAS = [0.0, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5]
+NAT_DELTAS = [0.0, 0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5]
 
 
 def comparisons(gap: list[float], gain: list[float] | None = None) -> Comparisons:
@@ -140,7 +142,9 @@ def test_the_interval_covers_the_true_accuracy() -> None:
     assert 0.88 <= inside / 200 <= 0.99
 
 
-@pytest.mark.parametrize(("metric", "edges"), [("bleu", EDGES), ("wer", EDGES), ("mcd", MCD_EDGES)])
+@pytest.mark.parametrize(
+    ("metric", "edges"), [("bleu", EDGES), ("wer", EDGES), ("mcd", MCD_EDGES), ("reconstruction", NAT_EDGES)]
+)
 def test_a_gap_on_an_edge_is_in_the_bin_above_it(metric: str, edges: list[float]) -> None:
     at = group_by_gap(comparisons([*edges, 9.0]), metric)
     assert [found["gap"] for found in at] == [[low, high] for low, high in zip(edges, [*edges[1:], None], strict=True)]
@@ -156,7 +160,9 @@ def test_each_bin_is_measured_by_its_own_labels() -> None:
     assert (found[0]["n"], found[0]["accuracy"], found[1]["accuracy"]) == (1, 0.0, None)
 
 
-@pytest.mark.parametrize(("metric", "deltas"), [("bleu", DELTAS), ("chrf", DELTAS), ("mcd", MCD_DELTAS)])
+@pytest.mark.parametrize(
+    ("metric", "deltas"), [("bleu", DELTAS), ("chrf", DELTAS), ("mcd", MCD_DELTAS), ("reconstruction", NAT_DELTAS)]
+)
 def test_a_threshold_keeps_the_gaps_above_it_and_not_its_own(metric: str, deltas: list[float]) -> None:
     found = group_by_delta(comparisons(deltas), metric)
     assert [threshold["delta"] for threshold in found] == deltas

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from factory.metrics import METRICS, Metric
 from schemas.datasets import SCORES
 
-TEXT_METRICS = [metric for metric in METRICS.values() if not metric.audio]
+TEXT_METRICS = [metric for metric in METRICS.values() if metric.compares_texts]
 SENTENCES = st.lists(st.text(string.ascii_lowercase, min_size=1, max_size=6), min_size=1, max_size=8).map(" ".join)
 
 
@@ -28,6 +28,7 @@ def test_every_column_of_scores_has_its_metric() -> None:
         ("meteor", "up", "0..1", 0.0, False),
         ("wer", "down", "0..1 (1: as many errors as words, or more)", 1.0, False),
         ("mcd", "down", "0.. (no unit)", None, True),
+        ("reconstruction", "up", "..0 (nats per token)", None, False),
     ],
 )
 def test_directions_scales_and_worst_scores(
@@ -37,7 +38,9 @@ def test_directions_scales_and_worst_scores(
     assert (metric.direction, metric.scale, metric.worst, metric.audio) == (direction, scale, worst, audio)
 
 
-@pytest.mark.parametrize(("name", "advantage"), [("bleu", 0.25), ("wer", -0.25), ("mcd", -0.25)])
+@pytest.mark.parametrize(
+    ("name", "advantage"), [("bleu", 0.25), ("wer", -0.25), ("mcd", -0.25), ("reconstruction", 0.25)]
+)
 def test_the_advantage_of_the_better_score_is_positive(name: str, advantage: float) -> None:
     assert METRICS[name].advantage(0.75, 0.5) == advantage
     assert METRICS[name].advantage(0.5, 0.75) == -advantage

@@ -154,7 +154,13 @@ def test_the_job_is_that_of_the_policy_and_the_seed() -> None:
         "text_variant": None,
         "speak_by": ("bleu", "wer"),
         "seed": 7,
+        "writes_back": True,
+        "reconstructs": False,
     }
+    both = build_job(load(RECIPE, ["scorer.metrics=[bleu, reconstruction]"]))
+    assert (both.writes_back, both.reconstructs) == (True, True)
+    alone = build_job(load(RECIPE, ["scorer.metrics=[reconstruction]", "select.metric=reconstruction"]))
+    assert (alone.writes_back, alone.reconstructs, alone.speak_by) == (False, True, ("reconstruction",))
     changes = ["policy.variant=vanilla", "policy.text_variant=s2t", "policy.tasks={vanilla: 1.0, s2t: 1.0}"]
     changes += ["sft.weights={}", "preference.unit_weight=1.0", "preference.unit_kl=0"]
     job = build_job(load(RECIPE, [*PAPER, *changes]))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.planning.estimate import TEXT_SHARE, Amounts, costs, count_parameters, render
+from factory.planning.estimate import TEXT_SHARE, Amounts, costs, count_parameters, render, tokens_of_produce
 from factory.recipe.loading import load
 from schemas.sequences import Variant
 from tests.limits import HANG_S
@@ -59,6 +59,25 @@ def test_many_texts_with_few_units_cost_little() -> None:
     )
     assert 2 < every["produce"] / few["produce"] < 3
     assert every["evaluate"] == few["evaluate"]
+
+
+@pytest.mark.parametrize("back", ["speech", "text"])
+def test_no_back_translation_is_counted_where_the_policy_reads_the_source_text(back: str) -> None:
+    changes = ["policy.tasks={com: 1.0, mt: 1.0}", "corpus.text=text.parquet", f"translator.back_translate={back}"]
+    ways = {
+        "decoded": ["scorer.metrics=[bleu]"],
+        "both": ["scorer.metrics=[bleu, reconstruction]"],
+        "read": ["scorer.metrics=[reconstruction]", "select.metric=reconstruction"],
+    }
+    recipes = {name: load(RECIPE, [*changes, *metrics]) for name, metrics in ways.items()}
+    tokens = {name: tokens_of_produce(recipe) for name, recipe in recipes.items()}
+    assert tokens["decoded"] == tokens["both"]
+    if back == "speech":
+        assert tokens["read"] == tokens["decoded"] / 2
+    else:
+        assert tokens["decoded"] / 2 < tokens["read"] < tokens["decoded"], "a text is short"
+    heard = load(RECIPE, [*changes, *ways["read"], "scorer.score_text=asr", "recognizer.compute_type=int8"])
+    assert [cost.stage for cost in costs(heard, 1, ONE) if cost.stage.startswith("produce")] == ["produce"]
 
 
 def test_all_that_the_recognizer_transcribes_is_counted() -> None:

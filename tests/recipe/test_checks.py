@@ -79,6 +79,11 @@ TEXT = ["corpus.text=any.parquet", "translator.back_translate=text", "scorer.met
             ["select.metric=meteor", "scorer.metrics=[wer, chrf]"],
             "select.metric must be one of scorer.metrics (wer, chrf); got meteor",
         ),
+        (
+            [*VANILLA, "scorer.metrics=[reconstruction]", "select.metric=reconstruction"],
+            "select.metric: reconstruction needs a policy that writes text (a policy.variant with text, or "
+            "text_variant); got vanilla",
+        ),
         (["sft.weights={mt: 1.0}"], "sft.weights must name tasks of policy.tasks, one of com, asr; got mt"),
         (["resources.trainer.max_actors=1"], f"{ENOUGH}; got None and 1"),
         (
@@ -116,6 +121,8 @@ def test_sections_that_do_not_fit_are_refused(changes: list[str], sentence: str)
         [*VANILLA],
         ["policy={variant: vanilla, tasks: {vanilla: 1.0}}", "select.metric=mcd"],
         [*TEXT, "policy.tasks={com: 1.0, mt: 1.0}"],
+        [*TEXT, "policy.tasks={com: 1.0, mt: 1.0}", "scorer.metrics=[reconstruction]", "select.metric=reconstruction"],
+        ["scorer={metrics: [reconstruction], score_text: asr}", "select.metric=reconstruction"],
         ["translator.unit_temperature=0.5"],
         ["resources.trainer.max_actors=2", "sft.batches=2"],
         ["sft={sharded: true, batches: 8}", "preference.batch=24", "resources.trainer.actors=4"],

@@ -123,6 +123,12 @@ def test_what_follows_from_the_variants() -> None:
     assert com.used_directions == ("fr-en", "en-fr")
     assert com.compares_texts and not vanilla.compares_texts
     assert not load(None, ["select.metric=mcd"]).compares_texts
+    own = load(None, ["scorer={metrics: [reconstruction], score_text: asr}", "select.metric=reconstruction"])
+    assert own.compares_texts, "the source text is read"
+    assert not own.writes_back_translations and not own.speaks_back_translations
+    assert (
+        com.writes_back_translations and load(None, ["scorer.metrics=[reconstruction, bleu]"]).writes_back_translations
+    )
     weights = {"vocoder.fr": com.vocoder["fr"], "vocoder.en": com.vocoder["en"], "recognizer": "package:whisper-base"}
     assert com.judge_weights == weights
 

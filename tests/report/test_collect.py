@@ -128,3 +128,5 @@ def test_metrics_of_transcripts_are_signed_with_the_recognizer_too() -> None:
     assert text["asr (fr)"] == asr_protocol(recipe, "fr")
     assert speech["bleu (en)"] == f"{text['bleu (en)']}|{asr_protocol(recipe, 'en')}"
     assert speech["mcd (fr)"] == text["mcd (fr)"] and "asr:" not in text["bleu (fr)"]
+    own = replace(recipe, scorer=replace(recipe.scorer, score_text="asr", metrics=("reconstruction",)))
+    assert "asr:" not in collect.list_signatures(own)["reconstruction (fr)"], "nothing is transcribed for it"

@@ -26,7 +26,7 @@ DIRECTION = {"src_lang": "string not null", "tgt_lang": "string not null"}
 EXPECTED: dict[str, dict[str, str]] = {
     "UTTERANCE": UTTERANCE | {"audio": "struct<bytes: binary, path: string>"},
     "UNITS": UTTERANCE | {"units": "list<int32>", "durations": "list<int32>", "num_samples": "int64"} | STATUS,
-    "SCORES": dict.fromkeys(("bleu", "chrf", "meteor", "wer", "mcd"), "double"),
+    "SCORES": dict.fromkeys(("bleu", "chrf", "meteor", "wer", "mcd", "reconstruction"), "double"),
     "CANDIDATE": {
         "text": "string",
         "units": "list<int32>",
@@ -121,7 +121,7 @@ def test_a_row_comes_back_as_it_was_written() -> None:
         "back_translation": None,
         "back_translation_units": [],
         "back_translation_finish": "no_text",
-        "scores": {"bleu": 0.5, "chrf": None, "meteor": None, "wer": 1.0, "mcd": 3.25},
+        "scores": {"bleu": 0.5, "chrf": None, "meteor": None, "wer": 1.0, "mcd": 3.25, "reconstruction": -0.5},
     }
     row = {"utt_id": "u1", "src_lang": "fr", "tgt_lang": "en", "status": OK, "candidates": [candidate]}
     assert pa.Table.from_pylist([row], schema=SCORED).to_pylist() == [dict.fromkeys(SCORED.names) | row]
