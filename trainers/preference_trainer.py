@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from factory.recipe.training import PreferenceConfig
+from trainers.held_out import KeepBest
 from trainers.packing import pack, packed_forward, shares_prompts
 from trainers.speech_weights import UnitWeights, divergence
 from trainers.workers import device, world_size
@@ -118,7 +120,9 @@ def preference_trainer(
     """
     splits = config.held_out > 0 and len(rows) > MIN_HELD_OUT_FROM
     split = rows.train_test_split(config.held_out, seed=seed) if splits else {"train": rows, "test": None}
-    common: Keywords = _common_arguments(config, work, seed) | {"eval_strategy": "epoch" if splits else "no"}
+    common: Keywords = _common_arguments(config, work, seed)
+    if splits:  # after the last step of each epoch, before its checkpoint, which therefore holds the evaluation
+        common |= {"eval_strategy": "steps", "eval_steps": _count_steps(len(split["train"]), common)}
     parts: Keywords = {
         "model": model,
         "train_dataset": split["train"],
@@ -132,12 +136,20 @@ def preference_trainer(
             task_type="CAUSAL_LM",
         ),
     }
+    if splits and config.patience:
+        parts["callbacks"] = [KeepBest(work, config.patience)]
     if not config.loss.needs_reference_model:
         simpo: Keywords = {"loss_type": "simpo", "simpo_gamma": config.gamma, "cpo_alpha": config.sft_weight}
         return CPOTrainer(args=CPOConfig(**common, **simpo, max_length=UNLIMITED), **parts)
     loss = "sigmoid_norm" if config.length_normalised else "sigmoid"
     arguments = DPOConfig(**common, loss_type=[loss], max_length=None, precompute_ref_log_probs=True)
     return PairTrainer(UnitWeights(tokenizer, config.unit_weight), config, args=arguments, **parts)
+
+
+def _count_steps(pairs: int, arguments: Keywords) -> int:
+    """Return the steps of an epoch over this number of pairs."""
+    micro_batch, number = arguments["per_device_train_batch_size"], arguments["gradient_accumulation_steps"]
+    return math.ceil(pairs / (micro_batch * number * world_size()))
 
 
 def _common_arguments(config: PreferenceConfig, work: Path, seed: int) -> Keywords:
