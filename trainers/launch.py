@@ -139,7 +139,8 @@ def _run_alone(train: Callable[[], None], work: Location, workers: Workers, retr
     except RayError as error:
         if not retry:
             situation = f"{describe_requests(workers.requests)}; {describe_cluster()}"
-            raise Stalled(f"training could not continue, its process died twice: {error}; {situation}") from error
+            death = "its process died twice, as when memory runs out"
+            raise Stalled(f"training could not continue, {death}: {error}; {situation}") from error
         log.warning("the training continues from its last checkpoint, its process died: %s", error)
         _run_alone(train, work, workers, retry=False)
     finally:

@@ -78,7 +78,7 @@ def train_preference(
         out: the folder of the new policy; `OUT.work` holds the checkpoints until it is published.
         config: the settings.
         seed: of the held-out pairs, the order of pairs and LoRA.
-        workers: the workers of Ray Train; None trains in this process.
+        workers: the workers on Ray; None trains in this process.
 
     Returns:
         The content of training.json.
