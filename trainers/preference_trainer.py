@@ -165,8 +165,8 @@ def preference_trainer(
 
 def _count_steps(pairs: int, arguments: Keywords) -> int:
     """Return the steps of an epoch over this number of pairs."""
-    micro_batch, number = arguments["per_device_train_batch_size"], arguments["gradient_accumulation_steps"]
-    return math.ceil(pairs / (micro_batch * number * world_size()))
+    batch: int = arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"] * world_size()
+    return math.ceil(pairs / batch)
 
 
 def _common_arguments(config: PreferenceConfig, work: Path, seed: int) -> Keywords:
