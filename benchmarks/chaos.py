@@ -52,7 +52,7 @@ LONGEST_GAP_S = 6.0
 """Longest time between a recovery and the next kill."""
 WORKER_S = 40.0
 """Longest wait for a training worker, which needs seconds to start."""
-PROCESSES = {"actor": "ray::MapWorker", "model": "factory.actors.child", "training": "ray::RayTrainWorker"}
+PROCESSES = {"actor": "ray::MapWorker", "model": "factory.actors.child", "training": "ray::training"}
 """Kinds of kills that end one process, and a word of its command line."""
 
 

@@ -39,7 +39,7 @@ def parse_arguments(
     for name in (*required, *optional):
         parser.add_argument(f"--{name}", required=name in required)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, default=0, help="Ray Train workers; 0: train in this process")
+    parser.add_argument("--workers", type=int, default=0, help="workers on Ray; 0: train in this process")
     parser.add_argument("settings", nargs="*", metavar="key=value")
     arguments = parser.parse_args(argv)
     arguments.workers = Workers(PoolConfig(actors=arguments.workers)) if arguments.workers else None

@@ -1,18 +1,20 @@
-"""Runs a training in the workers of Ray Train, or in this process.
+"""Runs a training in one process of Ray, in the workers of Ray Train, or in this process.
 
-Ray Train starts workers again when one dies or a node is lost. What it does not survive is the loss of one of its own
-actors; then the whole training is started a second time. A training without progress ends with an error.
+A worker that is alone is a plain Ray task: it needs nobody to connect it to others. Several workers are those of Ray
+Train. A worker that dies, or whose node is lost, starts again once. What Ray Train does not survive is the loss of one
+of its own actors; then the whole training is started a second time. A training without progress ends with an error.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import cloudpickle
 
@@ -31,10 +33,14 @@ from trainers.job import Location, absolute_location
 from trainers.status import StatusLine
 
 if TYPE_CHECKING:
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
+    from ray.train.torch import TorchTrainer
+
+log = logging.getLogger(__name__)
 
 PULSE = "pulse"
 """A file in the work folder that a training touches at every step; it may hold a line that says what it does."""
+TASK = "training"
+"""The name of the task of a worker that is alone, in Ray's dashboard and in the list of processes (`ray::training`)."""
 RAY = "ray"
 """The folder in the work folder where Ray Train keeps its own notes."""
 POLL_S = 5.0
@@ -45,11 +51,26 @@ MAX_PLACEMENTS = 5
 
 @dataclass(frozen=True)
 class Workers:
-    """The Ray Train workers of a training."""
+    """The workers of a training, on Ray."""
 
     pool: PoolConfig = PoolConfig()
     stall_s: float = ResourcesConfig.stall_s
     """Seconds without a step after which the training ends with an error."""
+
+    @property
+    def is_elastic(self) -> bool:
+        """Return True if their number follows the room in the cluster."""
+        return self.pool.max_actors is not None and self.pool.max_actors > self.pool.actors
+
+    @property
+    def is_alone(self) -> bool:
+        """Return True if there is always one worker."""
+        return self.pool.actors == 1 and not self.is_elastic
+
+    @property
+    def requests(self) -> ActorRequests:
+        """Return the workers and the resources of one, as the watchdog names them."""
+        return {"trainer": (self.pool.actors, self.pool.needs)}
 
 
 def launch(train: Callable[[], None], *, work: Location, workers: Workers | None = None) -> None:
@@ -72,11 +93,12 @@ def launch(train: Callable[[], None], *, work: Location, workers: Workers | None
     if workers is None:
         train()
         return
-    pool = workers.pool
-    requests: ActorRequests = {"trainer": (pool.actors, pool.needs)}
-    await_resources("training", requests)
-    trainer = _trainer(train, pool, work)
-    fit_with_retry(lambda progress: _fit(trainer, work, progress), workers.stall_s, requests)
+    await_resources("training", workers.requests)
+    if workers.is_alone:
+        _run_alone(train, work, workers)
+        return
+    trainer = _trainer(train, workers, work)
+    fit_with_retry(lambda progress: _follow(trainer.fit, work, progress), workers.stall_s, workers.requests)
 
 
 def pulse(work: Path, status: str | None = None) -> None:
@@ -94,6 +116,55 @@ def silence_libraries() -> None:
     os.environ.update(
         TOKENIZERS_PARALLELISM="false", HF_HUB_DISABLE_TELEMETRY="1", DISABLE_TELEMETRY="YES", TQDM_DISABLE="1"
     )
+
+
+def _run_alone(train: Callable[[], None], work: Location, workers: Workers, retry: bool = True) -> None:
+    """Train in one Ray task, and once more if its process dies or its node is lost.
+
+    Ray's own retries are off: it would repeat a task without end that needs more memory than its node has.
+    """
+    import ray
+    from ray.exceptions import RayError, RayTaskError
+
+    task = _submit(cloudpickle.dumps(train), workers.pool)
+    try:
+        run_watched(
+            lambda progress: _follow(lambda: ray.get(task), work, progress),
+            "training",
+            workers.stall_s,
+            workers.requests,
+        )
+    except RayTaskError as error:
+        raise error.cause from error
+    except RayError as error:
+        if not retry:
+            situation = f"{describe_requests(workers.requests)}; {describe_cluster()}"
+            death = "its process died twice, as when memory runs out"
+            raise Stalled(f"training could not continue, {death}: {error}; {situation}") from error
+        log.warning("the training continues from its last checkpoint, its process died: %s", error)
+        _run_alone(train, work, workers, retry=False)
+    finally:
+        ray.cancel(task, force=True)  # after an error of the driver; a task that has ended stays as it is
+
+
+def _submit(train: bytes, pool: PoolConfig) -> Any:
+    """Start a training as a Ray task with the resources of one worker; its process ends with it, and frees its memory.
+
+    Returns:
+        Ray's reference to the result.
+    """
+    import ray
+
+    needs = dict(pool.needs)
+    task = ray.remote(max_calls=1)(_train_pickled).options(
+        name=TASK,
+        num_cpus=needs.pop("CPU"),
+        num_gpus=needs.pop("GPU"),
+        memory=needs.pop("memory"),
+        resources=needs,
+        max_retries=0,
+    )
+    return task.remote({"train": train})
 
 
 def fit_with_retry(
@@ -140,18 +211,17 @@ def free_placement_groups() -> None:
             remove_placement_group(PlacementGroup(ray.PlacementGroupID(bytes.fromhex(name))))
 
 
-def _trainer(train: Callable[[], None], pool: PoolConfig, work: Location) -> DataParallelTrainer:
+def _trainer(train: Callable[[], None], workers: Workers, work: Location) -> TorchTrainer:
     """Return Ray's trainer; the training travels as bytes, so that Ray's controller need not import its modules."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
-    from ray.train.v2.api.data_parallel_trainer import DataParallelTrainer
 
+    pool = workers.pool
     resources = {
         name: amount for name, amount in pool.needs.items() if amount and not name.startswith(ACCELERATOR_PREFIX)
     }
-    elastic = pool.max_actors is not None and pool.max_actors > pool.actors
     # the stubs of Ray are those of its older API, which knows no tuple here and no limit below
-    number = cast(int, (pool.actors, pool.max_actors) if elastic else pool.actors)
+    number = cast(int, (pool.actors, pool.max_actors) if workers.is_elastic else pool.actors)
     scaling = ScalingConfig(
         num_workers=number,
         use_gpu=pool.num_gpus > 0,
@@ -159,9 +229,7 @@ def _trainer(train: Callable[[], None], pool: PoolConfig, work: Location) -> Dat
         accelerator_type=pool.accelerator,
     )
     failures = FailureConfig(max_failures=1, controller_failure_limit=MAX_PLACEMENTS)  # type: ignore[call-arg]
-    # the rendezvous of torch listens on every network interface: a worker that is alone must not open it
-    kind = cast("type[DataParallelTrainer]", TorchTrainer if elastic or pool.actors > 1 else DataParallelTrainer)
-    return kind(
+    return TorchTrainer(
         _train_pickled,
         train_loop_config={"train": cloudpickle.dumps(train)},
         scaling_config=scaling,
@@ -174,8 +242,8 @@ def _train_pickled(settings: dict[str, bytes]) -> None:
     cloudpickle.loads(settings["train"])()
 
 
-def _fit(trainer: DataParallelTrainer, work: Location, progress: Callable[[], None]) -> None:
-    """Train, call `progress` after every pulse, and print its status."""
+def _follow(train: Callable[[], object], work: Location, progress: Callable[[], None]) -> None:
+    """Call `train()`, call `progress` after every pulse, and print its status."""
     done, (fs, path), shown = threading.Event(), filesystem(f"{work}/{PULSE}"), StatusLine()
 
     def follow_pulse() -> None:
@@ -192,7 +260,7 @@ def _fit(trainer: DataParallelTrainer, work: Location, progress: Callable[[], No
 
     threading.Thread(target=follow_pulse, name="pulse", daemon=True).start()
     try:
-        trainer.fit()
+        train()
     finally:
         done.set()
         shown.close()

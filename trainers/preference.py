@@ -22,6 +22,7 @@ from transformers import (
     AutoTokenizer,
     PreTrainedModel,
     PreTrainedTokenizerBase,
+    Trainer,
     TrainerCallback,
     TrainerControl,
     TrainerState,
@@ -32,10 +33,11 @@ from factory.models.weights import policy_digest, resolve, weights_digest
 from factory.recipe.training import PreferenceConfig, resolve_precision
 from trainers.checks import check_pairs, check_targets, check_tokens, nothing_fits, read_texts
 from trainers.command import build_config, parse_arguments, run_training
+from trainers.held_out import MARGIN, PUBLISHED, is_over, load_best
 from trainers.job import Job, LocalJob, Location, absolute_location, name_for_workers
 from trainers.launch import Workers, pulse
 from trainers.publish import ADAPTER, make_identity, publish, train_policy
-from trainers.remote import last_checkpoint
+from trainers.remote import CHECKPOINT_LAST, last_checkpoint
 from trainers.status import describe_step
 from trainers.workers import device, rank
 
@@ -54,8 +56,9 @@ class Summary(TypedDict):
     first_loss: float | None
     """Before the first step; for DPO it is ln 2."""
     held_out: dict[str, float] | None
-    """The last line of the curve that measures the held-out pairs."""
+    """The line of the curve that measures the published weights on the held-out pairs."""
     step: int
+    """Steps that were taken. With `patience` the published weights may be those of an earlier one."""
 
 
 def train_preference(
@@ -75,7 +78,7 @@ def train_preference(
         out: the folder of the new policy; `OUT.work` holds the checkpoints until it is published.
         config: the settings.
         seed: of the held-out pairs, the order of pairs and LoRA.
-        workers: the workers of Ray Train; None trains in this process.
+        workers: the workers on Ray; None trains in this process.
 
     Returns:
         The content of training.json.
@@ -145,22 +148,35 @@ def _train_worker(job: LocalJob[PreferenceConfig]) -> None:
     pulse(job.work, f"preparing {len(pairs):,} pairs and the log-probabilities of the reference")
     trainer = preference_trainer(model, tokenizer, pairs, config, job.work, job.seed)
     trainer.add_callback(StepStatus(job.work))
-    trainer.train(resume_from_checkpoint=last_checkpoint(job.work))
-    curve = trainer.state.log_history
-    measured = [line for line in curve if "eval_loss" in line]
+    _train_to_end(trainer, config.patience, job.work)
+    curve, trained = trainer.state.log_history, cast(PeftModel, trainer.model)
+    if config.patience:
+        load_best(trained, job.work, curve)
+    measured = [line for line in curve if MARGIN in line]
+    published = [line for line in measured if PUBLISHED in line] or measured
     summary: Summary = {
         "settings": asdict(config),
         "seed": job.seed,
         "pairs": len(pairs),
         "too_long": too_long,
         "first_loss": next((line["loss"] for line in curve if "loss" in line), None),
-        "held_out": measured[-1] if measured else None,
+        "held_out": published[-1] if published else None,
         "step": trainer.state.global_step,
     }
-    trained = cast(PeftModel, trainer.model)
     if rank() == 0:
         trained.save_pretrained(str(job.work / ADAPTER))
     publish(trained.merge_and_unload(), tokenizer, job, curve, summary)
+
+
+def _train_to_end(trainer: Trainer, patience: int, work: Path) -> None:
+    """Train from the last checkpoint, unless the training had stopped there already."""
+    checkpoint = last_checkpoint(work)
+    if checkpoint is not None:
+        reached = TrainerState.load_from_json(str(Path(checkpoint, CHECKPOINT_LAST)))
+        if is_over(reached.log_history, patience):
+            trainer.state = reached
+            return
+    trainer.train(resume_from_checkpoint=checkpoint)
 
 
 class StepStatus(TrainerCallback):
@@ -179,7 +195,7 @@ class StepStatus(TrainerCallback):
     def on_log(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: object) -> None:
         """Write the status."""
         losses = [line["loss"] for line in state.log_history if "loss" in line]
-        margins = [line["eval_rewards/margins"] for line in state.log_history if "eval_rewards/margins" in line]
+        margins = [line[MARGIN] for line in state.log_history if MARGIN in line]
         done = state.global_step - self.first_step
         if rank() != 0 or not losses or not done:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +19,9 @@ from trl.trainer.dpo_config import DPOConfig
 from trl.trainer.dpo_trainer import DPOTrainer
 
 from factory.recipe.training import PreferenceConfig
+from trainers.held_out import KeepBest
 from trainers.packing import pack, packed_forward, shares_prompts
+from trainers.reference_states import StateStore
 from trainers.speech_weights import UnitWeights, divergence
 from trainers.workers import device, world_size
 
@@ -41,6 +44,8 @@ class PairTrainer(DPOTrainer):
         """Set the weights first: TRL's constructor already computes the log-probabilities of the reference."""
         self.unit_weights, self.preference = weights, config
         self.shares_prompts = shares_prompts(arguments["model"])
+        # the head takes states in bf16 where it computes in bf16, so that keeping them so loses nothing
+        self.states = StateStore(torch.bfloat16 if config.precision == "bf16" else torch.float32)
         super().__init__(**arguments)
 
     def compute_ref_log_probs(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
@@ -90,9 +95,23 @@ class PairTrainer(DPOTrainer):
             yield {**inputs, "completion_mask": learned.long()}, states
 
     def _reference_states(self, model: nn.Module, inputs: Mapping[str, Tensor], kept: Tensor) -> Tensor:
+        """Return the kept states (kept, D) of the reference; those of a sequence are computed once if they fit."""
+        used = kept.any(1).tolist()
+        sequences = [row[: int(mask.sum())] for row, mask in zip(inputs["input_ids"], inputs["attention_mask"])]
+        found = [self.states.find(ids) if use else None for ids, use in zip(sequences, used)]
+        missing = kept & torch.tensor([states is None for states in found], device=kept.device)[:, None]
+        computed = self._compute_states(model, inputs, missing).split(missing.sum(1).tolist())
+        for row, ids in enumerate(sequences):
+            if used[row] and found[row] is None:
+                found[row] = self.states.keep(ids, computed[row])
+        return torch.cat([states for states in found if states is not None] or [computed[0]])
+
+    def _compute_states(self, model: nn.Module, inputs: Mapping[str, Tensor], kept: Tensor) -> Tensor:
         """Return the kept states (kept, D) of the reference, which is the policy without its LoRA."""
-        batch = pack(inputs, torch.zeros_like(kept), kept, share=self.shares_prompts)
         policy = self.accelerator.unwrap_model(model)
+        if not kept.any():
+            return torch.empty(0, policy.config.get_text_config().hidden_size, device=kept.device)
+        batch = pack(inputs, torch.zeros_like(kept), kept, share=self.shares_prompts)
         with torch.no_grad(), policy.disable_adapter():
             states = policy.get_decoder()(**batch.inputs, use_cache=False).last_hidden_state
         return cast(Tensor, states.flatten(0, 1)[batch.kept_at])
@@ -118,7 +137,9 @@ def preference_trainer(
     """
     splits = config.held_out > 0 and len(rows) > MIN_HELD_OUT_FROM
     split = rows.train_test_split(config.held_out, seed=seed) if splits else {"train": rows, "test": None}
-    common: Keywords = _common_arguments(config, work, seed) | {"eval_strategy": "epoch" if splits else "no"}
+    common: Keywords = _common_arguments(config, work, seed)
+    if splits:  # after the last step of each epoch, before its checkpoint, which therefore holds the evaluation
+        common |= {"eval_strategy": "steps", "eval_steps": _count_steps(len(split["train"]), common)}
     parts: Keywords = {
         "model": model,
         "train_dataset": split["train"],
@@ -132,12 +153,20 @@ def preference_trainer(
             task_type="CAUSAL_LM",
         ),
     }
+    if splits and config.patience:
+        parts["callbacks"] = [KeepBest(work, config.patience)]
     if not config.loss.needs_reference_model:
         simpo: Keywords = {"loss_type": "simpo", "simpo_gamma": config.gamma, "cpo_alpha": config.sft_weight}
         return CPOTrainer(args=CPOConfig(**common, **simpo, max_length=UNLIMITED), **parts)
     loss = "sigmoid_norm" if config.length_normalised else "sigmoid"
     arguments = DPOConfig(**common, loss_type=[loss], max_length=None, precompute_ref_log_probs=True)
     return PairTrainer(UnitWeights(tokenizer, config.unit_weight), config, args=arguments, **parts)
+
+
+def _count_steps(pairs: int, arguments: Keywords) -> int:
+    """Return the steps of an epoch over this number of pairs."""
+    batch: int = arguments["per_device_train_batch_size"] * arguments["gradient_accumulation_steps"] * world_size()
+    return math.ceil(pairs / batch)
 
 
 def _common_arguments(config: PreferenceConfig, work: Path, seed: int) -> Keywords:

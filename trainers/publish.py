@@ -47,7 +47,7 @@ def train_policy(
         train: the training of one worker; its first worker calls `publish`.
         job: what the training reads and writes.
         identity: what the policy depends on.
-        workers: the workers of Ray Train; None trains in this process.
+        workers: the workers on Ray; None trains in this process.
 
     Raises:
         TrainingError: the policy, or an unfinished training of it, has another identity.

@@ -32,6 +32,8 @@ CHECKPOINT = "checkpoint.pt"
 """A checkpoint in one file."""
 CHECKPOINT_LAST = "trainer_state.json"
 """The file of a checkpoint folder that is written last."""
+BEST = "best-*.safetensors"
+"""The LoRA weights of the evaluations that were the best so far, by step."""
 POLICY_LAST = "config.json"
 """The file of a policy that is uploaded last: with it, the policy is complete."""
 
@@ -104,7 +106,10 @@ class Uploader:
         self.uploaded = {name: self._modified(name) for name in self._list_files()}
 
     def upload_changes(self) -> None:
-        """Upload the pulse and the checkpoint where they are new; after an error the next call tries again."""
+        """Upload the pulse, the best weights and the checkpoint where they are new; after an error try the next time.
+
+        The best weights come before the checkpoint that counts on them.
+        """
         for name in self._list_files():
             try:
                 if (modified := self._modified(name)) != self.uploaded.get(name):
@@ -114,26 +119,28 @@ class Uploader:
                 continue  # a newer checkpoint has just replaced this one
             except StoreError as error:
                 log.warning("the training continues, but its %s is not in the object store yet: %s", name, error)
+                return
 
     def _list_files(self) -> list[str]:
-        """Return the names of the pulse, the checkpoint file, and the last file of the newest checkpoint folder."""
+        """Return the pulse, the best weights, the checkpoint file, and the last file of the newest folder of one."""
         newest = last_checkpoint(self.work)
-        names = [PULSE, CHECKPOINT, *([f"{Path(newest).name}/{CHECKPOINT_LAST}"] if newest else [])]
+        names = [PULSE, *(path.name for path in sorted(self.work.glob(BEST))), CHECKPOINT]
+        names += [f"{Path(newest).name}/{CHECKPOINT_LAST}"] if newest else []
         return [name for name in names if (self.work / name).exists()]
 
     def _modified(self, name: str) -> int:
         return (self.work / name).stat().st_mtime_ns
 
     def _upload(self, name: str) -> None:
-        folder = name.removesuffix(f"/{CHECKPOINT_LAST}")
+        folder, _, last = name.partition("/")
         if name == PULSE:
             content = (self.work / PULSE).read_bytes() or b"\n"  # an empty object is none in some stores
             put(self.fs, f"{self.path}/{PULSE}", content)
-        elif name == CHECKPOINT:
-            push(self.work / name, self.fs, f"{self.path}/{name}")
-        else:
+        elif last:
             upload(self.work / folder, f"{self.uri}/{folder}", CHECKPOINT_LAST)
             self._remove_older(name)
+        else:
+            push(self.work / name, self.fs, f"{self.path}/{name}")
 
     def _remove_older(self, name: str) -> None:
         """Remove the uploaded checkpoint folders except the one of this name."""

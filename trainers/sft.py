@@ -51,7 +51,7 @@ def train_sft(
         config: the settings.
         dev: held-out Parquet with the columns of SEQUENCE, whose loss is computed at every checkpoint.
         seed: of the order of sequences, the noise and LoRA.
-        workers: the workers of Ray Train; None trains in this process.
+        workers: the workers on Ray; None trains in this process.
 
     Returns:
         The content of training.json.

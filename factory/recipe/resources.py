@@ -16,7 +16,7 @@ class PoolConfig:
     Only the candidates that are sampled depend on the batch: its ids are part of the seed.
     """
 
-    # processes (trainer: Ray Train workers)
+    # processes (trainer: workers that learn together, on Ray Train if there are several)
     actors: int = 1
     # a pool with waiting work grows to this size where there is room (trainer: in round 0 only); null: it does not grow
     max_actors: int | None = None
@@ -66,7 +66,7 @@ class ResourcesConfig:
     recognizer: PoolConfig = PoolConfig(batch_size=16)
     # produce: metrics
     scorer: PoolConfig = PoolConfig()
-    # train: Ray Train workers
+    # train: the workers of a training
     trainer: PoolConfig = PoolConfig(num_cpus=2, threads=2)
     # seconds without a new row or training step after which a stage ends with an error
     stall_s: float = 1800.0

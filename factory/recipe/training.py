@@ -134,6 +134,9 @@ class PreferenceConfig:
     targets: tuple[str, ...] | None = None
     # share of the pairs (0..1) that is only evaluated
     held_out: float = 0.1
+    # evaluations (one per epoch, and one at the end) without a larger held-out margin after which the training stops;
+    # the weights of the best evaluation are published. 0: all epochs are trained, and the last weights are published
+    patience: int = 0
     # tokens of prompt and completion; a longer pair is left out and counted; 0: the policy's context
     max_length: int = 0
     # number format of the network's products (weights are fp32); auto: bf16 where the machine has units for it
@@ -158,6 +161,9 @@ class PreferenceConfig:
         size = "preference.micro_batch must be 1 or more, or null"
         require(self.micro_batch is None or self.micro_batch >= 1, size, self.micro_batch)
         require(0 <= self.held_out < 1, "preference.held_out must lie in [0, 1)", self.held_out)
+        require(self.patience >= 0, "preference.patience must be 0 or more; 0 trains all epochs", self.patience)
+        measured = "preference.patience needs held-out pairs: set preference.held_out above 0, or patience: 0"
+        require(not self.patience or self.held_out > 0, measured, self.patience)
 
 
 Config = TypeVar("Config", bound=Any)  # a config dataclass with a `precision`

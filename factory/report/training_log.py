@@ -37,8 +37,11 @@ def read_training_log(round_: Round) -> list[dict[str, float]]:
 def judge_learning(log: Sequence[LogLine]) -> Learning:
     """Return whether a preference training learned what holds for other pairs too.
 
-    The margin of trained pairs before the first step is the start of both margins.
+    The margin of trained pairs before the first step is the start of both margins. Where an evaluation is marked as
+    the one whose weights are published (`preference.patience`), the log ends there.
     """
+    published = next((number for number, line in enumerate(log) if line.get("published")), len(log))
+    log = log[: published + 1]
     trained = [line["rewards/margins"] for line in log if "rewards/margins" in line]
     held_out = [line["eval_rewards/margins"] for line in log if "eval_rewards/margins" in line]
     if not trained or not held_out:

@@ -34,6 +34,13 @@ def test_learning_is_judged_by_held_out_pairs(trained: list[float], held_out: li
     assert judge_learning(log(trained, held_out)) is learning
 
 
+def test_a_log_is_judged_up_to_the_evaluation_whose_weights_are_published() -> None:
+    lines = [*log([0.0, 1.0], [0.5]), *log([3.0, 4.0], [0.1])]
+    assert judge_learning(lines) is Learning.MEMORISED
+    lines[2]["published"] = True
+    assert judge_learning(lines) is Learning.GENERALISED
+
+
 def test_the_log_of_a_round_is_read_and_round_0_may_have_none(tmp_path: Path) -> None:
     round_ = Round(Run(str(tmp_path)), 1, toy_recipe())
     assert read_training_log(round_) == []

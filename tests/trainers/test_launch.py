@@ -1,4 +1,4 @@
-"""Trainings on Ray Train: several workers learn as one, and a training survives its workers and its driver."""
+"""Trainings on Ray: several workers learn as one, and a training survives its workers and its driver."""
 
 from __future__ import annotations
 
@@ -92,18 +92,43 @@ def test_the_error_of_a_worker_is_raised_here_and_its_place_is_free_again(local_
     assert (tmp_path / "0").read_text() == "1 1 1 True"
 
 
-def test_a_training_without_progress_is_ended(local_ray: None, tmp_path: Path) -> None:
-    work = tmp_path / "work"
-    work.mkdir()
-
+def test_a_training_without_progress_is_ended_with_its_process(local_ray: None, tmp_path: Path) -> None:
     def freeze() -> None:
-        pulse(work)
-        while not (work / "end").exists():
-            time.sleep(0.2)
+        (tmp_path / f"{os.getpid()}").touch()
+        time.sleep(HANG_S)
 
-    with pytest.raises(Stalled, match=r"^training .* 25 s .*resources.stall_s.* 1 trainer"):
-        launch(freeze, work=work, workers=Workers(stall_s=25))
-    (work / "end").touch()
+    with pytest.raises(Stalled, match=r"^training .* 8 s .*resources.stall_s.* 1 trainer"):
+        launch(freeze, work=tmp_path, workers=Workers(stall_s=8))
+    await_end([int(path.name) for path in tmp_path.iterdir()])
+
+
+def test_the_process_of_a_training_ends_with_it(local_ray: None, tmp_path: Path) -> None:
+    launch(lambda: (tmp_path / f"{os.getpid()}").touch(), work=tmp_path, workers=Workers())
+    await_end([int(path.name) for path in tmp_path.iterdir()])
+
+
+def await_end(processes: list[int]) -> None:
+    """Return when these processes have ended."""
+    end = time.monotonic() + HANG_S
+    while any(psutil.pid_exists(process) for process in processes):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_a_training_whose_process_dies_twice_ends(local_ray: None, tmp_path: Path) -> None:
+    def die() -> None:
+        (tmp_path / f"{os.getpid()}").touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(Stalled, match=r"^training could not continue, its process died twice.* requested: 1 trainer"):
+        launch(die, work=tmp_path, workers=Workers())
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_ray_train_is_for_several_workers() -> None:
+    pools = (PoolConfig(), PoolConfig(max_actors=1), PoolConfig(max_actors=2), PoolConfig(actors=2))
+    assert [Workers(pool).is_alone for pool in pools] == [True, True, False, False]
+    assert [Workers(pool).is_elastic for pool in pools] == [False, False, True, False]
 
 
 def test_a_training_that_lost_an_actor_of_ray_starts_once_more_with_the_resources_of_the_first(local_ray: None) -> None:
@@ -210,7 +235,7 @@ def test_the_memory_of_a_worker_is_reserved(local_ray: None, tmp_path: Path) -> 
 def test_a_killed_training_resumes_from_its_checkpoint(
     local_ray: None, tiny: Path, sequences: Path, tmp_path: Path
 ) -> None:
-    """The driver is killed, then the worker on Ray; the third process ends the training, with each step once."""
+    """The driver is killed, then the worker on Ray; the third process ends the training, as if none had been killed."""
     out, checkpoint = tmp_path / "policy", tmp_path / "policy.work/checkpoint.pt"
     paths = f"--data {sequences} --start {tiny} --out {out} --seed 1".split()
     settings = [f"{key}={asdict(CONFIG)[key]}" for key in ("epochs", "tokens", "save_every", "log_every", "compile")]
@@ -227,13 +252,17 @@ def test_a_killed_training_resumes_from_its_checkpoint(
     assert [line["step"] for line in read_curve(out)] == [*range(20, summary["of"], 20), summary["of"]]
     assert summary["step"] == summary["of"]
     assert not checkpoint.parent.exists()
+    train_sft(sequences, tiny, tmp_path / "whole", CONFIG, seed=1)
+    whole, parts = (load_file(folder / "model.safetensors") for folder in (tmp_path / "whole", out))
+    for name, weight in whole.items():
+        assert torch.equal(weight, parts[name]), name
 
 
 def kill_worker_after(checkpoint: Path, steps: int) -> None:
     """Kill the training's worker, which belongs to the Ray of this process, once a checkpoint has this many steps."""
     wait_for_steps(checkpoint, steps)
     for process in psutil.process_iter(["name", "cmdline"]):
-        named = "RayTrainWorker" in " ".join(process.info["cmdline"] or [])
+        named = "ray::training" in " ".join(process.info["cmdline"] or [])
         if named and process.parent().parent() == psutil.Process():
             process.kill()
 

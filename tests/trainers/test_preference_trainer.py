@@ -17,6 +17,7 @@ from factory.recipe.training import Loss, PreferenceConfig
 from schemas.sequences import EOS, EOSP
 from tests.trainers.toys import pair
 from trainers.preference_trainer import preference_trainer
+from trainers.reference_states import StateStore
 
 SIDES = ("chosen", "rejected")
 
@@ -163,7 +164,18 @@ def test_a_part_of_more_than_ten_pairs_is_held_out(
     trainer = trainer_of(tiny, tmp_path, rows, held_out=share)
     assert (trainer.eval_dataset and len(trainer.eval_dataset)) == held_out
     assert len(trainer.train_dataset) == rows - (held_out or 0)
-    assert str(trainer.args.eval_strategy.value) == ("epoch" if held_out else "no")
+    assert str(trainer.args.eval_strategy.value) == ("steps" if held_out else "no")
+
+
+@pytest.mark.parametrize(
+    ("rows", "batch", "workers", "steps"), [(40, 8, 1, 4), (41, 8, 1, 4), (42, 8, 1, 5), (40, 3, 1, 11), (42, 8, 2, 5)]
+)
+def test_held_out_pairs_are_measured_after_the_last_step_of_an_epoch(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, batch: int, workers: int, steps: int
+) -> None:
+    monkeypatch.setattr("trainers.preference_trainer.world_size", lambda: workers)
+    trainer = trainer_of(tiny, tmp_path, rows, held_out=0.2, batch=batch)
+    assert trainer.args.eval_steps == steps == math.ceil(len(trainer.train_dataset) / batch)
 
 
 def test_the_seed_decides_which_pairs_are_held_out(tiny: Path, tmp_path: Path) -> None:
@@ -220,3 +232,29 @@ def test_all_settings_reach_the_trainer(tiny: Path, tmp_path: Path) -> None:
     assert (arguments.warmup_steps, arguments.lr_scheduler_type, arguments.save_steps) == (0.25, "linear", 7)
     assert (arguments.beta, arguments.bf16, arguments.seed, arguments.output_dir) == (0.4, True, 0, str(tmp_path))
     assert (arguments.save_total_limit, arguments.logging_steps, arguments.report_to) == (1, 1, [])
+
+
+def test_the_states_of_the_reference_are_computed_once(
+    tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A second look at the batch gives the same loss, and runs no network without LoRA; without memory it does."""
+    trainer = trainer_of(tiny, tmp_path, unit_weight=0.0, unit_kl=2.0, unit_kl_share=0.5)
+    [batch] = list(trainer.get_train_dataloader())
+    model, calls = trainer.model.train(), []
+    disable = type(model).disable_adapter
+    monkeypatch.setattr(type(model), "disable_adapter", lambda self: calls.append(1) or disable(self))
+
+    def loss() -> float:
+        with torch.no_grad():
+            return float(trainer.compute_loss(model, batch))
+
+    first = loss()
+    assert loss() == pytest.approx(first, abs=1e-5) and len(calls) == 1
+    with torch.no_grad():
+        half = trainer.states.used_bytes
+        whole = float(trainer.compute_loss(model.eval(), batch))  # all pairs; half of them are known
+        trainer.states = StateStore(torch.float32, max_bytes=0)
+        assert float(trainer.compute_loss(model, batch)) == pytest.approx(whole, abs=1e-5)
+    assert half > 0 and len(calls) == 3
+    loss()
+    assert len(calls) == 4 and trainer.states.used_bytes == 0

@@ -91,6 +91,24 @@ def test_checkpoint_folders_are_uploaded_whole(store: str, tiny: Path, pairs: Pa
     assert exists(f"{out}/adapter/adapter_config.json")
 
 
+def test_the_best_weights_are_uploaded_before_the_checkpoint(
+    store: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A checkpoint counts on them, so it waits where their upload fails."""
+    uploader = Uploader(tmp_path, f"{store}/best")
+    for name in ("best-4.safetensors", "best-12.safetensors"):
+        (tmp_path / name).write_bytes(b"weights")
+    write_checkpoint(tmp_path, 12)
+    complete_checkpoint(tmp_path, 12)
+    with monkeypatch.context() as patched:
+        patched.setattr(remote, "push", fail)
+        uploader.upload_changes()
+    assert list_files(f"{store}/best") == set()
+    uploader.upload_changes()
+    best = {"best-4.safetensors", "best-12.safetensors"}
+    assert list_files(f"{store}/best") == best | {"checkpoint-12/weights", "checkpoint-12/trainer_state.json"}
+
+
 def write_checkpoint(work: Path, step: int) -> None:
     """Write a checkpoint folder without its last file."""
     folder = work / f"checkpoint-{step}"
