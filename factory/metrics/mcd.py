@@ -21,10 +21,10 @@ translations: compare audio of one vocoder with audio of the same vocoder.
 
 from __future__ import annotations
 
-from functools import cache
+from collections.abc import Callable
+from functools import cache, wraps
 
 import numpy as np
-from numba import njit
 
 from factory.metrics.base import Metric
 from schemas.audio import SAMPLE_RATE
@@ -35,6 +35,8 @@ BANDS = 20
 """Mel bands, M."""
 FIRST, LAST = 2, 16
 """The cepstral coefficients that are compared."""
+Align = Callable[[np.ndarray, np.ndarray], np.ndarray]
+"""Aligns the frames of two sequences."""
 
 
 @cache
@@ -67,7 +69,27 @@ def log_mel_energies(wave: np.ndarray) -> np.ndarray:
     return np.asarray(np.log10(energy @ _mel_filters().T + np.finfo(float).eps))
 
 
-@njit(cache=True)  # type: ignore[untyped-decorator]
+def _compile_late(function: Align) -> Align:
+    """Return the function as numba compiles it at its first call: every command imports the metrics, few compute one.
+
+    The import of numba takes a third of a second.
+    """
+
+    @cache
+    def compile_() -> Align:
+        from numba import njit
+
+        compiled: Align = njit(cache=True)(function)
+        return compiled
+
+    @wraps(function)
+    def call(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        return compile_()(x, y)
+
+    return call
+
+
+@_compile_late
 def align(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """Align two sequences by exact dynamic time warping with the Euclidean distance.
 

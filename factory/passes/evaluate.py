@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray.data
 
 from factory.actors.greedy import POLICY, SPOKEN
 from factory.passes.execute import fit_pool, map_actor, run_plan
@@ -20,6 +19,9 @@ from factory.recipe.recipe import Recipe
 from factory.recipe.resources import PoolConfig
 from factory.storage.dataset import DatasetDir
 from factory.storage.group import DatasetGroup
+
+if TYPE_CHECKING:
+    import ray.data
 
 MIN_BLOCK = 16
 """Rows of a block of translations, at least: Ray takes 20 ms for a block, a text alone takes 10."""
@@ -47,6 +49,8 @@ def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], reci
     }
     if not started:
         return
+    import ray.data
+
     weights = {name: policy for name, (policy, _) in started.items()}
     group = DatasetGroup({name: out for name, (_, out) in started.items()}, POLICY)
     table = select_test_rows(units, recipe)
