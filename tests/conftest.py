@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import Phase, settings
@@ -34,10 +35,16 @@ FIRST = (
     "test_translator.py",
     "test_greedy.py",
     "test_engine.py",
+    "test_rounds.py",
     "test_run_round.py",
-    "test_shapes.py",
-    "test_launch.py",
     "test_nodes.py",
+    "test_submit.py",
+    "test_launch.py",
+    "test_elastic.py",
+    "test_simulate.py",
+    "test_autoscaler.py",
+    "test_shapes.py",
+    "test_local_ray.py",
     "test_dataset.py",
     "test_export.py",
 )
@@ -45,6 +52,15 @@ FIRST = (
 before the files that start an S3 server in their process: vLLM inspects all imported modules, and the framework of the
 server fails then.
 """
+
+TOGETHER = {
+    "actors/test_translator.py": "vllm",
+    "actors/test_greedy.py": "vllm",
+    "models/test_engine.py": "vllm",
+    "cluster/test_nodes.py": "cluster",
+    "cluster/test_submit.py": "cluster",
+}
+"""Files that share what takes long to start, and so a process: the import of vLLM, or the cluster of three nodes."""
 
 SERVICES = {"bucket", "failing_bucket", "faults", "local_ray", "store"}
 """Fixtures that start Ray or a server: their tests have the mark `service`."""
@@ -56,6 +72,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if SERVICES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker(pytest.mark.service)
     items.sort(key=lambda item: FIRST.index(item.path.name) if item.path.name in FIRST else len(FIRST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """With `--dist loadfile`, let a process run the files that are together in `TOGETHER`."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class LoadTogether(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return TOGETHER.get(file.removeprefix("tests/"), file)
+
+    return LoadTogether(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 def pytest_sessionstart() -> None:
@@ -72,8 +101,10 @@ def local_ray() -> Iterator[None]:
     """Start a real Ray on this machine with four logical CPUs, because a plan with two actors needs more than two."""
     import ray
 
-    from factory.runtime.local_ray import start_here
+    from factory.runtime.local_ray import ENVIRONMENT, start_here
 
+    for variable, value in ENVIRONMENT.items():
+        os.environ.setdefault(variable, value)
     quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "warning"}
     start_here(
         num_cpus=4, object_store_memory=300 * 2**20, **quiet

@@ -18,7 +18,7 @@ PROFILE = "{translator: 0.05, vocoder: 0.05, scorer: 0.03}"
 @pytest.mark.slow
 def test_the_actors_of_a_crew_keep_the_rate_of_a_gpu(tmp_path: Path) -> None:
     (tmp_path / "profile.yaml").write_text(PROFILE)
-    command = [sys.executable, "benchmarks/simulate.py", "--gpus", "1", "3", "--rows", "48", "--crew", "2"]
+    command = [sys.executable, "benchmarks/simulate.py", "--gpus", "1", "3", "--rows", "48", "--crew", "4"]
     command += ["--slower", "4", "--profile", str(tmp_path / "profile.yaml")]
     command += ["--set", "resources.translator.batch_size=16"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray.data
 
 from factory.actors.greedy import POLICY, SPOKEN
 from factory.passes.execute import fit_pool, map_actor, run_plan
@@ -22,6 +22,9 @@ from factory.recipe.resources import PoolConfig
 from factory.storage.dataset import DatasetDir
 from factory.storage.group import DatasetGroup
 from schemas.datasets import OK
+
+if TYPE_CHECKING:
+    import ray.data
 
 MIN_BLOCK = 16
 """Rows of a block of translations, at least: Ray takes 20 ms for a block, a text alone takes 10."""
@@ -49,6 +52,8 @@ def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], reci
     }
     if not started:
         return
+    import ray.data
+
     weights = {name: policy for name, (policy, _) in started.items()}
     group = DatasetGroup({name: out for name, (_, out) in started.items()}, POLICY)
     table = select_test_rows(units, recipe)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial, reduce
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
-import ray.data
 
 from factory.actors.base import ActorFactory
 from factory.actors.round_trip import TranslationJob
@@ -21,6 +21,9 @@ from factory.passes.weights import actor_recognizer, actor_vocoders, actor_weigh
 from factory.recipe.recipe import Recipe
 from factory.runtime.light_tasks import light_task
 from factory.storage.dataset import BLOCK, DatasetDir
+
+if TYPE_CHECKING:
+    import ray.data
 
 Pools = Mapping[str, ActorFactory]
 """The actors that a row passes, in this order, by the names of their pools in `resources`."""
@@ -85,6 +88,8 @@ def build_plan(
         out: the dataset that the plan will write.
         pools: the actors.
     """
+    import ray.data
+
     targets = partial(add_targets, ids=ids, recipe=recipe)
     units = reduce(ray.data.Dataset.union, [source.dataset() for source in sources])
     rows = out.unfinished(units.map_batches(targets, batch_format="pyarrow", **light_task()))

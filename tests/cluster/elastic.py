@@ -34,8 +34,12 @@ def train(folder: Path) -> None:
 
 def main() -> None:
     """Train with one worker or two."""
+    import ray.train
+
     from trainers.launch import Workers, launch
 
+    # Ray Train looks for new nodes every minute
+    ray.train.ScalingConfig = partial(ray.train.ScalingConfig, elastic_resize_monitor_interval_s=2.0)  # type: ignore
     folder = Path(sys.argv[1]).absolute()
     start_ray()
     write_own_node(folder)

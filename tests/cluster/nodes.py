@@ -23,6 +23,7 @@ ENVIRONMENT = {
     # the `python` of a job is the one that runs the tests
     "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]),
     "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # all sockets on loopback
+    "RAY_health_check_period_ms": "1000",  # a head looks for killed nodes every 3 s, and counts to five
     "RAY_memory_monitor_refresh_ms": "0",
     "ROUNDTRIP_GROWTH_S": "0",  # nobody adds nodes here
 }

@@ -1,4 +1,4 @@
-"""Mel cepstral distance against the package that defines it, its alignment against fastdtw, and its edges."""
+"""Mel cepstral distance against the package that defines it, and its edges."""
 
 from __future__ import annotations
 
@@ -7,20 +7,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fastdtw import dtw
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 from mel_cepstral_distance import compare_audio_files
 from scipy.io import wavfile
 
 from factory.metrics import METRICS, mcd
 from schemas.audio import SAMPLE_RATE
-
-FRAMES = arrays.arrays(np.float64, st.tuples(st.integers(1, 6), st.just(1)), elements=st.integers(0, 2)).map(
-    lambda steps: steps * np.array([3.0, 4.0])
-)
-"""Frames whose distances are multiples of 5, so that equal costs are equal numbers."""
 
 
 def syllables(seconds: float, pitch: float, seed: int = 0) -> np.ndarray:
@@ -74,31 +65,6 @@ def test_it_is_a_distance() -> None:
     assert mcd.score(one, 0.25 * one) == pytest.approx(0, abs=1e-4), "the peak is normalised"
     assert mcd.score(one, other) == pytest.approx(mcd.score(other, one), rel=0.05), "ties are broken by side"
     assert mcd.score(one, two) < mcd.score(one, other)
-
-
-@settings(max_examples=300, deadline=None)
-@given(FRAMES, FRAMES)
-def test_fastdtw_gives_the_same_path_with_ties(x: np.ndarray, y: np.ndarray) -> None:
-    _, path = dtw(x, y, dist=2)
-    assert mcd.align(x, y).tolist() == [list(step) for step in path]
-
-
-def test_the_path_is_the_cheapest_of_all() -> None:
-    rng = np.random.default_rng(0)
-    one, two = rng.normal(size=(4, 3)), rng.normal(size=(5, 3))
-    distances = np.linalg.norm(one[:, None] - two[None], axis=2)
-    best = min(all_paths(3, 4), key=lambda path: sum(distances[cell] for cell in path))
-    assert [tuple(step) for step in mcd.align(one, two)] == best
-
-
-def all_paths(row: int, column: int) -> list[list[tuple[int, int]]]:
-    """Return every monotonic path from (0, 0) to a cell."""
-    if row < 0 or column < 0:
-        return []
-    if row == column == 0:
-        return [[(0, 0)]]
-    starts = all_paths(row - 1, column) + all_paths(row, column - 1) + all_paths(row - 1, column - 1)
-    return [[*path, (row, column)] for path in starts]
 
 
 def test_silence_and_waves_without_a_frame() -> None:

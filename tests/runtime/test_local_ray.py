@@ -30,6 +30,7 @@ if any(word.endswith("dashboard/agent.py") for word in sys.orig_argv):
 """
 """Every Python process runs it: the first agent of a Ray starts late, as on a busy machine."""
 START = "from factory.runtime.local_ray import start_ray; start_ray(); import ray; print({expression})"
+"""Starts a Ray and prints an expression, or several."""
 
 
 def start_in_process(expression: str, **environment: str) -> str:
@@ -47,19 +48,15 @@ def start_in_process(expression: str, **environment: str) -> str:
 
 
 @pytest.mark.slow
-def test_a_raylet_that_did_not_wait_for_its_agent_is_started_again(tmp_path: Path) -> None:
+def test_a_raylet_that_did_not_wait_is_started_again_and_not_in_a_folder_with_a_long_path(tmp_path: Path) -> None:
     (tmp_path / "sitecustomize.py").write_text(SLOW_ONCE.format(mark=str(tmp_path / "late")))
+    folder = tmp_path / ("long" * 25)
+    folder.mkdir()
     environment = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}", "RAY_raylet_start_wait_time_s": "20"}
-    printed = start_in_process("ray.cluster_resources()['CPU']", **environment)
-    assert (tmp_path / "late").exists() and float(printed.split()[-1]) >= 4
-
-
-@pytest.mark.slow
-def test_a_folder_for_temporary_files_that_ray_cannot_use_is_not_used(tmp_path: Path) -> None:
-    (tmp_path / ("long" * 25)).mkdir()
-    for folder in (tmp_path / ("long" * 25), tmp_path / "none"):
-        printed = start_in_process("ray.nodes()[0]['RayletSocketName']", TMPDIR=str(folder))
-        assert printed.startswith("/") and str(folder) not in printed
+    expression = "ray.nodes()[0]['RayletSocketName'], ray.cluster_resources()['CPU']"
+    socket_path, cores = start_in_process(expression, TMPDIR=str(folder), **environment).split()
+    assert (tmp_path / "late").exists() and float(cores) >= 4
+    assert socket_path.startswith("/") and str(folder) not in socket_path
 
 
 def test_a_ray_that_does_not_start_is_started_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
