@@ -59,11 +59,11 @@ def measure(dtype: Any, block: int, candidates: int) -> dict[str, Any]:
         block: tokens in a block of keys and values.
         candidates: candidates per prompt.
     """
-    from factory.models import engine
+    from factory.models import engine, vllm_start
     from factory.passes.produce import build_engine_config
     from factory.recipe.loading import load
 
-    engine.KV_BLOCK = block
+    vllm_start.KV_BLOCK = block
     recipe = load(ROOT / "recipes/phrasebook.yaml", [f"resources.dtype={dtype}"])
     policy = engine.Engine(str(ROOT / "assets/phrasebook/policy"), build_engine_config(recipe))
     prompts = make_prompts()

@@ -7,6 +7,11 @@ parsing, and back-translations, which it can only request when a candidate is fi
 of all prompts of both directions in one call and returns token ids: the most that this engine can do. Both run in one
 process on one engine, in turns, with the same sampling.
 
+Two numbers do not depend on this engine's settings. `prefill_ratio` is the number of prompt tokens that the actor's run
+computed, divided by the tokens of its distinct prompts: 1 is the least, and without sharing it is the number of
+candidates. `arithmetic_share` is the time that the multiplications alone need (2 x parameters x computed tokens, at the
+speed of a large matrix product on this machine), divided by the time of the actor.
+
 Without --policy a random Llama of 5 million parameters is used, and every output has exactly 64 tokens: the end token
 is banned in the actor and ignored in the bare run, and a back-translation is requested for the units that the output
 happens to hold. With a policy, outputs end by themselves. The last line is JSON; `ratio` is the median over the rounds.
@@ -19,14 +24,19 @@ from __future__ import annotations
 import argparse
 import json
 import random
+import re
 import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
@@ -49,9 +59,10 @@ class EndlessRoundTrip(RoundTrip):
     """A round trip whose outputs never end and always count as translations: their number and lengths are fixed."""
 
     def read(self, variant: Variant, output: Output) -> Parsed:
-        """Parse the output, and take its units whether it is valid or not."""
+        """Parse the output, and take all its units whether it is valid or not."""
         parsed = super().read(variant, output)
-        return parsed._replace(units=parsed.units or [0] * TOKENS, reason="ok")
+        units = [int(number) for number in re.findall(r"<\|u(\d+)\|>", output.text)]
+        return parsed._replace(units=units or [0], reason="ok")
 
 
 class EndlessTranslator(Translator):
@@ -85,25 +96,42 @@ def make_utterances(policy_units: int, count: int, source: Path | None) -> pa.Ta
     return pa.Table.from_pylist(rows, schema=UNITS.append(pa.field("tgt_lang", pa.string())))
 
 
-def run_actor(actor: Translator, table: pa.Table, timer: Timer) -> tuple[float, pa.Table]:
-    """Return the actor's tokens per second, and its rows."""
-    before, start = actor.engine.generated, timer()
+class ActorRun(NamedTuple):
+    """One run of the actor over all rows."""
+
+    rows: pa.Table
+    seconds: float
+    generated: int  # tokens
+    prefilled: int  # tokens of prompts that were computed
+
+
+def run_actor(actor: Translator, table: pa.Table, timer: Timer) -> ActorRun:
+    """Run the actor over a table."""
+    generated, prefilled, start = actor.engine.generated, actor.engine.prefilled, timer()
     done = actor(table)
-    return (actor.engine.generated - before) / (timer() - start), done
+    seconds = timer() - start
+    return ActorRun(done, seconds, actor.engine.generated - generated, actor.engine.prefilled - prefilled)
 
 
-def run_bare(actor: Translator, done: pa.Table, endless: bool, timer: Timer) -> float:
-    """Return the tokens per second of one plain `generate` over the prompts of the actor's last run.
+def measure_flops(dtype: torch.dtype, threads: int, timer: Timer) -> float:
+    """Return the operations per second of a product of two square matrices of 2048 rows, the best of ten."""
+    import torch
 
-    Args:
-        actor: the actor whose engine runs.
-        done: the rows of its last run.
-        endless: ignore the end token.
-        timer: measures seconds.
-    """
-    from vllm import SamplingParams, TokensPrompt
+    usual = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    matrix = torch.rand(2048, 2048).to(dtype)
+    best = float("inf")
+    for _ in range(10):
+        start = timer()
+        torch.mm(matrix, matrix)
+        best = min(best, timer() - start)
+    torch.set_num_threads(usual)
+    return 2 * 2048**3 / best
 
-    rows, config, engine = done.to_pylist(), actor.config, actor.engine
+
+def list_prompts(actor: Translator, rows: Sequence[Row]) -> list[tuple[list[int], int, float]]:
+    """Return the prompts of the actor's run as token ids, each with its number of outputs and their temperature."""
+    config, variant = actor.config, actor.job.variant
     jobs = [(row["src_lang"], row["tgt_lang"], row["units"], config.n, config.temperature) for row in rows]
     jobs += [
         (row["tgt_lang"], row["src_lang"], one["units"], 1, config.back_translation_temperature)
@@ -111,7 +139,22 @@ def run_bare(actor: Translator, done: pa.Table, endless: bool, timer: Timer) -> 
         for one in row["candidates"]
         if one["back_translation_finish"] is not None
     ]
-    ids = engine.encode([prompt(actor.job.variant, src, tgt, units) for src, tgt, units, *_ in jobs])
+    ids = actor.engine.encode([prompt(variant, src, tgt, units) for src, tgt, units, *_ in jobs])
+    return [(one, n, temperature) for one, (*_, n, temperature) in zip(ids, jobs, strict=True)]
+
+
+def run_bare(actor: Translator, prompts: list[tuple[list[int], int, float]], endless: bool, timer: Timer) -> float:
+    """Return the tokens per second of one plain `generate` over the prompts of the actor's last run.
+
+    Args:
+        actor: the actor whose engine runs.
+        prompts: what `list_prompts` returns.
+        endless: ignore the end token.
+        timer: measures seconds.
+    """
+    from vllm import SamplingParams, TokensPrompt
+
+    config, engine = actor.config, actor.engine
     common: dict[str, Any] = {"top_p": config.top_p, "top_k": config.top_k, "detokenize": False, "ignore_eos": endless}
     if not endless:
         common["stop_token_ids"] = [engine.vocabulary[EOS]]
@@ -119,13 +162,43 @@ def run_bare(actor: Translator, done: pa.Table, endless: bool, timer: Timer) -> 
         SamplingParams(
             n=n, temperature=temperature, max_tokens=min(config.max_tokens, engine.context - len(one)), **common
         )
-        for (*_, n, temperature), one in zip(jobs, ids, strict=True)
+        for one, n, temperature in prompts
     ]
     engine.llm.llm_engine.reset_prefix_cache()
     start = timer()
-    results = engine.llm.generate([TokensPrompt(prompt_token_ids=one) for one in ids], params, use_tqdm=False)
+    results = engine.llm.generate([TokensPrompt(prompt_token_ids=one) for one, *_ in prompts], params, use_tqdm=False)
     seconds = timer() - start
     return sum(len(sequence.token_ids) for result in results for sequence in result.outputs) / seconds
+
+
+def measure(actor: Translator, table: pa.Table, endless: bool, timer: Timer, flops: float) -> dict[str, float]:
+    """Run the actor, then the bare engine on the same prompts, and compare them.
+
+    Args:
+        actor: the actor to measure.
+        table: its utterances.
+        endless: whether outputs have a fixed length.
+        timer: measures seconds.
+        flops: operations per second of a matrix product.
+    """
+    run = run_actor(actor, table, timer)
+    prompts = list_prompts(actor, run.rows.to_pylist())
+    bare = run_bare(actor, prompts, endless, timer)
+    [parameters] = actor.engine.llm.apply_model(count_parameters)
+    arithmetic = 2 * parameters * (run.generated + run.prefilled) / flops
+    distinct = {tuple(ids) for ids, *_ in prompts}
+    return {
+        "actor_tokens_per_s": round(run.generated / run.seconds),
+        "bare_tokens_per_s": round(bare),
+        "ratio": round(run.generated / run.seconds / bare, 3),
+        "prefill_ratio": round(run.prefilled / sum(map(len, distinct)), 3),
+        "arithmetic_share": round(arithmetic / run.seconds, 3),
+    }
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return the number of weights of a model."""
+    return sum(weights.numel() for weights in model.parameters())
 
 
 def make_actor(options: argparse.Namespace, folder: Path) -> Translator:
@@ -169,13 +242,11 @@ def main() -> None:
         actor = make_actor(options, Path(folder))
         count = sum(token.startswith("<|u") and token[3:-2].isdigit() for token in actor.engine.vocabulary)
         table = make_utterances(count, options.utterances, options.units)
-        run_bare(actor, run_actor(actor, table.slice(0, 20), timer)[1], endless, timer)  # warm-up
+        flops = measure_flops(actor.engine.llm.model_config.dtype, options.threads, timer)
+        measure(actor, table.slice(0, 20), endless, timer, flops)  # warm-up
         runs = []
         for _ in range(options.rounds):
-            speed, done = run_actor(actor, table, timer)
-            bare = run_bare(actor, done, endless, timer)
-            ratio = round(speed / bare, 3)
-            runs.append({"actor_tokens_per_s": round(speed), "bare_tokens_per_s": round(bare), "ratio": ratio})
+            runs.append(measure(actor, table, endless, timer, flops))
             print(runs[-1], flush=True)
     medians = {name: statistics.median(run[name] for run in runs) for name in runs[0]}
     print(json.dumps({**medians, "clock": options.clock, "utterances": table.num_rows, "runs": runs}))

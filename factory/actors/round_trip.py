@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -51,8 +52,9 @@ class RoundTrip:
     """The translations and back-translations of one batch.
 
     The engine writes the candidates, and each back-translation joins the running batch when its candidate is finished.
-    With a `unit_temperature` the engine first writes texts only; a second run of the engine writes units for the texts
-    worth speaking.
+    With a `unit_temperature` the engine first writes texts only. When an utterance has all its texts and their
+    back-translations, units for the texts worth speaking join the batch; they go on where the text ended, and nothing
+    of the prompt or the text is computed again.
     """
 
     def __init__(self, rows: Mapping[int, Row], config: TranslatorConfig, job: TranslationJob) -> None:
@@ -68,14 +70,14 @@ class RoundTrip:
         self.texts_first = config.unit_temperature is not None
         self.parsed: dict[Key, Parsed] = {}
         self.texts: SampledTexts[Key] = SampledTexts()
+        self.unfinished: Counter[int] = Counter()  # sequences of each row that the engine has yet to finish
+        self.unspoken = set(rows) if self.texts_first else set()  # rows whose units were not requested
 
     def run(self, engine: Engine, seed: int) -> dict[int, list[Candidate]]:
         """Return the candidates of each row by its index; a row with a prompt longer than the context is left out."""
         requests = self._candidate_requests()
-        outputs = engine.generate(requests, seed, self._follow_up)
-        if self.texts_first:
-            outputs |= engine.generate(self._unit_requests(), seed, self._follow_up)
-            outputs |= self.texts.outputs
+        self.unfinished = Counter(key.row for key in requests)
+        outputs = engine.generate(requests, seed, self._follow_up) | self.texts.outputs
         too_long = {key.row for key in requests if outputs[key].finish == "too_long"}
         return {row: self._candidates(row, outputs) for row in self.rows if row not in too_long}
 
@@ -109,7 +111,17 @@ class RoundTrip:
         return prompt(variant, source["lang"], source["tgt_lang"], source["units"])
 
     def _follow_up(self, key: Key, output: Output) -> Mapping[Key, Request]:
-        """Store an output, and request the back-translation of a candidate."""
+        """Store an output, and request what follows: a back-translation, or the units of a row without open texts."""
+        row, requests = key.row, self._store(key, output)
+        self.unfinished[row] += len(requests) - 1
+        if not self.unfinished[row] and row in self.unspoken:
+            self.unspoken.remove(row)
+            requests = self._unit_requests(row)
+            self.unfinished[row] += len(requests)
+        return requests
+
+    def _store(self, key: Key, output: Output) -> dict[Key, Request]:
+        """Store an output, and return the requests of the back-translation of a candidate."""
         if key.back is not None:
             self.parsed[key] = self.read(key.back, output)
             return {}
@@ -139,19 +151,14 @@ class RoundTrip:
             return text_prompt(src_lang, tgt_lang, candidate.text or "")
         return prompt(variant, src_lang, tgt_lang, candidate.units or ())
 
-    def _unit_requests(self) -> dict[Key, Request]:
-        """Request the units of the texts that are worth speaking."""
-        unspoken: dict[int, list[Key]] = {}
-        for key, parsed in self.parsed.items():
-            if parsed.reason == UNSPOKEN:
-                unspoken.setdefault(key.row, []).append(key)
-        sampling = self._sampling(self.config.unit_temperature or 0.0)
+    def _unit_requests(self, row: int) -> dict[Key, Request]:
+        """Request the units of the texts of a row that are worth speaking."""
+        keys = (Key(row, index) for index in range(self.config.n))
+        unspoken = [key for key in keys if key in self.parsed and self.parsed[key].reason == UNSPOKEN]
+        sampling, start = self._sampling(self.config.unit_temperature or 0.0), self._prompt(row, self.job.variant)
         return {
-            key._replace(speaks=True): Request(
-                self._prompt(row, self.job.variant) + self.texts.outputs[key].text, sampling
-            )
-            for row, keys in unspoken.items()
-            for key in self._worth_speaking(row, sorted(keys))
+            key._replace(speaks=True): Request(start + self.texts.outputs[key].text, sampling)
+            for key in self._worth_speaking(row, unspoken)
         }
 
     def _worth_speaking(self, row: int, keys: list[Key]) -> list[Key]:

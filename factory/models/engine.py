@@ -7,14 +7,12 @@ sequence.
 from __future__ import annotations
 
 import gc
-import os
-import sys
-from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
-from factory.models.device import WantedDtype, resolve_dtype
+from factory.models.device import WantedDtype
+from factory.models.vllm_start import set_environment, start_vllm
 from factory.models.weights import WeightsError, resolve
 from schemas.sequences import EOS, EOSP, SOSP, is_unit
 
@@ -22,13 +20,13 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
     from vllm import LLM, SamplingParams
     from vllm.outputs import RequestOutput
+    from vllm.v1.core.sched.scheduler import Scheduler
+    from vllm.v1.engine.core_client import InprocClient
     from vllm.v1.engine.llm_engine import LLMEngine
 
 Key = TypeVar("Key", bound=Hashable)
 """Names a sequence of a batch."""
 
-KV_BLOCK = 32
-"""Tokens in one block of keys and values on a CPU (vLLM's minimum); candidates share whole blocks of their prompt."""
 _BAN = -100.0  # the strongest bias that vLLM allows; the logits of a policy span less
 _LOOP = {"min_pattern_size": 1, "max_pattern_size": 16, "min_count": 8}
 
@@ -51,7 +49,7 @@ class Sampling(NamedTuple):
     top_p: float  # nucleus, 0..1; 1 is off
     top_k: int  # 0 is off
     max_tokens: int  # longest output, in tokens
-    until: str | None = None  # an added token that also ends the output, and stays in it
+    until: str | None = None  # an added token that also ends the output, and stays in it; a follow-up can go on there
 
 
 class Request(NamedTuple):
@@ -97,7 +95,7 @@ class Engine:
         Raises:
             WeightsError: the tokenizer lacks a token.
         """
-        _set_environment(config)
+        set_environment(config.threads, config.kv_cache_gib)
         from transformers import AutoTokenizer
 
         folder = str(resolve(policy))
@@ -114,7 +112,12 @@ class Engine:
         self.banned: set[int] = {index for token, index in added.items() if not _may_be_generated(token)}
         self.generated = 0
         """Tokens generated since the start."""
-        self._llm: LLM | None = _load(folder, config)
+        self.prefilled = 0
+        """Tokens of prompts computed since the start; tokens that another sequence had computed are not counted."""
+        self._llm: LLM | None = start_vllm(
+            folder, config.dtype, config.threads, config.max_model_len, config.gpu_memory_utilization
+        )
+        self._shares_prefixes = self._llm.llm_engine.vllm_config.kv_transfer_config is not None
         self.context: int = self._llm.model_config.max_model_len
         """Longest prompt and output together, in tokens."""
 
@@ -161,6 +164,8 @@ class Engine:
         """Return vLLM's parameters for one sequence with a prompt of `prompt_length` tokens."""
         from vllm.sampling_params import RepetitionDetectionParams, RequestOutputKind, SamplingParams
 
+        from factory.models.prompt_sharing import KEEP
+
         return SamplingParams(
             temperature=sampling.temperature,
             top_p=sampling.top_p,
@@ -174,6 +179,8 @@ class Engine:
             flat_logprobs=True,  # dictionaries of log-probabilities would halve the speed
             detokenize=False,
             output_kind=RequestOutputKind.FINAL_ONLY,
+            skip_clone=True,  # each sequence has its own; a deep copy of each costs as much as all else of a request
+            extra_args=KEEP if sampling.until and self._shares_prefixes else None,
         )
 
     def read_result(self, result: RequestOutput) -> Output:
@@ -181,12 +188,15 @@ class Engine:
         [sequence] = result.outputs
         ids = list(sequence.token_ids)
         self.generated += len(ids)
+        self.prefilled += len(result.prompt_token_ids or ()) - (result.num_cached_tokens or 0)
         text = str(self.tokenizer.decode(ids[:-1] if ids and ids[-1] == self._eos else ids, skip_special_tokens=False))
         return Output(text, sequence.finish_reason or "error", sequence.cumulative_logprob or 0.0, len(ids))
 
     def submit(self, name: str, ids: list[int], sampling: Sampling) -> None:
         """Queue one sequence with the prompt `ids` under a unique name."""
-        self.llm.llm_engine.add_request(name, {"prompt_token_ids": ids}, self.params(sampling, len(ids)))
+        from vllm.inputs import tokens_input
+
+        self.llm.llm_engine.add_request(name, tokens_input(ids), self.params(sampling, len(ids)))
 
     def release(self) -> None:
         """Free the memory (the GPU's as well); the engine cannot be used afterwards."""
@@ -211,6 +221,10 @@ class Engine:
         from vllm.utils.torch_utils import set_random_seed
 
         engine = self.llm.llm_engine
+        if self._shares_prefixes:
+            # the blocks that are held first: else vLLM takes them for blocks of running sequences and resets nothing
+            core = cast("InprocClient", engine.engine_core).engine_core
+            cast("Scheduler", core.scheduler).reset_connector_cache()
         engine.reset_prefix_cache()
         set_random_seed(seed)
         return engine
@@ -250,51 +264,3 @@ class _Batch(Generic[Key]):
 def _may_be_generated(token: str) -> bool:
     """Return whether an output may hold an added token: tags, padding and separators are for prompts."""
     return token in (EOS, SOSP, EOSP) or is_unit(token)
-
-
-def _set_environment(config: EngineConfig) -> None:
-    """Set what vLLM reads at its import: one process, few messages, no binding to cores (Ray decides)."""
-    os.environ.update(
-        OMP_NUM_THREADS=str(config.threads),
-        VLLM_ENABLE_V1_MULTIPROCESSING="0",
-        VLLM_CPU_OMP_THREADS_BIND="nobind",
-        VLLM_CPU_KVCACHE_SPACE=str(config.kv_cache_gib),
-        VLLM_NO_USAGE_STATS="1",
-    )
-    # FlashInfer's sampler is compiled at the start and needs nvcc, which few machines have
-    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
-    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
-
-
-def _load(folder: str, config: EngineConfig) -> LLM:
-    import torch
-    from vllm import LLM
-
-    on_gpu = torch.cuda.is_available()
-    if not on_gpu:
-        torch.set_num_threads(config.threads)  # in case torch was imported before OMP_NUM_THREADS was set
-    with _without_module("llvmlite.binding.ffi"):
-        return LLM(
-            model=folder,
-            skip_tokenizer_init=True,
-            enforce_eager=not on_gpu,
-            dtype=resolve_dtype(config.dtype, on_gpu=on_gpu),
-            block_size=None if on_gpu else KV_BLOCK,
-            max_model_len=config.max_model_len,
-            gpu_memory_utilization=config.gpu_memory_utilization,
-        )
-
-
-@contextmanager
-def _without_module(name: str) -> Iterator[None]:
-    """Remove a module from sys.modules inside the block.
-
-    vLLM 0.32 reads the `__dict__` of every object in every imported module. llvmlite's library object answers to any
-    attribute, so after an import of numba vLLM fails with "'_lib_fn_wrapper' object has no attribute 'get'".
-    """
-    module = sys.modules.pop(name, None)
-    try:
-        yield
-    finally:
-        if module is not None:
-            sys.modules[name] = module

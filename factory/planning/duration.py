@@ -28,14 +28,16 @@ START = {"round": 8.0, "tokenize": 7.0, "produce": 16.0, "train": 24.0, "topline
 """Seconds of a core until a stage has loaded its models; `round`: until Ray has started."""
 ENCODE, HEAR, SPEAK = 0.014, 0.07, 0.01
 """Seconds of a core per second of speech: to units; transcript and MOS; units to speech."""
-TOKEN, TEXT = 1 / 2_600, 0.012
+TOKEN, TEXT = 1 / 3_000, 0.012
 """Seconds of a core to write a token of candidates, and to write a test utterance's text and back-translation."""
-PAIR, SFT_TOKEN = 0.36, 2 / 3_300
+PAIR, SFT_TOKEN = 0.15, 2 / 3_300
 """Seconds of a core to learn from a pair once, and from a token of round 0."""
 PAIRS = 0.7
 """Pairs per utterance."""
-EMBEDDED = {"assets/phrasebook/test", "assets/phrasebook/vocoder-fr", "assets/phrasebook/vocoder-en"}
-"""The test set and the vocoders whose toplines ship."""
+EMBEDDED = {
+    f"assets/{name}" for name in ("phrasebook/test", "station/test", "phrasebook/vocoder-fr", "phrasebook/vocoder-en")
+}
+"""The test sets and the vocoders whose toplines ship."""
 
 _PROBE = """
 import time, numpy

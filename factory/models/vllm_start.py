@@ -1,0 +1,92 @@
+"""Start a vLLM in this process: its environment, its settings on a CPU or GPU, and its faults."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from factory.models.device import WantedDtype, resolve_dtype
+
+if TYPE_CHECKING:
+    from vllm import LLM
+    from vllm.config import KVTransferConfig
+
+KV_BLOCK = 32
+"""Tokens in one block of keys and values on a CPU (vLLM's minimum): the smaller, the less memory is left unused."""
+
+
+def set_environment(threads: int, kv_cache_gib: int) -> None:
+    """Set what vLLM reads at its import: one process, few messages, no binding to cores (Ray decides).
+
+    Args:
+        threads: of the math libraries, on a CPU.
+        kv_cache_gib: memory (GiB) for keys and values, on a CPU.
+    """
+    os.environ.update(
+        OMP_NUM_THREADS=str(threads),
+        VLLM_ENABLE_V1_MULTIPROCESSING="0",
+        VLLM_CPU_OMP_THREADS_BIND="nobind",
+        VLLM_CPU_KVCACHE_SPACE=str(kv_cache_gib),
+        VLLM_NO_USAGE_STATS="1",
+    )
+    # FlashInfer's sampler is compiled at the start and needs nvcc, which few machines have
+    os.environ.setdefault("VLLM_USE_FLASHINFER_SAMPLER", "0")
+    os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
+
+
+def start_vllm(
+    folder: str, dtype: WantedDtype, threads: int, max_model_len: int | None, gpu_memory_utilization: float
+) -> LLM:
+    """Load a policy into a vLLM in this process; `set_environment` comes first.
+
+    Args:
+        folder: a Hugging Face folder with a checkpoint.
+        dtype: numbers of the network.
+        threads: of the math libraries, on a CPU.
+        max_model_len: longest prompt and output together, in tokens; None: the context of the policy.
+        gpu_memory_utilization: share (0..1) of a GPU's memory that vLLM takes.
+    """
+    import torch
+    from vllm import LLM
+
+    on_gpu = torch.cuda.is_available()
+    if not on_gpu:
+        torch.set_num_threads(threads)  # in case torch was imported before OMP_NUM_THREADS was set
+    with _without_module("llvmlite.binding.ffi"):
+        return LLM(
+            model=folder,
+            skip_tokenizer_init=True,
+            enforce_eager=not on_gpu,
+            dtype=resolve_dtype(dtype, on_gpu=on_gpu),
+            block_size=None if on_gpu else KV_BLOCK,
+            kv_transfer_config=None if on_gpu else _share_prompts(),
+            max_model_len=max_model_len,
+            gpu_memory_utilization=gpu_memory_utilization,
+        )
+
+
+def _share_prompts() -> KVTransferConfig:
+    """Return what makes sequences share the whole of a prefix: GPUs have blocks of 16 tokens, and do without."""
+    from vllm.config import KVTransferConfig
+
+    return KVTransferConfig(
+        kv_connector="PromptSharing", kv_connector_module_path="factory.models.prompt_sharing", kv_role="kv_both"
+    )
+
+
+@contextmanager
+def _without_module(name: str) -> Iterator[None]:
+    """Remove a module from sys.modules inside the block.
+
+    vLLM 0.32 reads the `__dict__` of every object in every imported module. llvmlite's library object answers to any
+    attribute, so after an import of numba vLLM fails with "'_lib_fn_wrapper' object has no attribute 'get'".
+    """
+    module = sys.modules.pop(name, None)
+    try:
+        yield
+    finally:
+        if module is not None:
+            sys.modules[name] = module
