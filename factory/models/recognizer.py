@@ -125,7 +125,7 @@ class Recognizer:
 
     def _transcribe_batch(self, waves: list[np.ndarray], context: float, prompt: list[int]) -> list[_Result]:
         limits = [max(MIN_TOKENS, min(MAX_TOKENS, int(TOKENS_PER_S * len(wave) / SAMPLE_RATE))) for wave in waves]
-        states, prompts, longest = self._encode(waves, context), [prompt] * len(waves), max(limits) + len(prompt)
+        states, prompts, longest = self._encode(waves, context), [prompt] * len(waves), _max_length(max(limits), prompt)
         outputs = self.whisper.generate(states, prompts, beam_size=self.beam_size, max_length=longest)
         return [self._read(output.sequences_ids[0], limit) for output, limit in zip(outputs, limits, strict=True)]
 
@@ -149,6 +149,14 @@ class Recognizer:
         padded = np.zeros(int(context * SAMPLE_RATE), dtype=np.float32)
         padded[: len(wave)] = wave
         return np.ascontiguousarray(self.features(padded, padding=0)[:, : int(context * 100)], dtype=np.float32)
+
+
+def _max_length(limit: int, prompt: Sequence[int]) -> int:
+    """Return the `max_length` of CTranslate2 that lets an output have `limit` tokens.
+
+    Its Whisper gives an output min(max_length / 2, max_length - prompt) tokens, as OpenAI's does.
+    """
+    return max(2 * limit, limit + len(prompt))
 
 
 def is_repetitive(text: str) -> bool:
