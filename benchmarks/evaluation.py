@@ -60,7 +60,7 @@ def main() -> None:
     start_ray()
     with tempfile.TemporaryDirectory() as folder:
         run = Run(folder)
-        write_utterances(str(ROOT / TEST), "test", run.units("test"))
+        write_utterances(str(ROOT / TEST), "test", recipe, run.units("test"))
         out = Round(run, 0, recipe).evaluation
         began = time.monotonic()
         evaluate(run.units("test"), [(str(ROOT / POLICY), out)], recipe, Clock(folder))

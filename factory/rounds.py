@@ -162,10 +162,10 @@ def tokenize_corpora(round_: Round, clock: Clock) -> None:
     if speech is not None:
         check_listed(Counter(speech.kinds), recipe)
     if makes_pairs and recipe.select.delta == "auto":
-        write_utterances(corpus.dev, "dev", run.units("dev"))
+        write_utterances(corpus.dev, "dev", recipe, run.units("dev"))
         check_dev(run.units("dev"), recipe, MIN_LABELS)
     if (tested := list_speech(corpus.test)) is None:
-        write_utterances(corpus.test, "test", run.units("test"))
+        write_utterances(corpus.test, "test", recipe, run.units("test"))
     else:
         tokenize(corpus.test, choose_tested(tested, recipe), recipe, run.units("test"), clock)
     _print_notes(list_unmeasured(run.units("test"), recipe))
@@ -175,9 +175,9 @@ def tokenize_corpora(round_: Round, clock: Clock) -> None:
     if speech is not None:
         tokenize(corpus.mono, choose_sources(speech, round_.number, recipe), recipe, mono, clock, earlier)
     elif corpus.source != "paired":
-        write_utterances(corpus.mono, "mono", mono)
+        write_utterances(corpus.mono, "mono", recipe, mono)
     if corpus.source != "mono":
-        write_utterances(corpus.paired, "paired", run.units("paired"))
+        write_utterances(corpus.paired, "paired", recipe, run.units("paired"))
     _print_notes(check_sources(round_.sources, recipe))
 
 

@@ -59,7 +59,8 @@ def audit_round(round_: Round, asr: int = 0) -> RoundAudit:
     """
     folder, select = f"{round_.uri}/audit", round_.recipe.select
     transcripts = transcribe_candidates(round_, folder, asr) if asr else read_transcripts(round_.scored, folder)
-    rows = judge_rows(read_rows_with_reference(round_.scored), select.filters, transcripts)
+    known = read_rows_with_reference(round_.scored)
+    rows = judge_rows(known, select.filters, transcripts, round_.recipe.languages)
     result = RoundAudit(
         **audit(rows, round_.recipe.scorer.metrics), select={"metric": select.metric, "delta": select.delta}
     )

@@ -37,7 +37,7 @@ def with_recommended_delta(recipe: Recipe, scored: DatasetDir) -> Recipe:
     Raises:
         NoDelta: the audit recommends no δ.
     """
-    rows = judge_rows(read_rows_with_reference(scored), recipe.select.filters)
+    rows = judge_rows(read_rows_with_reference(scored), recipe.select.filters, languages=recipe.languages)
     delta = choose_delta(rows, recipe.select.metric)
     print(f"  select.delta: auto is {delta:g} (audit of {len(rows)} utterances of {recipe.corpus.dev})", flush=True)
     return replace(recipe, select=replace(recipe.select, delta=delta))

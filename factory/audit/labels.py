@@ -8,7 +8,7 @@ labels.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from factory.metrics import METRICS, normalise
 from factory.passes.filters import rejection_reason
+from factory.recipe.directions import Direction
 from factory.recipe.sections import FiltersConfig
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK, UNSPOKEN, Row, Scores
@@ -26,8 +27,10 @@ MAX_UTTERANCES = 3_000
 JUDGES = ("bleu", "chrf", "asr_bleu")
 """The judges: BLEU and chrF of a candidate's text, and BLEU of the transcript of its speech."""
 
-Transcripts = dict[tuple[str, int], str]
-"""ASR transcripts of candidates, by utterance id and index of the candidate in its row."""
+CandidateKey = tuple[str, str, int]
+"""Names a candidate: the id of its utterance, the language of the translation, its index in its row of SCORED."""
+Transcripts = dict[CandidateKey, str]
+"""ASR transcripts of candidates."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,10 @@ class ScoredUtterance:
 
 
 def judge_rows(
-    rows: Iterable[Row], filters: FiltersConfig, transcripts: Mapping[tuple[str, int], str] | None = None
+    rows: Iterable[Row],
+    filters: FiltersConfig,
+    transcripts: Mapping[CandidateKey, str] | None = None,
+    languages: Sequence[str] = (),
 ) -> list[ScoredUtterance]:
     """Score the candidates of rows against their references.
 
@@ -65,20 +71,23 @@ def judge_rows(
         rows: rows of SCORED. Those without a reference are left out, and so are malformed candidates.
         filters: the filters of the recipe, which decide whether a candidate is valid.
         transcripts: ASR transcripts of candidates; with them `asr_bleu` is one of the judges.
+        languages: the languages of the recipe, for the filter of the wrong language.
 
     Returns:
         An utterance for each row that is `ok` and has a reference.
     """
-    return [_judge_row(row, filters, transcripts or {}) for row in rows if row["status"] == OK and row["reference"]]
+    known = transcripts or {}
+    return [_judge_row(row, filters, known, languages) for row in rows if row["status"] == OK and row["reference"]]
 
 
-def read_scores(row: Row, filters: FiltersConfig) -> ScoredUtterance:
+def read_scores(row: Row, filters: FiltersConfig, languages: Sequence[str] = ()) -> ScoredUtterance:
     """Return the scores of all candidates of a row of SCORED, in their order, without judgements."""
+    reasons = (rejection_reason(candidate, row, filters, languages) for candidate in row["candidates"])
     candidates = [
-        ScoredCandidate(c["scores"] or {}, {}, rejection_reason(c, row, filters) is None, c["finish"] != UNSPOKEN)
-        for c in row["candidates"]
+        ScoredCandidate(c["scores"] or {}, {}, reason is None, c["finish"] != UNSPOKEN)
+        for c, reason in zip(row["candidates"], reasons, strict=True)
     ]
-    return ScoredUtterance(row["utt_id"], _direction(row), candidates)
+    return ScoredUtterance(row["utt_id"], Direction.of_row(row), candidates)
 
 
 def read_rows_with_reference(scored: DatasetDir, limit: int = MAX_UTTERANCES) -> list[Row]:
@@ -115,22 +124,20 @@ def explain_unmeasured(utterances: int, has_judge: bool) -> str | None:
     return None
 
 
-def _direction(row: Row) -> str:
-    return f"{row['src_lang']}-{row['tgt_lang']}"
-
-
-def _judge_row(row: Row, filters: FiltersConfig, transcripts: Mapping[tuple[str, int], str]) -> ScoredUtterance:
+def _judge_row(
+    row: Row, filters: FiltersConfig, transcripts: Mapping[CandidateKey, str], languages: Sequence[str]
+) -> ScoredUtterance:
     candidates = [
         ScoredCandidate(
             scores=candidate["scores"],
-            judgements=_judge(candidate["text"], transcripts.get((row["utt_id"], index)), row),
-            is_valid=rejection_reason(candidate, row, filters) is None,
+            judgements=_judge(candidate["text"], transcripts.get((row["utt_id"], row["tgt_lang"], index)), row),
+            is_valid=rejection_reason(candidate, row, filters, languages) is None,
             has_speech=candidate["finish"] != UNSPOKEN,
         )
         for index, candidate in enumerate(row["candidates"])
         if candidate["finish"] in (OK, UNSPOKEN)
     ]
-    return ScoredUtterance(row["utt_id"], _direction(row), candidates)
+    return ScoredUtterance(row["utt_id"], Direction.of_row(row), candidates)
 
 
 def _judge(text: str | None, transcript: str | None, row: Row) -> dict[str, float]:

@@ -13,6 +13,7 @@ from factory.export.base import ExportedRound
 from factory.export.layout import TEST_SHARE, make_features
 from factory.planning.kept_recipe import as_yaml
 from factory.planning.places import Round
+from factory.recipe.directions import Direction
 from factory.recipe.paths import portable_paths
 from factory.recipe.recipe import Recipe
 from factory.report import collect
@@ -77,8 +78,8 @@ def render_round_section(round_: Round, judgements: int) -> str:
 
 def _count_directions(round_: Round) -> dict[str, int]:
     rows = round_.pairs.rows(["src_lang", "tgt_lang"], OK).to_pylist()
-    counts = Counter(f"{row['src_lang']}-{row['tgt_lang']}" for row in rows)
-    return {direction: counts[direction] for direction in round_.recipe.directions}
+    counts = Counter(map(Direction.of_row, rows))
+    return {direction: counts[direction] for direction in round_.recipe.used_directions}
 
 
 def _describe_recommendation(audit: RoundAudit | None, metric: str) -> str:
@@ -211,7 +212,8 @@ def render_model_card(round_: Round, repository: str, stated_licence: str | None
     values |= {"number": round_.number, "scores": scores, "well_formed": summary["well_formed"]}
     values |= {"training": training, "settings": json.dumps(training.get("settings", {})), "has_adapter": has_adapter}
     values["policy"] = name_policy(round_) if round_.number else ""
-    values["prompt"] = prompt(recipe.policy.variant, recipe.languages[0], recipe.languages[1], _EXAMPLE_UNITS)
+    example = recipe.used_directions[0]
+    values["prompt"] = prompt(recipe.policy.variant, example.source, example.target, _EXAMPLE_UNITS)
     return f"---\n{data.to_yaml()}\n---\n\n{_render('model_card.md.j2', values)}"
 
 

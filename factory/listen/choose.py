@@ -79,7 +79,7 @@ def choose_questions(round_: Round, choose: str, count: int) -> list[Question]:
 
 def _compare(row: Row, recipe: Recipe) -> _Compared | None:
     """Compare the two candidates that select compares; None if there are none, or if no metric prefers one."""
-    utterance = read_scores(row, recipe.select.filters)
+    utterance = read_scores(row, recipe.select.filters, recipe.languages)
     choice = best_worst(utterance, recipe.select.metric)
     advantages = _advantages(utterance, choice, recipe) if choice else {}
     return _Compared(row, choice, advantages) if choice and any(advantages.values()) else None

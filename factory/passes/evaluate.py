@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -15,11 +14,14 @@ from factory.actors.greedy import POLICY, SPOKEN
 from factory.passes.execute import fit_pool, map_actor, run_plan
 from factory.passes.produce import build_engine_config, build_job
 from factory.passes.progress import Clock
+from factory.passes.references import with_references
 from factory.passes.weights import actor_recognizer, actor_vocoders, actor_weights, compute_digests
+from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.recipe.resources import PoolConfig
 from factory.storage.dataset import DatasetDir
 from factory.storage.group import DatasetGroup
+from schemas.datasets import OK
 
 MIN_BLOCK = 16
 """Rows of a block of translations, at least: Ray takes 20 ms for a block, a text alone takes 10."""
@@ -50,6 +52,7 @@ def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], reci
     weights = {name: policy for name, (policy, _) in started.items()}
     group = DatasetGroup({name: out for name, (_, out) in started.items()}, POLICY)
     table = select_test_rows(units, recipe)
+    ids = next(iter(group.datasets.values())).list_ids(table)
     unfinished = group.unfinished(_spoken_first(table))
     judged = fit_pool(recipe.resources.recognizer, pc.sum(unfinished[SPOKEN]).as_py() or 0)
     rows = _translate(ray.data.from_arrow(unfinished), weights, recipe)
@@ -57,7 +60,7 @@ def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], reci
     rows = rows.repartition(target_num_rows_per_block=block, strict=True)
     rows = _judge(rows, recipe, judged)
     resources = replace(recipe.resources, recognizer=judged)
-    run_plan(rows, group, table["utt_id"].to_pylist(), clock, "evaluate", resources, ["translator", "recognizer"])
+    run_plan(rows, group, ids, clock, "evaluate", resources, ["translator", "recognizer"])
 
 
 def _start(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir) -> bool:
@@ -102,19 +105,34 @@ def select_test_rows(units: DatasetDir, recipe: Recipe) -> pa.Table:
 
     `tgt_lang` is the language to translate into; `spoken` marks the utterances whose speech is judged.
     """
-    table = units.rows(status="ok").sort_by("utt_id")
-    table = table.filter(pc.and_(pc.is_valid(table["reference"]), pc.greater(pc.utf8_length(table["reference"]), 0)))
-    first, second = recipe.languages
-    return pa.concat_tables([_select_direction(table, *langs, recipe) for langs in ((first, second), (second, first))])
+    table = units.rows(status=OK).sort_by("utt_id")
+    return pa.concat_tables([_select_direction(table, direction, recipe) for direction in recipe.used_directions])
 
 
-def _select_direction(table: pa.Table, lang: str, target: str, recipe: Recipe) -> pa.Table:
-    rows = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.test_utterances)
+def _select_direction(table: pa.Table, direction: Direction, recipe: Recipe) -> pa.Table:
+    used, texts = recipe.used_directions, zip(table["utt_id"].to_pylist(), table["text"].to_pylist(), strict=True)
+    rows = table.filter(pc.equal(table["lang"], direction.source))
+    kept = [direction in used.of_utterance(utt_id, direction.source) for utt_id in rows["utt_id"].to_pylist()]
+    rows = with_references(rows.filter(pa.array(kept, pa.bool_())), direction, dict(texts), recipe)
+    rows = rows.filter(pc.fill_null(pc.greater(pc.utf8_length(rows["reference"]), 0), False))
+    rows = rows.slice(0, recipe.test_utterances)
     spoken = pa.array([index < recipe.evaluate.asr_utterances for index in range(rows.num_rows)], pa.bool_())
-    targets = pa.array([target] * rows.num_rows, pa.string())
+    targets = pa.array([direction.target] * rows.num_rows, pa.string())
     return rows.append_column("tgt_lang", targets).append_column("spoken", spoken)
 
 
-def list_spoken_ids(rows: pa.Table) -> list[str]:
-    """Return the ids of the test utterances whose speech is judged."""
-    return cast(list[str], rows.filter(rows["spoken"])["utt_id"].to_pylist())
+def list_topline_ids(units: DatasetDir, recipe: Recipe) -> list[str]:
+    """Return the ids of the test utterances that show what perfect speech would score, for each target language.
+
+    They are the utterances whose translations are spoken; in a language that nothing is translated from, they are the
+    first `evaluate.asr_utterances` of the test set.
+    """
+    used, rows = recipe.used_directions, select_test_rows(units, recipe)
+    spoken = rows.filter(pc.and_(rows["spoken"], pc.is_in(rows["lang"], value_set=pa.array(used.targets))))
+    ids = list(dict.fromkeys(spoken["utt_id"].to_pylist()))
+    table = units.rows(["utt_id", "lang"], status=OK).sort_by("utt_id")
+    for lang in used.targets:
+        if lang not in used.sources:
+            in_lang = table.filter(pc.equal(table["lang"], lang)).slice(0, recipe.evaluate.asr_utterances)
+            ids += in_lang["utt_id"].to_pylist()
+    return ids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -16,31 +16,35 @@ ORDER = 3
 """Units in an n-gram: two sentences share many units and many pairs of units, but rarely three in a row."""
 
 
-def rejection_reason(candidate: Candidate, row: Row, filters: FiltersConfig) -> str | None:
+def rejection_reason(
+    candidate: Candidate, row: Row, filters: FiltersConfig, languages: Sequence[str] = ()
+) -> str | None:
     """Return the slug of the first filter that rejects a candidate; None if it is valid.
 
     The slug is the parser's reason if the candidate is malformed; `copy` (the text of the source, or too many of its
-    units), `wrong_language` (a text in the source's language), `too_short`, `too_long` (units compared with the
-    source's) or `repetition`. A candidate that is not spoken is judged by its text alone. No filter judges the language
-    of speech: a candidate of the variant vanilla has no text of its own, so that `wrong_language` and a copied text are
-    never detected in it.
+    units), `wrong_language` (a text in the source's language, or in another one that is not the target's), `too_short`,
+    `too_long` (units compared with the source's) or `repetition`. A candidate that is not spoken is judged by its text
+    alone. No filter judges the language of speech: a candidate of the variant vanilla has no text of its own, so that
+    `wrong_language` and a copied text are never detected in it.
 
     Args:
         candidate: a candidate of the row.
         row: a row of SCORED.
         filters: the thresholds.
+        languages: the languages of the recipe; the two of the row always count.
     """
     if candidate["finish"] not in (OK, UNSPOKEN):
         return candidate["finish"]
-    return _reject_text(candidate["text"], row, filters) or _reject_units(candidate["units"] or (), row, filters)
+    text, units = candidate["text"], candidate["units"] or ()
+    return _reject_text(text, row, filters, languages) or _reject_units(units, row, filters)
 
 
-def _reject_text(text: str | None, row: Row, filters: FiltersConfig) -> str | None:
+def _reject_text(text: str | None, row: Row, filters: FiltersConfig, languages: Sequence[str]) -> str | None:
     if not text:
         return None
     if text == row["text"]:
         return "copy"
-    probability = source_language_probability(text, row["src_lang"], row["tgt_lang"])
+    probability = wrong_language_probability(text, {*languages, row["src_lang"]}, row["tgt_lang"])
     return "wrong_language" if probability > filters.max_wrong_language else None
 
 
@@ -67,16 +71,21 @@ def copy_share(units: Sequence[int], source: Sequence[int], order: int = ORDER) 
     return len(grams & set(_list_ngrams(source, order))) / len(grams) if grams else 0.0
 
 
-def source_language_probability(text: str, src_lang: str, tgt_lang: str) -> float:
-    """Return the probability (0..1) that a text is in the source's language, if it is in one of the two languages.
+def wrong_language_probability(text: str, languages: Collection[str], tgt_lang: str) -> float:
+    """Return the probability (0..1) that a text is in another language than the target's, if it is in one of them.
 
-    It is that of fastText's identifier of 176 languages (lid.176.ftz, Joulin et al. 2017); 0 if it knows neither
-    language.
+    It is that of fastText's identifier of 176 languages (lid.176.ftz, Joulin et al. 2017); 0 if it knows none of them.
+
+    Args:
+        text: the text.
+        languages: the languages that it can be in, with or without the target's.
+        tgt_lang: the target's language.
     """
     guesses = _load_identifier().detect(text.replace("\n", " "), k=176)
     probabilities = {guess["lang"]: float(guess["score"]) for guess in guesses}
-    source, target = probabilities.get(src_lang, 0.0), probabilities.get(tgt_lang, 0.0)
-    return source / (source + target) if source + target else 0.0
+    wrong = sum(probabilities.get(lang, 0.0) for lang in sorted({*languages} - {tgt_lang}))
+    target = probabilities.get(tgt_lang, 0.0)
+    return wrong / (wrong + target) if wrong + target else 0.0
 
 
 @cache

@@ -9,6 +9,7 @@ from factory.corpora.corpus import Speech
 from factory.passes.errors import PassError
 from factory.passes.progress import Clock
 from factory.passes.tokenize import tokenize
+from factory.recipe.directions import Direction, Directions
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK, PAIRED, UNITS, Row
@@ -16,7 +17,7 @@ from schemas.fingerprint import json_digest
 
 
 def pair_units(corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
-    """Write paired speech as rows of PAIRED, one per pair and direction.
+    """Write paired speech as rows of PAIRED, one per pair and direction that round 0 learns.
 
     The two sides of a pair are the utterances `NAME/LANG`. A pair without units on both sides is left out and counted.
 
@@ -29,15 +30,20 @@ def pair_units(corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, o
         clock: measures and shows progress.
 
     Raises:
-        PassError: no utterance has a partner.
+        PassError: in a direction no utterance has a partner.
     """
     tokenize(corpus, speech, recipe, units, clock)
-    if not out.start({"stage": "pair_units", "inputs": {"units": units.manifest().fingerprint}}):
+    named = {} if recipe.directions is None else {"directions": recipe.taught_directions}
+    if not out.start({"stage": "pair_units", **named, "inputs": {"units": units.manifest().fingerprint}}):
         return
     table = units.rows(status=OK)
-    first, second = recipe.languages
-    for src_lang, tgt_lang in ((first, second), (second, first)):
-        out.append(join_sides(table, src_lang, tgt_lang))
+    for direction in recipe.taught_directions:
+        try:
+            out.append(join_sides(table, direction.source, direction.target))
+        except PassError as error:
+            if len(recipe.languages) == 2:
+                raise
+            raise PassError(f"{error}; or leave {direction} and {direction.reverse} out of directions") from None
     manifest = out.publish()
     print(f"  {manifest.rows:,} rows of paired units from {units.manifest().rows:,} utterances of {corpus}", flush=True)
 
@@ -83,20 +89,30 @@ def _index_by_name(table: pa.Table, lang: str) -> dict[str, int]:
     }
 
 
-def write_utterances(corpus: str, split: str, out: DatasetDir) -> None:
-    """Write the PAIRED rows of `corpus` as rows of UNITS of this split.
+def write_utterances(corpus: str, split: str, recipe: Recipe, out: DatasetDir) -> None:
+    """Write the PAIRED rows of `corpus` in the directions of a recipe as rows of UNITS of this split.
 
-    The id of an utterance is that of its pair, its reference is its translation.
+    The id of an utterance is that of its pair, its reference is its translation. Where its language is translated into
+    several ones, the id ends with the direction, as `NAME/fr-en`.
     """
-    rows = DatasetDir(corpus).rows().to_pylist()
+    every = DatasetDir(corpus).rows().to_pylist()
+    rows = [row for row in every if row["src_lang"] not in recipe.languages or is_in(row, recipe.used_directions)]
     if out.start({"stage": f"{split}_units", "inputs": {split: json_digest(rows)}}):
-        out.append(pa.Table.from_pylist([_to_utterance(row, split) for row in rows if row["src_units"]], schema=UNITS))
+        utterances = [_to_utterance(row, split, recipe) for row in rows if row["src_units"]]
+        out.append(pa.Table.from_pylist(utterances, schema=UNITS))
         out.publish()
 
 
-def _to_utterance(row: Row, split: str) -> Row:
+def is_in(row: Row, directions: Directions) -> bool:
+    """Return True if a row of PAIRED is in one of the directions."""
+    return Direction.of_row(row) in directions
+
+
+def _to_utterance(row: Row, split: str, recipe: Recipe) -> Row:
+    pair_id, direction = row["pair_id"], Direction.of_row(row)
+    owns = recipe.used_directions.owns_reference(pair_id, direction)
     return {
-        "utt_id": row["pair_id"],
+        "utt_id": pair_id if owns else f"{pair_id}/{direction}",
         "lang": row["src_lang"],
         "text": row["src_text"],
         "reference": row["tgt_text"],

@@ -12,10 +12,11 @@ import ray.data
 from factory.actors.base import ActorFactory
 from factory.actors.round_trip import TranslationJob
 from factory.models.engine import EngineConfig
-from factory.passes.choose import choose_ids
+from factory.passes.choose import choose_ids, group_ids
 from factory.passes.errors import PassError
 from factory.passes.execute import map_actor, run_plan
 from factory.passes.progress import Clock
+from factory.passes.references import with_own_references
 from factory.passes.weights import actor_recognizer, actor_vocoders, actor_weights, compute_digests
 from factory.recipe.recipe import Recipe
 from factory.runtime.light_tasks import light_task
@@ -49,8 +50,10 @@ def produce(
     if not out.start(recipe.content("produce", digests | {"units": fingerprints, "round": str(number)})):
         return
     ids, pools = choose_utterances(sources, number, recipe), build_pools(recipe, policy)
+    utterances = pa.concat_tables([units.rows(["utt_id", "lang"]) for units in sources])
+    expected = out.list_ids(add_targets(utterances, ids, recipe))
     rows = build_plan(sources, ids, recipe, out, pools)
-    run_plan(rows, out, ids.to_pylist(), clock, "produce", recipe.resources, list(pools))
+    run_plan(rows, out, expected, clock, "produce", recipe.resources, list(pools))
 
 
 def build_pools(recipe: Recipe, policy: str) -> Pools:
@@ -82,7 +85,7 @@ def build_plan(
         out: the dataset that the plan will write.
         pools: the actors.
     """
-    targets = partial(add_target, ids=ids, langs=recipe.languages)
+    targets = partial(add_targets, ids=ids, recipe=recipe)
     units = reduce(ray.data.Dataset.union, [source.dataset() for source in sources])
     rows = out.unfinished(units.map_batches(targets, batch_format="pyarrow", **light_task()))
     for name, actor in pools.items():
@@ -94,7 +97,7 @@ def build_plan(
 
 
 def choose_utterances(sources: Sequence[DatasetDir], number: int, recipe: Recipe) -> pa.Array:
-    """Return the ids of a round's utterances: `corpus.limit` of each language, the same number from each source.
+    """Return the ids of a round's utterances: `corpus.limit` per direction, the same number from each source.
 
     With `rounds.fresh` every round takes other utterances until none are left.
 
@@ -108,7 +111,7 @@ def choose_utterances(sources: Sequence[DatasetDir], number: int, recipe: Recipe
     """
     tables = [units.rows(["utt_id", "lang"]) for units in sources]
     ids = sorted(
-        utt_id for table in tables for utt_id in choose_ids(_ids_by_language(table), number, recipe, len(sources))
+        utt_id for table in tables for utt_id in choose_ids(_group(table, recipe), number, recipe, len(sources))
     )
     if shared := {first for first, second in zip(ids, ids[1:], strict=False) if first == second}:
         raise PassError(
@@ -117,18 +120,24 @@ def choose_utterances(sources: Sequence[DatasetDir], number: int, recipe: Recipe
     return pa.array(ids, pa.string())
 
 
-def _ids_by_language(table: pa.Table) -> dict[str, list[str]]:
-    by_language: dict[str, list[str]] = {}
-    for lang, utt_id in zip(table["lang"].to_pylist(), table["utt_id"].to_pylist(), strict=True):
-        by_language.setdefault(lang, []).append(utt_id)
-    return by_language
+def _group(table: pa.Table, recipe: Recipe) -> dict[str, list[str]]:
+    return group_ids(zip(table["utt_id"].to_pylist(), table["lang"].to_pylist(), strict=True), recipe)
 
 
-def add_target(table: pa.Table, ids: pa.Array, langs: tuple[str, ...]) -> pa.Table:
-    """Keep the rows with these ids; `tgt_lang` is the other one of the two languages, `src_lang` is `lang`."""
+def add_targets(table: pa.Table, ids: pa.Array, recipe: Recipe) -> pa.Table:
+    """Return a row for each direction of the utterances with these ids, with `src_lang` and `tgt_lang`.
+
+    The reference of an utterance is kept in the direction that it belongs to, and null in others.
+    """
     kept = table.filter(pc.is_in(table["utt_id"], value_set=ids))
-    targets = [langs[1] if lang == langs[0] else langs[0] for lang in kept["lang"].to_pylist()]
-    return kept.append_column("src_lang", kept["lang"]).append_column("tgt_lang", pa.array(targets, pa.string()))
+    utterances = zip(kept["utt_id"].to_pylist(), kept["lang"].to_pylist(), strict=True)
+    directions = [recipe.used_directions.of_utterance(*utterance) for utterance in utterances]
+    rows = kept.take(pa.array([index for index, group in enumerate(directions) for _ in group], pa.int64()))
+    each = [direction for group in directions for direction in group]
+    if "reference" in rows.schema.names:
+        rows = with_own_references(rows, each, recipe)
+    targets = pa.array([direction.target for direction in each], pa.string())
+    return rows.append_column("src_lang", rows["lang"]).append_column("tgt_lang", targets)
 
 
 def build_job(recipe: Recipe) -> TranslationJob:

@@ -16,6 +16,7 @@ from factory.passes.execute import run_plan
 from factory.passes.filters import rejection_reason
 from factory.passes.progress import Clock
 from factory.passes.rules import RULES, Choice
+from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.recipe.sections import SelectConfig
 from factory.runtime.counters import count
@@ -36,26 +37,35 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     """
     if not out.start(recipe.content("select", {"scored": scored.manifest().fingerprint})):
         return
-    make = partial(make_pairs, config=recipe.select, variant=recipe.policy.variant, metrics=recipe.scorer.metrics)
+    make = partial(
+        make_pairs,
+        config=recipe.select,
+        variant=recipe.policy.variant,
+        metrics=recipe.scorer.metrics,
+        languages=recipe.languages,
+    )
     rows = out.unfinished(scored).map_batches(make, batch_format="pyarrow", **light_task())
-    run_plan(rows, out, scored.rows(["utt_id"])["utt_id"].to_pylist(), clock, "select", recipe.resources)
+    run_plan(rows, out, out.list_ids(scored.rows(list(out.id_columns))), clock, "select", recipe.resources)
     for direction, number in count_pairs(out).items():
         count("roundtrip_pairs", number, stage="select", direction=direction)
 
 
 def count_pairs(dataset: DatasetDir) -> Counter[str]:
     """Return the number of pairs of each direction (`fr-en`) in a dataset of PAIR."""
-    pairs = dataset.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()
-    return Counter(f"{row['src_lang']}-{row['tgt_lang']}" for row in pairs)
+    return Counter(map(Direction.of_row, dataset.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()))
 
 
-def make_pairs(table: pa.Table, config: SelectConfig, variant: Variant, metrics: Sequence[str]) -> pa.Table:
+def make_pairs(
+    table: pa.Table, config: SelectConfig, variant: Variant, metrics: Sequence[str], languages: Sequence[str] = ()
+) -> pa.Table:
     """Return the rows of PAIR of rows of SCORED; `make_pair` documents the arguments."""
-    pairs = [make_pair(row, config, variant, metrics) for row in table.to_pylist()]
+    pairs = [make_pair(row, config, variant, metrics, languages) for row in table.to_pylist()]
     return pa.Table.from_pylist(pairs, schema=PAIR)
 
 
-def make_pair(row: Row, config: SelectConfig, variant: Variant, metrics: Sequence[str]) -> Row:
+def make_pair(
+    row: Row, config: SelectConfig, variant: Variant, metrics: Sequence[str], languages: Sequence[str] = ()
+) -> Row:
     """Return the pair of one utterance (a row of PAIR): two valid candidates that `select.rule` chooses.
 
     Their gap by `select.metric` must exceed `select.delta`, which is on the metric's own scale. An utterance without a
@@ -67,12 +77,13 @@ def make_pair(row: Row, config: SelectConfig, variant: Variant, metrics: Sequenc
         config: the section `select`, with a number as `delta`.
         variant: how the pair's prompt and completions are written.
         metrics: the metrics that were scored, which the rules all_agree and pareto compare.
+        languages: the languages that a candidate may be in by mistake, next to that of its source.
     """
     head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")}
     head |= {"pair_id": f"{row['utt_id']}-{row['tgt_lang']}", "metric": config.metric}
     if row["status"] != OK:
         return head | {"status": row["status"], "reason": row["reason"]}
-    choice = _choose(row, config, metrics)
+    choice = _choose(row, config, metrics, languages)
     if isinstance(choice, str):
         return head | {"status": SKIPPED, "reason": choice}
     margin = abs(_score(choice[0], config.metric) - _score(choice[1], config.metric))
@@ -92,10 +103,10 @@ def _explain_margin(margin: float, config: SelectConfig) -> str | None:
     return None
 
 
-def _choose(row: Row, config: SelectConfig, metrics: Sequence[str]) -> Choice:
+def _choose(row: Row, config: SelectConfig, metrics: Sequence[str], languages: Sequence[str]) -> Choice:
     """Return the chosen and the rejected candidate, or the reason why there are no two to compare."""
     candidates: list[Candidate] = [candidate for candidate in row["candidates"] if candidate["finish"] != UNSPOKEN]
-    reasons = [rejection_reason(candidate, row, config.filters) for candidate in candidates]
+    reasons = [rejection_reason(candidate, row, config.filters, languages) for candidate in candidates]
     valid = [candidate for candidate, reason in zip(candidates, reasons, strict=True) if reason is None]
     if len(valid) < 2:
         slug = next(filter(None, reasons), "one_candidate")

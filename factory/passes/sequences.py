@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 import pyarrow as pa
 
 from factory.passes.errors import PassError
+from factory.passes.paired import is_in
+from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import SEQUENCE, Row
@@ -35,9 +37,21 @@ def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
 
 
 def read_paired(recipe: Recipe) -> list[Row]:
-    """Return the rows of `corpus.paired` and, if the recipe names parallel text, of `corpus.text`."""
+    """Return the rows of `corpus.paired` and, if the recipe names parallel text, of `corpus.text`.
+
+    Raises PassError if a direction that round 0 has to learn has no row.
+    """
     uris = [recipe.corpus.paired, *([recipe.corpus.text] if recipe.corpus.text else [])]
-    return [row for uri in uris for row in DatasetDir(uri).rows().to_pylist()]
+    every = [row for uri in uris for row in DatasetDir(uri).rows().to_pylist()]
+    rows = [row for row in every if is_in(row, recipe.taught_directions)]
+    known = {Direction.of_row(row) for row in rows}
+    if missing := [direction for direction in recipe.taught_directions if direction not in known]:
+        raise PassError(
+            f"round 0 has no paired rows in {', '.join(missing)}, and it needs each direction and its opposite, to "
+            f"translate and to translate back: add them to corpus.paired ({recipe.corpus.paired}), or leave both out "
+            "of directions"
+        )
+    return rows
 
 
 def build_sequences(row: Row, tasks: Mapping[str, float]) -> Iterator[Row]:

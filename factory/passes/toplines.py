@@ -20,7 +20,7 @@ from factory.corpora.opening import open_corpus
 from factory.models.mos import Mos
 from factory.models.recognizer import protocol
 from factory.models.weights import cache_folder
-from factory.passes.evaluate import list_spoken_ids, select_test_rows
+from factory.passes.evaluate import list_topline_ids
 from factory.passes.execute import fit_pool, map_actor, run_plan
 from factory.passes.progress import Clock
 from factory.passes.tokenize import describe_whole_corpus
@@ -38,7 +38,7 @@ _DIGEST = b"roundtrip.toplines"
 
 
 def judge_toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
-    """Write a row of TOPLINE for each spoken test utterance: its recording, and its units resynthesised.
+    """Write a row of TOPLINE for the test utterances of `list_topline_ids`: recording, and units resynthesised.
 
     Args:
         units: the dataset of UNITS of the test corpus.
@@ -49,7 +49,7 @@ def judge_toplines(units: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Cl
     inputs = compute_digests(recipe.judge_weights) | {"units": units.manifest().fingerprint}
     if not out.start(recipe.content("toplines", inputs)):
         return
-    ids, digest = list_spoken_ids(select_test_rows(units, recipe)), digest_toplines(units, recipe)
+    ids, digest = list_topline_ids(units, recipe), digest_toplines(units, recipe)
     known = find_toplines(digest)
     missing = set(ids) - out.done_ids()
     reused = known.filter(pc.is_in(known["utt_id"], value_set=pa.array(sorted(missing), pa.string())))

@@ -14,9 +14,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.passes.errors import PassError
+from factory.passes.paired import is_in
 from factory.passes.sequences import build_sequences, read_paired
 from factory.passes.weights import actor_weights, count_units, local_weights
 from factory.planning.usable_speech import WITH_RECOGNIZER
+from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import filesystem, retry
@@ -153,17 +155,17 @@ def choose_training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
     Their order does not depend on the order of the rows.
     """
     chosen: list[Row] = []
-    for lang in recipe.languages:
-        in_lang = sorted((row for row in rows if row["src_lang"] == lang), key=lambda row: row["pair_id"])
-        random.Random(recipe.seed).shuffle(in_lang)
-        chosen += in_lang[: recipe.select.pairs]
+    for direction in recipe.used_directions:
+        own = sorted((row for row in rows if Direction.of_row(row) == direction), key=lambda row: row["pair_id"])
+        random.Random(recipe.seed).shuffle(own)
+        chosen += own[: recipe.select.pairs]
     random.Random(recipe.seed).shuffle(chosen)
     return [{key: row[key] for key in ("pair_id", "prompt", "chosen", "rejected", "margin")} for row in chosen]
 
 
 def _read_held_out(recipe: Recipe) -> pa.Table:
     """Return the sequences of the held-out pairs, for every variant that a round requests."""
-    pairs = DatasetDir(recipe.corpus.dev).rows().to_pylist()
+    pairs = [row for row in DatasetDir(recipe.corpus.dev).rows().to_pylist() if is_in(row, recipe.taught_directions)]
     pairs = sorted(pairs, key=lambda row: zlib.crc32(row["pair_id"].encode()))[:MAX_DEV_PAIRS]
     tasks: dict[str, float] = dict.fromkeys(map(str, recipe.back_translation_variants), 1.0)
     return pa.Table.from_pylist([row for pair in pairs for row in build_sequences(pair, tasks)], schema=SEQUENCE)

@@ -102,13 +102,13 @@ def _core_seconds(stage: Stage, round_: Round) -> float:
     recipe, name, rows = round_.recipe, stage.name.split()[0], stage.rows or 0
     policy = count_parameters(recipe) / REFERENCE_PARAMETERS
     writing = policy * (1 if resolve_dtype(recipe.resources.dtype, on_gpu=False) == "bfloat16" else FLOAT32)
-    speech = recipe.expected.seconds
+    speech, directions = recipe.expected.seconds, len(recipe.used_directions)
     work = {
         "tokenize": rows * ENCODE * speech,
         "produce": rows * _tokens(recipe) * TOKEN * writing,
         "train": _training(round_) * policy,
         "toplines": rows * speech * (ENCODE + SPEAK + 2 * HEAR),
-        "evaluate": rows * TEXT * writing + 2 * recipe.evaluate.asr_utterances * _hearing(recipe, writing),
+        "evaluate": rows * TEXT * writing + directions * recipe.evaluate.asr_utterances * _hearing(recipe, writing),
     }
     if not stage.actors or (name == "toplines" and _knows_toplines(recipe)):
         return 0.0
@@ -126,7 +126,8 @@ def _training(round_: Round) -> float:
     recipe, rows = round_.recipe, amounts_of(round_).rows
     if round_.number == 0:
         return sft_tokens(recipe, rows) * SFT_TOKEN
-    pairs = min(PAIRS * rows, 2 * recipe.select.pairs) if recipe.select.pairs else PAIRS * rows
+    most = len(recipe.used_directions) * recipe.select.pairs if recipe.select.pairs else PAIRS * rows
+    pairs = min(PAIRS * rows, most)
     return recipe.preference.epochs * pairs * PAIR
 
 

@@ -125,7 +125,7 @@ def _sft(recipe: Recipe, paired: int) -> Cost:
 
 def _preference(recipe: Recipe, utterances: int) -> Cost:
     config, workers = recipe.preference, recipe.resources.trainer.actors
-    pairs = 2 * recipe.select.pairs if recipe.select.pairs else utterances
+    pairs = len(recipe.used_directions) * recipe.select.pairs if recipe.select.pairs else utterances
     length = _units(recipe) + _completion(recipe, recipe.policy.variant)
     micro_batch = min(config.micro_batch or config.batch, config.batch / workers)
     # the reference reads without learning: once for its log-probabilities, in each epoch for a divergence
@@ -172,14 +172,16 @@ def tokens_both_ways(recipe: Recipe, candidates: int, with_units: int) -> float:
 
 
 def _evaluate(recipe: Recipe, policies: int) -> list[Cost]:
-    tested, spoken = 2 * recipe.test_utterances * policies, 2 * recipe.evaluate.asr_utterances
+    directions = len(recipe.used_directions)
+    tested, spoken = directions * recipe.test_utterances * policies, directions * recipe.evaluate.asr_utterances
     whole, text = min(tested, spoken * policies), _completion(recipe, Variant.MT)
     texts = (tested - whole) * text * (2 if recipe.translator.back_translate == "text" else 1)
     generation = _generation(recipe, "evaluate", whole * tokens_both_ways(recipe, 1, 1) + texts)
     # a translation, its back-translation, and the speech of the cascade
     transcribed = spoken * policies * (1 + (not recipe.writes_text) + bool(recipe.evaluate.cascade))
     # recordings, and the same speech resynthesised
-    toplines = _speech(recipe, "toplines: recognizer", "recognizer", 2 * spoken, 6)
+    judged = len(recipe.used_directions.targets) * recipe.evaluate.asr_utterances
+    toplines = _speech(recipe, "toplines: recognizer", "recognizer", 2 * judged, 6)
     return [toplines, generation, _speech(recipe, "evaluate: recognizer", "recognizer", transcribed, 6)]
 
 

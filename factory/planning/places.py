@@ -64,22 +64,22 @@ class Round:
     @property
     def scored(self) -> DatasetDir:
         """The dataset of candidates and their scores (SCORED)."""
-        return DatasetDir(f"{self.uri}/scored", SCORED)
+        return DatasetDir(f"{self.uri}/scored", SCORED, more=self.recipe.more_id_columns)
 
     @property
     def dev_scored(self) -> DatasetDir:
         """The dataset of scored candidates of corpus.dev, for `select.delta: auto`."""
-        return DatasetDir(f"{self.uri}/dev", SCORED)
+        return DatasetDir(f"{self.uri}/dev", SCORED, more=self.recipe.more_id_columns)
 
     @property
     def pairs(self) -> DatasetDir:
         """The dataset of preference pairs (PAIR)."""
-        return DatasetDir(f"{self.uri}/pairs", PAIR)
+        return DatasetDir(f"{self.uri}/pairs", PAIR, more=self.recipe.more_id_columns)
 
     @property
     def evaluation(self) -> DatasetDir:
         """The dataset of translations of the test set (EVALUATED) by the policy of this round."""
-        return DatasetDir(f"{self.uri}/evaluation", EVALUATED)
+        return DatasetDir(f"{self.uri}/evaluation", EVALUATED, more=self.recipe.more_id_columns)
 
     @property
     def mono_units(self) -> list[DatasetDir]:

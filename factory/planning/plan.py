@@ -51,7 +51,7 @@ def _tokenize(round_: Round) -> list[Stage]:
         found.append(Stage("utterances of paired", run.units("paired"), (), _paired_rows(round_.recipe)))
     tested = count_rows(corpus.test)
     if tested is not None and _reading_actors(corpus.test):
-        tested = min(tested, 2 * round_.recipe.test_utterances)
+        tested = min(tested, len(round_.recipe.used_directions) * round_.recipe.test_utterances)
     return [*found, Stage("tokenize test", run.units("test"), _reading_actors(corpus.test), tested)]
 
 
@@ -68,8 +68,9 @@ def _make_policy(round_: Round) -> list[Stage]:
 
 def _measure(round_: Round) -> list[Stage]:
     """Return the stages that evaluate policies."""
-    rows, actors = 2 * round_.recipe.test_utterances, ("translator", "recognizer")
-    toplines = Stage("toplines", round_.run.toplines, ("recognizer",), 2 * round_.recipe.evaluate.asr_utterances)
+    recipe, actors = round_.recipe, ("translator", "recognizer")
+    rows, judged = len(recipe.used_directions) * recipe.test_utterances, len(recipe.used_directions.targets)
+    toplines = Stage("toplines", round_.run.toplines, ("recognizer",), judged * recipe.evaluate.asr_utterances)
     policies = [Stage(f"evaluate round {one.number}", one.evaluation, actors, rows) for one in round_.compared]
     return [toplines, *policies]
 
@@ -118,15 +119,21 @@ def _used_mono_rows(recipe: Recipe) -> int | None:
     rows, limit = _mono_rows(recipe), recipe.corpus.limit
     if limit is None or rows is None or not _reading_actors(recipe.corpus.mono):
         return rows
-    return min(rows, 2 * (limit // 2 if recipe.corpus.source == "both" else limit))
+    sources = len(recipe.used_directions.sources)
+    return min(rows, sources * (limit // 2 if recipe.corpus.source == "both" else limit))
 
 
 def produced_rows(recipe: Recipe) -> int | None:
-    """Return the number of utterances that a preference round translates; None if it is unknown."""
-    sizes = {"mono": _mono_rows(recipe), "paired": _paired_rows(recipe)}
+    """Return the number of rows that a preference round translates; None if it is unknown.
+
+    An untranslated utterance is a row for each direction from its language; the mean over languages is assumed.
+    """
+    directions, mono = recipe.used_directions, _mono_rows(recipe)
+    each = None if mono is None else mono * len(directions) // len(directions.sources)
+    sizes = {"mono": each, "paired": _paired_rows(recipe)}
     used = [rows for name, rows in sizes.items() if recipe.corpus.source in (name, "both")]
     total = None if None in used else sum(rows for rows in used if rows is not None)
-    limit = None if recipe.corpus.limit is None else 2 * recipe.corpus.limit
+    limit = None if recipe.corpus.limit is None else len(directions) * recipe.corpus.limit
     return total if limit is None else min(limit, total or limit)
 
 
@@ -179,7 +186,7 @@ def describe(rounds: Sequence[Round]) -> str:
 def _describe(round_: Round, follows: bool) -> str:
     """Return the plan of one round; `follows` says that the round before it is planned too."""
     recipe = round_.recipe
-    directions = ", ".join(recipe.directions)
+    directions = ", ".join(recipe.used_directions)
     lines = [f"round {round_.number} of {round_.run.uri}; recipe {recipe.name}; directions {directions}"]
     if round_.previous is not None:
         lines.append(f"policy: {round_.previous.policy_uri if follows else _policy(round_.previous)}")

@@ -10,6 +10,7 @@ import pyarrow.compute as pc
 
 from factory.corpora.base import Kind
 from factory.passes.evaluate import select_test_rows
+from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
 from factory.storage.dataset import DatasetDir
@@ -39,18 +40,18 @@ def check_listed(kinds: Mapping[Kind, int], recipe: Recipe) -> None:
         recipe: the recipe.
 
     Raises:
-        UnusableSpeech: a language of the recipe has no utterance, or no utterance has the text that the recipe
+        UnusableSpeech: a language that is translated has no utterance, or no utterance has the text that the recipe
         compares.
     """
     langs: Counter[str] = Counter()
     for kind, count in kinds.items():
         langs[kind.lang] += count
     corpus = f"corpus.mono ({redact(recipe.corpus.mono)})"
-    if missing := [lang for lang in recipe.languages if not langs[lang]]:
+    if missing := [lang for lang in recipe.used_directions.sources if not langs[lang]]:
         present = ", ".join(f"{lang!r} {count:,}" for lang, count in langs.most_common(5))
         raise UnusableSpeech(
             f"no utterance of {corpus} is in {' or '.join(missing)} (its languages: {present}); {LANGUAGES}, and "
-            "?lang=fr after the corpus sets one"
+            f"?lang=fr after the corpus sets one{_or_leave_out(missing, recipe)}"
         )
     if recipe.compares_texts and not any(kind.has_text for kind in kinds):
         raise UnusableSpeech(
@@ -84,13 +85,14 @@ def check_sources(sources: Sequence[DatasetDir], recipe: Recipe) -> list[str]:
         )
     without = [lang for lang, count in texts.items() if not count] if recipe.compares_texts else []
     return [
-        f"{_direction(lang, recipe)} can have no pair: {corpora} has no usable utterance in {lang} with a text"
+        f"{direction} can have no pair: {corpora} has no usable utterance in {lang} with a text"
         for lang in without
+        for direction in recipe.used_directions.from_language(lang)
     ]
 
 
 def _require_languages(table: pa.Table, usable: pa.Table, corpora: str, recipe: Recipe) -> None:
-    """Raise UnusableSpeech if a language has no usable utterance."""
+    """Raise UnusableSpeech if a language that is translated, or a direction from it, has no usable utterance."""
     if not usable.num_rows:
         raise UnusableSpeech(
             f"no utterance of {corpora} can be used: {_describe_loss(table)}; {_expected(table, recipe)}"
@@ -101,8 +103,23 @@ def _require_languages(table: pa.Table, usable: pa.Table, corpora: str, recipe: 
         lost = table.filter(pc.invert(pc.is_in(table["lang"], value_set=present)))
         raise UnusableSpeech(
             f"no utterance of {corpora} in {' or '.join(missing)} can be used: {_describe_loss(lost)}; "
-            f"{_expected(lost, recipe)}"
+            f"{_expected(lost, recipe)}{_or_leave_out(missing, recipe)}"
         )
+    ids = zip(usable["utt_id"].to_pylist(), usable["lang"].to_pylist(), strict=True)
+    translated = {one for utterance in ids for one in recipe.used_directions.of_utterance(*utterance)}
+    if empty := [direction for direction in recipe.used_directions if direction not in translated]:
+        raise UnusableSpeech(
+            f"no utterance of {corpora} can be translated in {', '.join(empty)}: the ids of the others name another "
+            "direction (NAME/fr-en); give paired speech in these directions, or leave them out of directions"
+        )
+
+
+def _or_leave_out(langs: Sequence[str], recipe: Recipe) -> str:
+    """Return the advice to do without the directions from some languages; nothing if there are only two."""
+    used = recipe.used_directions
+    if len(recipe.languages) == 2:
+        return ""
+    return f"; or leave {', '.join(one for lang in langs for one in used.from_language(lang))} out of directions"
 
 
 def check_dev(dev: DatasetDir, recipe: Recipe, fewest: int) -> None:
@@ -127,7 +144,7 @@ def check_dev(dev: DatasetDir, recipe: Recipe, fewest: int) -> None:
 
 
 def list_unmeasured(units: DatasetDir, recipe: Recipe) -> list[str]:
-    """Return a sentence for each score that the test set (UNITS) cannot give: per direction, or one for both."""
+    """Return a sentence for each score that the test set (UNITS) cannot give: per direction, or one for all."""
     chosen = select_test_rows(units, recipe)
     every = units.rows(["utt_id", "lang", "text", "reference", "status", "reason"])
     usable = _usable(every, recipe)
@@ -137,32 +154,54 @@ def list_unmeasured(units: DatasetDir, recipe: Recipe) -> list[str]:
     if not chosen.num_rows:
         nothing = "no score is measured: no utterance of corpus.test has a reference"
         return [f"{nothing}; {ADD_REFERENCES}, or name another corpus.test"]
-    able, tested, with_text = (_count_languages(rows, recipe) for rows in (usable, chosen, _with_text(chosen, "text")))
-    return [
-        note
-        for lang in recipe.languages
-        for note in _unmeasured(lang, able[lang], tested[lang], with_text[lang], recipe)
-    ]
+    notes: list[str] = []
+    for lang in recipe.languages:
+        directions, able = recipe.used_directions.from_language(lang), _in_language(usable, lang).num_rows
+        tested = _in_language(chosen, lang)
+        for direction in directions:
+            notes += _unmeasured(direction, able, tested["tgt_lang"].to_pylist().count(direction.target), recipe)
+        if lang in recipe.used_directions.targets:
+            notes += _untopped(lang, tested if directions else _in_language(every, lang), bool(directions))
+    return notes
 
 
-def _unmeasured(lang: str, usable: int, tested: int, with_text: int, recipe: Recipe) -> Iterator[str]:
-    """Yield the unmeasured scores of a language with these numbers of usable, tested and transcribed utterances."""
-    direction, wanted = _direction(lang, recipe), recipe.test_utterances
+def _unmeasured(direction: Direction, usable: int, tested: int, recipe: Recipe) -> Iterator[str]:
+    """Yield the unmeasured scores of a direction with these numbers of usable and tested utterances."""
+    lang, wanted = direction.source, recipe.test_utterances
+    several = len(recipe.used_directions.from_language(lang)) > 1
+    which = f" in {direction.target} (the text of NAME/{direction.target} for NAME/{lang}, or the id NAME/{direction})"
     if not tested:
         without = f"none of the {usable} usable utterances of corpus.test in {lang} has a reference"
-        yield f"{direction} has no score: {without}"
+        yield f"{direction} has no score: {without}{which if several else ''}"
     elif tested < wanted:
         yield (
             f"{direction} is measured on {tested} utterances instead of {wanted}: no more utterances of corpus.test in "
             f"{lang} have a reference"
         )
-    if tested and not with_text:
-        without = f"no tested utterance of corpus.test in {lang} has a text"
+
+
+def _untopped(lang: str, rows: pa.Table, is_source: bool) -> Iterator[str]:
+    """Yield why a target language has no toplines, or only a part of them.
+
+    Args:
+        lang: the language.
+        rows: the test utterances in it: those that are translated or, if it is no source, all.
+        is_source: whether it is translated too.
+    """
+    if not rows.num_rows and not is_source:
+        yield f"there are no toplines in {lang}: corpus.test has no utterance in {lang}"
+    if rows.num_rows and not _with_text(rows, "text").num_rows:
+        tested = "tested " if is_source else ""
+        without = f"no {tested}utterance of corpus.test in {lang} has a text"
         yield f"the toplines in {lang} have no ASR-BLEU and no WER: {without}"
 
 
+def _in_language(table: pa.Table, lang: str) -> pa.Table:
+    return table.filter(pc.equal(table["lang"], lang))
+
+
 def _usable(table: pa.Table, recipe: Recipe) -> pa.Table:
-    expected = pc.is_in(table["lang"], value_set=pa.array(recipe.languages, pa.string()))
+    expected = pc.is_in(table["lang"], value_set=pa.array(recipe.used_directions.sources, pa.string()))
     return table.filter(pc.and_(expected, pc.equal(table["status"], OK)))
 
 
@@ -172,12 +211,7 @@ def _with_text(table: pa.Table, column: str) -> pa.Table:
 
 def _count_languages(table: pa.Table, recipe: Recipe) -> dict[str, int]:
     counts = Counter(table["lang"].to_pylist())
-    return {lang: counts[lang] for lang in recipe.languages}
-
-
-def _direction(lang: str, recipe: Recipe) -> str:
-    first, second = recipe.languages
-    return f"{lang}-{second if lang == first else first}"
+    return {lang: counts[lang] for lang in recipe.used_directions.sources}
 
 
 def _describe_loss(table: pa.Table) -> str:
@@ -191,6 +225,6 @@ def _describe_loss(table: pa.Table) -> str:
 
 
 def _expected(table: pa.Table, recipe: Recipe) -> str:
-    langs = f"expected utterances in {' or '.join(recipe.languages)}"
+    langs = f"expected utterances in {' or '.join(recipe.used_directions.sources)}"
     unknown = any(slug(reason) == "unknown_lang" for reason in table["reason"].drop_null().to_pylist())
     return f"{langs}; {LANGUAGES}" if unknown else langs

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 
+from factory.recipe.directions import Direction, Directions
 from factory.recipe.recipe import Recipe
 from factory.recipe.training import UNEVEN
-from factory.recipe.typed import choose, require
+from factory.recipe.typed import RecipeError, choose, require
+from schemas.sequences import Variant
 
 
 def check(recipe: Recipe) -> None:
     """Raise RecipeError where the values of two sections do not fit."""
     _check_languages(recipe)
+    _check_directions(recipe)
     _check_tasks(recipe)
     _check_translator(recipe)
     _check_scores(recipe)
@@ -24,11 +27,38 @@ def _check_languages(recipe: Recipe) -> None:
     langs = recipe.languages
     for lang in langs:
         require(re.fullmatch("[a-z]{2,3}", lang), "languages must hold ISO 639 codes such as fr or deu", repr(lang))
-    require(len(langs) == len(set(langs)) == 2, "languages must hold two different codes", list(langs))
+        is_task = f"languages must not hold {lang}: the token <|{lang}|> is that of a task; use another code of it"
+        require(lang not in list(Variant), is_task, list(langs))
+    require(len(langs) == len(set(langs)) >= 2, "languages must hold two or more different codes", list(langs))
     for lang in recipe.vocoder:
         choose(lang, langs, "a language of vocoder")
     for lang in recipe.evaluate.cascade or {}:
         choose(lang, langs, "a language of evaluate.cascade")
+
+
+def _check_directions(recipe: Recipe) -> None:
+    used = recipe.used_directions
+    for name in recipe.directions or ():
+        choose(name, Directions.choose(recipe.languages, None), "a direction of directions")
+    twice = [name for name in used if (recipe.directions or used).count(name) > 1]
+    require(not twice and used, "directions must name each direction once, and at least one", recipe.directions)
+    unused = [lang for lang in recipe.languages if lang not in (*used.sources, *used.targets)]
+    require(not unused, f"directions must use every one of languages; none has {', '.join(unused)}", list(used))
+    if recipe.policy.variant.has_units:
+        for direction in used:
+            _check_vocoder(direction, direction.target, recipe)
+            if recipe.speaks_back_translations or not recipe.writes_text:
+                _check_vocoder(direction, direction.source, recipe)
+
+
+def _check_vocoder(direction: Direction, lang: str, recipe: Recipe) -> None:
+    """Raise RecipeError if a direction needs speech in a language without a vocoder."""
+    if lang not in recipe.vocoder:
+        what = "its translations" if lang == direction.target else "its back-translations"
+        raise RecipeError(
+            f"the direction {direction} has no vocoder that speaks {what}: give vocoder.{lang} (a folder or a name on "
+            f"the Hugging Face Hub), or leave {direction} out of directions"
+        )
 
 
 def _check_tasks(recipe: Recipe) -> None:

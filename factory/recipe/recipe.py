@@ -6,9 +6,10 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
-from itertools import permutations
+from functools import cached_property
 
 from factory.metrics import METRICS
+from factory.recipe.directions import Directions
 from factory.recipe.resources import ResourcesConfig
 from factory.recipe.sections import (
     CorpusConfig,
@@ -40,8 +41,11 @@ class Recipe:
     name: str = "phrasebook"
     # seed of sampling, training and resampling
     seed: int = 0
-    # two ISO 639 codes; a round translates in both directions
+    # two or more ISO 639 codes
     languages: tuple[str, ...] = ("fr", "en")
+    # what a round translates, as [fr-en, es-en, de-en]; null: every language into every other one. Round 0 learns the
+    # opposite directions too, because every candidate is translated back into its source language
+    directions: tuple[str, ...] | None = None
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     # language: folder or Hub name of its unit vocoder
@@ -58,10 +62,21 @@ class Recipe:
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     expected: ExpectedConfig = field(default_factory=ExpectedConfig)
 
+    @cached_property
+    def used_directions(self) -> Directions:
+        """The directions that a round translates and is evaluated in, such as `fr-en` and `en-fr`."""
+        return Directions.choose(self.languages, self.directions)
+
+    @cached_property
+    def taught_directions(self) -> Directions:
+        """The directions that round 0 learns: those that are used, and those of their back-translations."""
+        used = self.used_directions
+        return Directions.choose(self.languages, {*used, *(direction.reverse for direction in used)})
+
     @property
-    def directions(self) -> list[str]:
-        """The names of both directions, such as `fr-en` and `en-fr`."""
-        return [f"{src}-{tgt}" for src, tgt in permutations(self.languages, 2)]
+    def more_id_columns(self) -> tuple[str, ...]:
+        """The columns that, with `utt_id`, name a row that is translated: none if an utterance has only one row."""
+        return ("tgt_lang",) if self.used_directions.branches else ()
 
     @property
     def judge_weights(self) -> dict[str, str]:
@@ -107,7 +122,7 @@ class Recipe:
         """Return what the fingerprint of a stage covers: settings that change its rows, and digests of its inputs.
 
         Pools, names and paths are left out: weights and datasets count by their content. A key without a value (null)
-        is left out too, so that a new key does not change old fingerprints.
+        is left out too, so that a new key does not change old fingerprints; so are directions if all are used.
 
         Args:
             stage: a key of STAGES.
@@ -119,7 +134,9 @@ class Recipe:
         choose(stage, STAGES, "the stage")
         missing = sorted(set(self.inputs(stage)) - set(inputs))
         require(not missing, f"the fingerprint of {stage} needs the digests of its inputs", f"none for {missing}")
-        settings, content = asdict(self), {}
+        every = Directions.choose(self.languages, None)
+        named = None if self.used_directions == every else self.used_directions
+        settings, content = asdict(self) | {"directions": named}, {}
         for key in STAGES[stage]:
             value = settings
             for name in key.split("."):
@@ -151,13 +168,16 @@ STAGES: dict[str, tuple[str, ...]] = {
     "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
     "sequences": ("policy.tasks",),
     "produce": (
-        *("seed", "languages", "corpus.source", "corpus.limit", "rounds.fresh"),
+        *("seed", "languages", "directions", "corpus.source", "corpus.limit", "rounds.fresh"),
         *(*_VARIANTS, "translator", "scorer", *_RECOGNIZER),
     ),
     "select": ("languages", "policy.variant", "select"),
     # both translations are greedy, so that the seed changes nothing
-    "evaluate": (*_VARIANTS, "translator.max_tokens", "translator.back_translate", *_RECOGNIZER, *_UTTERANCES),
-    "toplines": (*_RECOGNIZER, *_UTTERANCES),
+    "evaluate": (
+        *("directions", *_VARIANTS, "translator.max_tokens", "translator.back_translate"),
+        *(*_RECOGNIZER, *_UTTERANCES),
+    ),
+    "toplines": ("directions", *_RECOGNIZER, *_UTTERANCES),
 }
 """The keys that change the rows of a stage. A section stands for all its keys."""
 

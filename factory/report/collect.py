@@ -89,8 +89,8 @@ def _count_finishes(scored: DatasetDir) -> dict[str, int]:
 def read_candidates(round_: Round) -> tuple[list[ScoredUtterance], int]:
     """Return the scores of a sample of utterances, with or without a reference, and the number of all utterances."""
     table = round_.scored.rows(status=OK)
-    rows = sample_rows(table, MAX_PLOTTED)
-    return [read_scores(row, round_.recipe.select.filters) for row in rows], table.num_rows
+    rows, recipe = sample_rows(table, MAX_PLOTTED), round_.recipe
+    return [read_scores(row, recipe.select.filters, recipe.languages) for row in rows], table.num_rows
 
 
 def compute_gaps(utterances: Sequence[ScoredUtterance], metric: str, direction: str) -> np.ndarray:
@@ -202,7 +202,7 @@ def _origin(name: str, manifest: Manifest) -> Origin:
 
 
 def list_signatures(recipe: Recipe) -> dict[str, str]:
-    """Return the signature of every metric of back-translations, and of the recognizer, for both languages.
+    """Return the signature of every metric of back-translations, and of the recognizer, for each language.
 
     A metric that compares transcripts has the signature of the recognizer too.
     """

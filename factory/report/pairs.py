@@ -7,6 +7,7 @@ from difflib import SequenceMatcher
 from typing import Literal, TypedDict
 
 from factory.audit.labels import sample_rows
+from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK, Candidate, Row, Scores
@@ -169,7 +170,7 @@ def make_table_row(pair: ShownPair, recipe: Recipe, sounds: Collection[str]) -> 
     keys = {name: f"{pair['pair_id']}.{name}" for name in names}
     return {
         "id": pair["pair_id"],
-        "direction": f"{pair['src_lang']}-{pair['tgt_lang']}",
+        "direction": Direction.of_row(pair),
         "margin": round(pair["margin"], 4),
         "source": pair["source"]["text"],
         "reference": pair["source"]["reference"],

@@ -64,7 +64,7 @@ def _common_values(round_: Round) -> Values:
         "recipe": round_.recipe,
         "recipe_text": as_yaml(round_.recipe),
         "command": f"python factory/run_round.py {names} --recipe recipe.yaml",
-        "directions": round_.recipe.directions,
+        "directions": round_.recipe.used_directions,
         "summary": summary,
         "labels": LABELS,
         "scores": sections.plot_scores(collect.read_summaries(round_)),

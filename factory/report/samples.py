@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 from factory.corpora.audio import encode
 from factory.planning.places import Round
+from factory.recipe.directions import Direction
 from factory.report.pairs import ShownPair, join_scored, margin_key
 from factory.report.players import find_recordings, load_vocoders, make_waves
 from factory.storage.files import exists, filesystem, put
@@ -34,8 +35,8 @@ def write_samples(round_: Round) -> None:
     rows = sorted(round_.pairs.rows(status=OK).to_pylist(), key=margin_key)
     widest = [
         row
-        for lang in recipe.languages
-        for row in [row for row in rows if row["src_lang"] == lang][:PAIRS_PER_DIRECTION]
+        for direction in recipe.used_directions
+        for row in [row for row in rows if Direction.of_row(row) == direction][:PAIRS_PER_DIRECTION]
     ]
     pairs = join_scored(widest, round_.scored)
     recordings = find_recordings(recipe.corpus.mono, [pair["utt_id"] for pair in pairs])

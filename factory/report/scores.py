@@ -7,6 +7,7 @@ from typing import Literal
 
 from factory.metrics import bootstrap, normalise
 from factory.models.recognizer import protocol
+from factory.recipe.directions import Direction
 from factory.recipe.paths import portable_paths
 from factory.recipe.recipe import Recipe
 from factory.report.summary_types import BeforeAfter, EvaluationScores, Interval, Score
@@ -18,7 +19,7 @@ TextMetric = Literal["bleu", "chrf"]
 Column = Literal["text", "asr_text", "cascade_text", "back_translation"]
 
 
-def read_evaluation(evaluation: DatasetDir, tested: Mapping[str, Row], recipe: Recipe) -> list[Row]:
+def read_evaluation(evaluation: DatasetDir, tested: Mapping[tuple[str, str], Row], recipe: Recipe) -> list[Row]:
     """Return the rows of an evaluation, with an empty translation for each row that is not `ok`.
 
     A lost translation counts as an empty text, and as silence where it would have been resynthesised. So two policies
@@ -26,12 +27,15 @@ def read_evaluation(evaluation: DatasetDir, tested: Mapping[str, Row], recipe: R
 
     Args:
         evaluation: a dataset of EVALUATED.
-        tested: the test utterances by id, with `text` (the transcript) and `spoken` (True if the translation is
-            resynthesised).
+        tested: the test utterances by id and target language, with `text` (the transcript) and `spoken` (True if the
+            translation is resynthesised).
         recipe: the experiment.
     """
     rows = evaluation.rows().to_pylist()
-    return [row if row["status"] == OK else row | _empty_translation(tested[row["utt_id"]], recipe) for row in rows]
+    return [
+        row if row["status"] == OK else row | _empty_translation(tested[row["utt_id"], row["tgt_lang"]], recipe)
+        for row in rows
+    ]
 
 
 def _empty_translation(utterance: Row, recipe: Recipe) -> Row:
@@ -66,7 +70,7 @@ def score_evaluation(after: list[Row], before: list[Row] | None, recipe: Recipe)
         well_formed={},
         tripwire=[],
     )
-    for direction in recipe.directions:
+    for direction in recipe.used_directions:
         sides = _Sides(_select(after, direction), None if before is None else _select(before, direction), recipe)
         scores["s2t_bleu"][direction] = sides.score("bleu", "text")
         scores["s2t_chrf"][direction] = sides.score("chrf", "text")
@@ -80,7 +84,7 @@ def score_evaluation(after: list[Row], before: list[Row] | None, recipe: Recipe)
 
 
 def _select(rows: list[Row], direction: str) -> list[Row]:
-    chosen = [row for row in rows if f"{row['src_lang']}-{row['tgt_lang']}" == direction]
+    chosen = [row for row in rows if Direction.of_row(row) == direction]
     return sorted(chosen, key=lambda row: str(row["utt_id"]))
 
 

@@ -45,7 +45,7 @@ def plot_gaps(round_: Round) -> tuple[list[Figure], Figure]:
     sample = f"; a sample of {len(utterances):,} of {total:,} utterances" if total > len(utterances) else ""
     figures = []
     for metric in recipe.scorer.metrics:
-        gaps = {name: collect.compute_gaps(utterances, metric, name) for name in recipe.directions}
+        gaps = {name: collect.compute_gaps(utterances, metric, name) for name in map(str, recipe.used_directions)}
         delta = recipe.select.delta if metric == recipe.select.metric and recipe.select.delta != "auto" else None
         svg = plots.draw(f"gap {metric}", plots.histograms(gaps, f"gap in {metric}", delta))
         figures.append(Figure(svg, f"Gap between the best and the worst candidate by {metric}{sample}."))

@@ -11,6 +11,7 @@ from factory.passes.evaluate import select_test_rows
 from factory.passes.progress import Clock
 from factory.planning.places import Round, Run
 from factory.planning.usable_speech import list_unmeasured
+from factory.recipe.directions import Direction
 from factory.report.scores import read_evaluation, score_evaluation
 from factory.report.summary_types import Failure, LabelBin, Production, Summary
 from factory.report.toplines import score_toplines
@@ -45,8 +46,8 @@ def summarise(round_: Round, clock: Clock) -> Summary:
         clock: the times and the peak memory of the stages.
     """
     run, recipe, previous = round_.run, round_.recipe, round_.previous
-    columns = select_test_rows(run.units("test"), recipe).select(["utt_id", "text", "spoken"])
-    tested = {row["utt_id"]: row for row in columns.to_pylist()}
+    columns = select_test_rows(run.units("test"), recipe).select(["utt_id", "tgt_lang", "text", "spoken"])
+    tested = {(row["utt_id"], row["tgt_lang"]): row for row in columns.to_pylist()}
     after = read_evaluation(round_.evaluation, tested, recipe)
     before = None if previous is None else read_evaluation(previous.evaluation, tested, recipe)
     production: Production = summarise_production(round_) if round_.number else {}
@@ -83,14 +84,15 @@ def _failures(dataset: DatasetDir) -> list[Failure]:
 def summarise_production(round_: Round) -> Production:
     """Count the rows and pairs of a preference round, and measure its labels where references are known."""
     recipe, metric = round_.recipe, round_.recipe.select.metric
-    rows = judge_rows(read_rows_with_reference(round_.scored), recipe.select.filters)
+    known = read_rows_with_reference(round_.scored)
+    rows = judge_rows(known, recipe.select.filters, languages=recipe.languages)
     status = round_.scored.manifest().by_status
     langs = round_.pairs.rows(["src_lang", "tgt_lang"], OK).to_pylist()
-    pairs = Counter(f"{pair['src_lang']}-{pair['tgt_lang']}" for pair in langs)
+    pairs = Counter(map(Direction.of_row, langs))
     has_judge = any(candidate.judgements for row in rows for candidate in row.candidates)
     return {
         "rows": {name: status.get(name, 0) for name in (OK, SKIPPED, FAILED)},
-        "pairs": {direction: pairs[direction] for direction in recipe.directions},
+        "pairs": {direction: pairs[direction] for direction in recipe.used_directions},
         "label_accuracy": {judge: _label_bins(rows, metric, judge) for judge in ("bleu", "chrf")},
         "unmeasured": explain_unmeasured(len(rows), has_judge),
     }

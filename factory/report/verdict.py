@@ -42,7 +42,7 @@ def state_verdict(scores: EvaluationScores, log: Sequence[LogLine], pairs: int, 
     if not measured:
         return (
             "Nothing can be told: no test utterance gave a score, so give corpus.test utterances with a reference in "
-            "both languages."
+            f"{'both languages' if len(recipe.languages) == 2 else 'every direction'}."
         )
     changes = [_Change(direction, score) for direction, score in measured.items() if "difference" in score]
     if not changes:

@@ -18,7 +18,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -28,7 +28,7 @@ from factory.runtime.light_tasks import light_task
 from factory.runtime.redact import redact
 from factory.storage import lease
 from factory.storage.files import delete, filesystem, get_json, look, parquet_files, put_json, sweep
-from factory.storage.ids import check_complete, drop_repeats, exclude_ids, read_ids, unique_ids
+from factory.storage.ids import check_complete, drop_repeats, exclude_ids, join_ids, read_ids, unique_ids
 from factory.storage.manifest import (
     Content,
     FingerprintMismatch,
@@ -55,15 +55,18 @@ BLOCK = 64
 class DatasetDir:
     """A folder of Parquet at a URI, written by one pass at a time. The constructor reads and writes nothing."""
 
-    def __init__(self, uri: str, schema: pa.Schema | None = None, key: str = "utt_id") -> None:
+    def __init__(
+        self, uri: str, schema: pa.Schema | None = None, key: str = "utt_id", more: Sequence[str] = ()
+    ) -> None:
         """Name a dataset.
 
         Args:
             uri: The folder; for reading also one Parquet file.
             schema: Columns of the part files; None: the columns of the rows.
             key: Column with the ids.
+            more: Columns that are a part of the ids too, where several rows have the same `key`.
         """
-        self.uri, self.schema, self.key = str(uri), schema, key
+        self.uri, self.schema, self.key, self.id_columns = str(uri), schema, key, (key, *more)
         self.fs, self.path = filesystem(self.uri)
         self.num_done = 0
         """Rows that `unfinished` skipped."""
@@ -129,7 +132,7 @@ class DatasetDir:
         Args:
             columns: Columns to read; None: all.
             status: Status of the rows; None: any.
-            ids: Ids of the rows; None: all.
+            ids: Values of `key`; None: all rows.
 
         Raises:
             StoreError: There is no Parquet, or it cannot be read.
@@ -164,7 +167,11 @@ class DatasetDir:
 
     def done_ids(self) -> set[str]:
         """Return the ids of all complete part files; a torn part file is set aside, and its rows are made again."""
-        return {name for part in read_ids(self.fs, self.parts(), self.key) for name in part.ids.to_pylist()}
+        return {name for part in read_ids(self.fs, self.parts(), self.id_columns) for name in part.ids.to_pylist()}
+
+    def list_ids(self, rows: pa.Table) -> list[str]:
+        """Return the ids that rows have in this dataset (`factory.storage.ids.join_ids`)."""
+        return cast(list[str], join_ids(rows, self.id_columns).to_pylist())
 
     def unfinished(self, source: DatasetDir | ray.data.Dataset, rows_per_block: int = BLOCK) -> ray.data.Dataset:
         """Stream the rows of a source that are not written yet.
@@ -177,7 +184,7 @@ class DatasetDir:
         done = self.done_ids()
         self.num_done = len(done)
         if done:
-            exclude = partial(exclude_ids, key=self.key, ids=frozenset(done))
+            exclude = partial(exclude_ids, key=self.id_columns, ids=frozenset(done))
             rows = rows.map_batches(exclude, batch_size=None, batch_format="pyarrow", **light_task())
         return rows.repartition(target_num_rows_per_block=rows_per_block, strict=True)
 
@@ -199,7 +206,7 @@ class DatasetDir:
             "roundtrip.fingerprint": progress["fingerprint"],
             "roundtrip.inputs": json.dumps(progress["content"].get("inputs", {})),
         }
-        return PartWriter(self.uri, self.schema, self.key, origin, mine.token)
+        return PartWriter(self.uri, self.schema, self.id_columns, origin, mine.token)
 
     def append(self, table: pa.Table) -> WriteReport:
         """Write a table in memory as one part file."""
@@ -225,12 +232,12 @@ class DatasetDir:
         if self.is_finished():
             return self.manifest()
         writer = self.writer()
-        parts = read_ids(self.fs, self.parts(), self.key)
+        parts = read_ids(self.fs, self.parts(), self.id_columns)
         written = unique_ids(parts)
         if len(written) < sum(len(part.ids) for part in parts):
             drop_repeats(self.fs, parts, writer)
         if expected is not None:
-            check_complete(self.uri, written, _collect_ids(expected, self.key))
+            check_complete(self.uri, written, _collect_ids(expected, self.id_columns))
         manifest = self._describe(made_with or {})
         lease.check(self.fs, self.path, writer.token)
         put_json(self.fs, f"{self.path}/{MANIFEST}", asdict(manifest))
@@ -271,11 +278,11 @@ class DatasetDir:
         )
 
 
-def _collect_ids(rows: DatasetDir | ray.data.Dataset | Iterable[str], key: str) -> pa.Array:
+def _collect_ids(rows: DatasetDir | ray.data.Dataset | Iterable[str], key: Sequence[str]) -> pa.Array:
     """Return the different ids of rows, or of ids, in Arrow's memory."""
     if isinstance(rows, DatasetDir):
-        return pc.unique(rows.rows([key]).column(key).cast(pa.string()))
+        return pc.unique(join_ids(rows.rows(list(key)), key))
     ids: Any = rows
     if hasattr(rows, "select_columns"):
-        ids = (row[key] for row in rows.select_columns([key]).iter_rows())
+        ids = ("-".join(row[name] for name in key) for row in rows.select_columns(list(key)).iter_rows())
     return pc.unique(pa.array(ids, pa.string()))

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from factory.runtime.light_tasks import light_task
 from factory.storage.dataset import DatasetDir
+from factory.storage.ids import join_ids
 from factory.storage.parts import PartWriter, WriteReport, write_block
 
 if TYPE_CHECKING:
@@ -36,7 +37,7 @@ class DatasetGroup:
         for name, dataset in self.datasets.items():
             done = pa.array(sorted(dataset.done_ids()), pa.string())
             self.num_done += len(done)
-            rows = table.filter(pc.invert(pc.is_in(table[dataset.key], value_set=done)))
+            rows = table.filter(pc.invert(pc.is_in(join_ids(table, dataset.id_columns), value_set=done)))
             parts.append(rows.append_column(self.column, pa.array([name] * rows.num_rows, pa.string())))
         return pa.concat_tables(parts)
 

@@ -5,7 +5,7 @@ Ids stay in Arrow's memory: a million of them as Python strings would take some 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -32,21 +32,27 @@ class PartIds:
     ids: pa.ChunkedArray
 
 
-def read_ids(fs: pafs.FileSystem, parts: Iterable[str], key: str) -> list[PartIds]:
+def join_ids(table: pa.Table, key: Sequence[str]) -> pa.ChunkedArray:
+    """Return the ids of rows: the column `key`, or the values of several columns, such as `UTT_ID-TGT_LANG`."""
+    columns = [table.column(name).cast(pa.string()) for name in key]
+    return columns[0] if len(columns) == 1 else pc.binary_join_element_wise(*columns, "-")
+
+
+def read_ids(fs: pafs.FileSystem, parts: Iterable[str], key: Sequence[str]) -> list[PartIds]:
     """Read the ids of part files. A torn part file is set aside, and has no ids.
 
     Args:
         fs: The file system of the part files.
         parts: Their paths.
-        key: Column with the ids.
+        key: Columns with the ids.
     """
     with ThreadPoolExecutor(_THREADS) as threads:  # an object store answers slowly, but many requests at once
         return [part for part in threads.map(partial(_read_part, fs, key=key), parts) if part is not None]
 
 
-def _read_part(fs: pafs.FileSystem, path: str, key: str) -> PartIds | None:
+def _read_part(fs: pafs.FileSystem, path: str, key: Sequence[str]) -> PartIds | None:
     try:
-        return PartIds(path, pq.read_table(path, columns=[key], filesystem=fs).column(0).cast(pa.string()))
+        return PartIds(path, join_ids(pq.read_table(path, columns=list(key), filesystem=fs), key))
     except (pa.ArrowException, OSError):
         if set_aside_if_torn(fs, path):
             return None
@@ -99,9 +105,9 @@ def check_complete(uri: str, written: pa.Array, expected: pa.Array) -> None:
         raise StoreError(f"{uri} has {len(extra)} rows that are not in its source: {_list_some(extra)}; {hint}")
 
 
-def exclude_ids(table: pa.Table, key: str, ids: frozenset[str]) -> pa.Table:
-    """Return the rows of a table whose id in the column `key` is not one of `ids`."""
-    return table.filter(pa.array([name not in ids for name in table.column(key).to_pylist()], pa.bool_()))
+def exclude_ids(table: pa.Table, key: Sequence[str], ids: frozenset[str]) -> pa.Table:
+    """Return the rows of a table whose id, in the columns `key`, is not one of `ids`."""
+    return table.filter(pa.array([name not in ids for name in join_ids(table, key).to_pylist()], pa.bool_()))
 
 
 def _subtract(ids: pa.Array, others: pa.Array) -> list[str]:

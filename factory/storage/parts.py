@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from factory.runtime.counters import measure
 from factory.storage import lease
 from factory.storage.files import filesystem, put_table
+from factory.storage.ids import join_ids
 from factory.storage.reasons import count_statuses
 
 ROWS_AT_ONCE = 1_024
@@ -44,14 +45,14 @@ class PartWriter:
     Attributes:
         uri: The folder of the dataset.
         schema: Columns of the part files; None: the columns of the table.
-        key: Column with the ids.
+        key: Columns with the ids.
         origin: Metadata of the part files.
         token: Token of the lease that permits writing.
     """
 
     uri: str
     schema: pa.Schema | None
-    key: str
+    key: tuple[str, ...]
     origin: dict[str, str]
     token: str
 
@@ -61,7 +62,7 @@ class PartWriter:
         lease.check(fs, folder, self.token)
         if self.schema is not None:
             table = table.select(self.schema.names).cast(self.schema)
-        ids = table.column(self.key).to_pylist()
+        ids = join_ids(table, self.key).to_pylist()
         path = f"{folder}/part-{hashlib.sha256(json.dumps(ids).encode()).hexdigest()[:20]}{suffix}.parquet"
         put_table(fs, path, table.replace_schema_metadata({**(table.schema.metadata or {}), **self.origin}))
         return WriteReport(path, len(ids), count_statuses(table), measure(table))

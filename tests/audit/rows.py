@@ -37,7 +37,7 @@ def rows(right: int, wrong: int, gap: float = 0.3) -> list[Row]:
     return labels + [row(0.5, 0.5 + gap, utt_id=f"wrong{index}") for index in range(wrong)]
 
 
-def judge(rows: list[Row], transcripts: dict[tuple[str, int], str] | None = None) -> list[ScoredUtterance]:
+def judge(rows: list[Row], transcripts: dict[tuple[str, str, int], str] | None = None) -> list[ScoredUtterance]:
     """Judge rows with the default filters."""
     return judge_rows(rows, FiltersConfig(), transcripts)
 

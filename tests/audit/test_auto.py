@@ -95,8 +95,8 @@ def test_the_dev_set_becomes_utterances_with_references(tmp_path: Path) -> None:
     small = tmp_path / "dev.parquet"
     pq.write_table(pq.read_table(ROOT / "assets/phrasebook/dev.parquet").slice(0, 8), small)
     out = DatasetDir(str(tmp_path / "units"), UNITS)
-    write_utterances(str(small), "dev", out)
-    write_utterances(str(small), "dev", out)  # the second time there is nothing left to do
+    write_utterances(str(small), "dev", auto(), out)
+    write_utterances(str(small), "dev", auto(), out)  # the second time there is nothing left to do
     found, pairs = out.rows().to_pylist(), pq.read_table(small).to_pylist()
     expected = [(pair["pair_id"], pair["tgt_text"], pair["src_units"]) for pair in pairs]
     assert [(row["utt_id"], row["reference"], row["units"]) for row in found] == expected

@@ -10,7 +10,7 @@ import pytest
 
 from factory.corpora.corpus import Speech
 from factory.corpora.opening import open_corpus
-from factory.passes.choose import choose_ids, choose_sources, choose_tested
+from factory.passes.choose import choose_ids, choose_sources, choose_tested, group_ids
 from factory.passes.progress import Clock
 from factory.passes.tokenize import tokenize
 from factory.recipe.loading import load
@@ -39,12 +39,14 @@ def speech(local_ray: None, tmp_path: Path) -> Speech:
 
 def test_each_round_takes_its_own_share_of_every_language() -> None:
     two = recipe("corpus.limit=2")
-    chosen = [sorted(choose_ids(IDS, number, two, 1)) for number in (1, 2, 3)]
+    groups = group_ids(((utt_id, lang) for lang, ids in IDS.items() for utt_id in ids), two)
+    assert sorted(groups) == ["en-fr", "fr-en"], "the third language is not translated"
+    chosen = [sorted(choose_ids(groups, number, two, 1)) for number in (1, 2, 3)]
     assert chosen == [["e0", "e1", "f0", "f1"], ["e0", "e1", "f2", "f3"], ["e0", "e1", "f0", "f1"]]
-    assert sorted(choose_ids(IDS, 2, recipe("corpus.limit=2", "rounds.fresh=false"), 1)) == chosen[0]
-    assert sorted(choose_ids(IDS, 2, recipe("corpus.limit=4", "corpus.source=both"), 2)) == chosen[1]
-    assert len(list(choose_ids(IDS, 2, recipe("corpus.limit=null"), 1))) == 6
-    part = {"fr": ["f2", "f3"], "en": ["e0", "e1"]}
+    assert sorted(choose_ids(groups, 2, recipe("corpus.limit=2", "rounds.fresh=false"), 1)) == chosen[0]
+    assert sorted(choose_ids(groups, 2, recipe("corpus.limit=4", "corpus.source=both"), 2)) == chosen[1]
+    assert len(list(choose_ids(groups, 2, recipe("corpus.limit=null"), 1))) == 6
+    part = {"fr-en": ["f2", "f3"], "en-fr": ["e0", "e1"]}
     assert sorted(choose_ids(part, 2, two, 1)) == chosen[1], "of the utterances of a round all are taken"
 
 

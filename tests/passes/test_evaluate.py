@@ -7,12 +7,27 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from factory.passes.evaluate import list_spoken_ids, select_test_rows
+from factory.passes.evaluate import list_topline_ids, select_test_rows
 from factory.recipe.loading import load
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import UNITS, Row
 
 RECIPE = "recipes/phrasebook.yaml"
+THREE = ["languages=[fr, en, de]", "vocoder.de=any"]
+
+
+def spoken(rows: pa.Table) -> list[str]:
+    """Return the ids of the test utterances whose speech is judged."""
+    return [row["utt_id"] for row in rows.to_pylist() if row["spoken"]]
+
+
+def write(folder: Path, *rows: Row) -> DatasetDir:
+    """Return a dataset of UNITS with these rows."""
+    out = DatasetDir(str(folder), UNITS)
+    out.start({"stage": "toy"})
+    out.append(pa.Table.from_pylist([{"status": "ok", **row} for row in rows], schema=UNITS))
+    out.publish()
+    return out
 
 
 @pytest.fixture
@@ -29,15 +44,12 @@ def units(tmp_path: Path) -> DatasetDir:
         {"utt_id": "fr-!failed", "lang": "fr", "reference": "r", "status": "failed", "reason": "silent: no"},
         {"utt_id": "de-0", "lang": "de", "reference": "r", "status": "ok"},
     ]
-    out = DatasetDir(str(tmp_path / "units"), UNITS)
-    out.start({"stage": "toy"})
-    out.append(pa.Table.from_pylist(rows, schema=UNITS))
-    out.publish()
-    return out
+    return write(tmp_path / "units", *rows)
 
 
 def test_the_first_utterances_of_each_direction_with_a_reference_are_tested(units: DatasetDir) -> None:
-    rows = select_test_rows(units, load(RECIPE, ["evaluate.s2t_utterances=3", "evaluate.asr_utterances=2"]))
+    recipe = load(RECIPE, ["evaluate.s2t_utterances=3", "evaluate.asr_utterances=2"])
+    rows = select_test_rows(units, recipe)
     columns = rows.select(["utt_id", "lang", "tgt_lang", "spoken"]).to_pylist()
     assert [tuple(row.values()) for row in columns] == [
         ("fr-0", "fr", "en", True),
@@ -47,12 +59,12 @@ def test_the_first_utterances_of_each_direction_with_a_reference_are_tested(unit
         ("en-1", "en", "fr", True),
         ("en-2", "en", "fr", False),
     ]
-    assert list_spoken_ids(rows) == ["fr-0", "fr-1", "en-0", "en-1"]
+    assert spoken(rows) == list_topline_ids(units, recipe) == ["fr-0", "fr-1", "en-0", "en-1"]
 
 
 def test_all_are_tested_if_there_are_fewer_than_the_recipe_asks_for(units: DatasetDir) -> None:
     rows = select_test_rows(units, load(RECIPE))
-    assert rows.num_rows == len(list_spoken_ids(rows)) == 10
+    assert rows.num_rows == len(spoken(rows)) == 10
 
 
 def test_a_policy_without_text_is_tested_on_spoken_utterances_only(units: DatasetDir) -> None:
@@ -60,4 +72,37 @@ def test_a_policy_without_text_is_tested_on_spoken_utterances_only(units: Datase
     changes += ["translator.back_translate=speech", "translator.unit_temperature=null", "evaluate.asr_utterances=2"]
     changes += ["preference.unit_weight=1.0", "sft.weights={}"]
     rows = select_test_rows(units, load(RECIPE, changes))
-    assert list_spoken_ids(rows) == rows["utt_id"].to_pylist() == ["fr-0", "fr-1", "en-0", "en-1"]
+    assert spoken(rows) == rows["utt_id"].to_pylist() == ["fr-0", "fr-1", "en-0", "en-1"]
+
+
+def test_many_languages_go_into_one_which_has_toplines_too(units: DatasetDir) -> None:
+    recipe = load(RECIPE, [*THREE, "directions=[de-en, fr-en]", "evaluate.asr_utterances=2"])
+    rows = select_test_rows(units, recipe).to_pylist()
+    assert [(row["utt_id"], row["tgt_lang"]) for row in rows][4:] == [("fr-4", "en"), ("de-0", "en")]
+    assert {row["reference"] for row in rows} == {"r"}
+    assert list_topline_ids(units, recipe) == ["en-0", "en-1"], "only the target language has toplines"
+
+
+def test_an_utterance_with_several_targets_has_the_reference_of_each(tmp_path: Path) -> None:
+    sides = [{"utt_id": f"a/{lang}", "lang": lang, "text": f"a in {lang}"} for lang in ("fr", "en", "de")]
+    own = {"utt_id": "b/fr-de", "lang": "fr", "reference": "b in de"}
+    unknown = [{"utt_id": "c", "lang": "fr", "reference": "in which language?"}, {"utt_id": "d/fr", "lang": "fr"}]
+    rows = select_test_rows(write(tmp_path / "units", *sides, own, *unknown), load(RECIPE, THREE)).to_pylist()
+    found = [(row["utt_id"], row["tgt_lang"], row["reference"]) for row in rows]
+    assert found == [
+        ("a/fr", "en", "a in en"),
+        ("a/fr", "de", "a in de"),
+        ("b/fr-de", "de", "b in de"),
+        ("a/en", "fr", "a in fr"),
+        ("a/en", "de", "a in de"),
+        ("a/de", "fr", "a in fr"),
+        ("a/de", "en", "a in en"),
+    ]
+    assert list_topline_ids(write(tmp_path / "again", *sides, own), load(RECIPE, THREE)) == [
+        *("a/fr", "b/fr-de", "a/en", "a/de")
+    ]
+
+
+def test_two_languages_use_their_own_references_only(tmp_path: Path) -> None:
+    sides = [{"utt_id": f"a/{lang}", "lang": lang, "text": f"a in {lang}"} for lang in ("fr", "en")]
+    assert select_test_rows(write(tmp_path / "units", *sides), load(RECIPE)).num_rows == 0

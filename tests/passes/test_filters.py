@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from factory.passes.filters import copy_share, rejection_reason, repetition_share, source_language_probability
+from factory.passes.filters import copy_share, rejection_reason, repetition_share, wrong_language_probability
 from factory.recipe.sections import FiltersConfig
 from schemas.datasets import UNSPOKEN, Candidate, Row
 
@@ -76,7 +76,7 @@ def test_a_threshold_itself_is_allowed(units: list[int], key: str, inside: float
 
 def test_the_threshold_of_the_language_is_allowed() -> None:
     text = "the gare est in the centre"
-    probability = source_language_probability(text, "fr", "en")
+    probability = wrong_language_probability(text, ["fr"], "en")
     assert 0.01 < probability < 0.99
     assert rejection_reason(candidate(text=text), ROW, replace(OPEN, max_wrong_language=probability)) is None
     below = replace(OPEN, max_wrong_language=probability - 1e-6)
@@ -132,13 +132,15 @@ def test_the_copy_share_counts_trigrams_of_the_source(units: list[int], source: 
 
 def test_the_language_is_decided_between_the_two_of_the_recipe() -> None:
     english, french = "the train leaves at nine in the morning", "le train part à neuf heures du matin"
-    assert source_language_probability(english, "fr", "en") < 0.05
-    assert source_language_probability(french, "fr", "en") > 0.95
-    assert source_language_probability(french, "en", "fr") < 0.05
-    both = [source_language_probability("the gare est in the centre", *langs) for langs in (("fr", "en"), ("en", "fr"))]
+    assert wrong_language_probability(english, ["fr"], "en") < 0.05
+    assert wrong_language_probability(french, ["fr"], "en") > 0.95
+    assert wrong_language_probability(french, ["en"], "fr") < 0.05
+    both = [
+        wrong_language_probability("the gare est in the centre", *langs) for langs in ((["fr"], "en"), (["en"], "fr"))
+    ]
     assert sum(both) == pytest.approx(1)
-    assert source_language_probability(french, "xxx", "yyy") == 0, "it knows neither language"
-    assert source_language_probability(french, "fr", "yyy") == 1, "it knows one language"
-    assert source_language_probability(french, "xxx", "fr") == 0
-    lines, line = (source_language_probability(f"the gare{space}est", "fr", "en") for space in "\n ")
+    assert wrong_language_probability(french, ["xxx"], "yyy") == 0, "it knows neither language"
+    assert wrong_language_probability(french, ["fr"], "yyy") == 1, "it knows one language"
+    assert wrong_language_probability(french, ["xxx"], "fr") == 0
+    lines, line = (wrong_language_probability(f"the gare{space}est", ["fr"], "en") for space in "\n ")
     assert lines == line, "a line break is a space"

@@ -72,7 +72,7 @@ def test_paired_rows_become_utterances_whose_reference_is_their_translation(tmp_
     assert open_corpus(corpus).holds_units and list_speech(corpus) is None
     out = DatasetDir(str(tmp_path / "units"), UNITS)
     for _ in range(2):  # the second run has nothing to do
-        write_utterances(corpus, "paired", out)
+        write_utterances(corpus, "paired", load(RECIPE), out)
     [row] = out.rows().to_pylist()
     assert {key: value for key, value in row.items() if value is not None} == {
         "utt_id": "a",

@@ -17,7 +17,7 @@ from factory.actors.translator import Translator
 from factory.actors.vocoder import Vocoder
 from factory.passes.errors import PassError
 from factory.passes.produce import (
-    add_target,
+    add_targets,
     build_engine_config,
     build_job,
     build_plan,
@@ -92,7 +92,7 @@ def test_an_id_in_two_sources_is_refused(tmp_path: Path) -> None:
 
 def test_rows_go_to_the_other_language() -> None:
     rows = [{"utt_id": f"{n}", "lang": lang, "units": [n]} for n, lang in enumerate(("fr", "en", "fr"))]
-    table = add_target(pa.Table.from_pylist(rows), pa.array(["0", "1"]), ("fr", "en"))
+    table = add_targets(pa.Table.from_pylist(rows), pa.array(["0", "1"]), load(RECIPE))
     assert table.select(["utt_id", "src_lang", "tgt_lang"]).to_pylist() == [
         {"utt_id": "0", "src_lang": "fr", "tgt_lang": "en"},
         {"utt_id": "1", "src_lang": "en", "tgt_lang": "fr"},

@@ -23,9 +23,31 @@ TEXT = ["corpus.text=any.parquet", "translator.back_translate=text", "scorer.met
     [
         (["languages=[fr, english]"], "languages must hold ISO 639 codes such as fr or deu; got 'english'"),
         (["languages=[fr, e]"], "languages must hold ISO 639 codes such as fr or deu; got 'e'"),
-        (["languages=[fr, fr]"], "languages must hold two different codes; got ['fr', 'fr']"),
-        (["languages=[fr]"], "languages must hold two different codes; got ['fr']"),
-        (["languages=[fr, en, de]"], "languages must hold two different codes; got ['fr', 'en', 'de']"),
+        (["languages=[fr, fr]"], "languages must hold two or more different codes; got ['fr', 'fr']"),
+        (["languages=[fr]"], "languages must hold two or more different codes; got ['fr']"),
+        (["languages=[fr, en, fr]"], "languages must hold two or more different codes; got ['fr', 'en', 'fr']"),
+        (
+            ["languages=[fr, mt]"],
+            "languages must not hold mt: the token <|mt|> is that of a task; use another code of it",
+        ),
+        (
+            ["languages=[fr, en, de]"],
+            "the direction fr-de has no vocoder that speaks its translations: give vocoder.de",
+        ),
+        (["directions=[fr-de]"], "a direction of directions is 'fr-de', which is unknown: did you mean fr-en?"),
+        (
+            ["directions=[fr-en, fr-en]"],
+            "directions must name each direction once, and at least one; got ('fr-en', 'fr",
+        ),
+        (["directions=[]"], "directions must name each direction once, and at least one; got ()"),
+        (
+            ["languages=[fr, en, de]", "directions=[fr-en]"],
+            "directions must use every one of languages; none has de; got ['fr-en']",
+        ),
+        (
+            ["languages=[fr, en, de]", "directions=[fr-en, de-en]"],
+            "the direction de-en has no vocoder that speaks its back-translations: give vocoder.de",
+        ),
         (["vocoder.de=x"], "a language of vocoder is 'de', which is unknown: expected one of fr, en"),
         (["evaluate.cascade={de: x}"], "a language of evaluate.cascade is 'de', which is unknown"),
         (["policy.tasks={com: 1.0, mt: 1.0}"], "policy.tasks has mt, which needs corpus.text; got None"),

@@ -120,7 +120,7 @@ def test_what_follows_from_the_variants() -> None:
     assert tritask.back_translation_variants == [Variant.VANILLA, Variant.S2T]
     assert com.speaks_back_translations and vanilla.speaks_back_translations
     assert not load(None, ["scorer.metrics=[bleu]"]).speaks_back_translations
-    assert com.directions == ["fr-en", "en-fr"]
+    assert com.used_directions == ("fr-en", "en-fr")
     assert com.compares_texts and not vanilla.compares_texts
     assert not load(None, ["select.metric=mcd"]).compares_texts
     weights = {"vocoder.fr": com.vocoder["fr"], "vocoder.en": com.vocoder["en"], "recognizer": "package:whisper-base"}

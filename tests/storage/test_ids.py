@@ -25,7 +25,7 @@ def writer(tmp_path: Path) -> PartWriter:
     out.start({"stage": "toy"})
     mine = lease.current(out.path)
     assert mine is not None
-    return PartWriter(out.uri, None, "utt_id", {}, mine.token)
+    return PartWriter(out.uri, None, ("utt_id",), {}, mine.token)
 
 
 def rows(numbers: range, text: str) -> pa.Table:
@@ -35,7 +35,7 @@ def rows(numbers: range, text: str) -> pa.Table:
 def write_parts(writer: PartWriter, *blocks: range) -> list[PartIds]:
     """Write a part file per block, in this order; its rows have the number of the block as text."""
     paths = [writer(rows(block, str(number))).path for number, block in enumerate(blocks)]
-    return [part for path in paths for part in read_ids(DISK, [path], "utt_id")]
+    return [part for path in paths for part in read_ids(DISK, [path], ("utt_id",))]
 
 
 def read_all(folder: Path) -> dict[str, str]:
@@ -50,7 +50,7 @@ def test_ids_are_read_part_by_part_as_strings(tmp_path: Path) -> None:
     paths = [f"{tmp_path}/{name}.parquet" for name in "ba"]
     for number, path in enumerate(paths):
         pq.write_table(pa.table({"x": [0, 0], "n": [number, 10]}), path)
-    parts = read_ids(DISK, paths, "n")
+    parts = read_ids(DISK, paths, ("n",))
     assert [(part.path, part.ids.to_pylist()) for part in parts] == [(paths[0], ["0", "10"]), (paths[1], ["1", "10"])]
     assert unique_ids(parts).to_pylist() == ["0", "10", "1"]
     assert unique_ids([]).to_pylist() == [] and unique_ids([]).type == pa.string()
@@ -60,7 +60,7 @@ def test_a_torn_part_is_set_aside_and_has_no_ids(tmp_path: Path) -> None:
     whole, torn = f"{tmp_path}/a.parquet", f"{tmp_path}/b.parquet"
     pq.write_table(pa.table({"utt_id": ["u1"]}), whole)
     Path(torn).write_bytes(Path(whole).read_bytes()[:-1])
-    assert [part.path for part in read_ids(DISK, [whole, torn], "utt_id")] == [whole]
+    assert [part.path for part in read_ids(DISK, [whole, torn], ("utt_id",))] == [whole]
     assert (tmp_path / "_torn-b.parquet").exists() and not Path(torn).exists()
 
 
@@ -68,7 +68,7 @@ def test_a_complete_part_that_cannot_be_read_is_no_torn_part(tmp_path: Path) -> 
     path = f"{tmp_path}/a.parquet"
     pq.write_table(pa.table({"utt_id": [[1]]}), path)  # a list is no id
     with pytest.raises(pa.ArrowException):
-        read_ids(DISK, [path], "utt_id")
+        read_ids(DISK, [path], ("utt_id",))
     assert Path(path).exists()
 
 
@@ -89,7 +89,7 @@ def test_the_rest_of_a_part_may_have_the_ids_of_a_later_part(writer: PartWriter,
 
 def test_an_id_that_one_part_repeats_keeps_its_first_row(writer: PartWriter, tmp_path: Path) -> None:
     table = pa.table({"utt_id": ["u0", "u1", "u0"], "text": ["first", "only", "second"]})
-    drop_repeats(DISK, read_ids(DISK, [writer(table).path], "utt_id"), writer)
+    drop_repeats(DISK, read_ids(DISK, [writer(table).path], ("utt_id",)), writer)
     assert read_all(tmp_path / "out") == {"u0": "first", "u1": "only"}
 
 
@@ -146,6 +146,6 @@ def test_ids_in_errors_are_on_one_line() -> None:
 
 def test_rows_of_ids_are_excluded() -> None:
     table = rows(range(4), "")
-    assert exclude_ids(table, "utt_id", frozenset({"u1", "u3", "u9"}))["utt_id"].to_pylist() == ["u0", "u2"]
-    assert exclude_ids(table, "utt_id", frozenset()).num_rows == 4
-    assert exclude_ids(table.slice(0, 0), "utt_id", frozenset({"u1"})).num_rows == 0
+    assert exclude_ids(table, ("utt_id",), frozenset({"u1", "u3", "u9"}))["utt_id"].to_pylist() == ["u0", "u2"]
+    assert exclude_ids(table, ("utt_id",), frozenset()).num_rows == 4
+    assert exclude_ids(table.slice(0, 0), ("utt_id",), frozenset({"u1"})).num_rows == 0

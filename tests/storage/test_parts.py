@@ -28,7 +28,7 @@ ROWS = [
 def writer(tmp_path: Path) -> PartWriter:
     """A writer of UNITS with a lease on the folder of the test."""
     token = lease.take(DISK, str(tmp_path)).token
-    return PartWriter(str(tmp_path), UNITS, "utt_id", {"roundtrip.fingerprint": "f0"}, token)
+    return PartWriter(str(tmp_path), UNITS, ("utt_id",), {"roundtrip.fingerprint": "f0"}, token)
 
 
 def table(rows: list[dict[str, object]] | None = None) -> pa.Table:
@@ -65,7 +65,7 @@ def test_a_part_has_the_columns_and_types_of_the_schema(writer: PartWriter) -> N
 
 
 def test_without_a_schema_a_part_has_the_columns_of_its_rows(tmp_path: Path) -> None:
-    writer = PartWriter(str(tmp_path), None, "n", {"origin": "toy"}, lease.take(DISK, str(tmp_path)).token)
+    writer = PartWriter(str(tmp_path), None, ("n",), {"origin": "toy"}, lease.take(DISK, str(tmp_path)).token)
     report = writer(pa.table({"n": [1, 2], "x": ["a", "b"]}).replace_schema_metadata({"kept": "yes"}))
     assert report.by_status == {"ok": 2} and report.counters == {}
     schema = pq.read_schema(report.path)
