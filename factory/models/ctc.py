@@ -44,7 +44,8 @@ class CtcNetwork:
         self.device = select_device()
         self.network = network.eval().to(self.device)
         self.blank = int(self.tokenizer.pad_token_id)
-        self.vocabulary: dict[str, int] = self.tokenizer.get_vocab()
+        known = self.tokenizer.get_vocab().items()  # the tokenizer adds tokens that the network has no output for
+        self.vocabulary = {token: index for token, index in known if index < network.config.vocab_size}
         self.delimiter = self.vocabulary.get(getattr(self.tokenizer, "word_delimiter_token", None) or "")
         noise = np.random.default_rng(0).standard_normal(3 * SAMPLE_RATE).astype(np.float32)
         more = len(self.log_probs(noise)) - len(self.log_probs(noise[:SAMPLE_RATE]))

@@ -52,15 +52,14 @@ def find_edges(levels: np.ndarray, boundaries: Sequence[int]) -> list[tuple[int,
 
 def _find_softest(levels: np.ndarray, boundary: int) -> int:
     """Return the softest step near a boundary; a near one counts as softer than a far one."""
-    steps = np.arange(max(0, boundary - REACH), min(len(levels), boundary + REACH + 1))
-    if not len(steps):
-        return len(levels)
-    return int(steps[np.argmin(levels[steps] + DB_PER_STEP * np.abs(steps - boundary))])
+    with_end = np.append(levels, levels[-1])  # a word may end with the wave
+    steps = np.arange(max(0, boundary - REACH), min(len(levels), boundary + REACH) + 1)
+    return int(steps[np.argmin(with_end[steps] + DB_PER_STEP * np.abs(steps - boundary))])
 
 
 def _find_silence(levels: np.ndarray, lower: int, step: int, upper: int) -> tuple[int, int]:
-    """Return the silence around a step: its first step and the step after it, between limits; the step twice if none."""
-    if step >= len(levels) or levels[step] >= SILENCE_DB:
+    """Return the silence around a step: its first step and the step after it; the step twice if there is none."""
+    if levels[min(step, len(levels) - 1)] >= SILENCE_DB:
         return step, step
     first, last = step, step
     while first > lower and levels[first - 1] < SILENCE_DB:

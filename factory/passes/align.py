@@ -28,7 +28,7 @@ def align(corpus: str, speech: Speech, recipe: Recipe, out: DatasetDir, clock: C
         RecipeError: the recipe has no aligner.
         PassError: the weights cannot be used, or do not know a language of the recipe.
     """
-    from factory.actors.word_aligner import WordAligner
+    from factory.actors.aligner import WordAligner
 
     if recipe.aligner is None:
         raise RecipeError("aligner must be a section of the recipe to align words; got null")
