@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import TypeVar
 
 import numpy as np
@@ -23,7 +24,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from factory.corpora.audio import read  # noqa: E402
-from factory.models import recognizer  # noqa: E402
+from factory.models import recognizer, whisper  # noqa: E402
 from factory.models.mos import Mos  # noqa: E402
 from factory.models.recognizer import Recognizer  # noqa: E402
 
@@ -58,17 +59,19 @@ def rate_as_package(mos: Mos, waves: list[np.ndarray]) -> list[float]:
         return [float(mos.model(torch.from_numpy(wave.astype(np.float32))[None])) for wave in waves]
 
 
-def transcribe(waves: Waves, name: str = "", value: object = None) -> tuple[list[str], float]:
-    """Return all transcripts and the CPU seconds; `name` is a constant of the recognizer that gets another value."""
-    earlier = getattr(recognizer, name) if name else None
+def transcribe(
+    waves: Waves, module: ModuleType = whisper, name: str = "", value: object = None
+) -> tuple[list[str], float]:
+    """Return all transcripts and the CPU seconds; `name` is a constant of the module that gets another value."""
+    earlier = getattr(module, name) if name else None
     if name:
-        setattr(recognizer, name, value)
+        setattr(module, name, value)
     model = Recognizer(model="package:whisper-base", compute_type="int8", beam_size=1)
     try:
         return measure(lambda: [text for lang, some in waves.items() for text in model.transcribe(some, lang)])
     finally:
         if name:
-            setattr(recognizer, name, earlier)
+            setattr(module, name, earlier)
 
 
 def main() -> None:
@@ -82,12 +85,12 @@ def main() -> None:
     ours, ours_s = measure(lambda: mos.rate(every))
     texts, recognizer_s = transcribe(waves)
     others = {}
-    for label, name, value in (
-        ("padding 8 s", "CONTEXTS_S", (8.0, 20.0, 30.0)),
-        ("encoder batch 4", "_ENCODER_BATCH", 4),
-        ("decoder batch 8", "_DECODER_BATCH", 8),
+    for label, module, name, value in (
+        ("padding 8 s", whisper, "CONTEXTS_S", (8.0, 20.0, 30.0)),
+        ("encoder batch 4", whisper, "_ENCODER_BATCH", 4),
+        ("decoder batch 8", recognizer, "_DECODER_BATCH", 8),
     ):
-        other, seconds = transcribe(waves, name, value)
+        other, seconds = transcribe(waves, module, name, value)
         differ = sum(one != two for one, two in zip(texts, other, strict=True))
         others[label] = {"seconds": round(seconds / len(every), 3), "differ": differ}
     result = {

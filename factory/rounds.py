@@ -131,7 +131,7 @@ def with_paired_units(round_: Round, clock: Clock) -> Round:
         with clock.stage("tokenize"):
             if (speech := list_speech(corpus)) is not None:
                 out = run.paired(name)
-                pair_units(corpus, speech, recipe, run.units(f"{name}-speech"), out, clock)
+                pair_units(corpus, speech, recipe, run.units(f"{name}-speech"), run.words(name), out, clock)
                 units[name] = out.uri
     corpora = replace(recipe.corpus, **units)  # type: ignore[arg-type]
     return replace(round_, recipe=replace(recipe, corpus=corpora))

@@ -39,6 +39,12 @@ UNSPOKEN = "unspoken"
 
 _STATUS = [pa.field("status", pa.string(), nullable=False), pa.field("reason", pa.string())]
 _UNITS = pa.list_(pa.int32())
+WORD = pa.struct([("text", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
+"""A word of a transcript and where it is spoken, in frames of 20 ms.
+
+- `text`: the word, with the punctuation that is written at it.
+- `start`, `end`: its first frame, and the frame after its last one.
+"""
 
 UTTERANCE = pa.schema(
     [
@@ -82,6 +88,21 @@ UNITS = pa.schema(
 - `units`: cluster ids (0 .. codebook size - 1) of the encoder's frames, without adjacent repeats.
 - `durations`: length of each unit, in frames of 20 ms.
 - `num_samples`: length of the audio, in samples at 16 kHz.
+"""
+
+ALIGNED = pa.schema(
+    [
+        pa.field("utt_id", pa.string(), nullable=False),
+        pa.field("lang", pa.string(), nullable=False),
+        pa.field("text", pa.string()),
+        pa.field("words", pa.list_(WORD)),
+        *_STATUS,
+    ]
+)
+"""An utterance with the words of its transcript aligned to its frames.
+
+- `utt_id`, `lang`, `text`: as in UTTERANCE.
+- `words`: see WORD, in the order of the text; null where the row is not ok.
 """
 
 METRIC_NAMES = ("bleu", "chrf", "meteor", "wer", "mcd", "reconstruction")
@@ -179,6 +200,10 @@ PAIRED = pa.schema(
         pa.field("src_units", _UNITS),
         pa.field("tgt_text", pa.string()),
         pa.field("tgt_units", _UNITS),
+        pa.field("src_durations", _UNITS),
+        pa.field("tgt_durations", _UNITS),
+        pa.field("src_words", pa.list_(WORD)),
+        pa.field("tgt_words", pa.list_(WORD)),
     ]
 )
 """A source utterance and its spoken translation: the training data of round 0.
@@ -187,6 +212,10 @@ PAIRED = pa.schema(
 - `src_lang`, `tgt_lang`: the two languages.
 - `src_text`, `tgt_text`: the two transcripts.
 - `src_units`, `tgt_units`: the two sides as cluster ids; null in parallel text.
+- `src_durations`, `tgt_durations`: lengths of these units, in frames of 20 ms; null where they are not known.
+- `src_words`, `tgt_words`: the words of the transcripts (WORD); null without an aligner, or where it skipped the side.
+
+Files of version 0.1 end with `tgt_units`; their other columns count as null.
 """
 
 SEQUENCE = pa.schema(

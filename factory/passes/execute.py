@@ -32,6 +32,7 @@ ROWS_PER_PROCESS = 32
 
 LOADED = {
     "encoder": "the encoder",
+    "aligner": "the aligner",
     "translator": "vLLM and the policy",
     "vocoder": "the vocoders",
     "scorer": "the metrics",

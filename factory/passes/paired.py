@@ -6,17 +6,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.corpora.corpus import Speech
+from factory.passes.align import align
 from factory.passes.errors import PassError
 from factory.passes.progress import Clock
 from factory.passes.tokenize import tokenize
 from factory.recipe.directions import Direction, Directions
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import OK, PAIRED, UNITS, Row
+from schemas.datasets import OK, PAIRED, UNITS, WORD, Row
 from schemas.fingerprint import json_digest
 
 
-def pair_units(corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, out: DatasetDir, clock: Clock) -> None:
+def pair_units(
+    corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, words: DatasetDir, out: DatasetDir, clock: Clock
+) -> None:
     """Write paired speech as rows of PAIRED, one per pair and direction that round 0 learns.
 
     The two sides of a pair are the utterances `NAME/LANG`. A pair without units on both sides is left out and counted.
@@ -26,17 +29,22 @@ def pair_units(corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, o
         speech: its utterances, as `list_speech` returns them.
         recipe: the experiment.
         units: the dataset of UNITS to write first.
+        words: the dataset of ALIGNED to write next, if the recipe has an aligner.
         out: the dataset of PAIRED to write.
         clock: measures and shows progress.
 
     Raises:
-        PassError: in a direction no utterance has a partner.
+        PassError: in a direction no utterance has a partner, or words end behind their units.
     """
     tokenize(corpus, speech, recipe, units, clock)
+    inputs = {"units": units.manifest().fingerprint}
+    if recipe.aligner is not None:
+        align(corpus, speech, recipe, words, clock)
+        inputs["words"] = words.manifest().fingerprint
     named = {} if recipe.directions is None else {"directions": recipe.taught_directions}
-    if not out.start({"stage": "pair_units", **named, "inputs": {"units": units.manifest().fingerprint}}):
+    if not out.start({"stage": "pair_units", **named, "inputs": inputs}):
         return
-    table = units.rows(status=OK)
+    table = add_words(units.rows(status=OK), words.rows(status=OK) if recipe.aligner is not None else None)
     for direction in recipe.taught_directions:
         try:
             out.append(join_sides(table, direction.source, direction.target))
@@ -48,11 +56,39 @@ def pair_units(corpus: str, speech: Speech, recipe: Recipe, units: DatasetDir, o
     print(f"  {manifest.rows:,} rows of paired units from {units.manifest().rows:,} utterances of {corpus}", flush=True)
 
 
+def add_words(units: pa.Table, aligned: pa.Table | None) -> pa.Table:
+    """Return rows of UNITS with a column `words`: those of the aligned rows with the same id, else null.
+
+    Args:
+        units: rows of UNITS.
+        aligned: rows of ALIGNED; None: no words.
+
+    Raises:
+        PassError: the words of an utterance end more than one frame behind its last unit.
+    """
+    known: dict[str, list[Row]] = {}
+    if aligned is not None:
+        known = dict(zip(aligned["utt_id"].to_pylist(), aligned["words"].to_pylist(), strict=True))
+    words = [known.get(utt_id) for utt_id in units["utt_id"].to_pylist()]
+    late = []
+    for utt_id, some, durations in zip(units["utt_id"].to_pylist(), words, units["durations"].to_pylist(), strict=True):
+        if some and some[-1]["end"] > sum(durations) + 1:
+            late.append(
+                f"{utt_id} has {sum(durations)} frames of units and a word that ends at frame {some[-1]['end']}"
+            )
+    if late:
+        raise PassError(
+            f"the words of {len(late):,} of {len(known):,} utterances end behind their last unit: {late[0]}. Words and "
+            "units need the same 50 frames per second: use an encoder with 50 Hz, or leave aligner out of the recipe"
+        )
+    return units.append_column("words", pa.array(words, pa.list_(WORD)))
+
+
 def join_sides(table: pa.Table, src_lang: str, tgt_lang: str) -> pa.Table:
     """Return rows of PAIRED, sorted by name, for the utterances in one language with a partner in the other.
 
     Args:
-        table: rows of UNITS.
+        table: rows of UNITS, with the column `words` of `add_words`.
         src_lang: language of the sources.
         tgt_lang: language of the partners.
 
@@ -75,6 +111,10 @@ def join_sides(table: pa.Table, src_lang: str, tgt_lang: str) -> pa.Table:
         "src_units": source["units"],
         "tgt_text": target["text"],
         "tgt_units": target["units"],
+        "src_durations": source["durations"],
+        "tgt_durations": target["durations"],
+        "src_words": source["words"],
+        "tgt_words": target["words"],
     }
     return pa.table(columns, schema=PAIRED)
 
@@ -117,6 +157,7 @@ def _to_utterance(row: Row, split: str, recipe: Recipe) -> Row:
         "text": row["src_text"],
         "reference": row["tgt_text"],
         "units": row["src_units"],
+        "durations": row.get("src_durations"),
         "split": split,
         "status": OK,
     }

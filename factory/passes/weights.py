@@ -9,7 +9,7 @@ from pathlib import Path
 
 from factory.models.weights import policy_digest, resolve, weights_digest
 from factory.recipe.recipe import Recipe
-from factory.recipe.sections import EncoderConfig, RecognizerConfig
+from factory.recipe.sections import AlignerConfig, EncoderConfig, RecognizerConfig
 
 
 def local_weights(name: str) -> Path:
@@ -32,6 +32,11 @@ def actor_encoder(recipe: Recipe) -> EncoderConfig:
     """Return the recipe's encoder, with its weights by the names that an actor finds them by."""
     encoder = recipe.encoder
     return replace(encoder, model=actor_weights(encoder.model), codebook=actor_weights(encoder.codebook))
+
+
+def actor_aligner(aligner: AlignerConfig) -> AlignerConfig:
+    """Return an aligner with its weights by the name that an actor finds them by."""
+    return replace(aligner, model=actor_weights(aligner.model))
 
 
 def actor_recognizer(recipe: Recipe) -> RecognizerConfig:

@@ -64,7 +64,9 @@ def describe_duration(round_: Round) -> str:
     It is known for a round whose processes all run on the CPU of this machine.
     """
     resources = round_.recipe.resources
-    on_gpu = any(getattr(resources, name).num_gpus for name in ("translator", "trainer", "recognizer", "encoder"))
+    on_gpu = any(
+        getattr(resources, name).num_gpus for name in ("translator", "trainer", "recognizer", "encoder", "aligner")
+    )
     if on_gpu or os.environ.get("RAY_ADDRESS"):
         return ""
     cores = len(os.sched_getaffinity(0))

@@ -16,7 +16,7 @@ from schemas.sequences import Variant
 
 GENERATING = 0.15
 """Share of the peak that a full batch reaches while generating: its weights are read from memory for every token."""
-REAL_TIME = {"encoder": 500.0, "vocoder": 300.0, "recognizer": 60.0}
+REAL_TIME = {"encoder": 500.0, "aligner": 60.0, "vocoder": 300.0, "recognizer": 60.0}
 """Seconds of speech per second of one GPU: a base-size encoder, a unit vocoder, Whisper large with greedy search."""
 TEXT_SHARE = 0.15
 """Tokens of text per unit of the same sentence."""
@@ -54,7 +54,8 @@ def costs(recipe: Recipe, number: int, amounts: Amounts) -> list[Cost]:
     """
     tokenize = _speech(recipe, "tokenize", "encoder", amounts.tokenized, 2)
     if number == 0:
-        return [tokenize, _sft(recipe, amounts.rows), *_evaluate(recipe, 1)]
+        align = [_speech(recipe, "align", "aligner", amounts.tokenized, 2)] if recipe.aligner else []
+        return [tokenize, *align, _sft(recipe, amounts.rows), *_evaluate(recipe, 1)]
     return [tokenize, *_produce(recipe, amounts.rows), _preference(recipe, amounts.rows), *_evaluate(recipe, 2)]
 
 

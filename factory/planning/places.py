@@ -11,7 +11,7 @@ from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, look, retry
-from schemas.datasets import EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
+from schemas.datasets import ALIGNED, EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
 from schemas.errors import RoundtripError
 
 
@@ -32,6 +32,10 @@ class Run:
     def units(self, corpus: str) -> DatasetDir:
         """Return the dataset of a tokenized corpus: `mono`, `test`, `paired` ..."""
         return DatasetDir(f"{self.uri}/units/{corpus}", UNITS)
+
+    def words(self, corpus: str) -> DatasetDir:
+        """Return the aligned words of a corpus of paired speech: `paired` or `dev`."""
+        return DatasetDir(f"{self.uri}/words/{corpus}", ALIGNED)
 
     def paired(self, corpus: str) -> DatasetDir:
         """Return the PAIRED rows of a corpus of paired speech: `paired` or `dev`."""

@@ -43,6 +43,12 @@ def _tokenize(round_: Round) -> list[Stage]:
         for name, uri in speech.items()
         if _reading_actors(uri)
     ]
+    if round_.recipe.aligner:
+        found += [
+            Stage(f"align {name}", run.words(name), ("aligner",), count_rows(uri))
+            for name, uri in speech.items()
+            if _reading_actors(uri)
+        ]
     if round_.number and corpus.source != "paired":
         found.append(
             Stage("tokenize mono", round_.mono_units[-1], _reading_actors(corpus.mono), _used_mono_rows(round_.recipe))
@@ -167,6 +173,8 @@ def _read_keys(round_: Round) -> set[str]:
     keys |= {f"vocoder.{lang}" for lang in recipe.vocoder}
     keys |= {f"evaluate.{name}" for name in recipe.cascade_weights}
     keys |= {"corpus.text", "policy.base"} if number == 0 else set()
+    if recipe.aligner and any(_reading_actors(getattr(recipe.corpus, name)) for name in paired_corpora(round_)):
+        keys.add("aligner.model")
     keys |= {"policy.start"} if number == 1 else set()
     if "encoder.model" in local_paths(recipe) and any(
         _reading_actors(getattr(recipe.corpus, name)) for name in corpora

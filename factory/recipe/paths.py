@@ -93,6 +93,7 @@ def _paths(recipe: Recipe) -> dict[str, str]:
     paths: dict[str, str | None] = {f"corpus.{name}": getattr(recipe.corpus, name) for name in _CORPORA}
     paths |= {"encoder.codebook": recipe.encoder.codebook, "encoder.model": recipe.encoder.model}
     paths |= {"recognizer.model": recipe.recognizer.model}
+    paths |= {"aligner.model": recipe.aligner.model} if recipe.aligner else {}
     paths |= {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()}
     paths |= {f"evaluate.cascade.{lang}": path for lang, path in (recipe.evaluate.cascade or {}).items()}
     paths |= {"policy.start": recipe.policy.start, "policy.base": recipe.policy.base}
@@ -119,6 +120,7 @@ def _map_paths(recipe: Recipe, change: Callable[[str], str]) -> Recipe:
         ),
         encoder=replace(encoder, model=change(encoder.model), codebook=change(encoder.codebook)),
         recognizer=replace(recipe.recognizer, model=change(recipe.recognizer.model)),
+        aligner=recipe.aligner and replace(recipe.aligner, model=change(recipe.aligner.model)),
         vocoder={lang: change(path) for lang, path in recipe.vocoder.items()},
         policy=replace(policy, start=optional(policy.start), base=optional(policy.base)),
         evaluate=replace(recipe.evaluate, cascade=cascade and {lang: change(path) for lang, path in cascade.items()}),

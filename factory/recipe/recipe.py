@@ -12,6 +12,7 @@ from factory.metrics import METRICS
 from factory.recipe.directions import Directions
 from factory.recipe.resources import ResourcesConfig
 from factory.recipe.sections import (
+    AlignerConfig,
     CorpusConfig,
     EncoderConfig,
     EvaluateConfig,
@@ -48,6 +49,8 @@ class Recipe:
     directions: tuple[str, ...] | None = None
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
+    # when the words of paired speech are spoken; null: not computed
+    aligner: AlignerConfig | None = None
     # language: folder or Hub name of its unit vocoder
     vocoder: dict[str, str] = field(default_factory=_toy_vocoders)
     recognizer: RecognizerConfig = field(default_factory=RecognizerConfig)
@@ -146,7 +149,7 @@ class Recipe:
         for key in STAGES[stage]:
             value = settings
             for name in key.split("."):
-                value = value[name]
+                value = value and value[name]  # a section that is null has no values
             if value is not None:
                 content[key] = _without_nulls(value)
         return {"stage": stage, **content, "templates": _digest_templates(), "inputs": dict(inputs)}
@@ -159,6 +162,7 @@ class Recipe:
         produce += ["recognizer"] if self.scorer.score_text == "asr" else []
         return {
             "tokenize": ["corpus", "encoder", "codebook"],
+            "align": ["corpus", "aligner"],
             "sequences": ["units"],
             "produce": produce,
             "select": ["scored"],
@@ -172,6 +176,7 @@ _UTTERANCES = ("evaluate.s2t_utterances", "evaluate.asr_utterances")
 _VARIANTS = ("policy.variant", "policy.text_variant")
 STAGES: dict[str, tuple[str, ...]] = {
     "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
+    "align": ("languages", "encoder.min_s", "encoder.max_s", "aligner.kind"),
     "sequences": ("policy.tasks",),
     "produce": (
         *("seed", "languages", "directions", "corpus.source", "corpus.limit", "rounds.fresh"),

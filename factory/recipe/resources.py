@@ -58,6 +58,8 @@ class ResourcesConfig:
 
     # tokenize
     encoder: PoolConfig = PoolConfig()
+    # align: words of paired speech
+    aligner: PoolConfig = PoolConfig()
     # produce and evaluate: the policy
     translator: PoolConfig = PoolConfig(batch_size=256)
     # produce: speech of back-translations

@@ -65,6 +65,17 @@ class EncoderConfig:
 
 
 @dataclass(frozen=True)
+class AlignerConfig:
+    """Words to frames: when each word of the transcripts of paired speech is spoken. Without it they have no words."""
+
+    # whisper: the attention of a Whisper in CTranslate2's format; ctc: forced alignment with a CTC model of Hugging
+    # Face (HuBERT, wav2vec2, w2v-BERT 2.0), as in the paper
+    kind: Literal["whisper", "ctc"] = "whisper"
+    # weights: package:NAME, a folder, or a name on the Hugging Face Hub
+    model: str = "package:whisper-base"
+
+
+@dataclass(frozen=True)
 class RecognizerConfig:
     """Speech to text: transcribes the policy's speech for ASR-BLEU, and candidates when `scorer.score_text` is asr."""
 

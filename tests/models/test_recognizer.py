@@ -109,8 +109,8 @@ def test_long_waves_are_transcribed_in_pieces_and_empty_ones_are_empty(
 def test_a_loop_is_transcribed_again_with_the_full_context(
     recognizer: Recognizer, speech: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording = Recording(recognizer.whisper)
-    monkeypatch.setattr(recognizer, "whisper", recording)
+    recording = Recording(recognizer.network.whisper)
+    monkeypatch.setattr(recognizer.network, "whisper", recording)
     monkeypatch.setattr(module, "MIN_TOKENS", 3)
     monkeypatch.setattr(module, "TOKENS_PER_S", 1)  # no transcript ends within these limits: each looks like a loop
     [text] = recognizer.transcribe(speech[:1], "en")
@@ -121,8 +121,8 @@ def test_a_loop_is_transcribed_again_with_the_full_context(
 def test_an_utterance_gets_the_shortest_context_that_holds_it(
     recognizer: Recognizer, speech: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    recording = Recording(recognizer.whisper)
-    monkeypatch.setattr(recognizer, "whisper", recording)
+    recording = Recording(recognizer.network.whisper)
+    monkeypatch.setattr(recognizer.network, "whisper", recording)
     recognizer.transcribe([np.resize(speech[0], seconds * SAMPLE_RATE) for seconds in (21, 10, 11)], "en")
     assert recording.contexts[:3] == [10.0, 20.0, 30.0]
 

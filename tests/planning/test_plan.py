@@ -41,6 +41,19 @@ def test_a_plan_tokenizes_what_the_round_reads(number: int, changes: list[str], 
     assert paired_corpora(round_) == [name for name in corpora if name in ("paired", "dev")]
 
 
+def test_an_aligner_reads_the_paired_speech_of_a_round() -> None:
+    (first,) = rounds([0], "runs/none", ["aligner={}"], PAPER)
+    aligned = [stage for stage in stages(first) if stage.actors == ("aligner",)]
+    assert [(stage.name, stage.out and stage.out.uri) for stage in aligned] == [
+        ("align paired", "runs/none/words/paired"),
+        ("align dev", "runs/none/words/dev"),
+    ]
+    (units,) = rounds([0], "runs/none", ["aligner={}"])  # its paired corpora hold units already
+    assert not [stage for stage in stages(units) if "aligner" in stage.actors]
+    (later,) = rounds([1], "runs/none", ["aligner={}"], PAPER)
+    assert not [stage for stage in stages(later) if "aligner" in stage.actors]
+
+
 def test_the_stages_of_a_round_are_in_order() -> None:
     first, second = (stages(round_) for round_ in rounds([0, 1], "runs/none", ["corpus.source=both"]))
     assert [stage.name for stage in first] == ["tokenize test", "sequences", "train", "toplines", "evaluate round 0"]

@@ -44,7 +44,12 @@ def test_load_resolves_every_path_and_a_kept_recipe_is_portable(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     changes = ["policy.start=assets/phrasebook/policy", "policy.base=recipes", "corpus.text=docs"]
-    changes += ["evaluate.cascade={fr: schemas}", "encoder.model=cluster", "recognizer.model=trainers"]
+    changes += [
+        "evaluate.cascade={fr: schemas}",
+        "encoder.model=cluster",
+        "recognizer.model=trainers",
+        "aligner.model=tests",
+    ]
     recipe = load(None, changes)
     assert recipe.corpus.mono == f"{ROOT}/assets/phrasebook/mono" and recipe.corpus.text == f"{ROOT}/docs"
     assert recipe.corpus.test == f"{ROOT}/assets/phrasebook/test"
@@ -52,6 +57,7 @@ def test_load_resolves_every_path_and_a_kept_recipe_is_portable(
     assert recipe.corpus.dev == f"{ROOT}/assets/phrasebook/dev.parquet"
     assert recipe.encoder.codebook == f"{ROOT}/assets/phrasebook/codebook.safetensors"
     assert (recipe.encoder.model, recipe.recognizer.model) == (f"{ROOT}/cluster", f"{ROOT}/trainers")
+    assert recipe.aligner is not None and recipe.aligner.model == f"{ROOT}/tests"
     assert recipe.vocoder["fr"] == f"{ROOT}/assets/phrasebook/vocoder-fr"
     assert (recipe.policy.start, recipe.policy.base) == (f"{ROOT}/assets/phrasebook/policy", f"{ROOT}/recipes")
     assert recipe.evaluate.cascade == {"fr": f"{ROOT}/schemas"}
@@ -90,7 +96,7 @@ def test_one_sentence_says_how_to_get_the_shipped_assets(tmp_path: Path, monkeyp
 
 def test_every_path_of_a_recipe_has_its_key(tmp_path: Path) -> None:
     keys = [f"corpus.{name}" for name in ("mono", "test", "paired", "text", "dev")]
-    keys += ["encoder.codebook", "encoder.model", "recognizer.model", "vocoder.fr", "vocoder.en"]
+    keys += ["encoder.codebook", "encoder.model", "recognizer.model", "aligner.model", "vocoder.fr", "vocoder.en"]
     keys += ["evaluate.cascade.fr", "policy.start", "policy.base"]
     paths = {key: f"{tmp_path}/no {key}" for key in keys}
     assert local_paths(load(None, [f"{key}={path}" for key, path in paths.items()])) == paths

@@ -16,6 +16,7 @@ NAMES = [
     "corpus",
     "encoder",
     "codebook",
+    "aligner",
     "units",
     "policy",
     "vocoder.fr",
@@ -39,9 +40,11 @@ def test_resources_and_names_change_no_fingerprint() -> None:
     ("change", "stages"),
     [
         ("encoder.layer=5", {"tokenize"}),
-        ("encoder.min_s=0.2", {"tokenize"}),
-        ("encoder.max_s=20", {"tokenize"}),
+        ("encoder.min_s=0.2", {"tokenize", "align"}),
+        ("encoder.max_s=20", {"tokenize", "align"}),
         ("encoder.kind=hubert", {"tokenize"}),
+        ("aligner.kind=ctc", {"align"}),
+        ("aligner.model=other", set()),
         ("translator.temperature=0.7", {"produce"}),
         ("translator.back_translation_temperature=0.5", {"produce"}),
         ("translator.max_tokens=9", {"produce", "evaluate"}),
@@ -60,11 +63,11 @@ def test_resources_and_names_change_no_fingerprint() -> None:
         ("evaluate.asr_utterances=9", {"evaluate", "toplines"}),
         ("policy.variant=vanilla", {"produce", "select", "evaluate"}),
         ("policy.tasks={com: 1.0, vanilla: 0.5}", {"sequences"}),
-        ("languages=[en, fr]", {"tokenize", "produce", "select"}),
+        ("languages=[en, fr]", {"tokenize", "align", "produce", "select"}),
     ],
 )
 def test_a_key_changes_the_stages_that_it_reaches_and_no_other(change: str, stages: set[str]) -> None:
-    base = ["scorer.score_text=asr", "policy.tasks={com: 1.0, vanilla: 1.0}"]
+    base = ["scorer.score_text=asr", "policy.tasks={com: 1.0, vanilla: 1.0}", "aligner.kind=whisper"]
     before, after = load(None, base), load(None, [*base, change])
     contents = {stage: (before.content(stage, INPUTS), after.content(stage, INPUTS)) for stage in STAGES}
     assert {stage for stage, (one, two) in contents.items() if json_digest(one) != json_digest(two)} == stages

@@ -11,7 +11,7 @@ import pytest
 
 from factory.metrics import METRICS
 from schemas import datasets
-from schemas.datasets import CANDIDATE, FAILED, OK, PAIR, SCORED, SCORES, SKIPPED, UNSPOKEN, Candidate
+from schemas.datasets import CANDIDATE, FAILED, OK, PAIR, SCORED, SCORES, SKIPPED, UNSPOKEN, WORD, Candidate
 
 STATUS = {"status": "string not null", "reason": "string"}
 UTTERANCE = {
@@ -48,7 +48,12 @@ EXPECTED: dict[str, dict[str, str]] = {
     | STATUS,
     "PAIRED": {"pair_id": "string not null", "src_text": "string", "tgt_text": "string"}
     | DIRECTION
-    | {"src_units": "list<int32>", "tgt_units": "list<int32>"},
+    | {"src_units": "list<int32>", "tgt_units": "list<int32>"}
+    | {"src_durations": "list<int32>", "tgt_durations": "list<int32>"}
+    | {"src_words": "list<WORD>", "tgt_words": "list<WORD>"},
+    "WORD": {"text": "string", "start": "int32", "end": "int32"},
+    "ALIGNED": {"utt_id": "string not null", "lang": "string not null", "text": "string", "words": "list<WORD>"}
+    | STATUS,
     "SEQUENCE": {"sequence_id": "string not null", "task": "string", "prompt": "string", "completion": "string"},
     "EVALUATED": {"utt_id": "string not null", "units": "list<int32>", "mos": "double", "cascade_mos": "double"}
     | DIRECTION
@@ -67,6 +72,8 @@ def type_name(field: pa.Field) -> str:
         return "SCORES"
     if field.type == pa.list_(CANDIDATE):
         return "list<CANDIDATE>"
+    if field.type == pa.list_(WORD):
+        return "list<WORD>"
     name = str(field.type).replace("item: ", "").replace("element: ", "")
     return name if field.nullable else f"{name} not null"
 
