@@ -1,12 +1,11 @@
 """The main job as a user runs it, on a few utterances of the embedded world: real speech, real models, every stage.
 
-The preference round and its corpora are on an S3 server. The round starts on one machine and ends as a job of a Ray
-cluster. Round 0 is on a disk and learns from paired speech.
+The round and its corpora are on an S3 server. The round starts on one machine and ends as a job of a Ray cluster.
+`test_rounds.py` has round 0 and the other variants.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import resource
 import signal
@@ -17,15 +16,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.arguments import INCOMPLETE
 from factory.export.export import export_policy
 from factory.models.weights import policy_digest
 from factory.planning.places import Round, Run
 from factory.recipe.loading import load
+from factory.run_round import main
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, get_json
 from tests.cluster.nodes import NODE, nodes
@@ -35,8 +33,8 @@ from tests.s3 import s3_server
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
     "corpus.limit": "6",
-    "evaluate.s2t_utterances": "6",
-    "evaluate.asr_utterances": "3",
+    "evaluate.s2t_utterances": "4",
+    "evaluate.asr_utterances": "2",
     "select.delta": "0.0",
     "preference.epochs": "1",
 }
@@ -49,9 +47,9 @@ def make_command(*arguments: str, **changes: str) -> list[str]:
     return [sys.executable, "factory/run_round.py", "--recipe", "recipes/phrasebook.yaml", *arguments, *settings]
 
 
-def run(*arguments: str, **changes: str) -> subprocess.CompletedProcess[str]:
-    """Run the main job."""
-    return subprocess.run(make_command(*arguments, **changes), cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+def run_here(*arguments: str, **changes: str) -> int:
+    """Run the main job in this process, and return its exit code."""
+    return main(make_command(*arguments, **changes)[2:])
 
 
 def read_json(uri: str) -> Any:
@@ -66,13 +64,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, su
         for name in ("mono", "test"):
             fs, path = filesystem(f"{bucket}/{name}")
             for lang in ("fr", "en"):
-                pq.write_table(read_speech(name, lang, 8), f"{path}/{lang}.parquet", filesystem=fs)
+                speech = pq.read_table(ROOT / f"assets/phrasebook/{name}/{lang}.parquet").slice(0, 8)
+                pq.write_table(speech, f"{path}/{lang}.parquet", filesystem=fs)
         yield _run_twice(f"{bucket}/runs/toy", tmp_path_factory.mktemp("first") / "log")
-
-
-def read_speech(name: str, lang: str, count: int) -> pa.Table:
-    """Return the first utterances of a shipped corpus of speech."""
-    return pq.read_table(ROOT / f"assets/phrasebook/{name}/{lang}.parquet").slice(0, count)
 
 
 def _run_twice(uri: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str]]:
@@ -146,108 +140,23 @@ def test_manifests_and_the_training_name_a_policy_by_the_same_digest(
 
 @pytest.mark.slow
 def test_a_finished_round_does_nothing_and_another_recipe_is_refused(
-    finished: tuple[str, subprocess.CompletedProcess[str]],
+    local_ray: None, finished: tuple[str, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     uri, _ = finished
-    done = run("--round", "1", "--run", uri, **STORED)
-    assert done.returncode == 0 and "is finished" in done.stdout
+    assert run_here("--round", "1", "--run", uri, **STORED) == 0
+    assert "is finished" in capsys.readouterr().out
     fs, path = filesystem(f"{uri}/round-1/summary.json")
     fs.delete_file(path)
-    refused = run("--round", "1", "--run", uri, **STORED, **{"translator.temperature": "0.5"})
-    assert refused.returncode == 2
-    assert "translator.temperature: 0.7 in the folder, 0.5 in the recipe" in refused.stderr
-
-
-@pytest.mark.slow
-def test_round_0_trains_a_policy_on_paired_speech_and_parallel_text(tmp_path: Path) -> None:
-    corpora = {f"corpus.{name}": str(tmp_path / f"{name}.parquet") for name in ("paired", "text", "dev")}
-    for lang in ("fr", "en"):
-        utterances = read_speech("test", lang, 10)
-        ids = pa.array([f"sentence-{number}/{lang}" for number in range(10)])
-        paired = utterances.set_column(utterances.schema.get_field_index("utt_id"), "utt_id", ids)
-        Path(corpora["corpus.paired"]).mkdir(exist_ok=True)
-        pq.write_table(paired, Path(corpora["corpus.paired"], f"{lang}.parquet"))
-    for name, rows in (("text", 60), ("dev", 6)):
-        pq.write_table(
-            pq.read_table(ROOT / f"assets/phrasebook/{name}.parquet").slice(0, rows), corpora[f"corpus.{name}"]
-        )
-    tiny = {
-        "policy.hidden": "64",
-        "policy.layers": "2",
-        "policy.heads": "2",
-        "sft.epochs": "1",
-        "evaluate.s2t_utterances": "2",
-    }
-    silent = {"corpus.test": corpora["corpus.dev"], "evaluate.asr_utterances": "1"}  # units without recordings
-    folder = tmp_path / "run/round-0"
-    folder.mkdir(parents=True)
-    (folder / "report").write_text("a file where the report needs a folder")
-    done = run("--round", "0", "--run", str(tmp_path / "run"), **corpora, **tiny, **silent)
-    assert done.returncode == INCOMPLETE, done.stderr[-3000:]  # a trained and evaluated round is finished
-    assert f"round 0 of {tmp_path}/run is finished, but its report could not be made" in done.stderr
-    (folder / "report").unlink()
-    again = run("--round", "0", "--run", str(tmp_path / "run"))
-    assert again.returncode == 0 and (folder / "report/index.html").exists(), again.stderr[-3000:]
-    assert DatasetDir(str(folder / "sequences")).rows()["task"].value_counts().to_pylist() == [
-        {"values": "com", "counts": 20},
-        {"values": "asr", "counts": 20},
-        {"values": "mt", "counts": 80},
-    ]
-    assert DatasetDir(str(tmp_path / "run/paired")).manifest().rows == 20 and not (folder / "policy.inputs").exists()
-    assert json.loads((folder / "policy/training.json").read_text())["dev_loss"] > 0
-    summary = json.loads((folder / "summary.json").read_text())
-    assert set(summary["s2t_bleu"]) == {"fr-en", "en-fr"}
-    assert all(set(scores) == {"utterances", "resynthesised"} for scores in summary["toplines"].values())
-
-
-NOISES = {
-    "policy.hidden": "64",
-    "policy.layers": "2",
-    "policy.heads": "2",
-    "sft.epochs": "40",
-    "sft.tokens": "2000",
-    "sft.compile": "false",
-    "translator.n": "6",
-    "translator.temperature": "0.5",
-    "select.metric": "mcd",
-    "select.filters": "{min_length_ratio: 0, max_length_ratio: 99, max_repetition: 1, max_copy: 1}",
-    "evaluate.s2t_utterances": "3",
-    "evaluate.asr_utterances": "2",
-}
-"""A policy that learns little more than to end its output: its speech is noise, but MCD ranks it."""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("variant", ["vanilla", "tritask"])
-def test_the_other_variants_run_all_stages(variant: str, tmp_path: Path) -> None:
-    corpora = {
-        f"corpus.{name}": str(tmp_path / f"{name}.parquet") for name in ("paired", "text", "dev", "mono", "test")
-    }
-    for name, source, rows in (
-        ("paired", "paired", 60),
-        ("text", "text", 60),
-        ("dev", "dev", 6),
-        ("mono", "dev", 18),
-        ("test", "dev", 6),
-    ):
-        pq.write_table(
-            pq.read_table(ROOT / f"assets/phrasebook/{source}.parquet").slice(0, rows), corpora[f"corpus.{name}"]
-        )
-    recipe = ["--recipe", f"recipes/phrasebook_{variant}.yaml", "--round", "0-1", "--run", str(tmp_path / "run")]
-    done = run(*recipe, **corpora, **NOISES)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    summary = json.loads((tmp_path / "run/round-1/summary.json").read_text())
-    assert sum(summary["pairs"].values()) > 0 and set(summary["asr_bleu"]) == {"fr-en", "en-fr"}
-    assert all((score is None) == (variant == "vanilla") for score in summary["s2t_bleu"].values())
+    assert run_here("--round", "1", "--run", uri, **STORED, **{"translator.temperature": "0.5"}) == 2
+    assert "translator.temperature: 0.7 in the folder, 0.5 in the recipe" in capsys.readouterr().err
 
 
 def test_help_is_fast() -> None:
     before = cpu_s()
-    done = run("--help")
-    assert done.returncode == 0 and "--dry-run" in done.stdout
     timed = [sys.executable, "-X", "importtime", "factory/run_round.py", "--help"]
-    modules = subprocess.run(timed, cwd=ROOT, capture_output=True, text=True).stderr
-    assert not any(heavy in modules for heavy in (" torch\n", " ray\n", " vllm\n", " transformers\n"))
+    done = subprocess.run(timed, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+    assert done.returncode == 0 and "--dry-run" in done.stdout
+    assert not any(heavy in done.stderr for heavy in (" torch\n", " ray\n", " vllm\n", " transformers\n"))
     assert cpu_s() - before < 10  # a second on most machines
 
 
@@ -257,21 +166,20 @@ def cpu_s() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def test_the_error_of_a_missing_round_names_its_command(tmp_path: Path) -> None:
-    done = run("--round", "3", "--run", str(tmp_path))
-    assert done.returncode == 2
-    assert f"python factory/run_round.py --round 2 --run {tmp_path}" in done.stderr
+def test_the_error_of_a_missing_round_names_its_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_here("--round", "3", "--run", str(tmp_path)) == 2
+    assert f"python factory/run_round.py --round 2 --run {tmp_path}" in capsys.readouterr().err
 
 
-def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path) -> None:
-    done = run("--round", "1", "--run", str(tmp_path / "new"), "--dry-run")
-    assert done.returncode == 0, done.stderr
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_here("--round", "1", "--run", str(tmp_path / "new"), "--dry-run") == 0
+    printed = capsys.readouterr().out
     for word in ("tokenize mono", "produce", "select", "train", "evaluate", "1 translator"):
-        assert word in done.stdout
+        assert word in printed
     assert not (tmp_path / "new").exists()
 
 
-def test_the_error_of_an_unknown_key_names_it() -> None:
-    done = run("--round", "1", **{"select.dleta": "0.2"})
-    assert done.returncode == 2
-    assert "dleta" in done.stderr and "delta" in done.stderr
+def test_the_error_of_an_unknown_key_names_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_here("--round", "1", **{"select.dleta": "0.2"}) == 2
+    printed = capsys.readouterr().err
+    assert "dleta" in printed and "delta" in printed
