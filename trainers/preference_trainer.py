@@ -100,7 +100,7 @@ class PairTrainer(DPOTrainer):
         sequences = [row[: int(mask.sum())] for row, mask in zip(inputs["input_ids"], inputs["attention_mask"])]
         found = [self.states.find(ids) if use else None for ids, use in zip(sequences, used)]
         missing = kept & torch.tensor([states is None for states in found], device=kept.device)[:, None]
-        computed = self._compute_states(model, inputs, missing).split(missing.sum(1).tolist())
+        computed = torch.split(self._compute_states(model, inputs, missing), missing.sum(1).tolist())
         for row, ids in enumerate(sequences):
             if used[row] and found[row] is None:
                 found[row] = self.states.keep(ids, computed[row])
