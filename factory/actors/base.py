@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
 
@@ -29,10 +30,14 @@ class RowActor(ABC):
     A subclass loads its model in `__init__` and does its work in `process`. Rows whose status is not `ok` pass through
     unchanged. If `process` raises, the batch is halved until the row that raises is alone; that row becomes `failed`
     with the error as its reason, and all others are kept.
+
+    A `process` that takes long may call `on_finished` with each row that it was given, when it has finished the row.
     """
 
     schema: ClassVar[pa.Schema]
     """Columns of the tables that this actor returns."""
+    on_finished: Callable[[Row], None] = staticmethod(lambda _: None)
+    """Is called with a row of the running batch that is finished, once or more; the actor's process counts it."""
 
     @abstractmethod
     def process(self, rows: list[Row]) -> list[Row]:

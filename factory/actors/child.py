@@ -9,7 +9,22 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
+from schemas.datasets import Row
+
 _PR_SET_PDEATHSIG = 1
+
+
+class _Finished:
+    """Sends how many rows of a batch are finished; a row that the actor processes again counts once."""
+
+    def __init__(self, channel: Connection) -> None:
+        self._channel = channel
+        self._rows: dict[int, Row] = {}  # kept, so that no other row gets the identity of one
+
+    def __call__(self, row: Row) -> None:
+        if id(row) not in self._rows:
+            self._rows[id(row)] = row
+            self._channel.send(("finished", len(self._rows)))
 
 
 def serve(channel: Connection) -> None:
@@ -26,6 +41,7 @@ def serve(channel: Connection) -> None:
         except EOFError:
             return
         try:
+            actor.on_finished = _Finished(channel)
             channel.send(("table", actor(table)))
         except Exception as error:  # an error of one row stays inside the actor: this one concerns the batch
             channel.send(("error", f"{type(error).__name__}: {error}"))

@@ -62,6 +62,7 @@ class GreedyTranslator(RowActor):
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return the rows with their candidate, or with the reason why they have none."""
+        self.translator.on_finished = self.on_finished
         translated = self.translator.process(rows)
         return [new | {key: old[key] for key in (POLICY, SPOKEN)} for new, old in zip(translated, rows, strict=True)]
 
@@ -99,7 +100,9 @@ class _TestTrip(RoundTrip):
     def run(self, engine: Engine, seed: int) -> dict[int, list[Candidate]]:
         """Return the only candidate of each row by its index; a row whose prompt is too long is left out."""
         spoken = {index: row for index, row in self.rows.items() if row[SPOKEN]}
-        candidates = RoundTrip(spoken, self.config, self.job).run(engine, seed)
+        trip = RoundTrip(spoken, self.config, self.job)
+        trip.on_finished = self.on_finished
+        candidates = trip.run(engine, seed)
         unspoken = {_Key(index): self._request_text(row) for index, row in self.rows.items() if not row[SPOKEN]}
         outputs = engine.generate(unspoken, seed, self._translate_back)
         written = [key for key in unspoken if outputs[key].finish != "too_long"]
@@ -122,6 +125,7 @@ class _TestTrip(RoundTrip):
         """Request the back-translation of a finished text, if texts are translated back."""
         text, row = self._read_text(output), self.rows[key.row]
         if key.is_back or self.config.back_translate != "text" or text.reason not in (OK, UNSPOKEN):
+            self.on_finished(row)
             return {}
         back = text_prompt(row["tgt_lang"], row["lang"], text.text or "")
         return {key._replace(is_back=True): Request(back, self._limit())}

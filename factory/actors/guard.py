@@ -13,6 +13,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from multiprocessing import Pipe
 from pathlib import Path
@@ -23,6 +24,7 @@ import pyarrow as pa
 
 from factory.actors.base import ActorFactory, RowActor, mark_failed, to_table
 from factory.runtime.redact import redact
+from factory.runtime.running_rows import RunningBatch
 from schemas.datasets import OK
 from schemas.errors import RoundtripError
 
@@ -136,10 +138,11 @@ class Guard:
 
     def __call__(self, table: pa.Table) -> pa.Table:
         """Return the rows that the actor returns; a row that kills the child twice, or takes too long, is `failed`."""
-        try:
-            return self._process(table)
-        except _ChildDied:
-            return pa.concat_tables([self._process_row(table.slice(index, 1)) for index in range(table.num_rows)])
+        with RunningBatch(self.name, table["utt_id"].to_pylist()) as self.batch:
+            try:
+                return self._process(table)
+            except _ChildDied:
+                return pa.concat_tables(self._process_rows(table))
 
     def limit_s(self, table: pa.Table) -> float:
         """Return the seconds that a batch may take: those of one row, and a share of them for each further row."""
@@ -148,6 +151,12 @@ class Guard:
     def __del__(self) -> None:
         if hasattr(self, "child"):
             self._end()
+
+    def _process_rows(self, table: pa.Table) -> Iterator[pa.Table]:
+        """Process one row after the other."""
+        for index in range(table.num_rows):
+            self.batch.begin_at(index)
+            yield self._process_row(table.slice(index, 1))
 
     def _process_row(self, table: pa.Table) -> pa.Table:
         try:
@@ -170,19 +179,26 @@ class Guard:
     def _receive(self, limit: float | None = None) -> tuple[str, pa.Table | str]:
         """Wait for a message of the child: `ready`, `table` or `error`, and its content.
 
+        Until then, show how many rows of the batch are finished.
+
         Raises _ChildDied if the child dies first, or exceeds `limit` (seconds; None: no limit).
         """
         deadline = None if limit is None else _Deadline(self.child.pid, limit, self.threads)
         try:
-            while not self.channel.poll(LOOK_S):
-                if self.child.poll() is not None and not self.channel.poll():  # a grandchild may hold the channel open
-                    raise EOFError
-                if deadline is not None and (excess := deadline.explain_excess()):
-                    self._end()
-                    raise _ChildDied(f"timeout: {self.name} {excess} with this row")
-            return cast(tuple[str, pa.Table | str], self.channel.recv())
+            while (message := self._await_message(deadline))[0] == "finished":
+                self.batch.show(cast(int, message[1]))
+            return cast(tuple[str, pa.Table | str], message)
         except (EOFError, OSError):
             raise _ChildDied(self._explain_death()) from None
+
+    def _await_message(self, deadline: _Deadline | None) -> tuple[str, pa.Table | str | int]:
+        while not self.channel.poll(LOOK_S):
+            if self.child.poll() is not None and not self.channel.poll():  # a grandchild may hold the channel open
+                raise EOFError
+            if deadline is not None and (excess := deadline.explain_excess()):
+                self._end()
+                raise _ChildDied(f"timeout: {self.name} {excess} with this row")
+        return cast(tuple[str, pa.Table | str | int], self.channel.recv())
 
     def _start(self) -> None:
         for _ in range(STARTS):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -75,6 +75,8 @@ class RoundTrip:
         self.parsed: dict[Key, Parsed] = {}
         self.texts: SampledTexts[Key] = SampledTexts()
         self.reconstructions: dict[Key, float] = {}  # score of each candidate
+        self.on_finished: Callable[[Row], None] = lambda _: None
+        """Is called with each row whose sequences are all finished."""
         self.unfinished: Counter[int] = Counter()  # sequences of each row that the engine has yet to finish
         self.unspoken = set(rows) if self.texts_first else set()  # rows whose units were not requested
 
@@ -123,6 +125,8 @@ class RoundTrip:
             self.unspoken.remove(row)
             requests = self._unit_requests(row)
             self.unfinished[row] += len(requests)
+        if not self.unfinished[row]:
+            self.on_finished(self.rows[row])
         return requests
 
     def _store(self, key: Key, output: Output) -> dict[Key, Request]:

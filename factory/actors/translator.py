@@ -58,6 +58,7 @@ class Translator(RowActor):
         """Return the rows with their candidates, or with the reason why they have none."""
         problems = {index: problem for index, row in enumerate(rows) if (problem := self._find_problem(row))}
         trip = self.prepare({index: row for index, row in enumerate(rows) if index not in problems})
+        trip.on_finished = self.on_finished
         candidates = trip.run(self.engine, self._batch_seed(rows))
         for index in trip.rows.keys() - candidates.keys():
             units = len(rows[index]["units"])

@@ -21,12 +21,12 @@ from factory.models.speech_encoders import SpeechEncoder
 from factory.models.weights import WeightsError
 
 
-def assign(frames: np.ndarray, centers: np.ndarray) -> np.ndarray:
+def assign(frames: np.ndarray | torch.Tensor, centers: np.ndarray | torch.Tensor) -> np.ndarray:
     """Assign frames to their nearest centroids, in float32.
 
     Args:
-        frames: Hidden states of a speech encoder (T, D).
-        centers: Centroids (K, D).
+        frames: Hidden states of a speech encoder (T, D). A tensor is assigned on its device.
+        centers: Centroids (K, D), on the device of the frames.
 
     Returns:
         The indices of the centroids (T,), int32; of two centroids at the same distance the smaller index.
@@ -39,10 +39,14 @@ def assign(frames: np.ndarray, centers: np.ndarray) -> np.ndarray:
             f"the encoder's frames have {frames.shape[1:]} dimensions, the codebook's centroids {centers.shape[1:]}: "
             "use the codebook of this encoder"
         )
-    # torch.tensor copies into aligned memory: with another alignment a matrix product may differ in its last bits.
-    x, c = torch.tensor(frames, dtype=torch.float32), torch.tensor(centers, dtype=torch.float32)
+    x, c = (_copy(values) for values in (frames, centers))
     distances = (c**2).sum(1) - 2 * (x @ c.T)  # without |x|^2, which is the same for all centroids
-    return np.asarray(distances.argmin(1).numpy(), np.int32)
+    return np.asarray(distances.argmin(1).cpu().numpy(), np.int32)
+
+
+def _copy(values: np.ndarray | torch.Tensor) -> torch.Tensor:
+    """Return values as float32 in aligned memory: with another alignment the last bits of a product may differ."""
+    return torch.as_tensor(values).to(torch.float32, copy=True, memory_format=torch.contiguous_format)
 
 
 def deduplicate(ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

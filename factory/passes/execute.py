@@ -16,6 +16,7 @@ from factory.passes.progress import Clock
 from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.counters import count
 from factory.runtime.light_tasks import LIGHT
+from factory.runtime.running_rows import count_running_rows, forget_running_rows
 from factory.runtime.watch import ActorRequests, await_resources, run_watched
 from factory.storage.dataset import DatasetDir
 from factory.storage.group import DatasetGroup
@@ -138,7 +139,8 @@ def _write(
     if models := [LOADED[pool] for pool in requests if pool in LOADED]:
         expected = LOADING_S["translator" if "translator" in requests else "others"]
         print(f"  {name}: loading {', '.join(models)}, about {expected} s", file=sys.stderr, flush=True)
-    with clock.bar(name, total, out.num_done) as bar:
+    forget_running_rows()
+    with clock.bar(name, total, out.num_done, count_running_rows) as bar:
 
         def work(report_progress: Callable[[], None]) -> None:
             """Write the rows; every part file counts as progress."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psutil
@@ -17,6 +17,8 @@ READ_EVERY_S = 3.0
 """Seconds between two readings of the memory in use: one reading takes as long as one part file."""
 LINE_EVERY_S = 10.0
 """Seconds between two lines of progress where the output is no terminal: in a file, or in `ray job logs`."""
+BAR_EVERY_S = 1.0
+"""Seconds between two looks at the rows where the output is a terminal."""
 
 
 class Clock:
@@ -57,49 +59,93 @@ class Clock:
         self._read_at = time.monotonic()
         self.peak_rss_mb = max(self.peak_rss_mb, _family_memory_mb())
 
-    def bar(self, name: str, total: int, done: int = 0) -> tqdm | Lines:
-        """Return a progress bar over `total` rows (`done`: finished by an earlier run); without a terminal, lines."""
-        if not sys.stderr.isatty():
-            return Lines(name, total, done)
-        return tqdm(total=total, initial=done, desc=f"  {name}", unit="row", mininterval=0.5, ncols=100, smoothing=0.1)
+    def bar(self, name: str, total: int, done: int = 0, count_running: Callable[[], int] = lambda: 0) -> Lines:
+        """Return what shows the progress of a stage: a bar on a terminal, else lines.
+
+        Args:
+            name: of the stage.
+            total: its rows.
+            done: rows that an earlier run has finished.
+            count_running: returns how many rows are finished in batches that still run.
+        """
+        kind = Bar if sys.stderr.isatty() else Lines
+        return kind(name, total, done, count_running)
 
 
 class Lines:
     """Progress as lines on stderr: one at the start, one every `LINE_EVERY_S` seconds, one at the end.
 
-    A thread prints them, so that a batch of minutes is not silent.
+    A thread prints them, so that a batch of minutes is not silent. Rows count when they are written, and before that
+    while their batch runs: between the end of the batch and the write the number stands still.
     """
 
-    def __init__(self, name: str, total: int, done: int = 0) -> None:
-        self.name, self.total, self.n, self.done_before = name, total, done, done
+    def __init__(self, name: str, total: int, done: int = 0, count_running: Callable[[], int] = lambda: 0) -> None:
+        """Describe a stage: see `Clock.bar`."""
+        self.name, self.total, self.written, self.done_before = name, total, done, done
         self.began = time.monotonic()
+        self._shown, self._count_running = done, count_running
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._repeat, name=f"progress of {name}", daemon=True)
 
     def __enter__(self) -> Lines:
-        self._print()
+        self._show(self.written)
         self._thread.start()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._ended.set()
         self._thread.join()
-        self._print()
+        self._show(self.written)
 
     def update(self, rows: int) -> None:
-        """Count `rows` more."""
-        self.n += rows
+        """Count `rows` more that are written."""
+        self.written += rows
+
+    @property
+    def every_s(self) -> float:
+        """Seconds between two looks at the rows."""
+        return LINE_EVERY_S
 
     def _repeat(self) -> None:
-        while not self._ended.wait(LINE_EVERY_S):
-            self._print()
+        while not self._ended.wait(self.every_s):
+            self._shown = max(self._shown, min(self.total, self.written + self._count_running()))
+            self._show(self._shown)
 
-    def _print(self) -> None:
-        passed, done = time.monotonic() - self.began, self.n - self.done_before
+    def _show(self, rows: int) -> None:
+        """Show that so many rows are finished."""
+        passed, done = time.monotonic() - self.began, rows - self.done_before
         rate = done / max(passed, 1e-3)
-        left = f", {rate:.3g} rows/s, about {max(0.0, self.total - self.n) / rate:.0f} s to go" if rate else ""
+        left = f", {rate:.3g} rows/s, about {max(0.0, self.total - rows) / rate:.0f} s to go" if rate else ""
         since = f" after {passed:.0f} s" if passed >= 1 else ""
-        print(f"  {self.name}: {self.n:,} of {self.total:,} rows{since}{left}", file=sys.stderr, flush=True)
+        print(f"  {self.name}: {rows:,} of {self.total:,} rows{since}{left}", file=sys.stderr, flush=True)
+
+
+class Bar(Lines):
+    """Progress as a bar of tqdm."""
+
+    def __enter__(self) -> Lines:
+        self._tqdm = tqdm(
+            total=self.total,
+            initial=self.done_before,
+            desc=f"  {self.name}",
+            unit="row",
+            mininterval=0.0,
+            ncols=100,
+            smoothing=0.1,
+        )
+        return super().__enter__()
+
+    def __exit__(self, *_: object) -> None:
+        super().__exit__()
+        self._tqdm.close()
+
+    @property
+    def every_s(self) -> float:
+        """Seconds between two looks at the rows."""
+        return BAR_EVERY_S
+
+    def _show(self, rows: int) -> None:
+        self._tqdm.update(rows - self._tqdm.n)
 
 
 def _family_memory_mb() -> float:

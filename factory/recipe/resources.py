@@ -13,7 +13,8 @@ from factory.runtime.watch import ACCELERATOR_PREFIX
 class PoolConfig:
     """The processes of one stage. They change its speed, not its meaning.
 
-    Only the candidates that are sampled depend on the batch: its ids are part of the seed.
+    Only the candidates that are sampled depend on the batch: its ids are part of the seed. On a GPU 1 unit of 10,000
+    may depend on it too, because an encoder pads utterances to a common length.
     """
 
     # processes (trainer: workers that learn together, on Ray Train if there are several)

@@ -57,6 +57,27 @@ def test_units_do_not_depend_on_the_batch(actor: Encoder) -> None:
         assert len(expand(one["units"], one["durations"])) == -(-(one["num_samples"] // 160) // 2)
 
 
+def test_masked_batches_as_on_a_gpu_give_every_row_its_own_units(actor: Encoder) -> None:
+    seconds = (0.3, 1.1, 5.0, 2.0, 0.7, 3.9)
+    rows = [row(number, make_noise(number, one)) for number, one in enumerate(seconds)]
+    alone = actor(pa.Table.from_pylist(rows)).to_pylist()
+    actor.encoder.batch_frames = 200
+    try:
+        together = actor(pa.Table.from_pylist(rows)).to_pylist()
+    finally:
+        actor.encoder.batch_frames = None
+    assert [one["status"] for one in together] == [OK, OK, SKIPPED, OK, OK, OK]
+    assert together == alone
+
+
+def test_each_row_is_reported_when_it_is_encoded(actor: Encoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    finished: list[Row] = []
+    monkeypatch.setattr(actor, "on_finished", finished.append)
+    rows = [row(number, make_noise(number, 0.3), lang=lang) for number, lang in enumerate(("en", "de", "fr"))]
+    actor.process(rows)
+    assert finished == [rows[0], rows[2]]
+
+
 def test_bad_rows_are_kept_in_their_order_with_a_reason(actor: Encoder) -> None:
     good = make_noise(0, 1.0)
     rows = [

@@ -72,7 +72,11 @@ def test_a_text_alone_is_the_text_of_the_whole_translation_and_takes_a_fraction_
     assert counts[1] < counts[0] / 3
 
 
-def test_spoken_rows_and_others_share_a_batch_and_keep_their_order(actor: GreedyTranslator) -> None:
+def test_spoken_rows_and_others_share_a_batch_and_keep_their_order(
+    actor: GreedyTranslator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finished: list[Row] = []
+    monkeypatch.setattr(actor, "on_finished", finished.append)
     rows = [row | {"spoken": number % 2 == 0} for number, row in enumerate(make_rows("shipped", True, 4))]
     rows.append(rows[0] | {"utt_id": "long", "spoken": False, "units": [1, 2] * 400})
     rows.append(rows[0] | {"utt_id": "failed", "status": "failed", "reason": "silent: no"})
@@ -80,6 +84,7 @@ def test_spoken_rows_and_others_share_a_batch_and_keep_their_order(actor: Greedy
     assert [bool(row["candidates"][0]["units"]) for row in done[:4]] == [True, False, True, False]
     assert done[4]["status"] == "skipped" and done[4]["reason"].startswith("too_long")
     assert (done[5]["status"], done[5]["reason"], done[5]["candidates"]) == ("failed", "silent: no", None)
+    assert sorted(row["utt_id"] for row in finished) == sorted(row["utt_id"] for row in rows[:5]), "each of them once"
 
 
 def test_back_translations_of_speech_need_units(actor: GreedyTranslator) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 from factory.actors import guard
 from factory.actors.base import RowActor
 from factory.actors.guard import ActorError, Guard, guard_actor
+from factory.runtime import running_rows
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS, Row
 from tests.limits import HANG_S
 
@@ -42,6 +44,7 @@ class Fragile(RowActor):
             with self.notes.open("a") as stream:
                 stream.write(f"{row['utt_id']}\n")
             getattr(self, f"on_{row['text']}")()
+            self.on_finished(row)
         return [row | {"units": [len(row["utt_id"])]} for row in rows]
 
     def on_ok(self) -> None:
@@ -55,6 +58,16 @@ class Fragile(RowActor):
 
     def on_exit(self) -> None:
         os._exit(7)
+
+    def on_look(self) -> None:
+        """End the process at the first try, when the driver has seen the rows before this one."""
+        tried = self.notes.with_suffix(".look")
+        if not tried.exists():
+            tried.touch()
+            deadline = time.monotonic() + HANG_S
+            while not self.notes.with_suffix(".seen").exists() and time.monotonic() < deadline:
+                time.sleep(0.05)
+            os._exit(7)
 
     def on_memory(self) -> None:
         os.kill(os.getpid(), signal.SIGKILL)  # what the kernel does when memory runs out
@@ -126,6 +139,33 @@ def test_a_row_that_hangs_or_computes_without_end_is_cut_off(
     assert done["status"].to_pylist() == [FAILED]
     assert done["reason"][0].as_py() == f"timeout: Fragile was cut off after {limit} with this row"
     assert actor(table("ok"))["status"].to_pylist() == [OK]
+
+
+def test_rows_inside_a_batch_are_counted_once_also_when_the_batch_is_tried_again(
+    local_ray: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(running_rows, "WRITE_EVERY_S", 0.0)
+    running_rows.forget_running_rows()
+    notes = tmp_path / "notes"
+    actor, counts, ended = start(partial(Fragile, notes=str(notes))), [0], threading.Event()
+
+    def watch() -> None:
+        while not ended.is_set():
+            if (count := running_rows.count_running_rows()) != counts[-1]:
+                counts.append(count)
+            if count == 3:
+                notes.with_suffix(".seen").touch()
+            time.sleep(0.01)
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    done = actor(table("ok", "raise", "ok", "ok", "look", "ok"))
+    ended.set()
+    watcher.join()
+    assert done["status"].to_pylist() == [OK, FAILED, OK, OK, OK, OK]
+    assert running_rows.count_running_rows() == 0
+    assert 3 in counts, "the halves of a batch that raised count the first row once"
+    assert max(counts) <= 6, "the rows that were tried again count once"
 
 
 def test_each_further_row_to_process_gives_a_batch_more_time() -> None:

@@ -318,6 +318,18 @@ def test_a_bad_row_is_skipped_and_the_others_are_kept(actor: Translator, bad: Ro
     assert (kept["status"], kept["reason"], len(kept["candidates"])) == ("ok", None, 2)
 
 
+@pytest.mark.parametrize("unit_temperature", [None, 0.0])
+def test_each_row_is_reported_once_when_all_its_sequences_are_finished(
+    actor: Translator, unit_temperature: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows, finished = known(), []
+    monkeypatch.setattr(actor, "on_finished", finished.append)
+    with changed(actor, unit_temperature=unit_temperature):
+        actor.process([*rows, row(units=[])])
+    assert sorted(one["utt_id"] for one in finished) == sorted(one["utt_id"] for one in rows)
+    assert all(any(one is own for own in rows) for one in finished), "the guard's child counts the rows that it gave"
+
+
 def test_rows_of_an_earlier_pass_that_are_not_ok_pass_through(actor: Translator) -> None:
     [done] = actor(table([row() | {"status": "skipped", "reason": "silent: all zeros"}])).to_pylist()
     assert (done["status"], done["reason"], done["candidates"]) == ("skipped", "silent: all zeros", None)

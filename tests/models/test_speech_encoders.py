@@ -8,8 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from factory.models.codebook import Codebook
-from factory.models.speech_encoders import HubertEncoder, WhisperEncoder, load_speech_encoder
+from factory.models.codebook import Codebook, assign
+from factory.models.speech_encoders import (
+    BATCH_FRAMES,
+    HubertEncoder,
+    SpeechEncoder,
+    WhisperEncoder,
+    load_speech_encoder,
+)
 from factory.models.weights import WeightsError, resolve
 from schemas.audio import SAMPLE_RATE
 
@@ -124,6 +130,47 @@ def test_frames_are_the_same_bits_in_any_order(whisper: WhisperEncoder, tmp_path
         backward = [encoder.frames(wave.copy()) for wave in reversed(waves)][::-1]
         for one, other in zip(forward, backward, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("kind", ["whisper", "hubert", "stable hubert"])
+def test_a_masked_batch_changes_at_most_one_unit_of_10_000(kind: str, tmp_path: Path) -> None:
+    encoder: SpeechEncoder
+    if kind == "whisper":
+        encoder = WhisperEncoder(WHISPER, layer=6)
+    else:
+        encoder = HubertEncoder(str(tiny_hubert(tmp_path, stable="stable" in kind)), 2)
+    lengths = np.random.default_rng(0).uniform(0.05, 4.0, 110)
+    waves = [babble(seconds, seed) for seed, seconds in enumerate(lengths)]
+    encoder.batch_frames = None
+    alone = [encoder.frames(wave) for wave in waves]
+    centers = np.concatenate(alone)[:: sum(map(len, alone)) // 100]
+    encoder.batch_frames = 600
+    together = {index: frames.cpu().numpy() for index, frames in encoder.encode(waves)}
+    assert list(together) == sorted(range(len(waves)), key=lambda index: -len(alone[index]))
+    for index, frames in enumerate(alone):
+        np.testing.assert_allclose(together[index], frames, atol=2e-3 * np.abs(frames).max())
+    units = [np.concatenate([assign(part, centers) for part in parts]) for parts in (alone, sorted_values(together))]
+    assert len(units[0]) >= 10_000
+    assert (units[0] != units[1]).mean() <= 1e-4
+
+
+def sorted_values(frames: dict[int, np.ndarray]) -> list[np.ndarray]:
+    return [frames[index] for index in sorted(frames)]
+
+
+@pytest.mark.parametrize("kind", ["whisper", "hubert"])
+def test_a_cpu_encodes_one_utterance_at_a_time_and_no_bit_depends_on_the_others(kind: str, tmp_path: Path) -> None:
+    encoder = WhisperEncoder(WHISPER, 2) if kind == "whisper" else HubertEncoder(str(tiny_hubert(tmp_path)), 2)
+    if encoder.device.type != "cpu":
+        assert encoder.batch_frames == BATCH_FRAMES
+        return
+    assert encoder.batch_frames is None
+    waves = [babble(seconds, seed) for seed, seconds in enumerate((1.0, 0.3, 2.0, 0.3))]
+    together = dict(encoder.encode(waves))
+    assert list(together) == [0, 1, 2, 3]
+    for index, wave in enumerate(waves):
+        np.testing.assert_array_equal(together[index].numpy(), encoder.frames(wave))
+    assert not list(encoder.encode([]))
 
 
 def test_the_shipped_codebook_belongs_to_the_shipped_encoder(whisper: WhisperEncoder) -> None:

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
+import pty
 import re
+import subprocess
+import sys
+import termios
 import threading
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -68,3 +74,66 @@ def test_progress_is_lines_without_a_terminal_also_while_no_row_is_done(
     seconds, rate = (float(text) for text in re.findall(r"after (\d+) s, ([\d.]+) rows", last)[0])
     assert 200 / (seconds + 1) <= rate * 1.01 and rate <= 200 / seconds * 1.01, "rows of an earlier run do not count"
     assert not [thread for thread in threading.enumerate() if thread.name == "progress of produce"]
+
+
+def test_rows_inside_batches_count_until_they_are_written_and_no_row_twice(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.02)
+    running = [0]
+    bar = Lines("produce", 100, 10, lambda: running[0])
+    shown: list[int] = []
+
+    def read_until(rows: int) -> None:
+        deadline = time.monotonic() + HANG_S
+        while rows not in shown and time.monotonic() < deadline:
+            time.sleep(0.01)
+            shown.extend(int(text) for text in re.findall(r"produce: (\d+) of 100 rows", capsys.readouterr().err))
+
+    with bar:
+        running[0] = 30
+        read_until(40)
+        running[0] = 0  # the batch has ended, and nothing is written yet
+        bar.update(20)
+        running[0] = 15
+        read_until(45)
+        running[0] = 5  # a batch that runs again begins at 0
+        bar.update(10)
+        running[0] = 200
+        read_until(100)
+    assert shown == sorted(shown), "the number never falls while the stage runs"
+    assert set(shown) <= {10, 40, 45, 100}
+    assert "produce: 40 of 100 rows" in capsys.readouterr().err.splitlines()[-1], "the last line has what is written"
+
+
+def test_a_terminal_has_a_bar_that_moves_inside_a_batch(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", TERMINAL.format(folder=str(tmp_path))]
+    controller, terminal = pty.openpty()
+    termios.tcsetwinsize(terminal, (24, 120))
+    with subprocess.Popen(command, stderr=terminal, cwd=ROOT) as process:
+        os.close(terminal)
+        output = b""
+        with suppress(OSError):  # the end of a terminal
+            while part := os.read(controller, 1024):
+                output += part
+    assert process.returncode == 0
+    rows = re.findall(r"produce: .* (\d+)/50 \[", output.decode().replace("\r", "\n"))
+    assert rows[0] == "10" and "22" in rows and rows[-1] == "50"
+
+
+ROOT = Path(__file__).resolve().parents[2]
+TERMINAL = """
+import time
+from factory.passes import progress
+progress.BAR_EVERY_S = 0.05
+looks = []
+
+def count_running():
+    looks.append(1)
+    return 12
+
+with progress.Clock({folder!r}).bar("produce", 50, 10, count_running) as bar:
+    while len(looks) < 2:  # the first is shown before the second
+        time.sleep(0.01)
+    bar.update(40)
+"""
