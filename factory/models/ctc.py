@@ -32,7 +32,8 @@ class CtcNetwork:
 
         self.model, folder = model, resolve(model)
         try:
-            self.extractor: Any = AutoFeatureExtractor.from_pretrained(folder)
+            extractors: Any = AutoFeatureExtractor
+            self.extractor = extractors.from_pretrained(folder)
             self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
             network: Any = AutoModelForCTC.from_pretrained(folder)
         except (OSError, ValueError, KeyError) as error:
