@@ -68,6 +68,11 @@ class EndlessRoundTrip(RoundTrip):
 class EndlessTranslator(Translator):
     """A translator whose outputs all have the same length."""
 
+    def __init__(self, *arguments: Any) -> None:
+        """Load the policy, and ban the end token."""
+        super().__init__(*arguments)
+        self.engine.banned.add(self.engine.vocabulary[EOS])
+
     def prepare(self, rows: Mapping[int, Row]) -> RoundTrip:
         """Return an endless round trip."""
         return EndlessRoundTrip(rows, self.config, self.job)
@@ -213,9 +218,7 @@ def make_actor(options: argparse.Namespace, folder: Path) -> Translator:
     policy = tiny_policy(folder, num_units=1000, layers=6, hidden=256)
     # back-translations are sampled too: random weights repeat themselves greedily, and the actor stops such an output
     config = replace(config, max_tokens=TOKENS, back_translation_temperature=1.0)
-    actor = EndlessTranslator(str(policy), config, job, engine)
-    actor.engine.banned.add(actor.engine.vocabulary[EOS])
-    return actor
+    return EndlessTranslator(str(policy), config, job, engine)
 
 
 def parse_options() -> argparse.Namespace:
