@@ -140,8 +140,10 @@ def test_the_page_knows_nothing_that_unblinds_and_only_this_machine_may_use_it(r
 def test_only_verdicts_on_the_rows_of_the_session_are_counted(tmp_path: Path) -> None:
     round_ = Round(toy_run(tmp_path), 1, toy_recipe())
     questions = choose_questions(round_, "random", 4)
-    for utt_id in ("another", questions[0].row["utt_id"]):
-        save_judgement(round_, judge("script", utt_id, "a"))
+    row = questions[0].row
+    languages = {"src_lang": row["src_lang"], "tgt_lang": row["tgt_lang"]}
+    for name in ({"utt_id": "another"}, {"tgt_lang": "another language"}, {}):
+        save_judgement(round_, judge("script", row["utt_id"], "a") | languages | name)  # type: ignore[typeddict-item]
     session = Session(round_, questions, "script", "random")
     assert session.count_judged() == 1 and session.state()["rows"][0]["verdict"] == "a"
     assert Session(round_, questions, "other", "random").count_judged() == 0
