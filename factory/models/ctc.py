@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -28,13 +28,13 @@ class CtcNetwork:
         Raises:
             WeightsError: The weights cannot be found, or are not a CTC model with its feature extractor and vocabulary.
         """
-        from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
+        import transformers
 
-        self.model, folder = model, resolve(model)
+        self.model, folder, library = model, resolve(model), cast(Any, transformers)  # parts of it have no types
         try:
-            self.extractor: Any = AutoFeatureExtractor.from_pretrained(folder)
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-            network: Any = AutoModelForCTC.from_pretrained(folder)
+            self.extractor = library.AutoFeatureExtractor.from_pretrained(folder)
+            self.tokenizer = library.AutoTokenizer.from_pretrained(folder)
+            network = library.AutoModelForCTC.from_pretrained(folder)
         except (OSError, ValueError, KeyError) as error:
             first_line = str(error).strip().split("\n", 1)[0]
             raise WeightsError(
