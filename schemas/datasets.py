@@ -151,7 +151,7 @@ SCORED = pa.schema(
         *_STATUS,
     ]
 )
-"""A source utterance with its candidates, each translated back and scored.
+"""A source utterance with its candidates, each translated back and scored. It has a row for each target language.
 
 - `utt_id`, `reference`: as in UTTERANCE.
 - `src_lang`, `tgt_lang`: language of the source and of the translation.

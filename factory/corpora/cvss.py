@@ -2,6 +2,8 @@
 
     python -m factory.corpora.cvss --cvss cvss_c_fr_en_v1.0.tar.gz --common-voice cv-corpus-4/fr.tar.gz --out data
 
+Several source languages are given together, in the same order: `--cvss FR ES --common-voice FR ES --src fr es`.
+
 CVSS holds only the English side: `train/common_voice_fr_1.mp3.wav`, and `train.tsv` without a header, with lines
 `common_voice_fr_1.mp3<TAB>translation` (the same for `dev` and `test`, and for CVSS-C and CVSS-T). The source clip
 `clips/common_voice_fr_1.mp3` and its sentence (`validated.tsv`) come from Common Voice 4. Both are joined by file name.
@@ -17,6 +19,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -103,24 +106,37 @@ def main(argv: list[str] | None = None) -> int:
     """Convert both archives; return 0, or 2 after printing one sentence on stderr."""
     parser = argparse.ArgumentParser(prog="python -m factory.corpora.cvss", description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
-        "--cvss", type=Path, required=True, help="cvss_c_fr_en_v1.0.tar.gz (or cvss_t_...), or a folder"
+        "--cvss", type=Path, required=True, nargs="+", help="cvss_c_fr_en_v1.0.tar.gz (or cvss_t_...), or a folder"
     )
     parser.add_argument(
-        "--common-voice", type=Path, required=True, help="Common Voice 4 of the source language: fr.tar.gz, or a folder"
+        "--common-voice",
+        type=Path,
+        required=True,
+        nargs="+",
+        help="Common Voice 4 of each source language: fr.tar.gz, or a folder",
     )
     parser.add_argument(
         "--src",
         type=normalise_language,
-        default="fr",
-        help="ISO 639 code of the source language (default: %(default)s)",
+        nargs="+",
+        default=["fr"],
+        help="ISO 639 code of each source language (default: fr)",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to write train, dev and test into")
     return run_command("cvss", lambda: _convert(parser.parse_args(argv)))
 
 
 def _convert(arguments: argparse.Namespace) -> int:
-    cvss, common_voice = Clips(arguments.cvss, TABLES), Clips(arguments.common_voice, ("validated.tsv",))
-    print(write_utterances(read_utterances(cvss, common_voice, arguments.src), arguments.out))
+    numbers = [len(arguments.cvss), len(arguments.common_voice), len(arguments.src)]
+    if len(set(numbers)) > 1 or len(set(arguments.src)) < len(arguments.src):
+        raise CorpusError(
+            "--cvss, --common-voice and --src must have one value for each language, in the same order; got "
+            f"{numbers[0]}, {numbers[1]} and {' '.join(arguments.src)}"
+        )
+    archives = zip(arguments.cvss, arguments.common_voice, arguments.src, strict=True)
+    languages = [(Clips(cvss, TABLES), Clips(voices, ("validated.tsv",)), src) for cvss, voices, src in archives]
+    rows = chain.from_iterable(read_utterances(*language) for language in languages)
+    print(write_utterances(rows, arguments.out))
     return 0
 
 

@@ -12,6 +12,9 @@ from factory.corpora.tables import Cells, Line, Table, read_table
 from factory.corpora.text import escape_surrogates, normalise_language, remove_suffix
 from schemas.datasets import Row
 
+SENTENCE = "sentence"
+"""The key of a row with the number of its sentence, where a table has one; it is no column of UTTERANCE."""
+
 
 @dataclass(frozen=True)
 class TableRow:
@@ -32,6 +35,8 @@ class Layout:
     """Returns the paths, relative to the table, from the cells of a line and the name of the table without suffix."""
     lang: str | None = None
     """The language of the table; None: the name of its folder, if that is a language code."""
+    sentence: str | None = None
+    """The column with the number that a sentence has in all languages; None: there is none."""
 
 
 def read_table_rows(path: str, content: bytes, options: Options) -> list[TableRow]:
@@ -69,6 +74,8 @@ def _make_row(line: Line, table: Table, layout: Layout, options: Options) -> Tab
     paths = tuple(_join(file.parent, path) for path in layout.paths(line.cells, file.stem))
     row["utt_id"] = row["utt_id"] or (_make_id(paths[0], file.parent) if paths else f"{file.name}:{line.number}")
     row["split"] = row["split"] or (file.stem if file.stem in ("train", "dev", "test") else None)
+    if layout.sentence:
+        row[SENTENCE] = str(line.cells.get(layout.sentence) or "")
     if error := line.error or _find_segment(line.cells):
         row = mark_failed(row, f"broken_line: {source} has {error}")
     return TableRow(row, paths, source)
@@ -146,7 +153,7 @@ _FLEURS = ("id", "file_name", "raw_transcription", "transcription", "letters", "
 _CVSS = ("path", "text")
 _LAYOUTS: tuple[tuple[set[str], Layout], ...] = (
     ({"client_id", "path", "sentence"}, Layout(_common_voice_paths)),
-    (set(_FLEURS), Layout(_fleurs_paths)),
+    (set(_FLEURS), Layout(_fleurs_paths, sentence="id")),
     ({"id", "raw_text", "normalized_text"}, Layout(_voxpopuli_paths)),
     ({"id_", "raw_text", "normalized_text"}, Layout(_voxpopuli_paths)),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -46,7 +47,7 @@ class Session:
         """Load the vocoders and the earlier verdicts of the rater; `choose` is how the questions were chosen."""
         self.round, self.questions, self.rater, self.choose = round_, questions, rater, choose
         judgements = read_judgements(round_)
-        self.verdicts = {row["utt_id"]: row["verdict"] for row in judgements if row["rater"] == rater}
+        self.verdicts = {_name(row): row["verdict"] for row in judgements if row["rater"] == rater}
         self.vocoders = load_vocoders(round_.recipe)
         self.sounds: dict[tuple[int, str], bytes] = {}
         self.lock = Lock()
@@ -61,7 +62,7 @@ class Session:
                 {
                     "source": row["text"],
                     "direction": f"{row['src_lang']} → {row['tgt_lang']}",
-                    "verdict": self.verdicts.get(row["utt_id"]),
+                    "verdict": self.verdicts.get(_name(row)),
                 }
                 for row in rows
             ],
@@ -122,11 +123,16 @@ class Session:
                     "seconds": seconds,
                 },
             )
-            self.verdicts[row["utt_id"]] = verdict
+            self.verdicts[_name(row)] = verdict
 
     def count_judged(self) -> int:
         """Return how many of the questions have a verdict."""
-        return sum(question.row["utt_id"] in self.verdicts for question in self.questions)
+        return sum(_name(question.row) in self.verdicts for question in self.questions)
+
+
+def _name(row: Mapping[str, object]) -> tuple[object, object]:
+    """Return what names the question about a row: its utterance, and the language that it is translated into."""
+    return row["utt_id"], row["tgt_lang"]
 
 
 class _Handler(BaseHTTPRequestHandler):

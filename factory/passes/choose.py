@@ -63,9 +63,8 @@ def choose_tested(speech: Speech, recipe: Recipe) -> Speech:
     """Return the utterances of `corpus.test` that policies are evaluated on.
 
     They are the first `recipe.test_utterances` of each direction, by id, with the partners that their references come
-    from, and the first `evaluate.asr_utterances` of each language that is only a target, for its toplines. Those
-    without a reference are counted last: they are chosen only if there are no others, so that the round can say what is
-    missing.
+    from, and `evaluate.asr_utterances` of each language that is only a target, for its toplines. Those without a
+    reference are counted last: they are chosen only if there are no others, so that the round can say what is missing.
     """
     kinds = dict(zip(speech.ids, speech.kinds, strict=True))
     chosen: set[str] = set()
@@ -79,8 +78,9 @@ def choose_tested(speech: Speech, recipe: Recipe) -> Speech:
         partners = (find_partner(utt_id, direction, recipe) for utt_id in first)
         chosen |= {*first, *(partner for partner in partners if partner in kinds)}
     for lang in set(recipe.used_directions.targets).difference(recipe.used_directions.sources):
-        spoken = sorted(utt_id for utt_id, kind in kinds.items() if kind.lang == lang)
-        chosen |= set(spoken[: recipe.evaluate.asr_utterances])
+        in_lang = sorted(utt_id for utt_id, kind in kinds.items() if kind.lang == lang)
+        partners_first = sorted(in_lang, key=lambda utt_id: utt_id not in chosen)
+        chosen |= set(partners_first[: recipe.evaluate.asr_utterances])
     return speech.take(chosen) if chosen else speech
 
 

@@ -47,10 +47,10 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     rows = out.unfinished(scored).map_batches(make, batch_format="pyarrow", **light_task())
     run_plan(rows, out, out.list_ids(scored.rows(list(out.id_columns))), clock, "select", recipe.resources)
     for direction, number in count_pairs(out).items():
-        count("roundtrip_pairs", number, stage="select", direction=direction)
+        count("roundtrip_pairs", number, stage="select", direction=str(direction))
 
 
-def count_pairs(dataset: DatasetDir) -> Counter[str]:
+def count_pairs(dataset: DatasetDir) -> Counter[Direction]:
     """Return the number of pairs of each direction (`fr-en`) in a dataset of PAIR."""
     return Counter(map(Direction.of_row, dataset.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()))
 

@@ -39,13 +39,14 @@ def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
 def read_paired(recipe: Recipe) -> list[Row]:
     """Return the rows of `corpus.paired` and, if the recipe names parallel text, of `corpus.text`.
 
-    Raises PassError if a direction that round 0 has to learn has no row.
+    Raises PassError if, with more than two languages, a direction that round 0 has to learn has no row.
     """
     uris = [recipe.corpus.paired, *([recipe.corpus.text] if recipe.corpus.text else [])]
     every = [row for uri in uris for row in DatasetDir(uri).rows().to_pylist()]
     rows = [row for row in every if is_in(row, recipe.taught_directions)]
     known = {Direction.of_row(row) for row in rows}
-    if missing := [direction for direction in recipe.taught_directions if direction not in known]:
+    missing = [direction for direction in recipe.taught_directions if direction not in known]
+    if missing and len(recipe.languages) > 2:
         raise PassError(
             f"round 0 has no paired rows in {', '.join(missing)}, and it needs each direction and its opposite, to "
             f"translate and to translate back: add them to corpus.paired ({recipe.corpus.paired}), or leave both out "

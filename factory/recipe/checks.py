@@ -44,11 +44,10 @@ def _check_directions(recipe: Recipe) -> None:
     require(not twice and used, "directions must name each direction once, and at least one", recipe.directions)
     unused = [lang for lang in recipe.languages if lang not in (*used.sources, *used.targets)]
     require(not unused, f"directions must use every one of languages; none has {', '.join(unused)}", list(used))
-    if recipe.policy.variant.has_units:
-        for direction in used:
-            _check_vocoder(direction, direction.target, recipe)
-            if recipe.speaks_back_translations or not recipe.writes_text:
-                _check_vocoder(direction, direction.source, recipe)
+    for direction in used:
+        _check_vocoder(direction, direction.target, recipe)
+        if recipe.speaks_back_translations or not recipe.writes_text:
+            _check_vocoder(direction, direction.source, recipe)
 
 
 def _check_vocoder(direction: Direction, lang: str, recipe: Recipe) -> None:

@@ -78,12 +78,13 @@ class Directions(tuple[Direction, ...]):
         side. Where French is translated into several languages, it is translated into English only.
         """
         possible = self.from_language(lang)
-        name = Direction(utt_id.rpartition("/")[2])
-        return Directions([name]) if len(possible) > 1 and name in possible else possible
+        if len(possible) < 2:
+            return possible
+        return Directions(direction for direction in possible if utt_id.endswith(f"/{direction}")) or possible
 
     def owns_reference(self, utt_id: str, direction: Direction) -> bool:
         """Return True if the `reference` of an utterance is in the target language of a direction.
 
         Where its language is translated into several ones, only the id `NAME/fr-en` says that.
         """
-        return len(self.from_language(direction.source)) == 1 or utt_id.endswith(f"/{direction}")
+        return len(self.from_language(direction.source)) < 2 or utt_id.endswith(f"/{direction}")

@@ -44,8 +44,8 @@ class Recipe:
     seed: int = 0
     # two or more ISO 639 codes
     languages: tuple[str, ...] = ("fr", "en")
-    # what a round translates, as [fr-en, es-en, de-en]; null: every language into every other one. Round 0 learns the
-    # opposite directions too, because every candidate is translated back into its source language
+    # what a round translates, such as [fr-en, es-en, de-en]; null: every language into every other one. Round 0 learns
+    # the opposite directions too, because every candidate is translated back into its source language
     directions: tuple[str, ...] | None = None
     corpus: CorpusConfig = field(default_factory=CorpusConfig)
     encoder: EncoderConfig = field(default_factory=EncoderConfig)

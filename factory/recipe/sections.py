@@ -1,8 +1,8 @@
 """The sections of a recipe. The comment above a key says what it is, its unit, and why where the papers leave it open.
 
-The keys outside of sections (`name`, `seed`, `languages`, `vocoder`) are in `factory.recipe.recipe`, those of the
-trainings in `factory.recipe.training`. The defaults are those of the embedded world: French and English phrases on two
-CPU cores.
+The keys outside of sections (`name`, `seed`, `languages`, `directions`, `vocoder`) are in `factory.recipe.recipe`,
+those of the trainings in `factory.recipe.training`. The defaults are those of the embedded world: French and English
+phrases on two CPU cores.
 """
 
 from __future__ import annotations
@@ -20,10 +20,14 @@ class CorpusConfig:
     """The speech, on a disk or in an object store (`s3://`, `gs://`): any format that `factory.corpora` reads.
 
     Each corpus may hold PAIRED rows instead of audio: speech that is already units. In paired speech (`paired`, `dev`)
-    an utterance has the id `NAME/LANG`.
+    an utterance has the id `NAME/LANG`, and gives a pair in each direction that has both sides.
+
+    With three or more languages, a test utterance `NAME/fr` without a `reference` has the text of `NAME/en` as its
+    reference into English. Where a language is translated into several ones, its `reference` counts only if the id says
+    in which language it is: `NAME/fr-en`.
     """
 
-    # untranslated speech in both languages; a round makes pairs from it
+    # untranslated speech in every language that is translated; a round makes pairs from it
     mono: str = "assets/phrasebook/mono"
     # speech with its transcript and a reference translation; a round is evaluated on it
     test: str = "assets/phrasebook/test"
@@ -62,7 +66,7 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class AlignerConfig:
-    """Words to frames: when each word of the transcripts of paired speech is spoken. Without it they have no words."""
+    """Words to frames: when each word of the transcripts of paired speech is spoken. Without this section (the default) they have no words."""
 
     # whisper: the attention of a Whisper in CTranslate2's format; ctc: forced alignment with a CTC model of Hugging
     # Face (HuBERT, wav2vec2, w2v-BERT 2.0), as in the paper
@@ -195,8 +199,8 @@ class FiltersConfig:
     max_repetition: float = 0.5
     # share of the candidate's unit trigrams that the source has too, 0..1, at most
     max_copy: float = 0.5
-    # probability (0..1) that the candidate's text is in the source's language, of the two, at most; candidates without
-    # text (vanilla, tri-task) are not checked: no model listens to their units
+    # probability (0..1) that the candidate's text is in another language of the recipe than the target's, at most;
+    # candidates without text (vanilla, tri-task) are not checked: no model listens to their units
     max_wrong_language: float = 0.8
 
     def __post_init__(self) -> None:
@@ -259,7 +263,7 @@ class RoundsConfig:
 
     # true: each round uses other utterances, while there are any; false: the same, where speech is scarce
     fresh: bool = True
-    # no further round begins after one that lowers the mean test score (BLEU, both directions) by more; null: never
+    # no further round begins after one that lowers the mean test score (BLEU, all directions) by more; null: never
     # stop
     stop: float | None = 0.0
 
@@ -268,9 +272,9 @@ class RoundsConfig:
 class ExpectedConfig:
     """What a dry run assumes about corpora and models that are not here yet, and about the GPU. Changes no result."""
 
-    # rows that round 0 trains on, both directions
+    # rows that round 0 trains on, all directions
     paired: int | None = None
-    # utterances of both languages
+    # utterances of all languages
     mono: int | None = None
     # seconds of speech per utterance
     seconds: float = 3.0

@@ -154,7 +154,7 @@ def find_stop_reason(rows: list[HistoryRow], number: int, recipe: Recipe) -> str
         before = _mean([score["before"] for at, score in scores if at == number and score["before"] is not None])
     if limit is None or before is None or after is None or after >= before - limit:
         return None
-    directions = len({row["direction"] for row in rows})
+    directions = len(recipe.used_directions)
     mean = "mean of both directions" if directions == 2 else f"mean of {directions} directions"
     fall = f"{HISTORY_LABELS[name]} fell from {before:.2f} to {after:.2f} ({mean})"
     return f"{fall}, by more than rounds.stop: {limit:g}"

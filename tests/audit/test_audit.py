@@ -46,7 +46,8 @@ def test_the_first_judge_recommends() -> None:
     )
     assert audit(utterances, ["bleu"])["judges"] == []
     assert audit(utterances, ["bleu"])["recommended"]["bleu"]["delta"] is None
-    texts = {(f"right{number}", index): text for number in range(25) for index, text in enumerate(("nine", "two"))}
+    said = enumerate(("nine", "two"))
+    texts = {(f"right{number}", "en", index): text for index, text in said for number in range(25)}
     nine = [found | {"reference": "nine"} for found in rows(25, 0)]
     heard = judge([found | {"candidates": [c | {"text": None} for c in found["candidates"]]} for found in nine], texts)
     assert audit(heard, ["bleu"])["judges"] == ["asr_bleu"]
@@ -54,7 +55,7 @@ def test_the_first_judge_recommends() -> None:
 
 
 def test_one_judged_candidate_is_enough_to_name_the_judge() -> None:
-    assert audit(judge(rows(1, 0), {("right0", 1): "x"}), ["bleu"])["judges"] == ["bleu", "chrf", "asr_bleu"]
+    assert audit(judge(rows(1, 0), {("right0", "en", 1): "x"}), ["bleu"])["judges"] == ["bleu", "chrf", "asr_bleu"]
 
 
 def test_a_table_is_found_by_its_keys() -> None:
@@ -110,5 +111,6 @@ def test_the_filters_of_the_recipe_decide_which_candidates_are_compared(round_: 
 
 def test_transcripts_of_an_earlier_audit_are_judged(round_: Round) -> None:
     first = round_.scored.rows().to_pylist()[0]
-    write_transcripts(round_.scored, f"{round_.uri}/audit", {(first["utt_id"], 0): "a", (first["utt_id"], 1): "b"})
+    transcripts = {(first["utt_id"], first["tgt_lang"], index): text for index, text in enumerate("ab")}
+    write_transcripts(round_.scored, f"{round_.uri}/audit", transcripts)
     assert audit_round(round_)["judges"] == ["bleu", "chrf", "asr_bleu"]

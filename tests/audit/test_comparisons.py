@@ -107,7 +107,7 @@ def test_a_label_counts_only_if_the_judge_scored_both_candidates() -> None:
 
 
 def test_transcripts_are_a_judge_of_their_own() -> None:
-    utterances = judge([row(0.9, 0.2)], {("u", 0): "The boat!", ("u", 1): "the train leaves at nine"})
+    utterances = judge([row(0.9, 0.2)], {("u", "en", 0): "The boat!", ("u", "en", 1): "the train leaves at nine"})
     assert list(compare(utterances, "bleu", "asr_bleu").gain > 0) == [False]
 
 

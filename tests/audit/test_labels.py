@@ -44,7 +44,7 @@ def test_a_candidate_is_judged_by_bleu_and_chrf_of_its_text_against_the_referenc
 def test_a_transcript_belongs_to_the_candidate_with_its_index() -> None:
     candidates = [candidate(None, 0.1, finish="unclosed"), candidate(None, 0.9), candidate("", 0.2)]
     rows = [row(0, 0, candidates=candidates, utt_id="a"), row(0, 0, utt_id="b")]
-    first, second = judge(rows, {("a", 1): RIGHT, ("a", 2): ""})
+    first, second = judge(rows, {("a", "en", 1): RIGHT, ("a", "en", 2): ""})
     assert [one.judgements for one in first.candidates] == [{"asr_bleu": pytest.approx(1)}, {"asr_bleu": 0.0}]
     assert all(set(one.judgements) == {"bleu", "chrf"} for one in second.candidates)
     assert {"asr_bleu", *second.candidates[0].judgements} == set(JUDGES)
@@ -54,7 +54,7 @@ def test_a_transcript_and_its_reference_are_normalised_in_the_target_language() 
     changes = {"src_lang": "en", "tgt_lang": "fr", "reference": "Deux bateaux rouges partent à neuf heures."}
     candidates = [candidate("2 bateaux rouges partent à neuf heures", 0.9)]
     [utterance] = judge(
-        [row(0, 0, candidates=candidates, **changes)], {("u", 0): "2 bateaux rouges partent à 9 heures"}
+        [row(0, 0, candidates=candidates, **changes)], {("u", "fr", 0): "2 bateaux rouges partent à 9 heures"}
     )
     assert utterance.candidates[0].judgements["asr_bleu"] == pytest.approx(1)
     assert utterance.candidates[0].judgements["bleu"] < 0.9  # the text of the policy is not normalised

@@ -5,10 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from factory.audit.transcripts import read_transcripts, transcribe_candidates, write_transcripts
 from factory.planning.places import Round
+from factory.storage.dataset import DatasetDir
+from schemas.datasets import SCORED
 from tests.toy_run import toy_recipe, toy_run
 
 
@@ -24,7 +27,8 @@ def ids(round_: Round, lang: str) -> list[str]:
 
 def test_transcripts_are_read_as_they_were_written(round_: Round) -> None:
     folder = f"{round_.uri}/audit"
-    transcripts = {("b", 1): "hello", ("a", 0): "", ("b", 0): "bonjour"}
+    first, second = ids(round_, "en")[:2]
+    transcripts = {(second, "en", 1): "hello", (first, "en", 0): "", (second, "en", 0): "bonjour"}
     assert read_transcripts(round_.scored, folder) == {}
     write_transcripts(round_.scored, folder, transcripts)
     assert read_transcripts(round_.scored, folder) == transcripts
@@ -34,7 +38,7 @@ def test_transcripts_are_read_as_they_were_written(round_: Round) -> None:
 
 def test_an_utterance_is_transcribed_once(round_: Round) -> None:
     folder = f"{round_.uri}/audit"
-    done = {(utt_id, 0): "done before" for lang in ("fr", "en") for utt_id in ids(round_, lang)}
+    done = {(utt_id, lang, 0): "done before" for lang in ("fr", "en") for utt_id in ids(round_, lang)}
     write_transcripts(round_.scored, folder, done)
     silent = replace(round_, recipe=replace(round_.recipe, vocoder={}))  # nothing may be resynthesised
     assert transcribe_candidates(silent, folder, 2) == done
@@ -43,11 +47,22 @@ def test_an_utterance_is_transcribed_once(round_: Round) -> None:
 def test_the_well_formed_candidates_of_some_utterances_of_each_language_are_transcribed(round_: Round) -> None:
     folder = f"{round_.uri}/audit"
     french, english = ids(round_, "fr"), ids(round_, "en")
-    write_transcripts(round_.scored, folder, {(utt_id, 0): "done before" for utt_id in english})
+    write_transcripts(round_.scored, folder, {(utt_id, "en", 0): "done before" for utt_id in english})
     only_french = replace(round_.recipe, vocoder={"fr": round_.recipe.vocoder["fr"]})
     transcripts = transcribe_candidates(replace(round_, recipe=only_french), folder, 1)
-    new = set(transcripts) - {(utt_id, 0) for utt_id in english}
-    assert len(new) == 2 and {index for _, index in new} == {0, 1}
-    assert {utt_id for utt_id, _ in new} < set(french)
+    new = set(transcripts) - {(utt_id, "en", 0) for utt_id in english}
+    assert len(new) == 2 and {key[1:] for key in new} == {("fr", 0), ("fr", 1)}
+    assert {utt_id for utt_id, _, _ in new} < set(french)
     assert read_transcripts(round_.scored, folder) == transcripts
-    assert all(transcripts[utt_id, 0] == "done before" for utt_id in english)
+    assert all(transcripts[utt_id, "en", 0] == "done before" for utt_id in english)
+
+
+def test_transcripts_of_an_utterance_are_kept_for_each_target_language(tmp_path: Path) -> None:
+    rows = [{"utt_id": "a", "src_lang": "fr", "tgt_lang": lang, "status": "ok"} for lang in ("en", "de")]
+    scored = DatasetDir(str(tmp_path / "scored"), SCORED, more=["tgt_lang"])
+    scored.start({"stage": "toy"})
+    scored.append(pa.Table.from_pylist(rows, schema=SCORED))
+    scored.publish()
+    transcripts = {("a", "en", 0): "yes", ("a", "de", 0): "ja"}
+    write_transcripts(scored, str(tmp_path), transcripts)
+    assert read_transcripts(scored, str(tmp_path)) == transcripts

@@ -36,6 +36,26 @@ def test_both_sides_are_joined_by_file_name(
     assert not open_corpus(str(out / "train")).holds_units
 
 
+def test_several_languages_are_written_together(
+    folders: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = "x\tcommon_voice_es_1.mp3\tSí.\t2\t0\t\t\t"
+    put(tmp_path / "es/validated.tsv", f"{COLUMNS}\n{line}")
+    put(tmp_path / "es/clips/common_voice_es_1.mp3", tone(0.4))
+    put(tmp_path / "es-en/train.tsv", "common_voice_es_1.mp3\tyes\n")
+    put(tmp_path / "es-en/train/common_voice_es_1.mp3.wav", tone(0.4))
+    both = ["--cvss", str(folders.cvss), f"{tmp_path}/es-en", "--common-voice", str(folders.common_voice)]
+    arguments = [*both, f"{tmp_path}/es", "--out", f"{tmp_path}/out", "--src"]
+    assert main([*arguments, "fr", "es"]) == 0
+    rows = {row["utt_id"]: row for row in pq.read_table(tmp_path / "out/train").to_pylist()}
+    names = {f"common_voice_{lang}_1/{side}" for lang in ("fr", "es") for side in (lang, "en")}
+    assert set(rows) == names, "no file of one language replaces that of another"
+    assert rows["common_voice_es_1/es"]["reference"] == rows["common_voice_es_1/en"]["text"] == "yes"
+    for wrong in (["fr"], ["fr", "fr"]):
+        assert main([*arguments, *wrong]) == 2
+        assert "must have one value for each language, in the same order; got 2, 2 and fr" in capsys.readouterr().err
+
+
 def test_another_source_language_is_refused(
     folders: Sources, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

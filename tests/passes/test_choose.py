@@ -21,6 +21,9 @@ from schemas.datasets import UNITS, UTTERANCE
 IDS = {"fr": ["f2", "f0", "f1", "f3"], "en": ["e1", "e0"], "de": ["d0"]}
 
 
+THREE = ["languages=[fr, en, de]", "vocoder.de=any"]
+
+
 def recipe(*changes: str) -> Recipe:
     return load("recipes/phrasebook.yaml", list(changes))
 
@@ -65,6 +68,25 @@ def test_test_utterances_with_a_reference_come_first(speech: Speech) -> None:
     assert choose_tested(speech, recipe("evaluate.s2t_utterances=9")).ids == [*IDS["fr"], *IDS["en"]]
     other = recipe("languages=[es, it]", "vocoder={es: a, it: b}")
     assert choose_tested(speech, other) is speech, "the reason is found in its units"
+
+
+def test_only_languages_that_are_translated_are_tokenized_for_pairs(speech: Speech) -> None:
+    into_english = recipe(*THREE, "directions=[fr-en, de-en]", "corpus.limit=null")
+    assert choose_sources(speech, 1, into_english).ids == [*IDS["fr"], *IDS["de"]]
+    assert choose_sources(speech, 1, recipe(*THREE, "corpus.limit=null")) is speech
+    sizes = ["evaluate.s2t_utterances=2", "evaluate.asr_utterances=1"]
+    tested = choose_tested(speech, recipe(*THREE, "directions=[fr-en, de-en]", *sizes))
+    assert tested.ids == ["f2", "f1", "e0", "d0"], "one utterance of the target language, for its toplines"
+
+
+def test_test_utterances_come_with_the_sentence_that_is_their_reference(local_ray: None, tmp_path: Path) -> None:
+    ids = ["a/en", "b/en", "a/fr", "b/fr", "c/fr", "b/de"]
+    rows = [{"utt_id": utt_id, "lang": utt_id[-2:], "text": "t"} for utt_id in ids]
+    pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), tmp_path / "speech.parquet")
+    speech = open_corpus(str(tmp_path / "speech.parquet")).load_speech()
+    one = ["evaluate.s2t_utterances=1", "evaluate.asr_utterances=1"]
+    tested = choose_tested(speech, recipe(*THREE, "directions=[fr-de, de-en]", *one))
+    assert tested.ids == ["b/en", "b/fr", "b/de"], "a/fr has no German, and b/de has b/en"
 
 
 def test_units_of_an_earlier_round_are_not_encoded_again(speech: Speech, tmp_path: Path) -> None:

@@ -142,5 +142,7 @@ def test_the_language_is_decided_between_the_two_of_the_recipe() -> None:
     assert wrong_language_probability(french, ["xxx"], "yyy") == 0, "it knows neither language"
     assert wrong_language_probability(french, ["fr"], "yyy") == 1, "it knows one language"
     assert wrong_language_probability(french, ["xxx"], "fr") == 0
+    three = wrong_language_probability(french, ["fr", "en", "de"], "de")
+    assert three > 0.95 > wrong_language_probability(french, ["fr", "en", "de"], "fr"), "any language but the target's"
     lines, line = (wrong_language_probability(f"the gare{space}est", ["fr"], "en") for space in "\n ")
     assert lines == line, "a line break is a space"

@@ -120,6 +120,28 @@ def test_paired_rows_become_utterances_whose_reference_is_their_translation(tmp_
     assert out.manifest().content == {"stage": "paired_units", "inputs": {"paired": digest}}
 
 
+def test_paired_rows_of_several_languages_name_their_direction(tmp_path: Path) -> None:
+    recipe = load(RECIPE, ["languages=[fr, en, de]", "vocoder.de=any", "directions=[fr-en, fr-de, de-en]"])
+    names = [("fr", "en"), ("fr", "de"), ("de", "en"), ("de", "fr"), ("es", "en")]
+    rows = [
+        {"pair_id": pair_id, "src_lang": src, "tgt_lang": tgt, "src_units": [1], "tgt_text": f"in {tgt}"}
+        for src, tgt in names
+        for pair_id in (["a", f"b/{src}-{tgt}"] if src == "fr" else [f"{src}-{tgt}"])
+    ]
+    corpus, out = str(tmp_path / "p.parquet"), DatasetDir(str(tmp_path / "units"), UNITS)
+    pq.write_table(pa.Table.from_pylist(rows, schema=PAIRED), corpus)
+    write_utterances(corpus, "dev", recipe, out)
+    found = [(row["utt_id"], row["reference"]) for row in out.rows().to_pylist()]
+    assert found == [
+        ("a/fr-en", "in en"),
+        ("b/fr-en", "in en"),
+        ("a/fr-de", "in de"),
+        ("b/fr-de", "in de"),
+        ("de-en", "in en"),
+        ("es-en", "in en"),  # of an unknown language: a check of the round names it
+    ]
+
+
 def test_paired_speech_is_tokenized_and_paired_in_both_directions(
     local_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

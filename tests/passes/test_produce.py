@@ -31,6 +31,7 @@ from schemas.datasets import SCORED, UNITS, Row
 from schemas.sequences import Variant
 
 RECIPE = "recipes/phrasebook.yaml"
+THREE = ["languages=[fr, en, de]", "vocoder.de=any"]
 PAPER = ["translator.back_translate=speech", "translator.unit_temperature=null"]
 
 
@@ -97,6 +98,32 @@ def test_rows_go_to_the_other_language() -> None:
         {"utt_id": "0", "src_lang": "fr", "tgt_lang": "en"},
         {"utt_id": "1", "src_lang": "en", "tgt_lang": "fr"},
     ]
+
+
+def test_an_utterance_has_a_row_for_each_direction_from_its_language() -> None:
+    recipe = load(RECIPE, [*THREE, "directions=[fr-en, fr-de, de-en]"])
+    rows = [
+        {"utt_id": "a", "lang": "fr", "reference": "in English or German"},
+        {"utt_id": "b/fr-de", "lang": "fr", "reference": "in German"},
+        {"utt_id": "c", "lang": "de", "reference": "in English"},
+        {"utt_id": "d", "lang": "en", "reference": "not translated"},
+    ]
+    ids = pa.array([row["utt_id"] for row in rows])
+    table = add_targets(pa.Table.from_pylist(rows), ids, recipe)
+    assert [tuple(row.values()) for row in table.select(["utt_id", "tgt_lang", "reference"]).to_pylist()] == [
+        ("a", "en", None),
+        ("a", "de", None),
+        ("b/fr-de", "de", "in German"),
+        ("c", "en", "in English"),
+    ]
+    assert add_targets(pa.Table.from_pylist(rows[3:]), ids, recipe).num_rows == 0
+
+
+def test_a_limit_counts_for_each_direction(tmp_path: Path) -> None:
+    mono = [write_units(tmp_path / "mono", "m", 3)]
+    into_english = load(RECIPE, [*THREE, "directions=[fr-en, de-en]", "corpus.limit=2"])
+    assert choose(mono, 1, into_english) == ["m-fr-0", "m-fr-1"], "English is not translated"
+    assert len(choose(mono, 1, load(RECIPE, [*THREE, "corpus.limit=2"]))) == 4
 
 
 def test_the_pools_have_the_sections_of_the_recipe(tmp_path: Path) -> None:

@@ -85,6 +85,18 @@ def test_the_dataset_has_the_sequences_of_both_corpora(tmp_path: Path) -> None:
     assert out.manifest().content["inputs"] == {"units": json_digest(read_paired(recipe))}
 
 
+def test_every_direction_and_its_opposite_need_paired_rows(tmp_path: Path) -> None:
+    recipe = replace(corpora(tmp_path, text=True, tasks={"com": 1.0}), languages=("fr", "en", "de"))
+    with pytest.raises(PassError, match=r"no paired rows in fr-de, en-fr, en-de, de-fr, de-en, and .*paired\.parquet"):
+        read_paired(recipe)
+    with pytest.raises(PassError, match="round 0 has no paired rows in en-fr, and"):
+        read_paired(replace(recipe, directions=("fr-en",)))
+    back = SPOKEN | {"pair_id": "b", "src_lang": "en", "tgt_lang": "fr"}
+    other = SPOKEN | {"pair_id": "c", "tgt_lang": "de"}
+    pq.write_table(pa.Table.from_pylist([SPOKEN, back, other], schema=PAIRED), tmp_path / "paired.parquet")
+    assert [row["pair_id"] for row in read_paired(replace(recipe, directions=("fr-en",)))] == ["a", "b", "t"]
+
+
 def test_corpora_that_give_no_sequence_are_refused(tmp_path: Path) -> None:
     recipe = corpora(tmp_path, text=True, tasks={"com": 1e-9})
     with pytest.raises(

@@ -39,6 +39,7 @@ def make_pairs(*numbers: int) -> list[Row]:
         {
             "pair_id": f"{lang}-{number}",
             "src_lang": lang,
+            "tgt_lang": "en" if lang == "fr" else "fr",
             "prompt": "p",
             "chosen": "c",
             "rejected": "r",
@@ -66,6 +67,10 @@ def test_a_recipe_limits_the_pairs_of_each_direction() -> None:
     ids = [row["pair_id"] for row in choose_training_pairs(rows, load("recipes/phrasebook.yaml", ["select.pairs=3"]))]
     assert sorted(utt_id[:2] for utt_id in ids) == ["en"] * 3 + ["fr"] * 3
     assert {int(utt_id[3:]) for utt_id in ids} != {0, 1, 2}, "they are drawn"
+    german = [row | {"pair_id": f"de-{row['pair_id']}", "tgt_lang": "de"} for row in rows if row["src_lang"] == "fr"]
+    three = ["languages=[fr, en, de]", "vocoder.de=any", "directions=[fr-en, fr-de]", "select.pairs=3"]
+    ids = [row["pair_id"] for row in choose_training_pairs(rows + german, load("recipes/phrasebook.yaml", three))]
+    assert sorted(utt_id[:2] for utt_id in ids) == ["de"] * 3 + ["fr"] * 3
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,10 @@ def test_rows_are_counted_or_expected() -> None:
     assert produced_rows(load(PAPER, ["corpus.limit=null"])) == 1_500_000
     assert produced_rows(load(PAPER, ["corpus.limit=null", "expected.mono=null"])) is None
     assert produced_rows(load(PAPER, ["corpus.limit=7", "expected.mono=null"])) == 14
+    three = ["languages=[fr, en, de]", "vocoder.de=any"]
+    assert produced_rows(load(EMBEDDED, [*three, "corpus.limit=10"])) == 60
+    assert produced_rows(load(EMBEDDED, [*three, "corpus.limit=10", "directions=[fr-en, de-en]"])) == 20
+    assert produced_rows(load(EMBEDDED, [*three, "corpus.limit=null"])) == 1_000, "each in two directions"
     both = load(PAPER, ["corpus.limit=null", "corpus.source=both"])
     assert produced_rows(both) == 1_500_000 + 414_748
 

@@ -21,6 +21,7 @@ from factory.storage.dataset import DatasetDir
 from schemas.datasets import UNITS, Row
 
 EMBEDDED = "recipes/phrasebook.yaml"
+THREE = ["languages=[fr, en, de]", "vocoder.de=any"]
 LOST = {"status": "skipped", "reason": "unknown_lang: 'clips' is not a language of the recipe (fr, en)"}
 
 
@@ -85,6 +86,37 @@ def test_one_language_alone_is_refused(tmp_path: Path) -> None:
     lost = r"no utterance of corpus.mono in en can be used: not_audio 1 \(the first: not_audio: no\)"
     with pytest.raises(UnusableSpeech, match=lost):
         check_sources([units(tmp_path / "units", *rows)], with_recognizer())
+
+
+def test_a_direction_without_speech_is_refused(tmp_path: Path) -> None:
+    into_english = load(EMBEDDED, [*THREE, "directions=[fr-en, de-en]"])
+    french = {Kind("fr", True, False): 1, Kind("en", True, False): 1}
+    with pytest.raises(UnusableSpeech, match=r"is in de \(its languages: .*; or leave de-en out of directions$"):
+        check_listed(french, into_english)
+    check_listed({Kind("fr", True, False): 1, Kind("de", True, False): 1}, into_english)
+    rows = [{"lang": "fr", "text": "oui"}, {"lang": "de", "status": "failed", "reason": "not_audio: no"}]
+    lost = "in de can be used: not_audio 1 .*; or leave de-en out of directions$"
+    with pytest.raises(UnusableSpeech, match=lost):
+        check_sources([units(tmp_path / "lost", *rows)], into_english)
+    assert check_sources([units(tmp_path / "used", rows[0], {"lang": "de", "text": "ja"})], into_english) == []
+    rows = [{"lang": lang, "text": "a", "utt_id": f"a/{lang}-en"} for lang in ("fr", "de")]
+    rows += [{"lang": "en", "text": "a"}]
+    with pytest.raises(UnusableSpeech, match="corpus.mono can be translated in fr-de, de-fr: the ids of the others"):
+        check_sources([units(tmp_path / "paired", *rows)], load(EMBEDDED, THREE))
+
+
+def test_unmeasured_directions_are_listed_one_by_one(tmp_path: Path) -> None:
+    into_english = load(EMBEDDED, [*THREE, "directions=[fr-en, de-en]", "evaluate.s2t_utterances=1"])
+    french = {"lang": "fr", "text": "a", "reference": "b"}
+    assert list_unmeasured(units(tmp_path / "one", french), into_english) == [
+        "there are no toplines in en: corpus.test has no utterance in en",
+        "de-en has no score: none of the 0 usable utterances of corpus.test in de has a reference",
+    ]
+    all_six = load(EMBEDDED, [*THREE, "evaluate.s2t_utterances=1"])
+    sides = [{"lang": lang, "text": "a", "utt_id": f"a/{lang}"} for lang in ("fr", "en", "de")]
+    assert list_unmeasured(units(tmp_path / "all", *sides), all_six) == []
+    without = "fr-de has no score: none of the 1 usable utterances of corpus.test in fr has a reference in de (the text"
+    assert list_unmeasured(units(tmp_path / "two", *sides[:2]), all_six)[0].startswith(without)
 
 
 def test_speech_without_texts_is_refused_unless_it_is_transcribed() -> None:

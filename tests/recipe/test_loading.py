@@ -73,7 +73,8 @@ def test_a_recipe_extends_another(tmp_path: Path) -> None:
         "sft: {weights: {com: 2.0}}\n"
     )
     (tmp_path / "mine.yaml").write_text(
-        "extends: base.yaml\nname: mine\ndirections: [en-fr]\nvocoder: {fr: c}\nscorer: {metrics: [bleu]}\npolicy: {tasks: {com: 0.5}}\nsft: {weights: {}, lr: 0.1}\n"
+        "extends: base.yaml\nname: mine\ndirections: [en-fr]\nvocoder: {fr: c}\nscorer: {metrics: [bleu]}\n"
+        "policy: {tasks: {com: 0.5}}\nsft: {weights: {}, lr: 0.1}\n"
     )
     recipe = load(tmp_path / "mine.yaml")
     assert (recipe.name, recipe.policy.layers, recipe.sft.lr) == ("mine", 3, 0.1)

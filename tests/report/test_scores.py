@@ -146,7 +146,7 @@ def test_the_tripwire_looks_at_the_scores(recipe: Recipe) -> None:
 def test_a_lost_translation_counts_as_an_empty_one(recipe: Recipe, tmp_path: Path) -> None:
     rows = [evaluated("a", GOOD), evaluated("lost", "copy", status="failed", reason="killed", cascade_text="x")]
     dataset = write(f"{tmp_path}/evaluation", rows)
-    tested = {name: {"text": "la source", "spoken": name == "lost"} for name in ("a", "lost")}
+    tested = {(name, "en"): {"text": "la source", "spoken": name == "lost"} for name in ("a", "lost")}
     kept, lost = read_evaluation(dataset, tested, recipe)
     assert {name: kept[name] for name in rows[0]} == rows[0]
     assert {name: lost[name] for name in ("text", "asr_text", "back_translation", "source_text")} == {
@@ -166,7 +166,7 @@ def test_a_lost_translation_is_silent_only_if_it_would_have_been_resynthesised(r
     cascade = replace(recipe, evaluate=replace(recipe.evaluate, cascade={"en": "voice"}))
     by_text = replace(recipe, translator=replace(recipe.translator, back_translate="text"))
     for spoken, transcript in ((True, ""), (False, None)):
-        tested = {"lost": {"text": "la source", "spoken": spoken}}
+        tested = {("lost", "en"): {"text": "la source", "spoken": spoken}}
         [lost] = read_evaluation(dataset, tested, recipe)
         assert (lost["asr_text"], lost["back_translation"], lost["cascade_text"]) == (transcript, transcript, None)
         assert read_evaluation(dataset, tested, by_text)[0]["back_translation"] == "", "every text is translated back"
