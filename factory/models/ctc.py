@@ -28,19 +28,28 @@ class CtcNetwork:
         Raises:
             WeightsError: The weights cannot be found, or are not a CTC model with its feature extractor and vocabulary.
         """
+        import torch
         import transformers
 
         self.model, folder, library = model, resolve(model), cast(Any, transformers)  # parts of it have no types
         try:
             self.extractor = library.AutoFeatureExtractor.from_pretrained(folder)
             self.tokenizer = library.AutoTokenizer.from_pretrained(folder)
-            network = library.AutoModelForCTC.from_pretrained(folder)
-        except (OSError, ValueError, KeyError) as error:
+            network, loaded = library.AutoModelForCTC.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
             first_line = str(error).strip().split("\n", 1)[0]
             raise WeightsError(
                 f"the aligner {model} cannot be loaded ({first_line}); expected a CTC model of Hugging Face with its "
                 "feature extractor and its vocabulary: change aligner.model"
             ) from error
+        if loaded["missing_keys"]:
+            missing = ", ".join(sorted(loaded["missing_keys"])[:3])
+            raise WeightsError(
+                f"the aligner {model} lacks trained weights ({missing}): its encoder was trained without a CTC head; "
+                "name a model that was trained to write text in aligner.model"
+            )
         self.device = select_device()
         self.network = network.eval().to(self.device)
         self.blank = int(self.tokenizer.pad_token_id)
