@@ -6,8 +6,8 @@ A join is two utterances of one voice from the embedded corpora (phrasebook and 
 or with one of 100 ms, in turn. Silence is first cut off both: all before and after the blocks of 5 ms that are less
 than 40 dB softer than the loudest one. 100 ms of silence are added at both ends. Two errors are counted per join: the
 end of the last word of the first utterance, and the start of the first word of the second one, against these edges.
-The constants of `factory.models.word_edges` were chosen on seed 0. The last line is JSON: median and 90th percentile of
-the errors per language, in milliseconds.
+The constants of `factory.models.word_edges` were chosen on other joins than those of seed 1. The last line is JSON:
+median and 90th percentile of the errors per language, in milliseconds.
 """
 
 from __future__ import annotations

@@ -27,10 +27,11 @@ PAGE = ROOT / "docs/recipe.md"
 sys.path.insert(0, str(ROOT))
 
 from factory.recipe.recipe import Recipe  # noqa: E402
+from factory.recipe.sections import AlignerConfig  # noqa: E402
 from factory.recipe.training import PreferenceConfig, SftConfig  # noqa: E402
 
-SECTIONS: dict[str, type] = {"sft": SftConfig, "preference": PreferenceConfig}
-"""Sections that the recipe may hold as plain mappings."""
+SECTIONS: dict[str, type] = {"aligner": AlignerConfig, "sft": SftConfig, "preference": PreferenceConfig}
+"""Sections whose annotation in the recipe is not their class alone: a plain mapping, or null."""
 HEAD = """# Recipe reference
 
 <!-- docs/reference.py writes this page. To change a meaning, change the comment in the code and run `make docs`. -->

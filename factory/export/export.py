@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from factory.export.base import MARK, ExportedRound, ExportError, Mark, Target
 from factory.export.card import render_dataset_card, render_model_card, render_round_section
-from factory.export.formats import FORMATS, NEEDS_AUDIO
+from factory.export.formats import FORMATS, NEEDS_AUDIO, WORDS, write_words
 from factory.export.layout import make_rows, write_parquet
 from factory.export.sounds import make_sounds
 from factory.export.targets import parse_target, read_mark
@@ -31,7 +31,8 @@ def export_pairs(
     Args:
         round_: a finished round.
         to: a folder, a URI of an object store, or `hf://datasets/OWNER/NAME`.
-        format: `parquet`, or one of `factory.export.formats.FORMATS`.
+        format: `parquet`, or one of `factory.export.formats.FORMATS`. `slamkit` takes round 0 too: the aligned words of
+            its paired speech.
         license: the licence of the speech; None: the one of the embedded speech, else `unknown`.
         private: True to make a new repository private.
 
@@ -39,8 +40,13 @@ def export_pairs(
         ExportError: the export cannot be made or published; then nothing was published.
         StoreError: the object store fails.
     """
+    if round_.number == 0 and format == "slamkit":
+        return _export_words(round_, to, private)
     if round_.number == 0:
-        raise ExportError("round 0 makes no pairs: export a later round, or the policy of round 0 with --policy")
+        raise ExportError(
+            "round 0 makes no pairs: export a later round, the policy of round 0 with --policy, or the words of its "
+            "paired speech with --format slamkit"
+        )
     target, name = parse_target(to, "dataset"), round_.recipe.name
     mark = read_mark(target)
     _check_mark(mark, target, {"kind": "pairs", "recipe": name, "format": format})
@@ -80,6 +86,25 @@ def export_policy(round_: Round, to: str, *, license: str | None = None, private
             _stage_card(stage, card, {"kind": "policy", "recipe": name, "round": round_.number})
         message = f"Policy of round {round_.number} of {name}"
         return target.publish(stage, replaces="adapter", private=private, message=message)
+
+
+def _export_words(round_: Round, to: str, private: bool) -> str:
+    """Export the paired speech of round 0 with its aligned words and return where it is."""
+    target, name, paired = parse_target(to, "dataset"), round_.recipe.name, round_.run.paired("paired")
+    rows = paired.rows().to_pylist() if paired.is_finished() else []
+    if not any(row.get("src_words") for row in rows):
+        raise ExportError(
+            f"{round_.run.uri} has no aligned words: run round 0 with paired speech (corpus.paired with audio and "
+            "texts) and a section aligner in the recipe"
+        )
+    mark: Mark = {"kind": "words", "recipe": name, "format": "slamkit"}
+    _check_mark(read_mark(target), target, {"kind": "words", "recipe": name, "format": "slamkit"})
+    with _make_stage() as stage:
+        with _convert_disk_errors():
+            count = write_words(rows, stage / WORDS)
+            card = f"# Words of {name}\n\n{count:,} utterances as units with aligned words, for SlamKit: `{WORDS}`.\n"
+            _stage_card(stage, card, mark)
+        return target.publish(stage, replaces=WORDS, private=private, message=f"Words of {name}")
 
 
 @contextmanager

@@ -18,6 +18,8 @@ from factory.export.layout import SOUNDS, split_rows
 from factory.storage.names import file_name
 from schemas.datasets import Row
 
+FRAMES_PER_S = 50
+"""Frames of units and words per second."""
 _LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
 """Characters that some readers take for the end of a line and that JSON does not escape, as JSON escapes."""
 
@@ -47,6 +49,32 @@ def write_slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
             lines.append(line)
         _write_json_lines(folder / f"{split}.jsonl", lines)
     return _count(rows)
+
+
+def write_words(rows: Sequence[Row], path: Path) -> int:
+    """Write speech for SlamKit's interleaving of text and units, and return the number of utterances.
+
+    A line has `file_name` (the id of the utterance), `units`, `duration` (in frames of 20 ms) and `aligned_text`:
+    `[[word, start, end], ...]` with times in seconds. SlamKit joins the words without spaces, so that a space is part
+    of every word but the first. Utterances without words are left out.
+
+    Args:
+        rows: rows of PAIRED; an utterance that is the source of several rows is written once.
+        path: the file of JSON lines.
+    """
+    lines = {}
+    for row in rows:
+        if row.get("src_words"):
+            lang, direction = row["src_lang"], f"/{row['src_lang']}-{row['tgt_lang']}"
+            name = f"{row['pair_id'].removesuffix(direction)}/{lang}"
+            aligned = [
+                [" " * (index > 0) + word["text"], word["start"] / FRAMES_PER_S, word["end"] / FRAMES_PER_S]
+                for index, word in enumerate(row["src_words"])
+            ]
+            units = {"units": row["src_units"], "duration": row["src_durations"]}
+            lines[name] = {"file_name": name, "lang": lang, **units, "aligned_text": aligned}
+    _write_json_lines(path, list(lines.values()))
+    return len(lines)
 
 
 def write_fairseq(rows: Sequence[Row], folder: Path) -> dict[str, int]:
@@ -98,6 +126,8 @@ FORMATS: dict[str, Callable[[Sequence[Row], Path], dict[str, int]]] = {
     "audiofolder": write_audiofolder,
 }
 """The writers by the name that `--format` takes; `parquet` is `factory.export.layout.write_parquet`."""
+WORDS = "words.jsonl"
+"""The file of the paired speech of round 0 with its words."""
 NEEDS_AUDIO = ("parquet", "slamkit", "fairseq", "audiofolder")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
@@ -28,20 +28,28 @@ class CtcNetwork:
         Raises:
             WeightsError: The weights cannot be found, or are not a CTC model with its feature extractor and vocabulary.
         """
-        from transformers import AutoFeatureExtractor, AutoModelForCTC, AutoTokenizer
+        import torch
+        import transformers
 
-        self.model, folder = model, resolve(model)
+        self.model, folder, library = model, resolve(model), cast(Any, transformers)  # parts of it have no types
         try:
-            extractors: Any = AutoFeatureExtractor
-            self.extractor = extractors.from_pretrained(folder)
-            self.tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-            network: Any = AutoModelForCTC.from_pretrained(folder)
-        except (OSError, ValueError, KeyError) as error:
+            self.extractor = library.AutoFeatureExtractor.from_pretrained(folder)
+            self.tokenizer = library.AutoTokenizer.from_pretrained(folder)
+            network, loaded = library.AutoModelForCTC.from_pretrained(
+                folder, dtype=torch.float32, output_loading_info=True
+            )
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
             first_line = str(error).strip().split("\n", 1)[0]
             raise WeightsError(
                 f"the aligner {model} cannot be loaded ({first_line}); expected a CTC model of Hugging Face with its "
                 "feature extractor and its vocabulary: change aligner.model"
             ) from error
+        if loaded["missing_keys"]:
+            missing = ", ".join(sorted(loaded["missing_keys"])[:3])
+            raise WeightsError(
+                f"the aligner {model} lacks trained weights ({missing}): its encoder was trained without a CTC head; "
+                "name a model that was trained to write text in aligner.model"
+            )
         self.device = select_device()
         self.network = network.eval().to(self.device)
         self.blank = int(self.tokenizer.pad_token_id)

@@ -66,7 +66,10 @@ class EncoderConfig:
 
 @dataclass(frozen=True)
 class AlignerConfig:
-    """Words to frames: when each word of the transcripts of paired speech is spoken. Without it they have no words."""
+    """Words to frames: when each word of the transcripts of paired speech is spoken.
+
+    Without this section (the default) paired speech gets no words.
+    """
 
     # whisper: the attention of a Whisper in CTranslate2's format; ctc: forced alignment with a CTC model of Hugging
     # Face (HuBERT, wav2vec2, w2v-BERT 2.0), as in the paper

@@ -56,3 +56,12 @@ def test_words_are_joined_by_the_delimiter_but_words_without_letters_are_not() -
 def test_a_folder_without_a_ctc_model_is_refused(tmp_path: Path) -> None:
     with pytest.raises(WeightsError, match=f"the aligner {tmp_path} cannot be loaded .*: change aligner.model"):
         CtcNetwork(str(tmp_path))
+
+
+def test_an_encoder_without_a_trained_head_is_refused(tmp_path: Path) -> None:
+    from transformers import HubertForCTC
+
+    folder = save_ctc(tmp_path, "HubertForCTC")
+    HubertForCTC.from_pretrained(folder).hubert.save_pretrained(folder)
+    with pytest.raises(WeightsError, match=r"lacks trained weights \(lm_head.bias, lm_head.weight\): its encoder"):
+        CtcNetwork(str(folder))

@@ -47,7 +47,7 @@ def test_words_keep_their_order_and_never_overlap() -> None:
     for _ in range(200):
         heard = rng.uniform(-60, 0, int(rng.integers(1, 60)))
         boundaries = np.sort(rng.integers(0, len(heard) + 1, int(rng.integers(2, 9))))
-        edges = find_edges(heard, boundaries)
+        edges = find_edges(heard, boundaries.tolist())
         flat = [step for edge in edges for step in edge]
         assert len(edges) == len(boundaries) - 1
         assert flat == sorted(flat) and flat[0] >= 0 and flat[-1] <= len(heard)
