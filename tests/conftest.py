@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import setuptools  # noqa: F401  vLLM imports it, and it refuses to load after the distutils that it replaces
 from hypothesis import Phase, settings
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +36,8 @@ FIRST = (
     "test_translator.py",
     "test_greedy.py",
     "test_engine.py",
+    "test_prompt_sharing.py",
+    "test_likelihood.py",
     "test_rounds.py",
     "test_run_round.py",
     "test_nodes.py",
@@ -48,7 +51,7 @@ FIRST = (
     "test_dataset.py",
     "test_export.py",
 )
-"""The longest files, which start first, so that all processes end at about the same time. The three with vLLM come
+"""The longest files, which start first, so that all processes end at about the same time. Those with vLLM come
 before the files that start an S3 server in their process: vLLM inspects all imported modules, and the framework of the
 server fails then.
 """
@@ -57,6 +60,8 @@ TOGETHER = {
     "actors/test_translator.py": "vllm",
     "actors/test_greedy.py": "vllm",
     "models/test_engine.py": "vllm",
+    "models/test_prompt_sharing.py": "vllm",
+    "models/test_likelihood.py": "vllm",
     "cluster/test_nodes.py": "cluster",
     "cluster/test_submit.py": "cluster",
 }

@@ -56,5 +56,5 @@ def test_an_audit_that_measured_nothing_says_why() -> None:
     assert render_audit(audit_of([], ["bleu"])) == explain_unmeasured(0, False)
     silent = [found | {"candidates": [c | {"text": None} for c in found["candidates"]]} for found in rows(3, 0)]
     assert render_audit(audit_of(silent, ["bleu"])) == explain_unmeasured(3, False)
-    transcripts = {(f"right{number}", index): "nine" for number in range(3) for index in (0, 1)}
+    transcripts = {(f"right{number}", "en", index): "nine" for number in range(3) for index in (0, 1)}
     assert "by asr_bleu" in render_audit(audit_of(silent, ["bleu"], transcripts))

@@ -86,7 +86,7 @@ def test_a_transcript_does_not_depend_on_its_batch(recognizer: Recognizer) -> No
     waves = [read(row["audio"]) for row in rows]
     together = recognizer.transcribe(waves, "fr")
     assert together == [recognizer.transcribe([wave], "fr")[0] for wave in waves]
-    tokens = [len(recognizer.tokenizer.encode(text, add_special_tokens=False).ids) for text in together]
+    tokens = [len(recognizer.network.tokenizer.encode(text, add_special_tokens=False).ids) for text in together]
     limits = [max(module.MIN_TOKENS, module.TOKENS_PER_S * len(wave) // SAMPLE_RATE) for wave in waves]
     longer = sum(2 * count > limit for count, limit in zip(tokens, limits, strict=True))
     assert longer > 4, (

@@ -108,9 +108,11 @@ def test_rows_inside_batches_count_until_they_are_written_and_no_row_twice(
 
 def test_a_terminal_has_a_bar_that_moves_inside_a_batch(tmp_path: Path) -> None:
     command = [sys.executable, "-c", TERMINAL.format(folder=str(tmp_path))]
+    # a training that another test has run in this process has switched bars off
+    environment = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}
     controller, terminal = pty.openpty()
     termios.tcsetwinsize(terminal, (24, 120))
-    with subprocess.Popen(command, stderr=terminal, cwd=ROOT) as process:
+    with subprocess.Popen(command, stderr=terminal, cwd=ROOT, env=environment) as process:
         os.close(terminal)
         output = b""
         with suppress(OSError):  # the end of a terminal
