@@ -190,18 +190,20 @@ def run_distilabel(count: int) -> None:
             },
         )
 
-    @step(inputs=["index", "generation"], outputs=["instruction"])  # type: ignore[untyped-decorator]
-    def TurnBack(inputs: StepInput) -> Any:
+    def turn_back(inputs: Any) -> Any:
         yield [
             {"index": row["index"], "instruction": make_back_prompt(rows[row["index"]], row["generation"] or "")}
             for row in inputs
         ]
 
+    turn_back.__annotations__["inputs"] = StepInput  # distilabel reads it, and a string is not enough
+    turn_back_step = step(inputs=["index", "generation"], outputs=["instruction"])(turn_back)
+
     with Pipeline() as pipeline:
         data = [{"index": index, "instruction": text} for index, text in enumerate(make_prompts(rows))]
         load = LoadDataFromDicts(data=data, batch_size=BATCH)
         there = TextGeneration(name="there", llm=make_llm(), num_generations=CANDIDATES, input_batch_size=BATCH)
-        turn = TurnBack(input_batch_size=BATCH)
+        turn = turn_back_step(input_batch_size=BATCH)
         back = TextGeneration(name="back", llm=make_llm(), input_batch_size=BATCH)
         load >> there >> turn >> back
     done = pipeline.run(use_cache=False)["default"]["train"]

@@ -113,6 +113,7 @@ def test_the_summary_has_all_scores_and_times(finished: tuple[str, subprocess.Co
     assert {"tokenize", "produce", "select", "train", "evaluate"} <= set(summary["wall_s"])
     assert summary["peak_rss_mb"] > 0
     assert "S2T BLEU" in again.stdout and "difference" in again.stdout
+    assert "Starting execution of Dataset" not in again.stdout + again.stderr, "Ray Data's own log is not shown"
     assert exists(f"{uri}/round-1/samples/texts.tsv")
     assert exists(f"{uri}/round-1/report/index.html")
 

@@ -49,6 +49,7 @@ def start_ray() -> None:
             version of Ray or Python, or this machine is too busy, or has no folder, to start a Ray.
     """
     import ray
+    import ray.data  # its import sets the levels of its loggers
 
     for name, value in ENVIRONMENT.items():
         os.environ.setdefault(name, value)
