@@ -170,7 +170,7 @@ def run_distilabel(count: int) -> None:
     from distilabel.steps import LoadDataFromDicts, StepInput, step  # type: ignore[import-not-found]
     from distilabel.steps.tasks import TextGeneration  # type: ignore[import-not-found]
 
-    usual = vllm.SamplingParams
+    usual, _ = vllm.SamplingParams, vllm.LLM  # everything of vLLM is imported before the class becomes a function
     vllm.SamplingParams = lambda logits_processors, **params: usual(**params)  # type: ignore[assignment,misc]
     rows = make_rows(count)
     template = "{{ messages[0]['content'] }}"
@@ -181,6 +181,7 @@ def run_distilabel(count: int) -> None:
             model=str(POLICY),
             dtype="float32",
             chat_template=template,
+            disable_cuda_device_placement=True,
             extra_kwargs={"enforce_eager": True, "block_size": 32},
             generation_kwargs={
                 "temperature": 1.0,

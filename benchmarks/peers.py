@@ -38,7 +38,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from benchmarks.peer_runs import PEERS, ROOT
 
-DISTILABEL = ("distilabel==1.5.3", "nest-asyncio", "nvidia-ml-py", "orjson", "tblib", "universal-pathlib")
+DISTILABEL = ("distilabel==1.5.3", "nest-asyncio", "orjson", "pathlib-abc", "tblib", "universal-pathlib")
 
 
 def find_python(peer: str) -> str | None:
