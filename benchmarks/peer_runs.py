@@ -163,52 +163,38 @@ def run_transformers(count: int) -> None:
 
 
 def run_distilabel(count: int) -> None:
-    """Generate with a pipeline of distilabel."""
+    """Generate with the vLLM class of distilabel, in batches."""
     import vllm
     from distilabel.models import vLLM  # type: ignore[import-not-found]
-    from distilabel.pipeline import Pipeline  # type: ignore[import-not-found]
-    from distilabel.steps import LoadDataFromDicts, StepInput, step  # type: ignore[import-not-found]
-    from distilabel.steps.tasks import TextGeneration  # type: ignore[import-not-found]
 
     usual, _ = vllm.SamplingParams, vllm.LLM  # everything of vLLM is imported before the class becomes a function
     vllm.SamplingParams = lambda logits_processors, **params: usual(**params)  # type: ignore[assignment,misc]
+    llm = vLLM(
+        model=str(POLICY),
+        dtype="float32",
+        disable_cuda_device_placement=True,
+        extra_kwargs={"enforce_eager": True, "block_size": 32},
+    )
+    llm.load()
     rows = make_rows(count)
-    template = "{{ messages[0]['content'] }}"
 
-    def make_llm() -> Any:
-        """Return the policy as distilabel loads it."""
-        return vLLM(
-            model=str(POLICY),
-            dtype="float32",
-            chat_template=template,
-            disable_cuda_device_placement=True,
-            extra_kwargs={"enforce_eager": True, "block_size": 32},
-            generation_kwargs={
-                "temperature": 1.0,
-                "max_new_tokens": TOKENS,
-                "skip_special_tokens": False,
-                "extra_sampling_params": {"ignore_eos": True},
-            },
-        )
+    def generate(prompts: list[str], n: int) -> list[str]:
+        """Return the outputs of all prompts, n of each."""
+        texts: list[str] = []
+        for start in range(0, len(prompts), BATCH):
+            outputs = llm.generate(
+                inputs=prompts[start : start + BATCH],
+                num_generations=n,
+                temperature=1.0,
+                max_new_tokens=TOKENS,
+                skip_special_tokens=False,
+                extra_sampling_params={"ignore_eos": True},
+            )
+            texts += [text for output in outputs for text in output["generations"]]
+        return texts
 
-    def turn_back(inputs: Any) -> Any:
-        yield [
-            {"index": row["index"], "instruction": make_back_prompt(rows[row["index"]], row["generation"] or "")}
-            for row in inputs
-        ]
-
-    turn_back.__annotations__["inputs"] = StepInput  # distilabel reads it, and a string is not enough
-    turn_back_step = step(inputs=["index", "generation"], outputs=["instruction"])(turn_back)
-
-    with Pipeline() as pipeline:
-        data = [{"index": index, "instruction": text} for index, text in enumerate(make_prompts(rows))]
-        load = LoadDataFromDicts(data=data, batch_size=BATCH)
-        there = TextGeneration(name="there", llm=make_llm(), num_generations=CANDIDATES, input_batch_size=BATCH)
-        turn = turn_back_step(input_batch_size=BATCH)
-        back = TextGeneration(name="back", llm=make_llm(), input_batch_size=BATCH)
-        load >> there >> turn >> back
-    done = pipeline.run(use_cache=False)["default"]["train"]
-    assert done.num_rows == count * CANDIDATES and all(done["generation"]), "distilabel wrote no texts"
+    texts = generate(make_prompts(rows), CANDIDATES)
+    generate([make_back_prompt(rows[index // CANDIDATES], text) for index, text in enumerate(texts)], 1)
 
 
 PEERS = {

@@ -14,8 +14,8 @@ sees the libraries of this one.
 - translator: the Translator of produce, in one process.
 - ray_data: the same as produce runs it, in a plan of Ray Data.
 - ray_data_llm: two processors of `ray.data.llm`. Each row is there twice, because a processor keeps one output of n.
-- distilabel: a pipeline of two `TextGeneration` steps. Version 1.5.3 passes an argument that vLLM has lost; it is
-  removed.
+- distilabel: its vLLM class in batches of 64, without its pipeline, whose processes did not start in our trial.
+  Version 1.5.3 passes an argument that vLLM has lost; it is removed.
 - transformers: `generate` on batches of 64 with padding.
 
 The last line is JSON: rows per CPU second of each peer, the median of the repeats, and all repeats.
