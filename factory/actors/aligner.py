@@ -8,9 +8,9 @@ from typing import ClassVar
 import pyarrow as pa
 
 from factory.actors.base import RowActor
-from factory.actors.encoder import SKIPPED_SLUGS
+from factory.actors.speech import find_language_problem, read_speech
 from factory.recipe.sections import AlignerConfig
-from schemas.datasets import ALIGNED, FAILED, OK, SKIPPED, Row
+from schemas.datasets import ALIGNED, OK, SKIPPED, Row
 
 
 class WordAligner(RowActor):
@@ -44,20 +44,17 @@ class WordAligner(RowActor):
         return [self._align(row) for row in rows]
 
     def _align(self, row: Row) -> Row:
-        from factory.corpora.audio import read
-        from factory.corpora.base import AudioError
         from factory.models.aligners import AlignmentError
 
-        if row["lang"] not in self.langs:
-            reason = f"unknown_lang: {row['lang']!r} is not a language of the recipe ({', '.join(self.langs)})"
+        if reason := find_language_problem(row, self.langs):
             return {**row, "status": SKIPPED, "reason": reason}
         if not (row["text"] or "").split():
             return {**row, "status": SKIPPED, "reason": "no_text: the utterance has no transcript to align"}
+        row, wave = read_speech(row, *self.limits_s)
+        if wave is None:
+            return row
         try:
-            wave = read(row["audio"], *self.limits_s)
             words = self.aligner.align(wave, row["text"], row["lang"])
-        except AudioError as error:
-            return {**row, "status": SKIPPED if error.slug in SKIPPED_SLUGS else FAILED, "reason": str(error)}
         except AlignmentError as error:
             return {**row, "status": SKIPPED, "reason": str(error)}
         return {**row, "words": [word._asdict() for word in words], "status": OK}

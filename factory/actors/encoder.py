@@ -9,11 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from factory.actors.base import RowActor
+from factory.actors.speech import find_language_problem, read_speech
 from factory.recipe.sections import EncoderConfig
-from schemas.datasets import FAILED, OK, SKIPPED, UNITS, Row
-
-SKIPPED_SLUGS = {"silent", "too_short", "too_long"}
-"""Reasons in the speech and not in the file: the utterance is `skipped`; with any other reason it is `failed`."""
+from schemas.datasets import OK, SKIPPED, UNITS, Row
 
 
 class Encoder(RowActor):
@@ -65,14 +63,7 @@ class Encoder(RowActor):
 
     def _read(self, row: Row) -> tuple[Row, np.ndarray | None]:
         """Return the row with `num_samples`, and its wave; a row that has none gets the reason."""
-        from factory.corpora.audio import read
-        from factory.corpora.base import AudioError
-
-        if row["lang"] not in self.langs:
-            reason = f"unknown_lang: {row['lang']!r} is not a language of the recipe ({', '.join(self.langs)})"
+        if reason := find_language_problem(row, self.langs):
             return {**row, "status": SKIPPED, "reason": reason}, None
-        try:
-            wave = read(row["audio"], self.config.min_s, self.config.max_s)
-        except AudioError as error:
-            return {**row, "status": SKIPPED if error.slug in SKIPPED_SLUGS else FAILED, "reason": str(error)}, None
-        return {**row, "num_samples": len(wave)}, wave
+        row, wave = read_speech(row, self.config.min_s, self.config.max_s)
+        return (row if wave is None else {**row, "num_samples": len(wave)}), wave

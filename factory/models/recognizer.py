@@ -104,12 +104,10 @@ class Recognizer:
 
     def _transcribe_batch(self, waves: list[np.ndarray], context: float, prompt: list[int]) -> list[_Result]:
         limits = [max(MIN_TOKENS, min(MAX_TOKENS, int(TOKENS_PER_S * len(wave) / SAMPLE_RATE))) for wave in waves]
-        states, prompts, longest = (
-            self.network.encode(waves, context),
-            [prompt] * len(waves),
-            _max_length(max(limits), prompt),
+        states, longest = self.network.encode(waves, context), _max_length(max(limits), prompt)
+        outputs = self.network.whisper.generate(
+            states, [prompt] * len(waves), beam_size=self.beam_size, max_length=longest
         )
-        outputs = self.network.whisper.generate(states, prompts, beam_size=self.beam_size, max_length=longest)
         return [self._read(output.sequences_ids[0], limit) for output, limit in zip(outputs, limits, strict=True)]
 
     def _read(self, tokens: list[int], limit: int) -> _Result:
