@@ -36,7 +36,7 @@ import pyarrow.parquet as pq  # noqa: E402
 from factory.actors.encoder import Encoder  # noqa: E402
 from factory.corpora.opening import open_corpus  # noqa: E402
 from factory.models.codebook import Codebook  # noqa: E402
-from factory.models.speech_encoders import SpeechEncoder  # noqa: E402
+from factory.models.speech_encoder import SpeechEncoder  # noqa: E402
 from factory.passes.execute import map_actor, run_plan  # noqa: E402
 from factory.passes.progress import Clock  # noqa: E402
 from factory.recipe.resources import PoolConfig, ResourcesConfig  # noqa: E402

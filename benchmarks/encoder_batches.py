@@ -25,7 +25,8 @@ sys.path.insert(0, str(ROOT))
 
 from factory.corpora.audio import read  # noqa: E402
 from factory.models.codebook import Codebook, assign  # noqa: E402
-from factory.models.speech_encoders import BATCH_FRAMES, SpeechEncoder, load_speech_encoder  # noqa: E402
+from factory.models.speech_encoder import BATCH_FRAMES, SpeechEncoder  # noqa: E402
+from factory.models.speech_encoders import load_speech_encoder  # noqa: E402
 
 Frames = list[np.ndarray]
 

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from factory.models.codebook import Codebook
-from factory.models.speech_encoders import SpeechEncoder
+from factory.models.speech_encoder import SpeechEncoder
 from trainers.errors import TrainingError
 
 Floats = NDArray[np.float32]

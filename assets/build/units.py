@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from factory.actors.encoder import Encoder
 from factory.corpora.audio import read
 from factory.models.codebook import Codebook, assign, deduplicate
-from factory.models.speech_encoders import WhisperEncoder
+from factory.models.whisper_encoder import WhisperEncoder
 from factory.recipe.sections import EncoderConfig
 from schemas.datasets import UNITS, UTTERANCE
 from trainers.codebook import fit, nearest_sentence_accuracy, unit_distances

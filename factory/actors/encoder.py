@@ -56,7 +56,8 @@ class Encoder(RowActor):
         indices = list(waves)
         for number, frames in self.encoder.encode(list(waves.values())):
             index = indices[number]
-            units, durations = deduplicate(assign(frames, self.centers))
+            units = assign(frames, self.centers)
+            units, durations = deduplicate(units) if self.config.deduplicate else (units, np.ones_like(units))
             done[index] |= {"units": units.tolist(), "durations": durations.tolist(), "status": OK}
             self.on_finished(rows[index])
         return done

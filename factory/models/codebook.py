@@ -17,7 +17,7 @@ from uuid import uuid4
 import numpy as np
 import torch
 
-from factory.models.speech_encoders import SpeechEncoder
+from factory.models.speech_encoder import SpeechEncoder
 from factory.models.weights import WeightsError
 
 

@@ -49,7 +49,7 @@ class CodeHiFiGAN(nn.Module):
         self.raw_config = config
         self.config = c = VocoderConfig.from_json(config)
         self.dict = nn.Embedding(c.num_embeddings, c.embedding_dim)
-        self.dur_predictor = DurationPredictor(**c.dur_predictor_params)
+        self.dur_predictor = DurationPredictor(**c.dur_predictor_params) if c.dur_predictor_params else None
         self.pitch_predictor = (
             PitchPredictor(c.num_embeddings, **c.pitch_predictor_params) if c.pitch_predictor_params else None
         )
@@ -90,7 +90,12 @@ class CodeHiFiGAN(nn.Module):
         return wave
 
     def predict_durations(self, units: Tensor) -> Tensor:
-        """Predict the duration of deduplicated units [N] in frames [N]: exp(x) - 1, rounded, at least 1."""
+        """Predict the duration of units [N] in frames [N]: exp(x) - 1, rounded, at least 1.
+
+        Without a predictor units are not deduplicated, and each lasts one frame.
+        """
+        if self.dur_predictor is None:
+            return torch.ones_like(units)
         frames = torch.exp(self.dur_predictor(self.dict(units)[None])[0]) - 1
         if self.config.carry_durations:
             return _round_and_carry(frames)

@@ -29,7 +29,7 @@ class VocoderConfig:
         resblock_dilation_sizes: The dilations of each residual block.
         code_hop_size: Samples per unit frame.
         sampling_rate: Samples per second.
-        dur_predictor_params: Arguments of DurationPredictor.
+        dur_predictor_params: Arguments of DurationPredictor; empty: units are not deduplicated, and last one frame.
         pitch_predictor_params: Arguments of PitchPredictor; empty: the network outputs samples.
         filter_n_fft: Samples of the STFT that filters the source; 0: the network outputs samples.
         filter_hop: Samples per filter.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from functools import cache
+from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
 from factory.recipe.sections import FiltersConfig
@@ -49,14 +50,17 @@ def _reject_text(text: str | None, row: Row, filters: FiltersConfig, languages: 
 
 
 def _reject_units(units: Sequence[int], row: Row, filters: FiltersConfig) -> str | None:
-    ratio = len(units) / max(1, len(row["units"]))
+    source: Sequence[int] = row["units"]
+    ratio = len(units) / max(1, len(source))
     if units and ratio < filters.min_length_ratio:
         return "too_short"
     if ratio > filters.max_length_ratio:
         return "too_long"
+    if any(unit == following for unit, following in pairwise(source)):  # one unit per frame: a long sound repeats
+        units, source = ([unit for unit, _ in groupby(side)] for side in (units, source))
     if repetition_share(units) > filters.max_repetition:
         return "repetition"
-    return "copy" if copy_share(units, row["units"]) > filters.max_copy else None
+    return "copy" if copy_share(units, source) > filters.max_copy else None
 
 
 def repetition_share(units: Sequence[int], order: int = ORDER) -> float:

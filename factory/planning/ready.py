@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from factory.models.device import cpu_has_bf16, describe_dtype
+from factory.models.vocoder_config import VocoderError
 from factory.passes.weights import count_units, local_weights
 from factory.recipe.recipe import Recipe
 from factory.storage.files import filesystem, put
@@ -37,6 +38,26 @@ def check_policy(policy: str, recipe: Recipe) -> None:
     check_tokens(chain([EOS, PAD, SOSP, EOSP], tags, units), _added_tokens(folder), policy)
     if targets := recipe.preference.targets:
         check_targets(targets, _matrices(folder), policy)
+
+
+def check_vocoders(recipe: Recipe) -> None:
+    """Check that the vocoders take the units that the encoder makes.
+
+    Raises:
+        RoundtripError: a vocoder predicts durations, and units are not deduplicated, or the other way round.
+    """
+    for lang, name in recipe.vocoder.items():
+        file = local_weights(name) / "config.json"
+        if not file.is_file():  # a checkpoint of fairseq: the actor that loads it says what is wrong
+            continue
+        predicts = bool(json.loads(file.read_text("utf-8")).get("dur_predictor_params"))
+        if predicts != recipe.encoder.deduplicate:
+            what = "predicts durations" if predicts else "takes one unit per frame"
+            setting = str(recipe.encoder.deduplicate).lower()
+            raise VocoderError(
+                f"vocoder.{lang} ({name}) {what}, and encoder.deduplicate is {setting}: change one of them, or train a "
+                "vocoder on the units of this encoder (trainers.vocoder.train)"
+            )
 
 
 def check_writable(folder: str) -> None:

@@ -131,7 +131,8 @@ class Recipe:
         """Return what the fingerprint of a stage covers: settings that change its rows, and digests of its inputs.
 
         Pools, names and paths are left out: weights and datasets count by their content. A key without a value (null)
-        is left out too, so that a new key does not change old fingerprints; so are directions if all are used.
+        is left out too, so that a new key does not change old fingerprints; so are directions if all are used, and
+        `encoder.deduplicate` if it is true.
 
         Args:
             stage: a key of STAGES.
@@ -146,6 +147,7 @@ class Recipe:
         every = Directions.choose(self.languages, None)
         named = None if self.used_directions == every else self.used_directions
         settings, content = asdict(self) | {"directions": named}, {}
+        settings["encoder"]["deduplicate"] = None if self.encoder.deduplicate else False
         for key in STAGES[stage]:
             value = settings
             for name in key.split("."):
@@ -175,7 +177,7 @@ _RECOGNIZER = ("recognizer.compute_type", "recognizer.beam_size")
 _UTTERANCES = ("evaluate.s2t_utterances", "evaluate.asr_utterances")
 _VARIANTS = ("policy.variant", "policy.text_variant")
 STAGES: dict[str, tuple[str, ...]] = {
-    "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.min_s", "encoder.max_s"),
+    "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.deduplicate", "encoder.min_s", "encoder.max_s"),
     "align": ("languages", "encoder.min_s", "encoder.max_s", "aligner.kind"),
     "sequences": ("policy.tasks",),
     "produce": (

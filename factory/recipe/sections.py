@@ -51,13 +51,16 @@ class EncoderConfig:
     """Speech to units: hidden states of a network, assigned to the centroids of a codebook."""
 
     # the kind of network that `model` is
-    kind: Literal["whisper", "hubert"] = "whisper"
+    kind: Literal["whisper", "hubert", "wav2vec2", "wavlm", "wav2vec2-bert"] = "whisper"
     # weights: package:NAME, a folder, or a name on the Hugging Face Hub
     model: str = "package:whisper-base"
     # the layer whose hidden states are used
     layer: int = 4
     # k-means centroids; they belong to one model and layer
     codebook: str = "assets/phrasebook/codebook.safetensors"
+    # equal units in a row become one, with its duration; false: one unit per frame (50 per second), as in arXiv
+    # 2506.10299, and vocoders that were trained on such units
+    deduplicate: bool = True
     # seconds; a shorter utterance is skipped as too_short
     min_s: float = 0.1
     # seconds; a longer utterance is skipped as too_long
@@ -282,7 +285,7 @@ class ExpectedConfig:
     mono: int | None = None
     # seconds of speech per utterance
     seconds: float = 3.0
-    # deduplicated units per second
+    # units per second; 50 without deduplication
     units_per_s: float = 24.0
     # parameters of the policy; null: computed from its shape
     parameters: float | None = None

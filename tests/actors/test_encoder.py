@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,8 +12,8 @@ import pytest
 from factory.actors.encoder import Encoder
 from factory.corpora.audio import encode
 from factory.models.codebook import Codebook, expand
-from factory.models.speech_encoders import WhisperEncoder
 from factory.models.weights import WeightsError
+from factory.models.whisper_encoder import WhisperEncoder
 from factory.recipe.sections import EncoderConfig
 from schemas.datasets import FAILED, OK, SKIPPED, UNITS, Row
 from trainers.codebook import fit
@@ -55,6 +56,18 @@ def test_units_do_not_depend_on_the_batch(actor: Encoder) -> None:
     for one, seconds in zip(together, (0.3, 1.1, 2.0, 0.7, 1.1), strict=True):
         assert (one["status"], one["reason"], one["num_samples"]) == (OK, None, round(seconds * 16_000))
         assert len(expand(one["units"], one["durations"])) == -(-(one["num_samples"] // 160) // 2)
+
+
+def test_without_deduplication_each_frame_has_its_unit(actor: Encoder) -> None:
+    rows = pa.Table.from_pylist([row(1, make_noise(1, 1.1))])
+    [merged] = actor(rows).to_pylist()
+    actor.config = replace(actor.config, deduplicate=False)
+    try:
+        [frames] = actor(rows).to_pylist()
+    finally:
+        actor.config = replace(actor.config, deduplicate=True)
+    assert frames["units"] == expand(merged["units"], merged["durations"]).tolist()
+    assert frames["durations"] == [1] * 55 and len(merged["units"]) < 55
 
 
 def test_masked_batches_as_on_a_gpu_give_every_row_its_own_units(actor: Encoder) -> None:

@@ -147,6 +147,15 @@ def test_durations_follow_the_predictor(tmp_path: Path) -> None:
     assert len(voice.synthesize([units.tolist()])[0]) == 320 * sum(expected)
 
 
+def test_without_a_predictor_a_unit_lasts_one_frame(tmp_path: Path) -> None:
+    CodeHiFiGAN({**SMALL, "dur_predictor_params": {}}).save_pretrained(tmp_path)
+    voice = CodeHiFiGAN.from_pretrained(tmp_path)
+    assert not [key for key in voice.state_dict() if key.startswith("dur_predictor")]
+    one, two = voice.synthesize([[3, 3, 3, 4], [3, 4]])
+    assert (len(one), len(two)) == (4 * 320, 2 * 320)
+    np.testing.assert_array_equal(one, voice.synthesize([[3, 4]], durations=[[3, 1]])[0])
+
+
 def test_carried_durations_keep_an_utterances_length(tmp_path: Path) -> None:
     voice = CodeHiFiGAN.from_pretrained(write_fairseq(tmp_path, fairseq_state()).parent)
     with torch.no_grad():

@@ -74,6 +74,20 @@ def test_a_threshold_itself_is_allowed(units: list[int], key: str, inside: float
     assert rejection_reason(one, ROW, replace(OPEN, **{key: outside})) == slug.get(key, "copy")
 
 
+def test_frames_of_one_sound_are_no_repetition() -> None:
+    """Units that are not deduplicated repeat as long as a sound lasts; the source's own units show that."""
+    frames = [unit for unit in range(100, 120) for _ in range(5)]
+    strict = replace(OPEN, max_repetition=0.1, max_copy=0.1)
+    per_frame = ROW | {"units": [unit for unit in range(20) for _ in range(5)]}
+    assert rejection_reason(candidate(units=frames), per_frame, strict) is None
+    assert rejection_reason(candidate(units=frames), ROW, strict) == "repetition", "deduplicated units never repeat"
+    assert rejection_reason(candidate(units=frames + frames), per_frame, strict) == "repetition"
+    assert rejection_reason(candidate(units=per_frame["units"][:50]), per_frame, strict) == "copy"
+    assert rejection_reason(candidate(units=list(range(10))), per_frame, strict) == "copy"
+    halved = replace(strict, min_length_ratio=0.5)
+    assert rejection_reason(candidate(units=frames[:49]), per_frame, halved) == "too_short", "lengths count frames"
+
+
 def test_the_threshold_of_the_language_is_allowed() -> None:
     text = "the gare est in the centre"
     probability = wrong_language_probability(text, ["fr"], "en")

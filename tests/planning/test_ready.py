@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from factory.planning.ready import check_policy
+from factory.planning.ready import check_policy, check_vocoders
 from factory.recipe.loading import load
 from schemas.errors import RoundtripError
 from tests.toys import tiny_policy
@@ -44,3 +44,17 @@ def test_a_folder_without_a_tokenizer_is_no_policy(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RoundtripError, match=r"has no tokenizer\.json"):
         check_policy(str(tmp_path), load(RECIPE))
+
+
+def test_a_vocoder_takes_the_units_of_the_encoder(tmp_path: Path) -> None:
+    recipe = load(RECIPE)
+    check_vocoders(recipe)
+    with pytest.raises(RoundtripError, match=r"vocoder\.fr .* predicts durations, and encoder\.deduplicate is false"):
+        check_vocoders(load(RECIPE, ["encoder.deduplicate=false"]))
+    (tmp_path / "config.json").write_text("{}")
+    per_frame = [f"vocoder={{fr: {tmp_path}, en: {tmp_path}}}"]
+    check_vocoders(load(RECIPE, [*per_frame, "encoder.deduplicate=false"]))
+    with pytest.raises(RoundtripError, match=r"takes one unit per frame, and encoder\.deduplicate is true"):
+        check_vocoders(load(RECIPE, per_frame))
+    (tmp_path / "config.json").unlink()
+    check_vocoders(load(RECIPE, per_frame))  # the actor that loads it says what is missing

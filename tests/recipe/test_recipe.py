@@ -43,6 +43,8 @@ def test_resources_and_names_change_no_fingerprint() -> None:
         ("encoder.min_s=0.2", {"tokenize", "align"}),
         ("encoder.max_s=20", {"tokenize", "align"}),
         ("encoder.kind=hubert", {"tokenize"}),
+        ("encoder.deduplicate=false", {"tokenize"}),
+        ("encoder.deduplicate=true", set()),
         ("aligner.kind=ctc", {"align"}),
         ("aligner.model=other", set()),
         ("translator.temperature=0.7", {"produce"}),

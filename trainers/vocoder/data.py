@@ -28,7 +28,7 @@ COLUMNS = ("utt_id", "lang", "units", "durations", "audio")
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance of T frames and N deduplicated units."""
+    """One utterance of T frames and N units."""
 
     wave: Tensor
     """Samples (T * hop,)."""
@@ -122,6 +122,11 @@ class Corpus:
         utterances = [prepare(row, hop) for row in _rows(path) if row["units"] and lang in (None, row["lang"])]
         log.info("%d utterances read from %s", len(utterances), path)
         return cls(utterances, hop, crop)
+
+    @property
+    def is_deduplicated(self) -> bool:
+        """Return False if every unit of the corpus lasts one frame."""
+        return any(int(utterance.durations.max()) > 1 for utterance in self.utterances)
 
     def summary(self) -> dict[str, float]:
         """Return the number of utterances and minutes."""

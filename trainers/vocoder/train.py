@@ -4,7 +4,8 @@
         --minutes-spectral 15 --minutes-adversarial 20
 
 `out/checkpoint.pt` is replaced every few minutes, and a killed training resumes from it. `out/` always is a voice that
-`CodeHiFiGAN.from_pretrained` reads, with the moving average of the weights; `training.json` says how it was made.
+`CodeHiFiGAN.from_pretrained` reads, with the moving average of the weights; `training.json` says how it was made. Units
+that were not deduplicated (all durations are 1) give a voice that predicts no durations.
 """
 
 from __future__ import annotations
@@ -51,6 +52,8 @@ def train_vocoder(
         raise ValueError(f"audio has {SAMPLE_RATE} samples per second, the vocoder {network['sampling_rate']}")
     out.mkdir(parents=True, exist_ok=True)
     corpus = Corpus.load(data, network["code_hop_size"], config.crop, lang)
+    if not corpus.is_deduplicated:
+        network = {**network, "dur_predictor_params": {}}
     return Trainer(corpus, out, network, config).run()
 
 

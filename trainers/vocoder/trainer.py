@@ -176,11 +176,12 @@ class Trainer:
 
         Durations: squared error of log(d + 1). Pitch: squared error of log f0 in voiced frames. Voicing: cross entropy.
         """
-        generator = self.state.generator
-        real = utterances.durations > 0
-        embedded = generator.dict(utterances.units).detach() * real[:, :, None]
-        log_durations = generator.dur_predictor(embedded, real[:, :, None].float())
-        losses = {"duration": F.mse_loss(log_durations[real], torch.log(utterances.durations[real] + 1.0))}
+        generator, losses = self.state.generator, {}
+        if generator.dur_predictor is not None:
+            real = utterances.durations > 0
+            embedded = generator.dict(utterances.units).detach() * real[:, :, None]
+            log_durations = generator.dur_predictor(embedded, real[:, :, None].float())
+            losses["duration"] = F.mse_loss(log_durations[real], torch.log(utterances.durations[real] + 1.0))
         if generator.pitch_predictor is not None:
             inside = utterances.inside
             log_f0, voicing = generator.pitch_predictor(utterances.frames, inside[:, :, None].float()).unbind(2)

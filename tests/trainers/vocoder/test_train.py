@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from factory.models.unit_hifigan import CodeHiFiGAN
@@ -23,6 +25,16 @@ def test_both_phases_run_and_the_voice_is_published(data: Path, tmp_path: Path) 
     assert json.loads((tmp_path / "voice/training.json").read_text()) == json.loads(json.dumps(summary))
     wave = CodeHiFiGAN.from_pretrained(tmp_path / "voice").synthesize([[0, 1, 2, 3]])[0]
     assert len(wave) >= 4 * 320 and np.isfinite(wave).all()
+
+
+def test_units_that_are_not_deduplicated_give_a_voice_without_durations(data: Path, tmp_path: Path) -> None:
+    rows = pq.read_table(data).to_pylist()
+    for row in rows:
+        row["units"] = np.repeat(row["units"], row["durations"]).tolist()
+        row["durations"] = [1] * len(row["units"])
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "frames.parquet")
+    train_vocoder(tmp_path / "frames.parquet", tmp_path / "voice", network=NETWORK, config=CONFIG)
+    assert len(CodeHiFiGAN.from_pretrained(tmp_path / "voice").synthesize([[0, 0, 1]])[0]) == 3 * 320
 
 
 def test_a_checkpoint_of_another_network_is_refused(data: Path, tmp_path: Path) -> None:
