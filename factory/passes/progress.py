@@ -17,6 +17,8 @@ READ_EVERY_S = 3.0
 """Seconds between two readings of the memory in use: one reading takes as long as one part file."""
 LINE_EVERY_S = 10.0
 """Seconds between two lines of progress where the output is no terminal: in a file, or in `ray job logs`."""
+SHARE_FOR_ESTIMATE = 0.01
+"""Share (0..1) of the rows that must be finished for an estimate: the time of the first row is that of loading."""
 BAR_EVERY_S = 1.0
 """Seconds between two looks at the rows where the output is a terminal."""
 
@@ -114,8 +116,8 @@ class Lines:
     def _show(self, rows: int) -> None:
         """Show that so many rows are finished."""
         passed, done = time.monotonic() - self.began, rows - self.done_before
-        rate = done / max(passed, 1e-3)
-        left = f", {rate:.3g} rows/s, about {max(0.0, self.total - rows) / rate:.0f} s to go" if rate else ""
+        rate, is_known = done / max(passed, 1e-3), done > SHARE_FOR_ESTIMATE * (self.total - self.done_before)
+        left = f", {rate:.3g} rows/s, about {max(0.0, self.total - rows) / rate:.0f} s to go" if is_known else ""
         since = f" after {passed:.0f} s" if passed >= 1 else ""
         print(f"  {self.name}: {rows:,} of {self.total:,} rows{since}{left}", file=sys.stderr, flush=True)
 

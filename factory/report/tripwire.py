@@ -10,8 +10,8 @@ from factory.report.summary_types import EvaluationScores, Score
 def find_reward_hacking(scores: EvaluationScores) -> list[str]:
     """Return a sentence for each direction in which the round-trip score rises and a score against references falls.
 
-    At least one of the two changes must be significant (its 95 % interval excludes 0). Two small changes of opposite
-    sign are chance.
+    At least one of the two changes must be significant (its 95 % interval excludes 0): two small changes of opposite
+    sign are chance. So is a fall of ASR-BLEU that is not significant, where S2T BLEU rises significantly.
     """
     references: Mapping[str, dict[str, Score | None]] = {
         "S2T BLEU": scores["s2t_bleu"],
@@ -19,9 +19,10 @@ def find_reward_hacking(scores: EvaluationScores) -> list[str]:
     }
     sentences = []
     for direction, trip in scores["round_trip"].items():
+        translates = _rises(scores["s2t_bleu"][direction])
         for label, by_direction in references.items():
             reference = by_direction[direction]
-            if trip and reference and _opposes(trip, reference):
+            if trip and reference and _opposes(trip, reference) and (_falls(reference) or not translates):
                 sentences.append(
                     f"{direction}: the round trip rises by {trip['difference']:.2f} BLEU while {label} falls by "
                     f"{-reference['difference']:.2f}: the policy learns to be back-translated, not to translate"
@@ -33,5 +34,14 @@ def _opposes(trip: Score, reference: Score) -> bool:
     """Return True if the round trip rises and the reference score falls, one of them significantly."""
     if "difference" not in trip or "difference" not in reference:
         return False
-    significant = trip["difference_ci"][0] > 0 or reference["difference_ci"][1] < 0
-    return trip["difference"] > 0 > reference["difference"] and significant
+    return trip["difference"] > 0 > reference["difference"] and (_rises(trip) or _falls(reference))
+
+
+def _rises(score: Score | None) -> bool:
+    """Return True if a score rises significantly."""
+    return score is not None and "difference" in score and score["difference_ci"][0] > 0
+
+
+def _falls(score: Score) -> bool:
+    """Return True if a score falls significantly."""
+    return "difference" in score and score["difference_ci"][1] < 0

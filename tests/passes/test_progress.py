@@ -76,6 +76,19 @@ def test_progress_is_lines_without_a_terminal_also_while_no_row_is_done(
     assert not [thread for thread in threading.enumerate() if thread.name == "progress of produce"]
 
 
+@pytest.mark.parametrize(("total", "done_before", "rows"), [(1000, 0, 10), (1000, 500, 5), (60, 0, 0)])
+def test_the_first_rows_give_no_estimate(
+    total: int, done_before: int, rows: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They come when the models are loaded, so that a rate made of them is absurd."""
+    with Lines("produce", total, done_before) as bar:
+        bar.update(rows)
+    assert "to go" not in capsys.readouterr().err.splitlines()[-1]
+    with Lines("produce", total, done_before) as bar:
+        bar.update(rows + 1)
+    assert "to go" in capsys.readouterr().err.splitlines()[-1]
+
+
 def test_rows_inside_batches_count_until_they_are_written_and_no_row_twice(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -44,3 +44,19 @@ def test_it_needs_a_rise_of_the_round_trip_and_a_fall_against_references(
     fall = f"falls by {-reference['difference']:.2f}" if trips else ""
     assert find(trip, reference) == ([f"{rise} while S2T BLEU {fall}: {words}"] if trips else [])
     assert find(trip, None, reference) == ([f"{rise} while ASR-BLEU {fall}: {words}"] if trips else [])
+
+
+@pytest.mark.parametrize(
+    ("text", "speech", "labels"),
+    [
+        (change(2.0, 1.0, 3.0), change(-1.0, -3.0, 1.0), []),  # 50 heard utterances say nothing against 300 read ones
+        (change(2.0, 1.0, 3.0), change(-2.0, -3.0, -1.0), ["ASR-BLEU"]),
+        (change(2.0, 0.0, 4.0), change(-1.0, -3.0, 1.0), ["ASR-BLEU"]),
+        (change(-2.0, -4.0, 0.5), change(-1.0, -3.0, 1.0), ["S2T BLEU", "ASR-BLEU"]),
+    ],
+)
+def test_an_undecided_fall_of_speech_is_chance_where_texts_get_better(
+    text: Any, speech: Any, labels: list[str]
+) -> None:
+    sentences = find(change(3.0, 1.0, 5.0), text, speech)
+    assert [sentence.partition(" while ")[2].partition(" falls")[0] for sentence in sentences] == labels
