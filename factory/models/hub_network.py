@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from factory.models.weights import WeightsError, resolve
@@ -34,6 +35,12 @@ def load_network(model: str, kind: str) -> Any:
     if missing := sorted(key for key in loaded["missing_keys"] if not key.startswith(UNUSED)):
         raise WeightsError(f"{model} lacks weights of its network ({', '.join(missing[:3])}): change encoder.model")
     return network.eval()
+
+
+def save_network(network: Any, layers: int, folder: Path) -> None:
+    """Write a network of which the first `layers` layers are left, so that `load_network` gives it again."""
+    network.config.num_hidden_layers = layers
+    network.save_pretrained(folder)
 
 
 def used_weights(network: Any) -> dict[str, Any]:

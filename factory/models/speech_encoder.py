@@ -11,9 +11,11 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from factory.models.device import select_device
 from factory.models.padded import pad, plan_batches
@@ -34,6 +36,8 @@ class SpeechEncoder(ABC):
         fingerprint: A digest of the layer and of the weights up to it; the name of the weights does not count.
         device: Where it computes.
         batch_frames: Frames of a batch of the transformer, padding included; None: one utterance at a time.
+        network: The weights of `transform`, which a training may change. The stem stays as it is.
+        width: The dimensions of a frame.
     """
 
     model: str
@@ -41,6 +45,8 @@ class SpeechEncoder(ABC):
     fingerprint: str
     device: torch.device
     batch_frames: int | None
+    network: nn.Module
+    width: int
 
     def __init__(self, model: str, layer: int, fingerprint: str) -> None:
         """Choose the GPU of this process, or the CPU; turn TF32 off, because it changes units."""
@@ -63,12 +69,12 @@ class SpeechEncoder(ABC):
             ValueError: A wave is too short, or too long for the network.
         """
         for wave in waves:
-            self._check(wave)
-        for batch in plan_batches([self._count_frames(len(wave)) for wave in waves], self.batch_frames):
-            stems, mask = pad([self._compute_stem(waves[index]) for index in batch])
-            states = self._transform(stems, mask)
+            self.check(wave)
+        for batch in plan_batches([self.count_frames(len(wave)) for wave in waves], self.batch_frames):
+            stems, mask = pad([self.compute_stem(waves[index]) for index in batch])
+            states = self.transform(stems, mask)
             for index, one in zip(batch, states, strict=True):
-                yield index, one[: self._count_frames(len(waves[index]))]
+                yield index, one[: self.count_frames(len(waves[index]))]
 
     def frames(self, wave: np.ndarray) -> np.ndarray:
         """Return hidden states (T, D) of one wave: see `encode`."""
@@ -76,23 +82,27 @@ class SpeechEncoder(ABC):
         return states.cpu().numpy()
 
     @abstractmethod
-    def _check(self, wave: np.ndarray) -> None:
+    def check(self, wave: np.ndarray) -> None:
         """Raise ValueError where the length of a wave does not suit the network."""
 
     @abstractmethod
-    def _count_frames(self, samples: int) -> int:
+    def count_frames(self, samples: int) -> int:
         """Return the number of frames of a wave."""
 
     @abstractmethod
-    def _compute_stem(self, wave: np.ndarray) -> torch.Tensor:
+    def compute_stem(self, wave: np.ndarray) -> torch.Tensor:
         """Return what the convolutions compute of one wave (T, C)."""
 
     @abstractmethod
-    def _transform(self, stems: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def transform(self, stems: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         """Return hidden states (B, T, D) of padded stems (B, T, C).
 
         `mask` (B, T) is True in an utterance and False behind its end; None: nothing is padded.
         """
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the weights into a folder, from which `load_speech_encoder` gives the same encoder again."""
 
     def _to_device(self, wave: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(wave, np.float32)).to(self.device)

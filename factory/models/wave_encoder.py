@@ -7,18 +7,20 @@ stem normalises over time (the base ones), the loudness of a wave has no effect,
 
 from __future__ import annotations
 
-from typing import ClassVar
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
 
-from factory.models.hub_network import load_network, used_weights
+from factory.models.hub_network import load_network, save_network, used_weights
 from factory.models.speech_encoder import FRAME, SpeechEncoder, check_layer, make_fingerprint
 
 
 class WaveEncoder(SpeechEncoder):
     """A network of transformers that hears waves, up to a layer. T = (samples - 400) // 320 + 1."""
 
+    network: Any
     kind: ClassVar[str]
     """Its model type in transformers."""
 
@@ -27,32 +29,40 @@ class WaveEncoder(SpeechEncoder):
         config = self.network.config
         check_layer(model, layer, config.num_hidden_layers)
         del self.network.encoder.layers[layer:]
+        self._norm = self.network.encoder.layer_norm
         if config.do_stable_layer_norm:  # a norm after the last layer; fairseq returns a layer's bare output
             self.network.encoder.layer_norm = torch.nn.Identity()
         self.normalises_wave = config.feat_extract_norm == "layer"
         super().__init__(model, layer, make_fingerprint(used_weights(self.network), layer))
         self.network.to(self.device)
+        self.width = config.hidden_size
 
-    def _check(self, wave: np.ndarray) -> None:
+    def check(self, wave: np.ndarray) -> None:
         if len(wave) < FRAME:
             raise ValueError(f"{self.kind} takes {FRAME} samples (0.025 s) or more; got {len(wave)}")
 
-    def _count_frames(self, samples: int) -> int:
+    def count_frames(self, samples: int) -> int:
         return (samples - FRAME) // 320 + 1
 
-    def _compute_stem(self, wave: np.ndarray) -> torch.Tensor:
+    def compute_stem(self, wave: np.ndarray) -> torch.Tensor:
         samples = self._to_device(wave)
         if self.normalises_wave:
             samples = torch.nn.functional.layer_norm(samples, samples.shape, eps=1e-7)  # as transformers
         stem: torch.Tensor = self.network.feature_extractor(samples[None])[0].T
         return stem
 
-    def _transform(self, stems: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def transform(self, stems: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         projected = self.network.feature_projection(stems)
         if isinstance(projected, tuple):  # wav2vec 2.0 and WavLM return the normalised stem as well
             projected = projected[0]
         states: torch.Tensor = self.network.encoder(projected, attention_mask=mask).last_hidden_state
         return states
+
+    def save(self, folder: Path) -> None:
+        """Write the network with the layers that are left, and with its norm."""
+        used, self.network.encoder.layer_norm = self.network.encoder.layer_norm, self._norm
+        save_network(self.network, self.layer, folder)
+        self.network.encoder.layer_norm = used
 
 
 class HubertEncoder(WaveEncoder):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 from factory.models.speech_encoder import FRAME, SpeechEncoder, check_layer, make_fingerprint
 from factory.models.weights import resolve
-from factory.models.whisper_weights import layer_of, whisper_encoder_weights
+from factory.models.whisper_weights import layer_of, whisper_encoder_weights, write_hugging_face_encoder
 from schemas.audio import SAMPLE_RATE
 
 WHISPER_LIMIT = 30 * SAMPLE_RATE
@@ -22,39 +25,47 @@ class WhisperEncoder(SpeechEncoder):
     Face's `hidden_states`, only the output of the last layer is layer-normalised. T = ceil((samples // 160) / 2).
     """
 
+    network: nn.ParameterDict
+
     def __init__(self, model: str, layer: int) -> None:
         weights, self.heads = whisper_encoder_weights(resolve(model))
         self.layers = 1 + max((layer_of(name) for name in weights), default=-1)
         check_layer(model, layer, self.layers)
         kept = {name: weight for name, weight in weights.items() if self._is_used(name, layer)}
         super().__init__(model, layer, make_fingerprint(kept, layer))
-        self.weights = {name: weight.to(self.device) for name, weight in kept.items()}
+        self.network = nn.ParameterDict(kept).to(self.device)
+        self.width = len(kept["conv2/bias"])
         self.window = torch.hann_window(FRAME, device=self.device)
-        self.filters = _mel_filters(self.weights["conv1/weight"].shape[1]).to(self.device)
+        self.filters = _mel_filters(self.network["conv1/weight"].shape[1]).to(self.device)
 
     def _is_used(self, name: str, layer: int) -> bool:
         if name.startswith("layer_norm/"):
             return layer == self.layers
         return layer_of(name) < layer
 
-    def _check(self, wave: np.ndarray) -> None:
+    def check(self, wave: np.ndarray) -> None:
         if not FRAME <= len(wave) <= WHISPER_LIMIT:
             raise ValueError(f"Whisper takes 0.025 to 30 s of audio; got {len(wave) / SAMPLE_RATE:.3f} s")
 
-    def _count_frames(self, samples: int) -> int:
+    def count_frames(self, samples: int) -> int:
         return (samples // 160 + 1) // 2
 
-    def _compute_stem(self, wave: np.ndarray) -> torch.Tensor:
+    def compute_stem(self, wave: np.ndarray) -> torch.Tensor:
         x = F.gelu(self._convolve("conv1", self.log_mel(wave)[None], stride=1))
         x = F.gelu(self._convolve("conv2", x, stride=2)).transpose(1, 2)[0]
-        return x + self.weights["position_encodings/encodings"][: len(x)]
+        positions: torch.Tensor = self.network["position_encodings/encodings"]
+        return x + positions[: len(x)]
 
-    def _transform(self, stems: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+    def transform(self, stems: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
         x, keys = stems, None if mask is None else mask[:, None, None]
         for number in range(self.layer):
             x = x + self._attend(f"layer_{number}/self_attention", x, keys)
             x = x + self._feed_forward(f"layer_{number}/ffn", x)
-        return self._norm("layer_norm", x) if self.layer == self.layers else x
+        return self._norm("layer_norm", x) if "layer_norm/gamma" in self.network else x
+
+    def save(self, folder: Path) -> None:
+        """Write the encoder as Hugging Face stores a Whisper; without its last norm it ends at the same layer."""
+        write_hugging_face_encoder(dict(self.network), self.heads, folder)
 
     def log_mel(self, wave: np.ndarray) -> torch.Tensor:
         """Compute Whisper's log-mel spectrogram (mels, samples // 160) of a wave (samples,).
@@ -68,13 +79,13 @@ class WhisperEncoder(SpeechEncoder):
         return (torch.maximum(log, log.max() - 8) + 4) / 4
 
     def _convolve(self, name: str, x: torch.Tensor, stride: int) -> torch.Tensor:
-        return F.conv1d(x, self.weights[f"{name}/weight"], self.weights[f"{name}/bias"], stride=stride, padding=1)
+        return F.conv1d(x, self.network[f"{name}/weight"], self.network[f"{name}/bias"], stride=stride, padding=1)
 
     def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        return F.linear(x, self.weights[f"{name}/weight"], self.weights[f"{name}/bias"])
+        return F.linear(x, self.network[f"{name}/weight"], self.network[f"{name}/bias"])
 
     def _norm(self, name: str, x: torch.Tensor) -> torch.Tensor:
-        return F.layer_norm(x, x.shape[-1:], self.weights[f"{name}/gamma"], self.weights[f"{name}/beta"])
+        return F.layer_norm(x, x.shape[-1:], self.network[f"{name}/gamma"], self.network[f"{name}/beta"])
 
     def _attend(self, name: str, x: torch.Tensor, keys: torch.Tensor | None) -> torch.Tensor:
         """Attend to the frames that `keys` (B, 1, 1, T) allows; None: to all."""

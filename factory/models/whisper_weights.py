@@ -10,7 +10,7 @@ import json
 import os
 import re
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
@@ -39,6 +39,21 @@ _NAMES = {
     r"\.": "/",
 }
 """Patterns in Hugging Face's names and their replacements, applied in this order."""
+_BACK = {
+    r"^": "model.encoder.",
+    r"/": ".",
+    r"layer_(\d+)": r"layers.\1",
+    r"self_attention\.layer_norm": "self_attn_layer_norm",
+    r"self_attention\.linear_1": "self_attn.out_proj",
+    r"self_attention": "self_attn",
+    r"ffn\.linear_0": "fc1",
+    r"ffn\.linear_1": "fc2",
+    r"ffn\.layer_norm": "final_layer_norm",
+    r"gamma$": "weight",
+    r"beta$": "bias",
+    r"position_encodings\.encodings": "embed_positions.weight",
+}
+"""The same, from CTranslate2's names to Hugging Face's."""
 
 
 def whisper_encoder_weights(folder: Path) -> tuple[Tensors, int]:
@@ -151,13 +166,41 @@ def _read_hugging_face_encoder(folder: Path) -> tuple[Tensors, int]:
 
 
 def _ctranslate2_name(name: str) -> str:
-    for pattern, replacement in _NAMES.items():
+    return _rename(name, _NAMES)
+
+
+def _rename(name: str, patterns: Mapping[str, str]) -> str:
+    for pattern, replacement in patterns.items():
         name = re.sub(pattern, replacement, name)
     return name
 
 
+def write_hugging_face_encoder(weights: Tensors, heads: int, folder: Path) -> None:
+    """Write the weights of an encoder (CTranslate2's names) so that `whisper_encoder_weights` reads them again.
+
+    Args:
+        weights: The weights by name.
+        heads: The number of attention heads.
+        folder: Where `config.json` and `model.safetensors` are written, under Hugging Face's names.
+    """
+    from safetensors.torch import save_file
+
+    tensors: Tensors = {}
+    for name, weight in weights.items():
+        attention, joined, part = name.partition("/self_attention/linear_0/")
+        if joined:
+            names = [f"{attention}/self_attention/{which}_proj/{part}" for which in "qkv"]
+            tensors |= zip(names, weight.detach().chunk(3), strict=True)
+        else:
+            tensors[name] = weight.detach()
+    folder.mkdir(parents=True, exist_ok=True)
+    named = {_rename(name, _BACK): weight.cpu().contiguous() for name, weight in tensors.items()}
+    save_file(named, folder / "model.safetensors")
+    (folder / "config.json").write_text(json.dumps({"model_type": "whisper", "encoder_attention_heads": heads}))
+
+
 def _join_attention(tensors: Tensors, name: str) -> None:
-    """Replace query, key and value by one matrix; Whisper's key has no bias."""
-    tensors[f"{name}/k_proj/bias"] = torch.zeros_like(tensors[f"{name}/q_proj/bias"])
+    """Replace query, key and value by one matrix; Whisper's key has no bias, one that was trained further may."""
+    tensors.setdefault(f"{name}/k_proj/bias", torch.zeros_like(tensors[f"{name}/q_proj/bias"]))
     for part in ("weight", "bias"):
         tensors[f"{name}/linear_0/{part}"] = torch.cat([tensors.pop(f"{name}/{which}_proj/{part}") for which in "qkv"])

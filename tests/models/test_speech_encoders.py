@@ -90,7 +90,7 @@ def test_whisper_agrees_with_hugging_face(layer: int, tmp_path: Path) -> None:
 def test_whisper_frames_come_at_50_hz_and_later_layers_are_not_kept(whisper: WhisperEncoder) -> None:
     assert whisper.frames(babble(2.0)).shape == (100, 512)
     later = ("layer_4/", "layer_5/", "layer_norm")
-    assert not [name for name in whisper.weights if name.startswith(later)]
+    assert not [name for name in whisper.network if name.startswith(later)]
     assert whisper.fingerprint != WhisperEncoder(WHISPER, layer=5).fingerprint
 
 
@@ -146,6 +146,29 @@ def test_a_checkpoint_with_a_head_gives_the_network_below_it(tmp_path: Path) -> 
     one, other = (load_speech_encoder("wav2vec2", name, 2) for name in (bare, str(tmp_path / "ctc")))
     assert one.fingerprint == other.fingerprint
     np.testing.assert_array_equal(one.frames(babble(0.5)), other.frames(babble(0.5)))
+
+
+@pytest.mark.parametrize("kind", ["whisper", *BY_NAME, "stable hubert"])
+@pytest.mark.parametrize("layer", [1, 2])
+def test_a_saved_encoder_is_the_same_encoder(kind: str, layer: int, tmp_path: Path) -> None:
+    name = kind.removeprefix("stable ")
+    model = WHISPER if name == "whisper" else tiny_network(tmp_path / "all", name, stable=kind != name)
+    encoder = load_speech_encoder(name, model, layer)
+    encoder.save(tmp_path / "saved")
+    again = load_speech_encoder(name, str(tmp_path / "saved"), layer)
+    assert again.fingerprint == encoder.fingerprint and again.width == encoder.width
+    np.testing.assert_array_equal(again.frames(babble(0.5)), encoder.frames(babble(0.5)))
+    with pytest.raises(WeightsError, match=f"has layers 1 to {layer}"):
+        load_speech_encoder(name, str(tmp_path / "saved"), layer + 1)
+
+
+def test_a_whole_whisper_is_saved_with_its_last_norm_and_a_trained_bias(tmp_path: Path) -> None:
+    encoder = WhisperEncoder(WHISPER, layer=6)
+    with torch.no_grad():
+        encoder.network["layer_2/self_attention/linear_0/bias"] += 0.1  # that of the keys too
+    encoder.save(tmp_path)
+    again = load_speech_encoder("whisper", str(tmp_path), 6)
+    np.testing.assert_array_equal(again.frames(babble(0.5)), encoder.frames(babble(0.5)))
 
 
 def test_frames_are_the_same_bits_in_any_order(whisper: WhisperEncoder, tmp_path: Path) -> None:
