@@ -45,6 +45,7 @@ class WaveEncoder(SpeechEncoder):
         return (samples - FRAME) // 320 + 1
 
     def compute_stem(self, wave: np.ndarray) -> torch.Tensor:
+        """Return what the convolutions compute of one wave (T, C), normalised as in the network's own training."""
         samples = self._to_device(wave)
         if self.normalises_wave:
             samples = torch.nn.functional.layer_norm(samples, samples.shape, eps=1e-7)  # as transformers
@@ -52,6 +53,7 @@ class WaveEncoder(SpeechEncoder):
         return stem
 
     def transform(self, stems: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return hidden states (B, T, D) of padded stems (B, T, C): see SpeechEncoder."""
         projected = self.network.feature_projection(stems)
         if isinstance(projected, tuple):  # wav2vec 2.0 and WavLM return the normalised stem as well
             projected = projected[0]

@@ -57,6 +57,7 @@ class WhisperEncoder(SpeechEncoder):
         return x + positions[: len(x)]
 
     def transform(self, stems: torch.Tensor, mask: torch.Tensor | None) -> torch.Tensor:
+        """Return hidden states (B, T, D) of padded stems (B, T, C): see SpeechEncoder."""
         x, keys = stems, None if mask is None else mask[:, None, None]
         for number in range(self.layer):
             x = x + self._attend(f"layer_{number}/self_attention", x, keys)
