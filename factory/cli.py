@@ -19,7 +19,7 @@ from factory.storage.names import on_one_line
 if TYPE_CHECKING:
     from factory.planning.places import Round
 
-FORMATS = ("parquet", "trl", "slamkit", "fairseq", "audiofolder")
+FORMATS = ("parquet", "trl", "slamkit", "fairseq", "audiofolder", "llamafactory", "ms-swift", "nemo")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -6,30 +6,26 @@ cannot hold a tab or a `|`. All formats but TRL's, which has no such columns, al
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
-import soundfile
-
+from factory.export.audio_llms import write_llamafactory, write_nemo, write_swift
 from factory.export.layout import SOUNDS, split_rows
+from factory.export.writing import count_frames, count_splits, ids_of, write_json_lines, write_sound
 from factory.storage.names import file_name
 from schemas.datasets import Row
 
 FRAMES_PER_S = 50
 """Frames of units and words per second."""
-_LINE_ENDS = {ord(end): f"\\u{ord(end):04x}" for end in "\x85\u2028\u2029"}
-"""Characters that some readers take for the end of a line and that JSON does not escape, as JSON escapes."""
 
 
 def write_trl(rows: Sequence[Row], folder: Path) -> dict[str, int]:
     """Write `train.jsonl` and `test.jsonl` with prompt, chosen and rejected, for TRL's DPOTrainer and CPOTrainer."""
     for split, members in split_rows(rows).items():
         lines = [{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in members]
-        _write_json_lines(folder / f"{split}.jsonl", lines)
-    return _count(rows)
+        write_json_lines(folder / f"{split}.jsonl", lines)
+    return count_splits(rows)
 
 
 def write_slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
@@ -41,14 +37,14 @@ def write_slamkit(rows: Sequence[Row], folder: Path) -> dict[str, int]:
     for split, members in split_rows(rows).items():
         lines = []
         for row in members:
-            line = _ids(row)
+            line = ids_of(row)
             for key, name in names.items():
-                units, path = row[f"{name}_units"], _write_sound(row, name, folder / "audio")
+                units, path = row[f"{name}_units"], write_sound(row, name, folder / "audio")
                 line |= {f"{key}_path": str(path.relative_to(folder))} if path else {}
                 line |= {key: {"units": units, "duration": [1] * len(units)}, f"{key}_text": row[f"{name}_text"]}
             lines.append(line)
-        _write_json_lines(folder / f"{split}.jsonl", lines)
-    return _count(rows)
+        write_json_lines(folder / f"{split}.jsonl", lines)
+    return count_splits(rows)
 
 
 def write_words(rows: Sequence[Row], path: Path) -> int:
@@ -73,7 +69,7 @@ def write_words(rows: Sequence[Row], path: Path) -> int:
             ]
             units = {"units": row["src_units"], "duration": row["src_durations"]}
             lines[name] = {"file_name": name, "lang": lang, **units, "aligned_text": aligned}
-    _write_json_lines(path, list(lines.values()))
+    write_json_lines(path, list(lines.values()))
     return len(lines)
 
 
@@ -88,17 +84,17 @@ def write_fairseq(rows: Sequence[Row], folder: Path) -> dict[str, int]:
     for split, members in split_rows(rows).items():
         _write_fairseq_table(members, folder, split, "chosen")
         _write_fairseq_table(members, folder, f"{split}_rejected", "rejected")
-    _write_json_lines(folder / "ids.jsonl", [{"id": file_name(row["pair_id"]), **_ids(row)} for row in rows])
-    return _count(rows)
+    write_json_lines(folder / "ids.jsonl", [{"id": file_name(row["pair_id"]), **ids_of(row)} for row in rows])
+    return count_splits(rows)
 
 
 def _write_fairseq_table(rows: Sequence[Row], folder: Path, stem: str, side: Literal["chosen", "rejected"]) -> None:
     table, lines = ["id\tsrc_audio\tsrc_n_frames\ttgt_audio\ttgt_n_frames"], []
     for row in rows:
         name, units = file_name(row["pair_id"]), row[f"{side}_units"]
-        source = _write_sound(row, "source", folder / "audio")
+        source = write_sound(row, "source", folder / "audio")
         path = source.relative_to(folder) if source else ""
-        frames = soundfile.info(io.BytesIO(row["source_audio"]["bytes"])).frames
+        frames = count_frames(row["source_audio"])
         text = " ".join(map(str, units))
         table.append(f"{name}\t{path}\t{frames}\t{text}\t{len(units)}")
         lines.append(f"{name}|{text}")
@@ -108,15 +104,16 @@ def _write_fairseq_table(rows: Sequence[Row], folder: Path, stem: str, side: Lit
 
 def write_audiofolder(rows: Sequence[Row], folder: Path) -> dict[str, int]:
     """Write the audio folder of `datasets`: FLAC files, and `metadata.jsonl` that names three of them per row."""
-    keys = ("src_lang", "tgt_lang", "source_text", "chosen_text", "rejected_text", "metric", "margin")
+    keys = ["src_lang", "tgt_lang", "metric", "margin", *(f"{name}_text" for name in SOUNDS)]
+    keys += ["chosen_logprob", "rejected_logprob"]
     for split, members in split_rows(rows).items():
         lines = []
         for row in members:
-            paths = {name: _write_sound(row, name, folder / split) for name in SOUNDS}
+            paths = {name: write_sound(row, name, folder / split) for name in SOUNDS}
             files = {f"{name}_file_name": path.name for name, path in paths.items() if path}
-            lines.append(files | _ids(row) | {key: row[key] for key in keys})
-        _write_json_lines(folder / split / "metadata.jsonl", lines)
-    return _count(rows)
+            lines.append(files | ids_of(row) | {key: row[key] for key in keys})
+        write_json_lines(folder / split / "metadata.jsonl", lines)
+    return count_splits(rows)
 
 
 FORMATS: dict[str, Callable[[Sequence[Row], Path], dict[str, int]]] = {
@@ -124,32 +121,11 @@ FORMATS: dict[str, Callable[[Sequence[Row], Path], dict[str, int]]] = {
     "slamkit": write_slamkit,
     "fairseq": write_fairseq,
     "audiofolder": write_audiofolder,
+    "llamafactory": write_llamafactory,
+    "ms-swift": write_swift,
+    "nemo": write_nemo,
 }
 """The writers by the name that `--format` takes; `parquet` is `factory.export.layout.write_parquet`."""
 WORDS = "words.jsonl"
 """The file of the paired speech of round 0 with its words."""
-NEEDS_AUDIO = ("parquet", "slamkit", "fairseq", "audiofolder")
-
-
-def _write_sound(row: Row, name: str, folder: Path) -> Path | None:
-    """Write one sound of a row and return its path; None if the row has none."""
-    audio = row.get(f"{name}_audio")
-    if audio is None:
-        return None
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{file_name(row['pair_id'])}.{name}.flac"
-    path.write_bytes(audio["bytes"])
-    return path
-
-
-def _write_json_lines(path: Path, rows: Sequence[Row]) -> None:
-    lines = (json.dumps(row, ensure_ascii=False).translate(_LINE_ENDS) + "\n" for row in rows)
-    path.write_text("".join(lines), "utf-8")
-
-
-def _ids(row: Row) -> Row:
-    return {key: row[key] for key in ("pair_id", "utt_id")}
-
-
-def _count(rows: Sequence[Row]) -> dict[str, int]:
-    return {split: len(members) for split, members in split_rows(rows).items()}
+NEEDS_AUDIO = ("parquet", *(name for name in FORMATS if name != "trl"))

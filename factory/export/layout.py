@@ -49,6 +49,7 @@ def make_features(audio: bool) -> datasets.Features:
     columns: Row = dict.fromkeys(names, text)
     columns |= {f"{name}_units": List(Value("int32")) for name in SOUNDS}
     columns |= {"chosen_scores": scores, "rejected_scores": scores, "metric": text, "margin": Value("float64")}
+    columns |= dict.fromkeys(("chosen_logprob", "rejected_logprob"), Value("float64"))
     if audio:
         columns |= {f"{name}_audio": Audio(sampling_rate=SAMPLE_RATE) for name in SOUNDS}
     return Features(columns)
@@ -81,6 +82,7 @@ def _make_row(pair: ShownPair) -> Row:
         row[f"{side}_text"] = candidate["text"]
         row[f"{side}_back_translation"] = candidate["back_translation"]
         row[f"{side}_units"] = candidate["units"] or []
+        row[f"{side}_logprob"] = candidate["logprob"]
         row[f"{side}_scores"] = {field.name: scores.get(field.name) for field in SCORES}
     return row
 
