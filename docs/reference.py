@@ -28,9 +28,14 @@ sys.path.insert(0, str(ROOT))
 
 from factory.recipe.recipe import Recipe  # noqa: E402
 from factory.recipe.sections import AlignerConfig  # noqa: E402
-from factory.recipe.training import PreferenceConfig, SftConfig  # noqa: E402
+from factory.recipe.training import InterleaveConfig, PreferenceConfig, SftConfig  # noqa: E402
 
-SECTIONS: dict[str, type] = {"aligner": AlignerConfig, "sft": SftConfig, "preference": PreferenceConfig}
+SECTIONS: dict[str, type] = {
+    "aligner": AlignerConfig,
+    "sft": SftConfig,
+    "sft.interleave": InterleaveConfig,
+    "preference": PreferenceConfig,
+}
 """Sections whose annotation in the recipe is not their class alone: a plain mapping, or null."""
 HEAD = """# Recipe reference
 
@@ -78,10 +83,11 @@ def _sections(name: str, cls: Any, field: Field[Any] | None) -> list[str]:
     pools: list[tuple[str, Any]] = []
     for key in fields(cls):
         value = values.get(key.name, default(key))
-        if key.name in hints and is_dataclass(hints[key.name]) and hints[key.name].__name__ == "PoolConfig":
+        section = SECTIONS.get(f"{name}.{key.name}", hints[key.name])
+        if is_dataclass(section) and section.__name__ == "PoolConfig":
             pools.append((key.name, value))
-        elif is_dataclass(hints[key.name]):
-            inner += _sections(f"{name}.{key.name}", hints[key.name], key)
+        elif is_dataclass(section):
+            inner += _sections(f"{name}.{key.name}", section, key)
         else:
             rows.append(_row(f"{name}.{key.name}", hints[key.name], value, meanings.get(key.name, "")))
     return ["", f"## {name}\n", _about(cls) + "\n", *_table(rows), *_pools(name, pools), *inner]

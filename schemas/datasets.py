@@ -218,12 +218,17 @@ PAIRED = pa.schema(
 Files of version 0.1 end with `tgt_units`; their other columns count as null.
 """
 
+UNIT_WORD = pa.struct([("text", pa.string()), ("units", pa.int32())])
+"""A word of a speech segment: its text, and how many of the segment's units are spoken with it, pauses included."""
+
 SEQUENCE = pa.schema(
     [
         pa.field("sequence_id", pa.string(), nullable=False),
         pa.field("task", pa.string()),
         pa.field("prompt", pa.string()),
         pa.field("completion", pa.string()),
+        pa.field("prompt_words", pa.list_(UNIT_WORD)),
+        pa.field("completion_words", pa.list_(UNIT_WORD)),
     ]
 )
 """One training sequence of round 0.
@@ -231,6 +236,10 @@ SEQUENCE = pa.schema(
 - `sequence_id`: `TASK-PAIR_ID`.
 - `task`: the variant (`schemas.sequences.Variant`) of the prompt.
 - `prompt`, `completion`: texts of the policy's tokens (`schemas.sequences`).
+- `prompt_words`, `completion_words`: the words (UNIT_WORD) of their speech segment, which together have all its units;
+  null without speech, where the words are not known, and if the recipe does not interleave (`sft.interleave`).
+
+Files that end with `completion` have no words.
 """
 
 EVALUATED = pa.schema(

@@ -9,6 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from schemas.datasets import Row
 from trainers.errors import TrainingError
 
 _TOKEN = re.compile(r"<\|[a-z]+\d*\|>")
@@ -26,6 +27,23 @@ def read_texts(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     except (OSError, pa.ArrowException) as error:
         raise TrainingError(
             f"{path} cannot be read as Parquet with the columns {', '.join(columns)} ({error}): give such a file"
+        ) from error
+    return rows
+
+
+def read_words(path: Path) -> list[Row]:
+    """Return the id and the words of each sequence of a Parquet file or folder (schema SEQUENCE).
+
+    Raises:
+        TrainingError: the sequences have no columns for words.
+    """
+    columns = ["sequence_id", "prompt_words", "completion_words"]
+    try:
+        rows: list[Row] = pq.read_table(path, columns=columns).to_pylist()
+    except pa.ArrowException as error:
+        raise TrainingError(
+            f"{path} has no {', '.join(columns)} ({error}), which sft.interleave needs: write the sequences again with "
+            "sft.interleave, or leave it out"
         ) from error
     return rows
 

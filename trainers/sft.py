@@ -24,12 +24,17 @@ SPEED = ("compile", "sharded", "checkpointing", "save_every", "log_every", "thre
 
 
 class Summary(Line):
-    """The content of training.json: the last line of the curve, and what was trained with what."""
+    """The content of training.json: the last line of the curve, and what was trained with what.
+
+    With `sft.interleave`, `words` and `text_share` are those of the whole training.
+    """
 
     settings: dict[str, object]
     seed: int
     sequences: int
     too_long: int
+    without_words: int | None
+    """Sequences with speech that stays units, because its words are not known; None without `sft.interleave`."""
 
 
 def train_sft(
@@ -81,10 +86,18 @@ def _train_worker(job: LocalJob[SftConfig]) -> None:
     config = resolve_precision(job.config, on_gpu=device().type == "cuda")
     loop = SftLoop(replace(job, config=config))
     last = loop.run()
-    data = loop.data
     summary = Summary(
-        settings=asdict(config), seed=job.seed, sequences=len(data.sequences), too_long=data.too_long, **last
+        settings=asdict(config),
+        seed=job.seed,
+        sequences=len(loop.data.sequences),
+        too_long=loop.data.too_long,
+        without_words=loop.interleaver.without_words if loop.interleaver else None,
+        **last,
     )
+    if loop.interleaver:
+        summary["words"] = sum(line["words"] for line in loop.curve)
+        text_words = sum(line["words"] * line["text_share"] for line in loop.curve)
+        summary["text_share"] = round(text_words / max(1, summary["words"]), 4)
     publish(loop.trained_policy(), loop.tokenizer, job, loop.curve, summary)
 
 

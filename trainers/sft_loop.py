@@ -11,6 +11,7 @@ import math
 import os
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import NotRequired, TypedDict, cast
 
 import torch
@@ -21,6 +22,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from factory.recipe.training import UNEVEN, SftConfig
 from trainers.batches import Batch, Batches
 from trainers.errors import TrainingError
+from trainers.interleave import Interleaver
 from trainers.job import LocalJob
 from trainers.launch import pulse
 from trainers.remote import CHECKPOINT
@@ -35,6 +37,7 @@ from trainers.workers import (
     load_full_state,
     mean_over_workers,
     rank,
+    sum_over_workers,
     world_size,
 )
 
@@ -54,6 +57,10 @@ class Line(TypedDict):
     loss: float
     tokens_per_s: int
     dev_loss: NotRequired[float | None]
+    words: NotRequired[int]
+    """With `sft.interleave`: words of the speech since the last line, on the sides that are interleaved."""
+    text_share: NotRequired[float]
+    """With `sft.interleave`: share (0..1) of these words that was text."""
 
 
 class _Checkpoint(FullState):
@@ -71,10 +78,14 @@ class SftLoop:
         torch.set_num_threads(self.config.threads or 1)
         self._load_policy()
         longest = self.config.max_length or self.model.config.max_position_embeddings
-        self.data = Batches(job.inputs["data"], self.tokenizer, longest)
+        interleave = self.config.interleave
+        self.data = Batches(job.inputs["data"], self.tokenizer, longest, with_words=interleave is not None)
+        self.interleaver = (
+            Interleaver(interleave, self.data.sequences, self.tokenizer, job.seed) if interleave else None
+        )
         self.dev = Batches(job.inputs["dev"], self.tokenizer, longest) if "dev" in job.inputs else None
         self.batches_per_step = _count_batches_per_step(self.config)
-        self.plan = self._plan()
+        self.plan, self.epochs = self._plan()
         self.steps = len(self.plan) // self.batches_per_step
         self.optimizer = torch.optim.AdamW(
             [weight for weight in self.model.parameters() if weight.requires_grad],
@@ -90,6 +101,8 @@ class SftLoop:
     def run(self) -> Line:
         """Train from the last checkpoint to the end; return the last line of the curve."""
         self._resume()
+        if self.interleaver and rank() == 0:
+            print(f"  sft {self.interleaver.describe(self.steps)}", flush=True)
         self.first_step, self.began, tokens = self.step, time.monotonic(), 0
         losses: list[float] = []
         while self.step < self.steps:
@@ -157,24 +170,34 @@ class SftLoop:
         loss = CompletionLoss(self.model, config.precision == "bf16", compiled)
         self.network = distribute(loss, self.model.model.layers, config.sharded)
 
-    def _plan(self) -> list[list[int]]:
-        """Return the batches of all epochs; raises TrainingError where they do not make one step."""
+    def _plan(self) -> tuple[list[list[int]], list[int]]:
+        """Return the batches of all epochs, and the epoch of each; raises TrainingError for less than one step."""
         config, seed = self.config, self.job.seed
-        epochs = (self.data.plan(config.tokens, seed, epoch, config.weights) for epoch in range(config.epochs))
-        plan = [batch for epoch in epochs for batch in epoch]
+        plan, numbers = [], []
+        for epoch in range(config.epochs):
+            batches = self.data.plan(config.tokens, seed, epoch, config.weights)
+            plan += batches
+            numbers += [epoch] * len(batches)
         if len(plan) < self.batches_per_step:
             raise TrainingError(
                 f"a step needs {self.batches_per_step} batches (sft.batches), but all epochs together have {len(plan)} "
                 f"of {config.tokens} tokens (sft.tokens): lower sft.batches or sft.tokens, or give more sequences"
             )
-        return plan
+        return plan, numbers
 
     def _next_batches(self) -> list[Batch]:
         """Return the batches of this worker for the next step; those of all workers depend on seed and step alone."""
         first = self.step * self.batches_per_step
         numbers = range(first + rank(), first + self.batches_per_step, world_size())
-        noise, seed = self.config.unit_noise, self.job.seed
-        return [self.data.batch(self.plan[number], noise, seed=(seed, number)) for number in numbers]
+        return [self._batch(number) for number in numbers]
+
+    def _batch(self, number: int) -> Batch:
+        """Return the batch of this number as the next step has it."""
+        arguments = self.plan[number], self.config.unit_noise, (self.job.seed, number)
+        if self.interleaver is None:
+            return self.data.batch(*arguments)
+        share = self.interleaver.config.share(self.step)
+        return self.data.batch(*arguments, partial(self.interleaver.write, share=share, epoch=self.epochs[number]))
 
     def _add_gradient(self, batch: Batch, last: bool) -> float:
         """Add the gradient of a batch. With the last batch of a step the workers exchange their sums, as a mean."""
@@ -187,6 +210,9 @@ class SftLoop:
         line: Line = {"step": self.step, "of": self.steps, "loss": loss, "tokens_per_s": tokens_per_s}
         if with_dev and self.dev:
             line["dev_loss"] = self.dev_loss()
+        if self.interleaver:
+            words, text_words = sum_over_workers(self.interleaver.take_counts(), self.device)
+            line["words"], line["text_share"] = int(words), round(text_words / max(1, words), 4)
         self.curve.append(line)
         if rank() == 0:
             print(f"  sft {json.dumps(line)}", flush=True)

@@ -5,7 +5,7 @@ Workers share gradients alone (DistributedDataParallel), or weights and the stat
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypedDict
 
@@ -96,10 +96,17 @@ def gradient_exchange(network: nn.Module, enabled: bool) -> Iterator[None]:
 
 def mean_over_workers(values: list[float], where: torch.device) -> float:
     """Return the mean of the values of all workers; every worker must call this."""
-    total = torch.tensor([sum(values), len(values)], dtype=torch.float64, device=where)
+    total, count = sum_over_workers([sum(values), len(values)], where)
+    return total / count
+
+
+def sum_over_workers(values: Sequence[float], where: torch.device) -> list[float]:
+    """Return the sum over all workers of each value; every worker must call this."""
+    totals = torch.tensor(values, dtype=torch.float64, device=where)
     if distributed.is_initialized():
-        distributed.all_reduce(total)
-    return float(total[0] / total[1])
+        distributed.all_reduce(totals)
+    sums: list[float] = totals.tolist()
+    return sums
 
 
 def full_state(network: nn.Module, optimizer: torch.optim.Optimizer) -> FullState:

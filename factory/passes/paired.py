@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -69,19 +71,30 @@ def add_words(units: pa.Table, aligned: pa.Table | None) -> pa.Table:
     known: dict[str, list[Row]] = {}
     if aligned is not None:
         known = dict(zip(aligned["utt_id"].to_pylist(), aligned["words"].to_pylist(), strict=True))
-    words = [known.get(utt_id) for utt_id in units["utt_id"].to_pylist()]
-    late = []
-    for utt_id, some, durations in zip(units["utt_id"].to_pylist(), words, units["durations"].to_pylist(), strict=True):
-        if some and some[-1]["end"] > sum(durations) + 1:
-            late.append(
-                f"{utt_id} has {sum(durations)} frames of units and a word that ends at frame {some[-1]['end']}"
-            )
+    ids = units["utt_id"].to_pylist()
+    words = [known.get(utt_id) for utt_id in ids]
+    check_frame_rate(zip(ids, words, units["durations"].to_pylist(), strict=True))
+    return units.append_column("words", pa.array(words, pa.list_(WORD)))
+
+
+def check_frame_rate(sides: Iterable[tuple[str, list[Row] | None, list[int] | None]]) -> None:
+    """Raise PassError if words (WORD) end more than one frame behind the last unit: they count other frames.
+
+    Args:
+        sides: id, words, and durations of the units; a side without words or durations is left out.
+    """
+    known, late = 0, []
+    for name, words, durations in sides:
+        if not words or durations is None:
+            continue
+        known += 1
+        if words[-1]["end"] > sum(durations) + 1:
+            late.append(f"{name} has {sum(durations)} frames of units and a word that ends at frame {words[-1]['end']}")
     if late:
         raise PassError(
-            f"the words of {len(late):,} of {len(known):,} utterances end behind their last unit: {late[0]}. Words and "
+            f"the words of {len(late):,} of {known:,} utterances end behind their last unit: {late[0]}. Words and "
             "units need the same 50 frames per second: use an encoder with 50 Hz, or leave aligner out of the recipe"
         )
-    return units.append_column("words", pa.array(words, pa.list_(WORD)))
 
 
 def join_sides(table: pa.Table, src_lang: str, tgt_lang: str) -> pa.Table:

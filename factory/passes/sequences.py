@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal
 
 import pyarrow as pa
 
 from factory.passes.errors import PassError
-from factory.passes.paired import is_in
+from factory.passes.paired import check_frame_rate, is_in
+from factory.passes.unit_words import cover_units, spread_words
 from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
@@ -16,16 +18,24 @@ from schemas.datasets import SEQUENCE, Row
 from schemas.fingerprint import json_digest
 from schemas.sequences import Variant, completion, prompt, text_prompt
 
+SIDES = ("src", "tgt")
+WordsBy = Literal["words", "uniform"]
+"""How the words of speech are found: by their aligned times, or spread evenly over its units."""
+
 
 def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
     """Write the training sequences of round 0: every pair for the tasks of `policy.tasks`, with their shares.
 
-    Raises PassError if the corpora give no sequence.
+    With `sft.interleave` a sequence has the words of its speech. Raises PassError if the corpora give no sequence, or
+    no words for it.
     """
     rows = read_paired(recipe)
     if not out.start(recipe.content("sequences", {"units": json_digest(rows)})):
         return
-    sequences = [sequence for row in rows for sequence in build_sequences(row, recipe.policy.tasks)]
+    words_by = recipe.sft.interleave.units if recipe.sft.interleave else None
+    if words_by == "words":
+        check_words(rows, recipe)
+    sequences = [sequence for row in rows for sequence in build_sequences(row, recipe.policy.tasks, words_by)]
     if not sequences:
         raise PassError(
             f"round 0 has no training sequence: corpus.paired ({recipe.corpus.paired}) and corpus.text hold "
@@ -55,20 +65,33 @@ def read_paired(recipe: Recipe) -> list[Row]:
     return rows
 
 
-def build_sequences(row: Row, tasks: Mapping[str, float]) -> Iterator[Row]:
+def check_words(rows: Iterable[Row], recipe: Recipe) -> None:
+    """Raise PassError if rows of PAIRED have no words at all, or words that count other frames than the units."""
+    sides = [(row["pair_id"], row.get(f"{side}_words"), row.get(f"{side}_durations")) for row in rows for side in SIDES]
+    if not any(words and durations for _, words, durations in sides):
+        raise PassError(
+            f"sft.interleave.units: words needs to know when words are spoken, but no row of corpus.paired "
+            f"({recipe.corpus.paired}) has src_words or tgt_words with durations: give recordings and a section "
+            "aligner, or set sft.interleave.units: uniform"
+        )
+    check_frame_rate(sides)
+
+
+def build_sequences(row: Row, tasks: Mapping[str, float], words_by: WordsBy | None = None) -> Iterator[Row]:
     """Yield the sequences of one pair; parallel text serves the task mt only.
 
     Args:
         row: a row of PAIRED.
         tasks: share (0..1) of the pairs that each task gets. The pair's id alone decides which pairs those are.
+        words_by: where the words of the speech are (`sft.interleave.units`); None: sequences have no words.
     """
     for task, share in tasks.items():
         possible = task == Variant.MT or row["src_units"] is not None
         if possible and zlib.crc32(f"{task} {row['pair_id']}".encode()) / 2**32 < share:
-            yield build_sequence(Variant(task), row)
+            yield build_sequence(Variant(task), row, words_by)
 
 
-def build_sequence(task: Variant, row: Row) -> Row:
+def build_sequence(task: Variant, row: Row, words_by: WordsBy | None = None) -> Row:
     """Return the row of SEQUENCE of one pair and task; asr answers with the source's text, in its language."""
     is_asr = task is Variant.ASR
     src_lang, tgt_lang = row["src_lang"], row["src_lang"] if is_asr else row["tgt_lang"]
@@ -82,4 +105,14 @@ def build_sequence(task: Variant, row: Row) -> Row:
         "task": str(task),
         "prompt": question,
         "completion": completion(task, text, row["tgt_units"], source_text=row["src_text"]),
+        "prompt_words": None if task is Variant.MT else _find_words(row, "src", words_by),
+        "completion_words": _find_words(row, "tgt", words_by) if task.has_units else None,
     }
+
+
+def _find_words(row: Row, side: str, words_by: WordsBy | None) -> list[Row] | None:
+    """Return the words (UNIT_WORD) of the speech of one side of a pair; None where they are not known."""
+    if words_by == "uniform":
+        return spread_words(row[f"{side}_text"] or "", len(row[f"{side}_units"])) or None
+    words, durations = row.get(f"{side}_words"), row.get(f"{side}_durations")
+    return cover_units(words, durations) if words_by and words and durations else None

@@ -179,7 +179,7 @@ _VARIANTS = ("policy.variant", "policy.text_variant")
 STAGES: dict[str, tuple[str, ...]] = {
     "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.deduplicate", "encoder.min_s", "encoder.max_s"),
     "align": ("languages", "encoder.min_s", "encoder.max_s", "aligner.kind"),
-    "sequences": ("policy.tasks",),
+    "sequences": ("policy.tasks", "sft.interleave.units"),
     "produce": (
         *("seed", "languages", "directions", "corpus.source", "corpus.limit", "rounds.fresh"),
         *(*_VARIANTS, "translator", "scorer", *_RECOGNIZER),

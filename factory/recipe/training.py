@@ -25,6 +25,59 @@ UNEVEN = (
 
 
 @dataclass(frozen=True)
+class SpanConfig:
+    """The lengths of spans of words."""
+
+    # mean of the Poisson distribution of lengths, in words; a length of 0 counts as 1. Open in the paper: 3 is the
+    # value of BART (arXiv 1910.13461), whose spans of masked words are drawn like this
+    poisson: float = 3.0
+
+    def __post_init__(self) -> None:
+        mean = "sft.interleave.span.poisson must be above 0, in words"
+        require(0 < self.poisson < math.inf, mean, self.poisson)
+
+
+@dataclass(frozen=True)
+class InterleaveConfig:
+    """Text inside speech (scheduled interleaved training, arXiv 2506.10299): spans of words are text, not units.
+
+    Without this section (the default) all speech is units. The share of words that are text begins at `start` and
+    falls to `end`. Open in the paper, so chosen here: no marker stands around the text, because units are tokens
+    that no text has, and a marker would have to be unlearned; the text is learned like units; a batch has the
+    sequences that fit in as units, whatever the share.
+    """
+
+    # share of the words of a speech segment that are text in the first step, 0..1
+    start: float = 0.9
+    # how much the share falls each time; 0: it stays at start, which the paper finds to hurt
+    step: float = 0.1
+    # steps between two falls; with the defaults, the share is 0 from step 2,700 on, as in the paper
+    every: int = 300
+    # the lowest share, 0..1
+    end: float = 0.0
+    span: SpanConfig = field(default_factory=SpanConfig)
+    # whose speech: source is that of prompts, target that of completions; one side helps less in the paper
+    sides: Literal["both", "source", "target"] = "both"
+    # what a word becomes: its text, or one token <|unk|> that is not learned (the vocabulary has no mask token, and
+    # training texts have no <|unk|>); a mask hurts in the paper
+    fill: Literal["text", "mask"] = "text"
+    # where words are: as aligned (section aligner), or spread evenly over the units, which needs only the text
+    units: Literal["words", "uniform"] = "words"
+
+    def __post_init__(self) -> None:
+        for name in ("start", "step", "end"):
+            value = getattr(self, name)
+            require(0 <= value <= 1, f"sft.interleave.{name} must be a share from 0 to 1", value)
+        falls = "sft.interleave.end must not be above start, because the share falls"
+        require(self.end <= self.start, falls, f"{self.end} and {self.start}")
+        require(self.every >= 1, "sft.interleave.every must be 1 step or more; step: 0 keeps the share", self.every)
+
+    def share(self, step: int) -> float:
+        """Return the share (0..1) of words that are text in a step of the training; the first step is 0."""
+        return max(self.end, round(self.start - self.step * (step // self.every), 9))  # 0.9 - 9 * 0.1 is not quite 0
+
+
+@dataclass(frozen=True)
 class SftConfig:
     """Supervised training of round 0."""
 
@@ -46,6 +99,8 @@ class SftConfig:
     unit_noise: float = 0.04
     # task: how often an epoch uses each of its sequences; 1 for a task without a value
     weights: dict[str, float] = field(default_factory=dict)
+    # text inside speech, which becomes rarer during the training; null: none
+    interleave: InterleaveConfig | None = None
     # tokens; a longer sequence is left out and counted; 0: policy.max_length for a policy.base, else the policy's
     # context
     max_length: int = 0

@@ -18,6 +18,7 @@ WORTH = "The worth of the labels above each δ: n (2a - 1)² for n labels with a
 TRAINING = (
     ("loss", ("loss", "eval_loss")),
     ("reward margin", ("rewards/margins", "eval_rewards/margins")),
+    ("share of words that are text", ("text_share",)),
 )
 """The training curves: label, and the keys of the training log."""
 
@@ -112,7 +113,7 @@ def _points_by_round(summaries: Sequence[Summary], name: ScoreName, direction: s
 
 
 def plot_training(log: Sequence[dict[str, float]]) -> list[Figure]:
-    """Return the training curves: the loss and, for preferences, the margin between chosen and rejected."""
+    """Return the training curves: the loss, for preferences the margin, and with `sft.interleave` the share of text."""
     figures = []
     for label, keys in TRAINING:
         lines = {}
