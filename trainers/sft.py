@@ -15,8 +15,9 @@ from factory.recipe.training import SftConfig, resolve_precision
 from trainers.command import build_config, parse_arguments, run_training
 from trainers.job import Job, LocalJob, Location, absolute_location, name_for_workers
 from trainers.launch import Workers
+from trainers.loop import Line
 from trainers.publish import make_identity, publish, train_policy
-from trainers.sft_loop import Line, SftLoop
+from trainers.sft_loop import SftLoop
 from trainers.workers import device
 
 SPEED = ("compile", "sharded", "checkpointing", "save_every", "log_every", "threads")

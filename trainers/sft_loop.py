@@ -1,21 +1,12 @@
-"""The loop of supervised training: batches, steps, checkpoints and the curve, in one worker.
-
-AdamW with a linear warm-up and a cosine schedule. Any number of workers takes the same steps, and a training that was
-killed takes the steps that are left.
-"""
+"""The loop of round 0: batches of sequences, text inside speech, held-out loss, LoRA and sharding."""
 
 from __future__ import annotations
 
-import json
-import math
-import os
-import time
-from collections.abc import Sequence
 from functools import partial
-from typing import NotRequired, TypedDict, cast
+from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
@@ -25,116 +16,53 @@ from trainers.errors import TrainingError
 from trainers.interleave import Interleaver
 from trainers.job import LocalJob
 from trainers.launch import pulse
-from trainers.remote import CHECKPOINT
+from trainers.loop import Line, LoopSettings, TrainingLoop
 from trainers.sft_network import CompletionLoss, add_lora, can_compile
-from trainers.status import describe_step
-from trainers.workers import (
-    FullState,
-    device,
-    distribute,
-    full_state,
-    gradient_exchange,
-    load_full_state,
-    mean_over_workers,
-    rank,
-    sum_over_workers,
-    world_size,
-)
-
-BETAS = (0.9, 0.98)
-"""Of AdamW."""
-MAX_GRADIENT = 1.0
-"""The norm to which gradients are clipped."""
-LAST_RATE = 0.02
-"""The learning rate after the last step, as a share of the highest one."""
+from trainers.workers import device, distribute, full_state, rank, sum_over_workers, world_size
 
 
-class Line(TypedDict):
-    """A line of training.jsonl; losses in nats per token."""
+class SftLoop(TrainingLoop[Batch]):
+    """The supervised training of round 0 in one worker."""
 
-    step: int
-    of: int
-    loss: float
-    tokens_per_s: int
-    dev_loss: NotRequired[float | None]
-    words: NotRequired[int]
-    """With `sft.interleave`: words of the speech since the last line, on the sides that are interleaved."""
-    text_share: NotRequired[float]
-    """With `sft.interleave`: share (0..1) of these words that was text."""
-
-
-class _Checkpoint(FullState):
-    step: int
-    curve: list[Line]
-
-
-class SftLoop:
-    """One supervised training in one worker. Its state is in `job.work`; it resumes from the last checkpoint."""
+    title = "sft"
 
     def __init__(self, job: LocalJob[SftConfig]) -> None:
         """Load the policy and the data, and plan all batches; raises TrainingError where they do not fit together."""
-        self.job, self.config, self.device = job, job.config, device()
+        self.job, self.config, config = job, job.config, job.config
         pulse(job.work, "loading the policy and the sequences")
-        torch.set_num_threads(self.config.threads or 1)
-        self._load_policy()
-        longest = self.config.max_length or self.model.config.max_position_embeddings
-        interleave = self.config.interleave
-        self.data = Batches(job.inputs["data"], self.tokenizer, longest, with_words=interleave is not None)
+        torch.set_num_threads(config.threads or 1)
+        network = self._load_policy()
+        longest = config.max_length or self.model.config.max_position_embeddings
+        self.data = Batches(job.inputs["data"], self.tokenizer, longest, with_words=config.interleave is not None)
         self.interleaver = (
-            Interleaver(interleave, self.data.sequences, self.tokenizer, job.seed) if interleave else None
+            Interleaver(config.interleave, self.data.sequences, self.tokenizer, job.seed) if config.interleave else None
         )
         self.dev = Batches(job.inputs["dev"], self.tokenizer, longest) if "dev" in job.inputs else None
-        self.batches_per_step = _count_batches_per_step(self.config)
-        self.plan, self.epochs = self._plan()
-        self.steps = len(self.plan) // self.batches_per_step
-        self.optimizer = torch.optim.AdamW(
-            [weight for weight in self.model.parameters() if weight.requires_grad],
-            lr=self.config.lr,
-            betas=BETAS,
-            weight_decay=self.config.weight_decay,
-            fused=True,
-        )
-        self.curve: list[Line] = []
-        self.step = 0
-        self.first_step, self.began = 0, time.monotonic()
-
-    def run(self) -> Line:
-        """Train from the last checkpoint to the end; return the last line of the curve."""
-        self._resume()
+        batches_per_step = _count_batches_per_step(config)
+        self.plan, self.epochs = self._plan(batches_per_step)
+        settings = LoopSettings(config.lr, config.warmup, config.weight_decay, config.save_every, config.log_every)
+        steps = len(self.plan) // batches_per_step
+        weights = self.model.parameters()
+        super().__init__(job.work, settings, network, weights, steps=steps, batches_per_step=batches_per_step)
         if self.interleaver and rank() == 0:
             print(f"  sft {self.interleaver.describe(self.steps)}", flush=True)
-        self.first_step, self.began, tokens = self.step, time.monotonic(), 0
-        losses: list[float] = []
-        while self.step < self.steps:
-            batches = self._next_batches()
-            losses += self.learn(batches)
-            tokens += sum(batch.ids.numel() for batch in batches) * world_size()
-            saves = self.step == self.steps or self.step % self.config.save_every == 0
-            if saves or self.step % self.config.log_every == 0:
-                rate = round(tokens / (time.monotonic() - self.began))
-                self._log(round(mean_over_workers(losses, self.device), 4), rate, with_dev=saves)
-                losses.clear()
-            if saves:
-                self._save()
-        return self.curve[-1]
 
-    def learn(self, batches: Sequence[Batch]) -> list[float]:
-        """Take one step on the mean loss of the batches of all workers; return those of `batches`, nats per token."""
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * self.rate()
-        self.optimizer.zero_grad()
-        losses = [self._add_gradient(batch, last=batch is batches[-1]) for batch in batches]
-        torch.nn.utils.clip_grad_norm_(self.model.parameters(), MAX_GRADIENT)
-        self.optimizer.step()
-        self.step += 1
-        pulse(self.job.work)
-        return losses
+    def compute_loss(self, batch: Batch) -> tuple[Tensor, int]:
+        """Return the loss on the completions of a batch."""
+        loss, count = self.network(*(part.to(self.device) for part in batch))
+        return loss, count
 
-    def rate(self) -> float:
-        """Return the learning rate of this step as a share of `lr`: linear warm-up, then a cosine down to LAST_RATE."""
-        warmup = min(1.0, (self.step + 1) / max(1.0, self.config.warmup * self.steps))
-        cosine = (1 + math.cos(math.pi * self.step / self.steps)) / 2
-        return warmup * (LAST_RATE + (1 - LAST_RATE) * cosine)
+    def count_tokens(self, batch: Batch) -> int:
+        """Return the tokens of a batch, padding included."""
+        return batch.ids.numel()
+
+    def complete_line(self, line: Line, with_dev: bool) -> None:
+        """Add the held-out loss and the share of text."""
+        if with_dev and self.dev:
+            line["dev_loss"] = self.dev_loss()
+        if self.interleaver:
+            words, text_words = sum_over_workers(self.interleaver.take_counts(), self.device)
+            line["words"], line["text_share"] = int(words), round(text_words / max(1, words), 4)
 
     @torch.no_grad()
     def dev_loss(self) -> float | None:
@@ -158,19 +86,20 @@ class SftLoop:
             whole.load_state_dict({name.removeprefix("model."): weight for name, weight in weights.items()})
         return whole
 
-    def _load_policy(self) -> None:
-        config = self.config
+    def _load_policy(self) -> nn.Module:
+        """Load the policy and its tokenizer; return what is trained, as this worker holds it."""
+        config, where = self.config, device()
         self.tokenizer = AutoTokenizer.from_pretrained(self.job.inputs["start"])
         self.model = _load_model(self.job)
-        cast(nn.Module, self.model).to(self.device)
+        cast(nn.Module, self.model).to(where)
         self.adapted = add_lora(self.model, config.rank, self.job.seed) if config.rank else None
         if config.checkpointing:
             self.model.train().gradient_checkpointing_enable({"use_reentrant": False})
-        compiled = config.compile and not config.sharded and can_compile(self.device)
+        compiled = config.compile and not config.sharded and can_compile(where)
         loss = CompletionLoss(self.model, config.precision == "bf16", compiled)
-        self.network = distribute(loss, self.model.model.layers, config.sharded)
+        return distribute(loss, self.model.model.layers, config.sharded)
 
-    def _plan(self) -> tuple[list[list[int]], list[int]]:
+    def _plan(self, batches_per_step: int) -> tuple[list[list[int]], list[int]]:
         """Return the batches of all epochs, and the epoch of each; raises TrainingError for less than one step."""
         config, seed = self.config, self.job.seed
         plan, numbers = [], []
@@ -178,14 +107,14 @@ class SftLoop:
             batches = self.data.plan(config.tokens, seed, epoch, config.weights)
             plan += batches
             numbers += [epoch] * len(batches)
-        if len(plan) < self.batches_per_step:
+        if len(plan) < batches_per_step:
             raise TrainingError(
-                f"a step needs {self.batches_per_step} batches (sft.batches), but all epochs together have {len(plan)} "
+                f"a step needs {batches_per_step} batches (sft.batches), but all epochs together have {len(plan)} "
                 f"of {config.tokens} tokens (sft.tokens): lower sft.batches or sft.tokens, or give more sequences"
             )
         return plan, numbers
 
-    def _next_batches(self) -> list[Batch]:
+    def next_batches(self) -> list[Batch]:
         """Return the batches of this worker for the next step; those of all workers depend on seed and step alone."""
         first = self.step * self.batches_per_step
         numbers = range(first + rank(), first + self.batches_per_step, world_size())
@@ -198,41 +127,6 @@ class SftLoop:
             return self.data.batch(*arguments)
         share = self.interleaver.config.share(self.step)
         return self.data.batch(*arguments, partial(self.interleaver.write, share=share, epoch=self.epochs[number]))
-
-    def _add_gradient(self, batch: Batch, last: bool) -> float:
-        """Add the gradient of a batch. With the last batch of a step the workers exchange their sums, as a mean."""
-        with gradient_exchange(self.network, enabled=last):
-            loss, count = self.network(*(part.to(self.device) for part in batch))
-            (loss / count * (world_size() / self.batches_per_step)).backward()
-        return float(loss.detach()) / int(count)
-
-    def _log(self, loss: float, tokens_per_s: int, with_dev: bool) -> None:
-        line: Line = {"step": self.step, "of": self.steps, "loss": loss, "tokens_per_s": tokens_per_s}
-        if with_dev and self.dev:
-            line["dev_loss"] = self.dev_loss()
-        if self.interleaver:
-            words, text_words = sum_over_workers(self.interleaver.take_counts(), self.device)
-            line["words"], line["text_share"] = int(words), round(text_words / max(1, words), 4)
-        self.curve.append(line)
-        if rank() == 0:
-            print(f"  sft {json.dumps(line)}", flush=True)
-            pace = (time.monotonic() - self.began) / max(1, self.step - self.first_step)
-            pulse(self.job.work, describe_step(self.step, self.steps, loss, None, pace))
-
-    def _save(self) -> None:
-        state = full_state(self.network, self.optimizer)
-        if rank() != 0:
-            return
-        part, path = self.job.work / "checkpoint.part", self.job.work / CHECKPOINT
-        torch.save(_Checkpoint(**state, step=self.step, curve=self.curve), part)
-        os.replace(part, path)
-
-    def _resume(self) -> None:
-        path = self.job.work / CHECKPOINT
-        if path.exists():
-            state = cast(_Checkpoint, torch.load(path, weights_only=True, map_location=self.device))
-            load_full_state(self.network, self.optimizer, state)
-            self.step, self.curve = state["step"], state["curve"]
 
 
 def _load_model(job: LocalJob[SftConfig]) -> PreTrainedModel:

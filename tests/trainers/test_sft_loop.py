@@ -64,7 +64,7 @@ def test_the_gradient_of_a_step_is_the_mean_over_its_batches(job: LocalJob[SftCo
 def test_the_gradient_is_that_of_the_mean_loss_clipped_to_its_limit(
     job: LocalJob[SftConfig], monkeypatch: pytest.MonkeyPatch, limit: float
 ) -> None:
-    monkeypatch.setattr("trainers.sft_loop.MAX_GRADIENT", limit)
+    monkeypatch.setattr("trainers.loop.MAX_GRADIENT", limit)
     loop = SftLoop(replace(job, config=replace(QUICK, batches=2)))
     batches = [loop.data.batch([0]), loop.data.batch([1, 2, 3])]
     means = []
