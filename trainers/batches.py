@@ -116,13 +116,8 @@ class Batches:
             weights: how often an epoch has each sequence of a task, on average. 0.5 draws every second sequence, anew
                 in each epoch; 2 takes each sequence twice. A task without a weight has 1.
         """
-        random = np.random.default_rng([seed, epoch])
-        counts = np.array([(weights or {}).get(sequence.task, 1.0) for sequence in self.sequences])
-        drawn = np.repeat(np.arange(len(counts)), np.floor(counts + random.random(len(counts))).astype(int))
-        lengths = np.array([sequence.length for sequence in self.sequences])
-        order = np.argsort(lengths[drawn] + LENGTH_JITTER * random.random(len(drawn)), kind="stable")
-        batches = _fill(drawn[order].tolist(), lengths.tolist(), budget)
-        return [batches[index] for index in random.permutation(len(batches))]
+        tasks, lengths = zip(*((sequence.task, sequence.length) for sequence in self.sequences), strict=True)
+        return plan_epoch(tasks, lengths, budget, (seed, epoch), weights or {})
 
     def batch(
         self,
@@ -171,6 +166,26 @@ class Batches:
     def _add_noise(self, prompt: Ids, noise: float, random: np.random.Generator) -> Ids:
         replaced = np.isin(prompt, self._units) & (random.random(len(prompt)) < noise)
         return np.where(replaced, random.choice(self._units, len(prompt)), prompt)
+
+
+def plan_epoch(
+    tasks: Sequence[str], lengths: Sequence[int], budget: int, seed: Sequence[int], weights: Mapping[str, float]
+) -> list[list[int]]:
+    """Return the batches of an epoch in their order: see `Batches.plan`.
+
+    Args:
+        tasks: of each sequence.
+        lengths: of each sequence, in tokens.
+        budget: the largest number of tokens in a batch, padding included.
+        seed: of the order.
+        weights: how often an epoch has each sequence of a task; 1 for a task without a weight.
+    """
+    random, sizes = np.random.default_rng(seed), np.array(lengths)
+    counts = np.array([weights.get(task, 1.0) for task in tasks])
+    drawn = np.repeat(np.arange(len(counts)), np.floor(counts + random.random(len(counts))).astype(int))
+    order = np.argsort(sizes[drawn] + LENGTH_JITTER * random.random(len(drawn)), kind="stable")
+    batches = _fill(drawn[order].tolist(), sizes.tolist(), budget)
+    return [batches[index] for index in random.permutation(len(batches))]
 
 
 def _example(tokenizer: PreTrainedTokenizerBase, row: Mapping[str, str]) -> Example:

@@ -36,7 +36,7 @@ from trainers.command import build_config, parse_arguments, run_training
 from trainers.held_out import MARGIN, PUBLISHED, is_over, load_best
 from trainers.job import Job, LocalJob, Location, absolute_location, name_for_workers
 from trainers.launch import Workers, pulse
-from trainers.publish import ADAPTER, make_identity, publish, train_policy
+from trainers.publish import ADAPTER, make_identity, publish, saver, train_policy
 from trainers.remote import CHECKPOINT_LAST, last_checkpoint
 from trainers.status import describe_step
 from trainers.workers import device, rank
@@ -165,7 +165,7 @@ def _train_worker(job: LocalJob[PreferenceConfig]) -> None:
     }
     if rank() == 0:
         trained.save_pretrained(str(job.work / ADAPTER))
-    publish(trained.merge_and_unload(), tokenizer, job, curve, summary)
+    publish(saver(trained.merge_and_unload(), tokenizer), job, curve, summary)
 
 
 def _train_to_end(trainer: Trainer, patience: int, work: Path) -> None:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from factory.recipe.part import StageTraining
 from factory.recipe.training import PreferenceConfig, SftConfig
 from factory.storage import lease
 from factory.storage.files import filesystem, get_json, look, put_json
@@ -33,7 +34,9 @@ Identity = dict[str, object]
 """The content of identity.json: settings, seed, number of workers, and the digests of data and weights."""
 
 
-def make_identity(config: SftConfig | PreferenceConfig, ignored: Collection[str], **others: object) -> Identity:
+def make_identity(
+    config: SftConfig | PreferenceConfig | StageTraining, ignored: Collection[str], **others: object
+) -> Identity:
     """Return what a policy depends on: the settings except the `ignored` ones, which change no result, and `others`."""
     return {key: value for key, value in asdict(config).items() if key not in ignored} | others
 
@@ -103,8 +106,7 @@ def remove_work_folder(work: Location) -> None:
 
 
 def publish(
-    model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerBase,
+    save: Callable[[Path], None],
     job: LocalJob[C],
     curve: Sequence[Mapping[str, object]],
     summary: Mapping[str, object],
@@ -112,8 +114,7 @@ def publish(
     """Write the policy folder in `work` and rename it to `out`; the first worker does it, the others do nothing.
 
     Args:
-        model: the whole policy, LoRA merged.
-        tokenizer: its tokenizer.
+        save: writes the whole policy, LoRA merged, and its tokenizer into a folder.
         job: the training; a LoRA adapter in its work folder becomes part of the policy folder.
         curve: the lines of training.jsonl.
         summary: the content of training.json.
@@ -122,9 +123,7 @@ def publish(
         return
     folder = job.work / "policy"
     shutil.rmtree(folder, ignore_errors=True)
-    model.config.use_cache = True
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save(folder)
     if (job.work / ADAPTER).exists():
         os.replace(job.work / ADAPTER, folder / ADAPTER)
     (folder / CURVE).write_text("".join(json.dumps(line) + "\n" for line in curve))
@@ -133,6 +132,17 @@ def publish(
     _sync(folder)
     shutil.rmtree(job.out, ignore_errors=True)  # a folder without a policy, or the training would not have started
     os.replace(folder, job.out)
+
+
+def saver(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Callable[[Path], None]:
+    """Return what writes a language model and its tokenizer into a folder."""
+
+    def save(folder: Path) -> None:
+        model.config.use_cache = True
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return save
 
 
 def _train_locally(train: Callable[[LocalJob[C]], None], job: Job[C]) -> None:

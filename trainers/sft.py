@@ -16,7 +16,7 @@ from trainers.command import build_config, parse_arguments, run_training
 from trainers.job import Job, LocalJob, Location, absolute_location, name_for_workers
 from trainers.launch import Workers
 from trainers.loop import Line
-from trainers.publish import make_identity, publish, train_policy
+from trainers.publish import make_identity, publish, saver, train_policy
 from trainers.sft_loop import SftLoop
 from trainers.workers import device
 
@@ -99,7 +99,7 @@ def _train_worker(job: LocalJob[SftConfig]) -> None:
         summary["words"] = sum(line["words"] for line in loop.curve)
         text_words = sum(line["words"] * line["text_share"] for line in loop.curve)
         summary["text_share"] = round(text_words / max(1, summary["words"]), 4)
-    publish(loop.trained_policy(), loop.tokenizer, job, loop.curve, summary)
+    publish(saver(loop.trained_policy(), loop.tokenizer), job, loop.curve, summary)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -65,16 +65,18 @@ def device() -> torch.device:
     return get_device()
 
 
-def distribute(network: nn.Module, layers: nn.ModuleList, sharded: bool) -> nn.Module:
+def distribute(
+    network: nn.Module, layers: nn.ModuleList | None = None, sharded: bool = False, find_unused: bool = False
+) -> nn.Module:
     """Return the network as this worker trains it.
 
     A worker that is alone trains the network itself. Several workers train a copy each or, `sharded`, a share of each
-    of the `layers` and of the rest.
+    of the `layers` and of the rest. `find_unused`: some batches do not use all weights.
     """
     if not distributed.is_initialized():
         return network
-    if not sharded:
-        return DistributedDataParallel(network)
+    if layers is None or not sharded:
+        return DistributedDataParallel(network, find_unused_parameters=find_unused)
     for layer in layers:
         fully_shard(layer)
     fully_shard(network)

@@ -142,6 +142,9 @@ def policy_digest(policy: str | Path) -> str:
         WeightsError: nothing is at `policy` (a path, a URI, a name on the hub), or it is not a policy.
     """
     folder = resolve(str(policy))
+    if (folder / "llm").is_dir():  # a policy that hears continuous speech (factory.models.speech_lm)
+        others = [folder / "config.json", folder / "adapter.safetensors", folder / "encoder"]
+        return json_digest([policy_digest(folder / "llm"), *map(weights_digest, others)])[:16]
     weights = sorted(folder.glob("*.safetensors"))
     required = ("config.json", "tokenizer.json")
     missing = [name for name in required if not (folder / name).is_file()] + ([] if weights else ["*.safetensors"])
