@@ -52,11 +52,12 @@ class Rendition(NamedTuple):
 
 
 class Text(NamedTuple):
-    """A text to speak: the prompt of its translation, the words, and the greedy units."""
+    """A text to speak: the prompt of its translation, the words, the greedy units, and the reference."""
 
     prompt: str
     words: str
     greedy: Units
+    reference: str
 
 
 class Speaker:
@@ -68,16 +69,20 @@ class Speaker:
         self.source = next(other for other in recipe.languages if other != lang)
         self.engine = Engine(recipe.policy.start or "", build_engine_config(recipe))
 
-    def write_texts(self, limit: int) -> list[Text]:
-        """Translate the first test utterances greedily; a malformed translation is left out."""
+    def write_texts(self, limit: int, corpus: str | None = None) -> list[Text]:
+        """Translate the first utterances of a corpus (the test set) greedily; a malformed translation is left out."""
         recipe = self.recipe
-        rows = pq.read_table(f"{recipe.corpus.test}/{self.source}.parquet").slice(0, limit).to_pylist()
+        rows = pq.read_table(f"{corpus or recipe.corpus.test}/{self.source}.parquet").slice(0, limit).to_pylist()
         encoded = Encoder(recipe.encoder, recipe.languages, 1).process([{**row, "lang": self.source} for row in rows])
         variant = recipe.policy.variant
-        prompts = [prompt(variant, self.source, self.lang, row["units"]) for row in encoded if row["status"] == OK]
-        outputs = self.engine.generate({text: Request(text, self._sampling(0.0)) for text in prompts}, recipe.seed)
+        asked = {prompt(variant, self.source, self.lang, row["units"]): row for row in encoded if row["status"] == OK}
+        outputs = self.engine.generate({text: Request(text, self._sampling(0.0)) for text in asked}, recipe.seed)
         parsed = {text: parse(variant, output.text) for text, output in outputs.items() if output.finish == "stop"}
-        return [Text(text, one.text or "", tuple(one.units or ())) for text, one in parsed.items() if one.reason == OK]
+        return [
+            Text(text, one.text or "", tuple(one.units or ()), asked[text]["reference"] or "")
+            for text, one in parsed.items()
+            if one.reason == OK
+        ]
 
     def render(self, texts: Sequence[Text], n: int, temperature: float) -> list[list[Rendition]]:
         """Return the well-formed renditions of each text, of n that are sampled."""
