@@ -42,7 +42,7 @@ def read_words(path: Path) -> list[Row]:
         rows: list[Row] = pq.read_table(path, columns=columns).to_pylist()
     except pa.ArrowException as error:
         raise TrainingError(
-            f"{path} has no {', '.join(columns)} ({error}), which sft.interleave needs: write the sequences again with "
+            f"{path} lacks one of {', '.join(columns)}, which sft.interleave needs: write the sequences again with "
             "sft.interleave, or leave it out"
         ) from error
     return rows

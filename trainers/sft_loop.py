@@ -106,7 +106,7 @@ class SftLoop:
         self.first_step, self.began, tokens = self.step, time.monotonic(), 0
         losses: list[float] = []
         while self.step < self.steps:
-            batches = self._next_batches()
+            batches = self.next_batches()
             losses += self.learn(batches)
             tokens += sum(batch.ids.numel() for batch in batches) * world_size()
             saves = self.step == self.steps or self.step % self.config.save_every == 0
@@ -185,7 +185,7 @@ class SftLoop:
             )
         return plan, numbers
 
-    def _next_batches(self) -> list[Batch]:
+    def next_batches(self) -> list[Batch]:
         """Return the batches of this worker for the next step; those of all workers depend on seed and step alone."""
         first = self.step * self.batches_per_step
         numbers = range(first + rank(), first + self.batches_per_step, world_size())
