@@ -32,7 +32,7 @@ TEXT = SPOKEN | {"pair_id": "t", "src_units": None, "tgt_units": None}
 
 
 def test_a_pair_is_written_for_every_task() -> None:
-    tasks = {"com": 1.0, "asr": 1.0, "mt": 1.0, "s2t": 1.0, "vanilla": 1.0}
+    tasks = {"com": 1.0, "asr": 1.0, "mt": 1.0, "s2t": 1.0, "vanilla": 1.0, "tts": 1.0}
     sequences = {row["task"]: row for row in build_sequences(SPOKEN, tasks)}
     assert [row["sequence_id"] for row in sequences.values()] == [f"{task}-a" for task in tasks]
     head, speech = "<|{}|><|fr|><|en|>", "<|sosp|><|u1|><|u2|><|eosp|>"
@@ -42,7 +42,10 @@ def test_a_pair_is_written_for_every_task() -> None:
         "mt": ("<|mt|><|fr|><|en|>bonjour<|sep|>", "hello"),
         "s2t": (head.format("s2t") + speech, "hello"),
         "vanilla": (head.format("vanilla") + speech, "<|sosp|><|u3|><|u4|><|eosp|>"),
+        "tts": ("<|tts|><|fr|><|fr|>bonjour<|sep|>", speech),
     }
+    for text in (None, ""):
+        assert [row["task"] for row in build_sequences(SPOKEN | {"src_text": text}, {"tts": 1.0})] == []
 
 
 def test_a_chain_of_thought_can_be_learned() -> None:
@@ -51,7 +54,7 @@ def test_a_chain_of_thought_can_be_learned() -> None:
 
 
 def test_parallel_text_is_written_for_the_task_mt_only() -> None:
-    assert [row["task"] for row in build_sequences(TEXT, {"com": 1.0, "asr": 1.0, "mt": 1.0})] == ["mt"]
+    assert [row["task"] for row in build_sequences(TEXT, {"com": 1.0, "asr": 1.0, "mt": 1.0, "tts": 1.0})] == ["mt"]
     assert list(build_sequences(TEXT, {"com": 1.0})) == []
 
 
@@ -97,12 +100,13 @@ ALIGNED = SPOKEN | {
 
 
 def test_sequences_have_the_words_of_their_speech() -> None:
-    tasks = {"com": 1.0, "asr": 1.0, "mt": 1.0, "s2t": 1.0, "vanilla": 1.0, "cot": 1.0}
+    tasks = {"com": 1.0, "asr": 1.0, "mt": 1.0, "s2t": 1.0, "vanilla": 1.0, "cot": 1.0, "tts": 1.0}
     source, target = [{"text": "bon", "units": 2}, {"text": "jour", "units": 1}], [{"text": "hello", "units": 2}]
     expected = {
         **dict.fromkeys(("com", "vanilla", "cot"), (source, target)),
         **dict.fromkeys(("asr", "s2t"), (source, None)),
         "mt": (None, None),
+        "tts": (None, source),
     }
     found = {
         row["task"]: (row["prompt_words"], row["completion_words"]) for row in build_sequences(ALIGNED, tasks, "words")
