@@ -219,7 +219,11 @@ Files of version 0.1 end with `tgt_units`; their other columns count as null.
 """
 
 UNIT_WORD = pa.struct([("text", pa.string()), ("units", pa.int32())])
-"""A word of a speech segment: its text, and how many of the segment's units are spoken with it, pauses included."""
+"""A word of a speech segment.
+
+- `text`: the word, with the punctuation that is written at it.
+- `units`: how many of the segment's units it has, pauses included.
+"""
 
 SEQUENCE = pa.schema(
     [

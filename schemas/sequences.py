@@ -2,13 +2,14 @@
 
 A prompt is `<|task|><|source|><|target|><|sosp|>units<|eosp|>`; the completion depends on the variant (PROST-LLM,
 section 2; the chain of thought is that of scheduled interleaved training, arXiv 2506.10299). Text translation (`mt`)
-has `text<|sep|>` in place of the units. Every word in `<|...|>` and every unit is one added token of the tokenizer.
+and text-to-speech (`tts`) have `text<|sep|>` in place of the units. Every word in `<|...|>` and every unit is one added
+token of the tokenizer.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -29,21 +30,27 @@ class Variant(StrEnum):
     COM = "com"  # chain of modality: source units -> target text, target units
     COT = "cot"  # chain of thought: source units -> source text, target text, target units
     MT = "mt"  # source text -> target text: a pretrained language model may know it, a small one has to learn it
+    TTS = "tts"  # source text -> source units
+
+    @property
+    def reads_text(self) -> bool:
+        """Return whether a prompt has text, not units."""
+        return self in (Variant.MT, Variant.TTS)
 
     @property
     def has_text(self) -> bool:
         """Return whether a completion has target text (source text for ASR)."""
-        return self is not Variant.VANILLA
+        return self not in (Variant.VANILLA, Variant.TTS)
 
     @property
     def translates(self) -> bool:
         """Return whether a round can use the variant to translate: it takes speech and gives a translation."""
-        return self not in (Variant.ASR, Variant.MT)
+        return self not in (Variant.ASR, Variant.MT, Variant.TTS)
 
     @property
     def has_units(self) -> bool:
-        """Return whether a completion has target units."""
-        return self in (Variant.VANILLA, Variant.COM, Variant.COT)
+        """Return whether a completion has target units (source units for TTS)."""
+        return self in (Variant.VANILLA, Variant.COM, Variant.COT, Variant.TTS)
 
 
 class Parsed(NamedTuple):
@@ -51,7 +58,7 @@ class Parsed(NamedTuple):
 
     Attributes:
         text: Target text (source text for ASR), None where there is none.
-        units: Target units as cluster ids, None where there are none.
+        units: Target units as cluster ids (source units for TTS), None where there are none.
         source_text: Source text of a chain of thought.
         reason: `ok`, or the reason why the output is malformed; the other fields hold what could be read.
     """
@@ -62,10 +69,18 @@ class Parsed(NamedTuple):
     reason: str
 
 
-def special_tokens(num_units: int, langs: Sequence[str]) -> list[str]:
-    """Return every added token of a policy with `num_units` units, in the order of the token ids."""
-    tags = map(tag, (*Variant, *langs))
-    return [PAD, EOS, UNK, SOSP, EOSP, SEP, *tags, *(unit_token(unit) for unit in range(num_units))]
+def special_tokens(num_units: int, langs: Sequence[str], tasks: Collection[str] = ()) -> list[str]:
+    """Return every added token of a policy, in the order of the token ids.
+
+    Args:
+        num_units: The size of the codebook.
+        langs: ISO 639 codes of the languages.
+        tasks: What the policy learns. Only a policy that learns TTS has its tag, as the last token: policies are made
+            as they were before there was this task.
+    """
+    tags = map(tag, (*(variant for variant in Variant if variant is not Variant.TTS), *langs))
+    units, added = map(unit_token, range(num_units)), [tag(Variant.TTS)] if Variant.TTS in tasks else []
+    return [PAD, EOS, UNK, SOSP, EOSP, SEP, *tags, *units, *added]
 
 
 def tag(name: str) -> str:
@@ -92,7 +107,7 @@ def prompt(variant: Variant, src_lang: str, tgt_lang: str, units: Sequence[int])
     """Write the prompt for a translation of speech, or for its transcript (ASR).
 
     Args:
-        variant: The task, any but MT.
+        variant: The task, one that reads no text.
         src_lang: Language of the source.
         tgt_lang: Language of the translation; for ASR the language of the source.
         units: The source as cluster ids.
@@ -103,18 +118,19 @@ def prompt(variant: Variant, src_lang: str, tgt_lang: str, units: Sequence[int])
     return f"{tag(variant)}{tag(src_lang)}{tag(tgt_lang)}{speech(units)}"
 
 
-def text_prompt(src_lang: str, tgt_lang: str, text: str) -> str:
-    """Write the prompt for the translation of a text.
+def text_prompt(src_lang: str, tgt_lang: str, text: str, variant: Variant = Variant.MT) -> str:
+    """Write the prompt for the translation of a text, or for its speech (TTS).
 
     Args:
         src_lang: Language of the text.
-        tgt_lang: Language of the translation.
+        tgt_lang: Language of the translation; for TTS the language of the text.
         text: The text.
+        variant: The task, one that reads text.
 
     Returns:
-        `<|mt|><|src_lang|><|tgt_lang|>text<|sep|>`.
+        `<|variant|><|src_lang|><|tgt_lang|>text<|sep|>`.
     """
-    return f"{tag(Variant.MT)}{tag(src_lang)}{tag(tgt_lang)}{text}{SEP}"
+    return f"{tag(variant)}{tag(src_lang)}{tag(tgt_lang)}{text}{SEP}"
 
 
 def completion(
@@ -125,7 +141,7 @@ def completion(
     Args:
         variant: The task; it decides which of the others are written.
         text: Target text (source text for ASR).
-        units: Target units as cluster ids.
+        units: Target units as cluster ids (source units for TTS).
         source_text: Source text, for a chain of thought.
 
     Returns:

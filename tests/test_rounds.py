@@ -39,6 +39,11 @@ SMALL = {
     "evaluate.asr_utterances": "2",
 }
 """A policy that learns little more than to end its output: its speech is noise, but MCD ranks it."""
+LEARNED = {
+    "policy.tasks": "{vanilla: 1.0, s2t: 1.0, asr: 1.0, mt: 1.0, tts: 1.0}",
+    "sft.interleave": "{every: 10, units: uniform}",
+}
+"""One more task, and text inside speech."""
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +78,7 @@ def tritask(corpora: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -
     folder = tmp_path_factory.mktemp("tritask") / "run"
     (folder / "round-0").mkdir(parents=True)
     (folder / "round-0/report").write_text("a file where the report needs a folder")
-    return folder, run("0", "tritask", folder, corpora)
+    return folder, run("0", "tritask", folder, corpora | LEARNED)
 
 
 def test_round_0_trains_a_policy_on_pairs_and_parallel_text_and_holds_speech_out(tritask: tuple[Path, int]) -> None:
@@ -84,9 +89,12 @@ def test_round_0_trains_a_policy_on_pairs_and_parallel_text_and_holds_speech_out
         {"values": "s2t", "counts": 60},
         {"values": "asr", "counts": 60},
         {"values": "mt", "counts": 120},
+        {"values": "tts", "counts": 60},
     ]
     assert DatasetDir(str(folder / "dev")).manifest().rows == 10 and not (folder / "round-0/policy.inputs").exists()
-    assert read_json(folder / "round-0/policy/training.json")["dev_loss"] > 0
+    training = read_json(folder / "round-0/policy/training.json")
+    assert training["dev_loss"] > 0 and training["without_words"] == 0 and 0 < training["text_share"] < 0.9
+    assert "<|tts|>" in (folder / "round-0/policy/tokenizer.json").read_text("utf-8")
     summary = read_json(folder / "round-0/summary.json")
     assert set(summary["s2t_bleu"]) == {"fr-en", "en-fr"}
     assert all(set(scores) == {"utterances", "resynthesised"} for scores in summary["toplines"].values())
@@ -96,11 +104,11 @@ def test_a_policy_with_a_task_for_text_runs_all_stages(
     tritask: tuple[Path, int], corpora: dict[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, _ = tritask
-    assert run("0", "tritask", folder, corpora) == INCOMPLETE
+    assert run("0", "tritask", folder, corpora | LEARNED) == INCOMPLETE
     message = f"round 0 of {folder} is finished, but its report could not be made"
     assert message in capsys.readouterr().err
     (folder / "round-0/report").unlink()
-    assert run("0-1", "tritask", folder, corpora) == 0
+    assert run("0-1", "tritask", folder, corpora | LEARNED) == 0
     assert (folder / "round-0/report/index.html").exists()
     summary = check_summary(folder)
     assert all(score is not None for score in summary["s2t_bleu"].values())

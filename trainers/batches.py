@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from sys import intern
 from typing import NamedTuple
 
 import numpy as np
@@ -154,7 +155,7 @@ class Batches:
         """Return the words of the speech of one side; raises TrainingError if they do not have all its units."""
         if not row[f"{side}_words"]:
             return None
-        texts, units = zip(*((word["text"], word["units"]) for word in row[f"{side}_words"]), strict=True)
+        texts, units = zip(*((intern(word["text"]), word["units"]) for word in row[f"{side}_words"]), strict=True)
         expected = int(np.isin(ids, self._units).sum())
         if sum(units) != expected or min(units) < 0:
             raise TrainingError(

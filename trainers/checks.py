@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,6 +14,8 @@ from trainers.errors import TrainingError
 
 _TOKEN = re.compile(r"<\|[a-z]+\d*\|>")
 _MAX_SHOWN = 3
+ROWS_AT_ONCE = 1_000
+"""Sequences whose words are Python objects at once: those of a large corpus would fill the memory."""
 
 
 def read_texts(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
@@ -31,21 +33,21 @@ def read_texts(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return rows
 
 
-def read_words(path: Path) -> list[Row]:
-    """Return the id and the words of each sequence of a Parquet file or folder (schema SEQUENCE).
+def read_words(path: Path) -> Iterator[Row]:
+    """Return the id and the words of each sequence of a Parquet file or folder (schema SEQUENCE), one after the other.
 
     Raises:
         TrainingError: the sequences have no columns for words.
     """
     columns = ["sequence_id", "prompt_words", "completion_words"]
     try:
-        rows: list[Row] = pq.read_table(path, columns=columns).to_pylist()
+        table = pq.read_table(path, columns=columns)
     except pa.ArrowException as error:
         raise TrainingError(
-            f"{path} has no {', '.join(columns)} ({error}), which sft.interleave needs: write the sequences again with "
+            f"{path} lacks one of {', '.join(columns)}, which sft.interleave needs: write the sequences again with "
             "sft.interleave, or leave it out"
         ) from error
-    return rows
+    return (row for some in table.to_batches(ROWS_AT_ONCE) for row in some.to_pylist())
 
 
 def check_tokens(texts: Iterable[str], vocabulary: Mapping[str, int], policy: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import string
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -50,7 +50,11 @@ class PolicyShape:
 
 
 def train_tokenizer(
-    texts: Iterable[str], num_units: int, langs: Sequence[str], vocab_text: int = PolicyShape.vocab_text
+    texts: Iterable[str],
+    num_units: int,
+    langs: Sequence[str],
+    vocab_text: int = PolicyShape.vocab_text,
+    tasks: Collection[str] = (),
 ) -> PreTrainedTokenizerFast:
     """Return a BPE tokenizer over words, with a token for every unit, tag and wrapper.
 
@@ -62,11 +66,12 @@ def train_tokenizer(
         num_units: the size of the codebook.
         langs: ISO 639 codes of the languages.
         vocab_text: the largest number of pieces of words.
+        tasks: what the policy learns; see `schemas.sequences.special_tokens`.
     """
     tokenizer = Tokenizer(models.BPE(unk_token=UNK))
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace(prepend_scheme="always")
     tokenizer.decoder = decoders.Metaspace(prepend_scheme="always")
-    special = special_tokens(num_units, langs)
+    special = special_tokens(num_units, langs, tasks)
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_text + len(special), special_tokens=special, initial_alphabet=ALPHABET, show_progress=False
     )
@@ -82,6 +87,7 @@ def create_policy(
     texts: Iterable[str],
     num_units: int,
     langs: Sequence[str],
+    tasks: Collection[str] = (),
     shape: PolicyShape | None = None,
     seed: int = 0,
 ) -> Path:
@@ -92,11 +98,12 @@ def create_policy(
         texts: what the tokenizer is trained on.
         num_units: the size of the codebook.
         langs: ISO 639 codes of the languages.
+        tasks: what the policy learns; see `schemas.sequences.special_tokens`.
         shape: the size of the network; None takes the defaults.
         seed: of the weights.
     """
     shape = shape or PolicyShape()
-    tokenizer = train_tokenizer(texts, num_units, langs, shape.vocab_text)
+    tokenizer = train_tokenizer(texts, num_units, langs, shape.vocab_text, tasks)
     config = LlamaConfig(
         vocab_size=len(tokenizer),
         hidden_size=shape.hidden,
@@ -114,7 +121,9 @@ def create_policy(
         return _save(model, tokenizer, out)
 
 
-def extend_policy(base: str | Path, out: Path, *, num_units: int, langs: Sequence[str]) -> Path:
+def extend_policy(
+    base: str | Path, out: Path, *, num_units: int, langs: Sequence[str], tasks: Collection[str] = ()
+) -> Path:
     """Write a language model with tokens for units, tags and wrappers, and return its folder.
 
     The embedding of a new token is the mean of all old ones. The tokenizer no longer puts a BOS token before a text,
@@ -125,11 +134,12 @@ def extend_policy(base: str | Path, out: Path, *, num_units: int, langs: Sequenc
         out: the folder of the policy.
         num_units: the size of the codebook.
         langs: ISO 639 codes of the languages.
+        tasks: what the policy learns; see `schemas.sequences.special_tokens`.
     """
     tokenizer = AutoTokenizer.from_pretrained(base)
     model = cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(base))
     known = len(tokenizer)
-    tokenizer.add_tokens(special_tokens(num_units, langs), special_tokens=True)
+    tokenizer.add_tokens(special_tokens(num_units, langs, tasks), special_tokens=True)
     tokenizer.bos_token = None  # TRL would put a BOS token before a text, for SimPO alone
     tokenizer.eos_token, tokenizer.pad_token = EOS, PAD
     tokenizer.backend_tokenizer.post_processor = processors.Sequence([])

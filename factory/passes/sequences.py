@@ -78,7 +78,7 @@ def check_words(rows: Iterable[Row], recipe: Recipe) -> None:
 
 
 def build_sequences(row: Row, tasks: Mapping[str, float], words_by: WordsBy | None = None) -> Iterator[Row]:
-    """Yield the sequences of one pair; parallel text serves the task mt only.
+    """Yield the sequences of one pair; parallel text serves the task mt only, and tts needs the source's text.
 
     Args:
         row: a row of PAIRED.
@@ -86,27 +86,31 @@ def build_sequences(row: Row, tasks: Mapping[str, float], words_by: WordsBy | No
         words_by: where the words of the speech are (`sft.interleave.units`); None: sequences have no words.
     """
     for task, share in tasks.items():
-        possible = task == Variant.MT or row["src_units"] is not None
-        if possible and zlib.crc32(f"{task} {row['pair_id']}".encode()) / 2**32 < share:
+        if _serves(row, task) and zlib.crc32(f"{task} {row['pair_id']}".encode()) / 2**32 < share:
             yield build_sequence(Variant(task), row, words_by)
 
 
+def _serves(row: Row, task: str) -> bool:
+    """Return True if a row of PAIRED has what the prompt of a task needs."""
+    return task == Variant.MT or (row["src_units"] is not None and (task != Variant.TTS or bool(row["src_text"])))
+
+
 def build_sequence(task: Variant, row: Row, words_by: WordsBy | None = None) -> Row:
-    """Return the row of SEQUENCE of one pair and task; asr answers with the source's text, in its language."""
-    is_asr = task is Variant.ASR
-    src_lang, tgt_lang = row["src_lang"], row["src_lang"] if is_asr else row["tgt_lang"]
-    if task is Variant.MT:
-        question = text_prompt(src_lang, tgt_lang, row["src_text"])
+    """Return the row of SEQUENCE of one pair and task; asr and tts are about the source alone."""
+    side = "src" if task in (Variant.ASR, Variant.TTS) else "tgt"
+    src_lang, tgt_lang = row["src_lang"], row[f"{side}_lang"]
+    if task.reads_text:
+        question = text_prompt(src_lang, tgt_lang, row["src_text"], task)
     else:
         question = prompt(task, src_lang, tgt_lang, row["src_units"])
-    text = row["src_text"] if is_asr else row["tgt_text"]
+    text, units = row[f"{side}_text"], row[f"{side}_units"]
     return {
         "sequence_id": f"{task}-{row['pair_id']}",
         "task": str(task),
         "prompt": question,
-        "completion": completion(task, text, row["tgt_units"], source_text=row["src_text"]),
-        "prompt_words": None if task is Variant.MT else _find_words(row, "src", words_by),
-        "completion_words": _find_words(row, "tgt", words_by) if task.has_units else None,
+        "completion": completion(task, text, units, source_text=row["src_text"]),
+        "prompt_words": None if task.reads_text else _find_words(row, "src", words_by),
+        "completion_words": _find_words(row, side, words_by) if task.has_units else None,
     }
 
 

@@ -85,14 +85,15 @@ def _create_policy(recipe: Recipe, out: Path) -> Path:
     """Write an untrained policy: `policy.base` with new tokens, or random weights and a new tokenizer."""
     from trainers.policy import PolicyShape, create_policy, extend_policy
 
-    shape, units = recipe.policy, count_units(recipe)
+    shape, units, langs, tasks = recipe.policy, count_units(recipe), recipe.languages, recipe.policy.tasks
     if shape.base:
-        return extend_policy(local_weights(shape.base), out, num_units=units, langs=recipe.languages)
+        return extend_policy(local_weights(shape.base), out, num_units=units, langs=langs, tasks=tasks)
     return create_policy(
         out,
         texts=sorted({text for row in read_paired(recipe) for text in (row["src_text"], row["tgt_text"])}),
         num_units=units,
-        langs=recipe.languages,
+        langs=langs,
+        tasks=tasks,
         shape=PolicyShape(shape.hidden, shape.layers, shape.heads, shape.max_length),
         seed=recipe.seed,
     )

@@ -70,6 +70,11 @@ def _units(recipe: Recipe) -> float:
     return recipe.expected.seconds * recipe.expected.units_per_s
 
 
+def _prompt(recipe: Recipe, variant: Variant) -> float:
+    """Return the tokens of one prompt."""
+    return _units(recipe) * (TEXT_SHARE if variant.reads_text else 1)
+
+
 def _completion(recipe: Recipe, variant: Variant) -> float:
     """Return the tokens of one completion."""
     return _units(recipe) * ((1 if variant.has_units else 0) + (TEXT_SHARE if variant.has_text else 0))
@@ -107,10 +112,12 @@ def _cache_gib(recipe: Recipe) -> float:
 
 
 def sft_tokens(recipe: Recipe, paired: int) -> float:
-    """Return the tokens that round 0 learns from in all epochs, with `paired` rows."""
+    """Return the tokens that round 0 learns from in all epochs, with `paired` rows, all speech as units."""
     sft = recipe.sft
     shares = {task: share * sft.weights.get(task, 1.0) for task, share in recipe.policy.tasks.items()}
-    per_row = sum(share * (_units(recipe) + _completion(recipe, Variant(task))) for task, share in shares.items())
+    per_row = sum(
+        share * (_prompt(recipe, Variant(task)) + _completion(recipe, Variant(task))) for task, share in shares.items()
+    )
     return sft.epochs * paired * per_row
 
 

@@ -106,7 +106,8 @@ class PolicyConfig:
     # how the policy writes a text where `variant` writes none (tri-task: s2t); null: it writes no text
     text_variant: Variant | None = None
     # task: share (0..1) of the paired rows that are written for it; sft.weights says how often an epoch uses them
-    # (open: the paper says "jointly", which suggests once each)
+    # (open: the paper says "jointly", which suggests once each). Besides the variants there are asr (speech to its
+    # text), tts (text to its speech) and mt (text to text)
     tasks: dict[str, float] = field(default_factory=lambda: {"com": 1.0, "asr": 0.5})
     # width of a new model
     hidden: int = 256

@@ -74,7 +74,7 @@ class InterleaveConfig:
 
     def share(self, step: int) -> float:
         """Return the share (0..1) of words that are text in a step of the training; the first step is 0."""
-        return max(self.end, round(self.start - self.step * (step // self.every), 9))  # 0.9 - 9 * 0.1 is not quite 0
+        return max(self.end, round(self.start - self.step * (step // self.every), 9))  # 0.9 - 2 * 0.1 is not 0.7
 
 
 @dataclass(frozen=True)

@@ -37,7 +37,7 @@ def test_every_key_is_on_the_page(reference: ModuleType) -> None:
     def check(cls: type, prefix: str) -> int:
         hints, count = get_type_hints(cls), 0
         for field in fields(cls):
-            hint = reference.SECTIONS.get(field.name, hints[field.name]) if cls is Recipe else hints[field.name]
+            hint = reference.SECTIONS.get(f"{prefix}{field.name}", hints[field.name])
             if is_dataclass(hint):
                 inner = "resources.POOL" if hint.__name__ == "PoolConfig" else f"{prefix}{field.name}"
                 count += check(hint, f"{inner}.")

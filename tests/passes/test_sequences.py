@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,7 @@ from factory.passes.errors import PassError
 from factory.passes.sequences import build_sequences, read_paired, write_sequences
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
+from factory.recipe.training import InterleaveConfig
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import PAIRED, SEQUENCE, Row
 from schemas.fingerprint import json_digest
@@ -30,7 +32,7 @@ TEXT = SPOKEN | {"pair_id": "t", "src_units": None, "tgt_units": None}
 
 
 def test_a_pair_is_written_for_every_task() -> None:
-    tasks = {"com": 1.0, "asr": 1.0, "mt": 1.0, "s2t": 1.0, "vanilla": 1.0}
+    tasks = {"com": 1.0, "asr": 1.0, "mt": 1.0, "s2t": 1.0, "vanilla": 1.0, "tts": 1.0}
     sequences = {row["task"]: row for row in build_sequences(SPOKEN, tasks)}
     assert [row["sequence_id"] for row in sequences.values()] == [f"{task}-a" for task in tasks]
     head, speech = "<|{}|><|fr|><|en|>", "<|sosp|><|u1|><|u2|><|eosp|>"
@@ -40,7 +42,10 @@ def test_a_pair_is_written_for_every_task() -> None:
         "mt": ("<|mt|><|fr|><|en|>bonjour<|sep|>", "hello"),
         "s2t": (head.format("s2t") + speech, "hello"),
         "vanilla": (head.format("vanilla") + speech, "<|sosp|><|u3|><|u4|><|eosp|>"),
+        "tts": ("<|tts|><|fr|><|fr|>bonjour<|sep|>", speech),
     }
+    for text in (None, ""):
+        assert [row["task"] for row in build_sequences(SPOKEN | {"src_text": text}, {"tts": 1.0})] == []
 
 
 def test_a_chain_of_thought_can_be_learned() -> None:
@@ -49,7 +54,7 @@ def test_a_chain_of_thought_can_be_learned() -> None:
 
 
 def test_parallel_text_is_written_for_the_task_mt_only() -> None:
-    assert [row["task"] for row in build_sequences(TEXT, {"com": 1.0, "asr": 1.0, "mt": 1.0})] == ["mt"]
+    assert [row["task"] for row in build_sequences(TEXT, {"com": 1.0, "asr": 1.0, "mt": 1.0, "tts": 1.0})] == ["mt"]
     assert list(build_sequences(TEXT, {"com": 1.0})) == []
 
 
@@ -83,6 +88,81 @@ def test_the_dataset_has_the_sequences_of_both_corpora(tmp_path: Path) -> None:
     assert sorted(row["sequence_id"] for row in out.rows().to_pylist()) == ["com-a", "mt-a", "mt-t"]
     assert out.manifest().content["policy.tasks"] == {"com": 1.0, "mt": 1.0}
     assert out.manifest().content["inputs"] == {"units": json_digest(read_paired(recipe))}
+
+
+ALIGNED = SPOKEN | {
+    "src_units": [1, 2, 3],
+    "src_durations": [4, 2, 4],
+    "src_words": [{"text": "bon", "start": 0, "end": 5}, {"text": "jour", "start": 7, "end": 10}],
+    "tgt_durations": [1, 1],
+    "tgt_words": [{"text": "hello", "start": 0, "end": 2}],
+}
+
+
+def test_sequences_have_the_words_of_their_speech() -> None:
+    tasks = {"com": 1.0, "asr": 1.0, "mt": 1.0, "s2t": 1.0, "vanilla": 1.0, "cot": 1.0, "tts": 1.0}
+    source, target = [{"text": "bon", "units": 2}, {"text": "jour", "units": 1}], [{"text": "hello", "units": 2}]
+    expected = {
+        **dict.fromkeys(("com", "vanilla", "cot"), (source, target)),
+        **dict.fromkeys(("asr", "s2t"), (source, None)),
+        "mt": (None, None),
+        "tts": (None, source),
+    }
+    found = {
+        row["task"]: (row["prompt_words"], row["completion_words"]) for row in build_sequences(ALIGNED, tasks, "words")
+    }
+    assert found == expected
+    spread = [{"text": "bonjour", "units": 3}]
+    found = {
+        row["task"]: (row["prompt_words"], row["completion_words"])
+        for row in build_sequences(ALIGNED, tasks, "uniform")
+    }
+    assert found["com"] == (spread, target) and found["mt"] == (None, None)
+    for row in build_sequences(ALIGNED, tasks):
+        assert row["prompt_words"] is row["completion_words"] is None
+    for lacking in ({"src_words": None}, {"src_words": []}, {"src_durations": None}):
+        [row] = build_sequences(ALIGNED | lacking, {"com": 1.0}, "words")
+        assert (row["prompt_words"], row["completion_words"]) == (None, target)
+    [row] = build_sequences(SPOKEN | {"src_text": "", "tgt_text": None}, {"vanilla": 1.0}, "uniform")
+    assert row["prompt_words"] is row["completion_words"] is None
+
+
+def interleaved(recipe: Recipe, units: Literal["words", "uniform"]) -> Recipe:
+    """Return the recipe with a training that interleaves."""
+    return replace(recipe, sft=replace(recipe.sft, interleave=InterleaveConfig(units=units)))
+
+
+def test_the_dataset_has_words_if_the_training_interleaves(tmp_path: Path) -> None:
+    plain = corpora(tmp_path, text=True, tasks={"com": 1.0, "mt": 1.0})
+    pq.write_table(pa.Table.from_pylist([ALIGNED], schema=PAIRED), tmp_path / "paired.parquet")
+    for name, recipe, units in (
+        ("plain", plain, None),
+        ("words", interleaved(plain, "words"), [2, 1]),
+        ("uniform", interleaved(plain, "uniform"), [3]),
+    ):
+        out = DatasetDir(str(tmp_path / name), SEQUENCE, "sequence_id")
+        write_sequences(recipe, out)
+        [row] = [row for row in out.rows().to_pylist() if row["task"] == "com"]
+        assert row["prompt_words"] == units or [word["units"] for word in row["prompt_words"]] == units
+        assert {row["prompt_words"] for row in out.rows().to_pylist() if row["task"] == "mt"} == {None}
+
+
+def test_speech_without_words_or_with_other_frames_cannot_be_interleaved(tmp_path: Path) -> None:
+    recipe = interleaved(corpora(tmp_path, text=True, tasks={"com": 1.0}), "words")
+    out = DatasetDir(str(tmp_path / "sequences"), SEQUENCE, "sequence_id")
+    sentence = (
+        r"no row of corpus.paired \(.*paired.parquet\) has .* a section aligner, or set sft.interleave.units: uniform"
+    )
+    with pytest.raises(PassError, match=sentence):
+        write_sequences(recipe, out)
+    shifted = ALIGNED | {"tgt_words": [{"text": "hello", "start": 0, "end": 4}]}
+    pq.write_table(pa.Table.from_pylist([ALIGNED, shifted], schema=PAIRED), tmp_path / "paired.parquet")
+    sentence = (
+        "the words of 1 of 4 utterances end behind their last unit: a has 2 frames of units and a word that ends at "
+    )
+    with pytest.raises(PassError, match=sentence):
+        write_sequences(recipe, DatasetDir(str(tmp_path / "other"), SEQUENCE, "sequence_id"))
+    write_sequences(interleaved(recipe, "uniform"), DatasetDir(str(tmp_path / "third"), SEQUENCE, "sequence_id"))
 
 
 def test_every_direction_and_its_opposite_need_paired_rows(tmp_path: Path) -> None:

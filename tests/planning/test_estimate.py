@@ -8,7 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from factory.planning.estimate import TEXT_SHARE, Amounts, costs, count_parameters, render, tokens_of_produce
+from factory.planning.estimate import (
+    TEXT_SHARE,
+    Amounts,
+    costs,
+    count_parameters,
+    render,
+    sft_tokens,
+    tokens_of_produce,
+)
 from factory.recipe.loading import load
 from schemas.sequences import Variant
 from tests.limits import HANG_S
@@ -38,6 +46,15 @@ def test_a_step_has_as_many_sequences_as_the_recipe_says(name: str) -> None:
     variants = [Variant(task) for task in recipe.policy.tasks]
     lengths = [units * (1 + variant.has_units + TEXT_SHARE * variant.has_text) for variant in variants]
     assert 75 < (recipe.sft.batches or 0) * recipe.sft.tokens / (sum(lengths) / len(lengths)) < 95
+
+
+def test_a_task_counts_the_tokens_of_its_prompt_and_of_its_completion() -> None:
+    def tokens(task: str) -> float:
+        recipe = load(RECIPE, [f"policy.tasks={{com: 1e-9, {task}: 1.0}}", "corpus.text=text.parquet", "sft.epochs=1"])
+        return sft_tokens(recipe, 1) / (recipe.expected.seconds * recipe.expected.units_per_s)
+
+    expected = {"vanilla": 2, "asr": 1 + TEXT_SHARE, "s2t": 1 + TEXT_SHARE, "tts": 1 + TEXT_SHARE, "mt": 2 * TEXT_SHARE}
+    assert {task: tokens(task) for task in expected} == pytest.approx(expected)
 
 
 def test_hours_follow_the_rows_and_memory_the_parameters() -> None:

@@ -55,6 +55,8 @@ def test_resources_and_names_change_no_fingerprint() -> None:
         ("select.filters.max_repetition=0.1", {"select"}),
         ("preference.beta=0.2", set()),
         ("sft.lr=1e-3", set()),
+        ("sft.interleave={}", {"sequences"}),
+        ("sft.interleave.every=9", {"sequences"}),
         ("seed=7", {"produce"}),
         ("corpus.source=both", {"produce"}),
         ("corpus.limit=5", {"produce"}),
@@ -73,6 +75,12 @@ def test_a_key_changes_the_stages_that_it_reaches_and_no_other(change: str, stag
     before, after = load(None, base), load(None, [*base, change])
     contents = {stage: (before.content(stage, INPUTS), after.content(stage, INPUTS)) for stage in STAGES}
     assert {stage for stage, (one, two) in contents.items() if json_digest(one) != json_digest(two)} == stages
+
+
+def test_only_where_words_are_changes_the_sequences_of_an_interleaved_training() -> None:
+    changes = ("sft.interleave={}", "sft.interleave={start: 0.5, sides: source}", "sft.interleave.units=uniform")
+    one, same, other = (json_digest(load(None, [change]).content("sequences", INPUTS)) for change in changes)
+    assert one == same != other
 
 
 def test_another_back_translation_is_another_evaluation() -> None:

@@ -18,7 +18,15 @@ from factory.recipe.sections import (
     SelectConfig,
     TranslatorConfig,
 )
-from factory.recipe.training import SCHEDULES, Loss, PreferenceConfig, SftConfig, resolve_precision
+from factory.recipe.training import (
+    SCHEDULES,
+    InterleaveConfig,
+    Loss,
+    PreferenceConfig,
+    SftConfig,
+    SpanConfig,
+    resolve_precision,
+)
 from factory.recipe.typed import RecipeError
 from schemas.sequences import Variant
 
@@ -45,6 +53,8 @@ from schemas.sequences import Variant
         (ResourcesConfig, {"encoder": PoolConfig(num_gpus=0.1, accelerator="L4")}),
         (SftConfig, {"epochs": 1, "tokens": 1, "save_every": 1, "log_every": 1, "rank": 1, "weights": {"com": 0.0}}),
         (SftConfig, {"sharded": True}),
+        (InterleaveConfig, {"start": 1.0, "step": 0.0, "every": 1, "end": 1.0, "span": SpanConfig(poisson=1e-9)}),
+        (InterleaveConfig, {"start": 0.0, "step": 1.0, "end": 0.0}),
         (PreferenceConfig, {"batch": 1, "rank": 1, "save_every": 1, "micro_batch": 1, "held_out": 0.0}),
         (PreferenceConfig, {"loss": Loss.SIMPO, "sft_weight": 0.0}),
         (PreferenceConfig, {"unit_weight": 0.0, "unit_kl": 0.1}),
@@ -146,6 +156,24 @@ def test_values_at_a_limit_are_valid(section: type, value: dict[str, Any]) -> No
         (SftConfig, {"lr": float("nan")}, "sft.lr must be above 0; got nan"),
         (SftConfig, {"lr": float("inf")}, "sft.lr must be above 0; got inf"),
         (SftConfig, {"rank": 0}, "sft.rank must be 1 or more, or null to train all weights; got 0"),
+        (SpanConfig, {"poisson": 0.0}, "sft.interleave.span.poisson must be above 0, in words; got 0.0"),
+        (SpanConfig, {"poisson": -1.0}, "sft.interleave.span.poisson must be above 0, in words; got -1.0"),
+        (SpanConfig, {"poisson": float("nan")}, "sft.interleave.span.poisson must be above 0, in words; got nan"),
+        (SpanConfig, {"poisson": float("inf")}, "sft.interleave.span.poisson must be above 0, in words; got inf"),
+        (InterleaveConfig, {"start": 1.1}, "sft.interleave.start must be a share from 0 to 1; got 1.1"),
+        (InterleaveConfig, {"start": float("nan")}, "sft.interleave.start must be a share from 0 to 1; got nan"),
+        (InterleaveConfig, {"step": -0.1}, "sft.interleave.step must be a share from 0 to 1; got -0.1"),
+        (InterleaveConfig, {"end": -0.1}, "sft.interleave.end must be a share from 0 to 1; got -0.1"),
+        (
+            InterleaveConfig,
+            {"start": 0.2, "end": 0.3},
+            "sft.interleave.end must not be above start, because the share falls; got 0.3 and 0.2",
+        ),
+        (
+            InterleaveConfig,
+            {"every": 0},
+            "sft.interleave.every must be 1 step or more; step: 0 keeps the share; got 0",
+        ),
         (SftConfig, {"weights": {"com": -1.0}}, "sft.weights.com must not be negative; got -1.0"),
         (
             SftConfig,
@@ -225,3 +253,14 @@ def test_the_schedules_are_those_of_transformers_that_need_no_numbers() -> None:
         optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
         get_scheduler(name, optimizer, num_warmup_steps=1, num_training_steps=9)
     assert {one.value for one in SchedulerType} > set(SCHEDULES)
+
+
+def test_the_share_of_text_falls_with_the_steps_as_in_the_paper() -> None:
+    """0.9, and 0.1 less every 300 steps, down to 0 at step 2,700 (arXiv 2506.10299)."""
+    config = InterleaveConfig()
+    for step in (0, 299, 300, 599, 600, 2_399, 2_400, 2_699):
+        assert config.share(step) == (9 - step // 300) / 10
+    assert {config.share(step) for step in (2_700, 2_701, 3_000, 10**9)} == {0.0}
+    assert [InterleaveConfig(step=0.0, every=1).share(step) for step in (0, 1, 10**6)] == [0.9, 0.9, 0.9]
+    low = InterleaveConfig(start=0.5, step=0.3, every=2, end=0.1)
+    assert [low.share(step) for step in range(6)] == [0.5, 0.5, 0.2, 0.2, 0.1, 0.1]

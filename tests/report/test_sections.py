@@ -67,6 +67,8 @@ def test_training_curves_are_of_losses_and_margins() -> None:
     assert loss.caption == "Loss during training." and "training" in loss.svg and "held out" in loss.svg
     assert margin.caption == "Reward margin during training." and "held out" not in margin.svg
     assert sections.plot_training([]) == []
+    loss, share = sections.plot_training([{"step": 1.0, "loss": 0.7, "words": 9, "text_share": 0.9}])
+    assert share.caption == "Share of words that are text during training."
 
 
 def test_the_audit_is_two_plots_and_a_table(round_: Round) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from factory.metrics import METRICS
 from schemas import datasets
-from schemas.datasets import CANDIDATE, FAILED, OK, PAIR, SCORED, SCORES, SKIPPED, UNSPOKEN, WORD, Candidate
+from schemas.datasets import CANDIDATE, FAILED, OK, PAIR, SCORED, SCORES, SKIPPED, UNIT_WORD, UNSPOKEN, WORD, Candidate
 
 STATUS = {"status": "string not null", "reason": "string"}
 UTTERANCE = {
@@ -54,7 +54,9 @@ EXPECTED: dict[str, dict[str, str]] = {
     "WORD": {"text": "string", "start": "int32", "end": "int32"},
     "ALIGNED": {"utt_id": "string not null", "lang": "string not null", "text": "string", "words": "list<WORD>"}
     | STATUS,
-    "SEQUENCE": {"sequence_id": "string not null", "task": "string", "prompt": "string", "completion": "string"},
+    "UNIT_WORD": {"text": "string", "units": "int32"},
+    "SEQUENCE": {"sequence_id": "string not null", "task": "string", "prompt": "string", "completion": "string"}
+    | {"prompt_words": "list<UNIT_WORD>", "completion_words": "list<UNIT_WORD>"},
     "EVALUATED": {"utt_id": "string not null", "units": "list<int32>", "mos": "double", "cascade_mos": "double"}
     | DIRECTION
     | dict.fromkeys(("reference", "text", "finish", "asr_text", "source_text", "cascade_text"), "string")
@@ -74,6 +76,8 @@ def type_name(field: pa.Field) -> str:
         return "list<CANDIDATE>"
     if field.type == pa.list_(WORD):
         return "list<WORD>"
+    if field.type == pa.list_(UNIT_WORD):
+        return "list<UNIT_WORD>"
     name = str(field.type).replace("item: ", "").replace("element: ", "")
     return name if field.nullable else f"{name} not null"
 

@@ -44,6 +44,8 @@ def test_the_order_of_special_tokens_never_changes() -> None:
     tags = ["<|vanilla|>", "<|asr|>", "<|s2t|>", "<|com|>", "<|cot|>", "<|mt|>", "<|fr|>", "<|en|>"]
     assert special_tokens(3, ["fr", "en"]) == [*control, *tags, "<|u0|>", "<|u1|>", "<|u2|>"]
     assert special_tokens(0, []) == [*control, *tags[:6]]
+    assert special_tokens(3, ["fr"], ["com", "tts"]) == [*special_tokens(3, ["fr"], ["com"]), "<|tts|>"]
+    assert special_tokens(3, ["fr"], ["com"]) == special_tokens(3, ["fr"])
 
 
 def test_tokens_of_tags_and_units() -> None:
@@ -68,20 +70,23 @@ def test_is_unit(token: str, expected: bool) -> None:
         (Variant.COM, True, True, True),
         (Variant.COT, True, True, True),
         (Variant.MT, True, False, False),
+        (Variant.TTS, False, True, False),
     ],
 )
 def test_properties_of_variants(variant: Variant, has_text: bool, has_units: bool, translates: bool) -> None:
     assert (variant.has_text, variant.has_units, variant.translates) == (has_text, has_units, translates)
+    assert variant.reads_text == (variant in ("mt", "tts"))
 
 
 def test_prompts_follow_the_templates() -> None:
     assert prompt(Variant.COM, "fr", "en", [3, 4]) == "<|com|><|fr|><|en|><|sosp|><|u3|><|u4|><|eosp|>"
     assert text_prompt("en", "fr", "it rains") == "<|mt|><|en|><|fr|>it rains<|sep|>"
+    assert text_prompt("en", "en", "it rains", Variant.TTS) == "<|tts|><|en|><|en|>it rains<|sep|>"
 
 
 @pytest.mark.parametrize("variant", list(Variant))
 def test_a_prompt_names_its_task(variant: Variant) -> None:
-    written = text_prompt("fr", "en", "il pleut") if variant is Variant.MT else prompt(variant, "fr", "en", [1])
+    written = text_prompt("fr", "en", "il pleut", variant) if variant.reads_text else prompt(variant, "fr", "en", [1])
     assert task(written) is variant
 
 
@@ -99,6 +104,7 @@ def test_a_text_that_is_no_prompt_has_no_task() -> None:
         (Variant.COM, "it rains<|sosp|><|u3|><|eosp|>"),
         (Variant.COT, "il pleut<|sep|>it rains<|sosp|><|u3|><|eosp|>"),
         (Variant.MT, "it rains"),
+        (Variant.TTS, "<|sosp|><|u3|><|eosp|>"),
     ],
 )
 def test_completions_follow_the_templates(variant: Variant, expected: str) -> None:
@@ -166,6 +172,8 @@ def test_any_output_can_be_parsed(variant: Variant, output: str) -> None:
         (Variant.VANILLA, f" {SOSP}<|u1|>{EOSP}", Parsed(None, [1], None, "ok")),
         (Variant.S2T, f"the train{SOSP}<|u1|>{EOSP}", Parsed("the train", None, None, "tag_in_text")),
         (Variant.S2T, "the train", Parsed("the train", None, None, "ok")),
+        (Variant.TTS, f"{SOSP}<|u1|>{EOSP}", Parsed(None, [1], None, "ok")),
+        (Variant.TTS, f"the train{SOSP}<|u1|>{EOSP}", Parsed("the train", [1], None, "text_before_units")),
         (Variant.COT, f"the train{SOSP}<|u1|>{EOSP}", Parsed(None, None, None, "no_source_text")),
         (Variant.COT, f"le train{SEP}{SOSP}<|u1|>{EOSP}", Parsed(None, [1], "le train", "no_text")),
         (Variant.COT, f"le{SEP}the{SEP}train{SOSP}<|u1|>{EOSP}", Parsed(f"the{SEP}train", [1], "le", "tag_in_text")),
@@ -187,7 +195,7 @@ def test_the_words_of_a_text_end_at_its_first_token(text: str, expected: str) ->
     assert words(text) == expected
 
 
-@pytest.mark.parametrize("variant", list(Variant))
+@pytest.mark.parametrize("variant", [variant for variant in Variant if not variant.reads_text])
 def test_the_tokenizer_of_a_policy_has_one_token_per_tag_and_unit(variant: Variant) -> None:
     tokenizer = tiny_tokenizer(num_units=50)
     ids = tokenizer(prompt(variant, "fr", "en", [0, 49, 7]), add_special_tokens=False)["input_ids"]

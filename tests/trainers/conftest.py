@@ -11,7 +11,7 @@ import pytest
 
 from schemas.datasets import SEQUENCE
 from schemas.sequences import Variant
-from tests.trainers.toys import WORDS, pair, sequence
+from tests.trainers.toys import WORDS, pair, sequence, spoken_sequence
 from trainers.policy import PolicyShape, create_policy
 
 
@@ -33,6 +33,20 @@ def sequences(tmp_path_factory: pytest.TempPathFactory) -> Path:
         task = Variant.ASR if number % 3 == 0 else Variant.COM
         rows.append({"sequence_id": f"s{number}"} | sequence(words, task))
     path = tmp_path_factory.mktemp("data") / "sequences.parquet"
+    pq.write_table(pa.Table.from_pylist(rows, schema=SEQUENCE), path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def spoken(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Parquet file of 60 sequences with words; of the last six the words are not known."""
+    chance = random.Random(1)
+    rows = []
+    for number in range(60):
+        words = [chance.choice(list(WORDS)) for _ in range(chance.randint(1, 5))]
+        row = spoken_sequence(number, words, Variant.ASR if number % 3 == 0 else Variant.COM)
+        rows.append(row | ({"prompt_words": None, "completion_words": None} if number >= 54 else {}))
+    path = tmp_path_factory.mktemp("data") / "spoken.parquet"
     pq.write_table(pa.Table.from_pylist(rows, schema=SEQUENCE), path)
     return path
 

@@ -11,7 +11,9 @@ import pytest
 import torch
 from transformers import AutoTokenizer
 
+from schemas.datasets import SEQUENCE
 from schemas.sequences import EOS, Variant, parse
+from tests.trainers.toys import spoken_sequence
 from trainers.batches import IGNORED, WIDTH_STEP, Batches
 from trainers.errors import TrainingError
 
@@ -114,3 +116,37 @@ def test_tokens_that_the_policy_lacks_are_named(tiny: Path, tmp_path: Path, side
     pq.write_table(pa.Table.from_pylist([row]), tmp_path / "data.parquet")
     with pytest.raises(TrainingError, match=r"has no token <\|u400\|>: its vocabulary was made for another codebook"):
         Batches(tmp_path / "data.parquet", AutoTokenizer.from_pretrained(tiny), 128)
+
+
+def test_words_are_read_with_the_pair_that_they_belong_to(tiny: Path, spoken: Path) -> None:
+    tokenizer = AutoTokenizer.from_pretrained(tiny)
+    with_words, without = (Batches(spoken, tokenizer, 128, with_words=words) for words in (True, False))
+    rows = pq.read_table(spoken).to_pylist()
+    for row, sequence, plain in zip(rows, with_words.sequences, without.sequences, strict=True):
+        assert sequence.pair_id == row["sequence_id"].removeprefix(f"{row['task']}-") and plain.pair_id == ""
+        for words, expected in (
+            (sequence.prompt_words, row["prompt_words"]),
+            (sequence.completion_words, row["completion_words"]),
+        ):
+            if expected is None:
+                assert words is None
+            else:
+                assert words is not None and words.texts == tuple(word["text"] for word in expected)
+                assert words.units == (8,) * len(expected)
+        assert plain.prompt_words is plain.completion_words is None
+        assert (sequence.prompt.tolist(), sequence.labels.tolist()) == (plain.prompt.tolist(), plain.labels.tolist())
+
+
+@pytest.mark.parametrize("units", [(8, 7), (8, 9), (-1, 17)])
+def test_words_that_do_not_have_the_units_of_their_speech_are_refused(
+    tiny: Path, tmp_path: Path, units: tuple[int, int]
+) -> None:
+    row = spoken_sequence(1, ["gare", "train"])
+    for word, number in zip(row["completion_words"], units, strict=True):
+        word["units"] = number
+    pq.write_table(pa.Table.from_pylist([row], schema=SEQUENCE), tmp_path / "data.parquet")
+    sentence = (
+        rf"the completion of com-pair 1 has 16 units, but its words \(completion_words\) have {units[0]} \+ {units[1]}:"
+    )
+    with pytest.raises(TrainingError, match=sentence):
+        Batches(tmp_path / "data.parquet", AutoTokenizer.from_pretrained(tiny), 128, with_words=True)

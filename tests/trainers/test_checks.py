@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from trainers.checks import check_pairs, check_targets, check_tokens, nothing_fits, read_texts
+from trainers.checks import check_pairs, check_targets, check_tokens, nothing_fits, read_texts, read_words
 from trainers.errors import TrainingError
 
 PAIR = {"prompt": "p", "chosen": "c", "rejected": "r"}
@@ -32,6 +32,14 @@ def test_a_missing_column_is_refused(tmp_path: Path) -> None:
     pq.write_table(pa.table({"prompt": ["1"]}), tmp_path / "data.parquet")
     with pytest.raises(TrainingError, match="with the columns prompt, chosen"):
         read_texts(tmp_path / "data.parquet", ("prompt", "chosen"))
+
+
+def test_sequences_without_columns_for_words_are_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"sequence_id": ["com-a"], "prompt": ["1"]}), tmp_path / "data.parquet")
+    with pytest.raises(
+        TrainingError, match="lacks one of sequence_id, prompt_words, .* which sft.interleave needs: write"
+    ):
+        read_words(tmp_path / "data.parquet")
 
 
 def test_known_tokens_pass() -> None:

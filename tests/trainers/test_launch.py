@@ -26,7 +26,7 @@ from ray.util.placement_group import placement_group
 from safetensors.torch import load_file
 
 from factory.recipe.resources import PoolConfig, ResourcesConfig
-from factory.recipe.training import PreferenceConfig, SftConfig
+from factory.recipe.training import InterleaveConfig, PreferenceConfig, SftConfig
 from factory.runtime.watch import Stalled
 from tests.limits import HANG_S
 from tests.trainers.toys import interrupt_sft, read_curve
@@ -159,14 +159,15 @@ def test_a_training_that_fails_again_or_for_another_reason_ends(local_ray: None,
     assert len(calls) == tries
 
 
-def test_two_workers_learn_supervised_as_one_does(local_ray: None, tiny: Path, sequences: Path, tmp_path: Path) -> None:
+def test_two_workers_learn_supervised_as_one_does(local_ray: None, tiny: Path, spoken: Path, tmp_path: Path) -> None:
     """The curves agree to the four digits that they keep; only the order of sums of gradients differs."""
-    config = replace(CONFIG, epochs=8, batches=2, precision="fp32", log_every=10)
-    summary = train_sft(sequences, tiny, tmp_path / "both", config, dev=sequences, seed=1, workers=TWO)
-    train_sft(sequences, tiny, tmp_path / "alone", config, dev=sequences, seed=1)
+    interleave = InterleaveConfig(every=5)
+    config = replace(CONFIG, epochs=8, batches=2, precision="fp32", log_every=10, interleave=interleave)
+    summary = train_sft(spoken, tiny, tmp_path / "both", config, dev=spoken, seed=1, workers=TWO)
+    train_sft(spoken, tiny, tmp_path / "alone", config, dev=spoken, seed=1)
     both, alone = read_curve(tmp_path / "both"), read_curve(tmp_path / "alone")
     assert summary["step"] > 30 and both[-1]["loss"] < 0.8 * both[0]["loss"]
-    for key in ("step", "of", "loss", "dev_loss"):
+    for key in ("step", "of", "loss", "dev_loss", "words", "text_share"):
         assert [line.get(key) for line in both] == pytest.approx([line.get(key) for line in alone], abs=2e-4)
 
 

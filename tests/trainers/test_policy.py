@@ -24,8 +24,8 @@ any_example = settings(deadline=None, suppress_health_check=[HealthCheck.functio
 
 @pytest.fixture(scope="module")
 def tokenizer() -> PreTrainedTokenizerFast:
-    """A tokenizer of TEXTS with 30 units."""
-    return train_tokenizer(TEXTS, 30, LANGS, vocab_text=200)
+    """A tokenizer of TEXTS with 30 units and every task."""
+    return train_tokenizer(TEXTS, 30, LANGS, vocab_text=200, tasks=list(Variant))
 
 
 @given(texts, texts, unit_lists, st.sampled_from(list(Variant)))
@@ -62,7 +62,7 @@ def test_words_of_the_texts_are_whole_and_new_words_are_spelled(tokenizer: PreTr
 
 
 def test_units_and_tags_have_the_first_ids(tokenizer: PreTrainedTokenizerFast) -> None:
-    tokens = special_tokens(30, LANGS)
+    tokens = special_tokens(30, LANGS, list(Variant))
     assert tokenizer.convert_tokens_to_ids(tokens) == list(range(len(tokens)))
     assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.unk_token) == (PAD, EOS, UNK)
 
@@ -119,16 +119,18 @@ def test_an_existing_model_learns_units(tmp_path: Path, tied: bool) -> None:
     base = LlamaForCausalLM(LlamaConfig(vocab_size=len(letters), tie_word_embeddings=tied, **shape))
     base.save_pretrained(tmp_path / "base")
 
-    out = extend_policy(tmp_path / "base", tmp_path / "out", num_units=7, langs=LANGS)
+    out = extend_policy(tmp_path / "base", tmp_path / "out", num_units=7, langs=LANGS, tasks=["tts"])
     tokenizer, model = AutoTokenizer.from_pretrained(out), AutoModelForCausalLM.from_pretrained(out)
     old = len(letters)
     for before, after in ((base.model.embed_tokens, model.model.embed_tokens), (base.lm_head, model.lm_head)):
         torch.testing.assert_close(after.weight[:old], before.weight)
         torch.testing.assert_close(after.weight[old:], before.weight.mean(dim=0).expand(len(tokenizer) - old, -1))
-    assert model.config.vocab_size == len(tokenizer) == old + len(special_tokens(7, LANGS))
+    assert model.config.vocab_size == len(tokenizer) == old + len(special_tokens(7, LANGS, ["tts"]))
     assert model.config.eos_token_id == model.generation_config.eos_token_id == tokenizer.eos_token_id
     added = [tokenizer.added_tokens_decoder[index] for index in range(old, len(tokenizer))]
-    assert [token.content for token in added] == special_tokens(7, LANGS) and all(token.special for token in added)
+    assert [token.content for token in added] == special_tokens(7, LANGS, ["tts"]) and all(
+        token.special for token in added
+    )
     text = prompt(Variant.COM, "fr", "en", [1, 6]) + completion(Variant.COM, "où est-ce ?", [0])
     ids = tokenizer(text)["input_ids"]
     assert tokenizer.bos_token_id is None

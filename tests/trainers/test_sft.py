@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from factory.models.weights import WeightsError
-from factory.recipe.training import SftConfig
+from factory.recipe.training import InterleaveConfig, SftConfig
 from tests.trainers.toys import interrupt_sft, read_curve
 from trainers.errors import TrainingError
 from trainers.sft import train_sft
@@ -58,6 +58,45 @@ def test_a_killed_training_resumes_exactly(tiny: Path, sequences: Path, tmp_path
         assert torch.equal(weight, halves[name]), name
     steps = [line["step"] for line in read_curve(tmp_path / "halves")]
     assert steps[:4] == [5, 10, 11, 12]  # the two steps after the checkpoint were taken again
+
+
+def test_a_killed_interleaved_training_resumes_exactly(tiny: Path, spoken: Path, tmp_path: Path) -> None:
+    config = replace(QUICK, interleave=InterleaveConfig(start=0.9, step=0.2, every=3))
+    summary = train_sft(spoken, tiny, tmp_path / "whole", config, seed=4)
+    with interrupt_sft(step=12):
+        train_sft(spoken, tiny, tmp_path / "halves", config, seed=4)
+    with pytest.raises(TrainingError, match=r"another interleave \({'start': 0.9, .*'every': 3, .* there, None now\)"):
+        train_sft(spoken, tiny, tmp_path / "halves", QUICK, seed=4)
+    assert train_sft(spoken, tiny, tmp_path / "halves", config, seed=4)["text_share"] == summary["text_share"]
+
+    whole, halves = (load_file(tmp_path / name / "model.safetensors") for name in ("whole", "halves"))
+    for name, weight in whole.items():
+        assert torch.equal(weight, halves[name]), name
+    first, second = (
+        [(line["step"], line["words"], line["text_share"]) for line in read_curve(tmp_path / name)]
+        for name in ("whole", "halves")
+    )
+    assert first == second and [step for step, *_ in first[:3]] == [5, 10, 15]
+
+
+def test_training_json_says_how_much_was_text(
+    tiny: Path, spoken: Path, sequences: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = replace(QUICK, interleave=InterleaveConfig(start=0.5, step=0.5, every=10))
+    summary = train_sft(spoken, tiny, tmp_path / "policy", config)
+    assert "  sft interleaves: the share of text goes from 0.5 to 0 in " in capsys.readouterr().out
+    curve = read_curve(tmp_path / "policy")
+    assert summary["without_words"] == 6 and summary["sequences"] == 60
+    assert summary["words"] == sum(line["words"] for line in curve) > 500
+    text_words = sum(line["words"] * line["text_share"] for line in curve)
+    assert summary["text_share"] == pytest.approx(text_words / summary["words"], abs=1e-4)
+    assert 0 == curve[-1]["text_share"] < summary["text_share"] < curve[0]["text_share"]
+    plain = train_sft(spoken, tiny, tmp_path / "plain", replace(QUICK, epochs=1))
+    assert (
+        plain["without_words"] is None
+        and "words" not in plain
+        and "text_share" not in read_curve(tmp_path / "plain")[0]
+    )
 
 
 def test_the_number_of_workers_counts_only_without_a_number_of_batches(

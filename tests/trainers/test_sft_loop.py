@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from factory.recipe.training import SftConfig
+from factory.recipe.training import InterleaveConfig, SftConfig, SpanConfig
 from trainers.errors import TrainingError
 from trainers.job import LocalJob
 from trainers.sft_loop import SftLoop
@@ -156,6 +156,54 @@ def test_workers_need_a_batch_each_and_shares_of_equal_size(
     assert SftLoop(replace(job, config=replace(QUICK, batches=4))).batches_per_step == 4
     assert SftLoop(replace(job, config=replace(QUICK, batches=3, sharded=True))).batches_per_step == 3
     assert SftLoop(job).batches_per_step == 3
+
+
+SPOKEN = replace(QUICK, epochs=3, interleave=InterleaveConfig(start=0.8, step=0.4, every=4, span=SpanConfig(1.5)))
+
+
+@pytest.fixture
+def spoken_job(job: LocalJob[SftConfig], spoken: Path) -> LocalJob[SftConfig]:
+    return replace(job, config=SPOKEN, inputs=job.inputs | {"data": spoken, "dev": spoken})
+
+
+def test_the_steps_of_an_interleaved_training_have_their_share_of_text(spoken_job: LocalJob[SftConfig]) -> None:
+    loop = SftLoop(replace(spoken_job, config=replace(SPOKEN, log_every=1)))
+    loop.run()
+    assert loop.steps > 12
+    for line in loop.curve:
+        share = (0.8, 0.4, 0.0)[min(2, (line["step"] - 1) // 4)]
+        assert abs(line["text_share"] - share) < 0.1 and line["words"] > 0
+    assert sum(line["words"] for line in loop.curve) == 3 * sum(
+        len(words.texts)
+        for one in loop.data.sequences
+        for words in (one.prompt_words, one.completion_words)
+        if words is not None
+    )
+    assert loop.dev is not None and loop.dev.sequences[0].prompt_words is None, "held-out speech stays units"
+
+
+def test_an_interleaved_training_is_planned_like_another(spoken_job: LocalJob[SftConfig]) -> None:
+    """Its batches have the same sequences, and are not larger; with a share of 0 they are the same to the byte."""
+    plain = SftLoop(replace(spoken_job, config=replace(SPOKEN, interleave=None)))
+    some = SftLoop(spoken_job)
+    none = SftLoop(replace(spoken_job, config=replace(SPOKEN, interleave=InterleaveConfig(start=0.0))))
+    assert plain.plan == some.plan == none.plan
+    assert some.epochs == [epoch for epoch in range(3) for _ in some.data.plan(512, 0, epoch)]
+    for step in range(plain.steps):
+        plain.step = some.step = none.step = step
+        [expected], [shorter], [same] = plain.next_batches(), some.next_batches(), none.next_batches()
+        assert torch.equal(same.ids, expected.ids) and torch.equal(same.labels, expected.labels)
+        assert shorter.ids.numel() <= expected.ids.numel()
+
+
+def test_text_is_drawn_anew_in_each_epoch(spoken_job: LocalJob[SftConfig]) -> None:
+    settings = replace(SPOKEN, epochs=2, tokens=10**6, unit_noise=0.0, interleave=InterleaveConfig(start=0.5, step=0.0))
+    loop = SftLoop(replace(spoken_job, config=settings))
+    batches = []
+    for loop.step in range(2):
+        [batch] = loop.next_batches()
+        batches.append(sorted(bytes(row[row != 0].numpy()) for row in batch.ids))
+    assert loop.steps == 2 and batches[0] != batches[1]
 
 
 @pytest.mark.slow

@@ -16,6 +16,7 @@ from trainers.workers import (
     load_full_state,
     mean_over_workers,
     rank,
+    sum_over_workers,
     wait_for_all,
     world_size,
 )
@@ -37,6 +38,7 @@ def test_a_worker_that_is_alone_trains_the_network_itself() -> None:
 
 def test_the_mean_is_over_values() -> None:
     assert mean_over_workers([1.0, 2.0, 6.0], torch.device("cpu")) == 3.0
+    assert sum_over_workers([1.0, 2.0], torch.device("cpu")) == [1.0, 2.0]
 
 
 def test_a_loaded_state_continues_the_optimizer() -> None:

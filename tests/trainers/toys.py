@@ -12,6 +12,7 @@ import pytest
 import torch
 from transformers import Trainer
 
+from schemas.datasets import Row
 from schemas.sequences import Variant, completion, prompt
 from trainers.batches import Batch
 from trainers.sft_loop import SftLoop
@@ -26,6 +27,20 @@ def sequence(words: list[str], task: Variant = Variant.COM) -> dict[str, str]:
     text = " ".join(words if task is Variant.ASR else reversed(words))
     answer = completion(task, text, units[::-1])
     return {"task": str(task), "prompt": prompt(task, "fr", "en", units), "completion": answer}
+
+
+def spoken_sequence(number: int, words: list[str], task: Variant = Variant.COM) -> Row:
+    """Return a row of SEQUENCE: each word has 8 units, and the translation is the words in reverse order."""
+    back = words[::-1]
+    source, target = ([(4 * WORDS[word] + place) % 24 for word in some for place in range(8)] for some in (words, back))
+    return {
+        "sequence_id": f"{task}-pair {number}",
+        "task": str(task),
+        "prompt": prompt(task, "fr", "en", source),
+        "completion": completion(task, " ".join(words if task is Variant.ASR else back), target),
+        "prompt_words": [{"text": word, "units": 8} for word in words],
+        "completion_words": [{"text": word, "units": 8} for word in back] if task.has_units else None,
+    }
 
 
 def pair(number: int) -> dict[str, str]:
