@@ -1,4 +1,4 @@
-"""Build everything under `assets/phrasebook` and `assets/station` from scratch; a killed build continues when it is started again.
+"""Build `assets/phrasebook`, `assets/station` and `assets/phrasebook_es` from scratch; a killed build continues when it is started again.
 
     python -m assets.build [--work build]
 """
@@ -14,7 +14,12 @@ from pathlib import Path
 
 OUT = Path("assets/phrasebook")
 LAYER, UNITS = 4, 200
-VOICES = {"en": "sft-en-heart", "fr": "sft-fr-siwis"}
+VOCODERS = {
+    OUT / "vocoder-en": "sft-en-heart",
+    OUT / "vocoder-fr": "sft-fr-siwis",
+    OUT.with_name("phrasebook_es") / "vocoder-es": "sft-es-dora",
+}
+"""The vocoders, and the recordings that they learn from."""
 VOCODER_STEPS = ("--minutes-spectral", "0", "--steps-spectral", "1800", "--minutes-adversarial", "0", "--steps-adversarial", "3000")
 
 
@@ -46,11 +51,13 @@ def build(work: Path) -> None:
     if not codebook.exists():
         run("assets.build.units", speech, "fit", "--layer", str(LAYER), "--units", str(UNITS), "--out", codebook)
     run("assets.build.units", speech, "encode", "--codebook", codebook, "--out", units)
-    for lang, voice in VOICES.items():
-        out = ("--out", work / f"vocoder-{lang}", "--num-units", str(UNITS), "--seed", "1", *VOCODER_STEPS)
+    for shipped, voice in VOCODERS.items():
+        made = work / shipped.name
+        out = ("--out", made, "--num-units", str(UNITS), "--seed", "1", *VOCODER_STEPS)
         run("trainers.vocoder.train", "--data", units / voice, *out)
-        keep(work / f"vocoder-{lang}", OUT / f"vocoder-{lang}")
-    run("assets.build.pack", speech, units, OUT.parent)
+        keep(made, shipped)
+    for module in ("pack", "spanish_pack"):
+        run(f"assets.build.{module}", speech, units, OUT.parent)
     for name in ("phrasebook", "station"):  # the policy of the station starts from that of the phrasebook
         run("factory.run_round", "--recipe", f"recipes/{name}.yaml", "--round", "0", "--run", work / f"run-{name}")
         keep(work / f"run-{name}" / "round-0" / "policy", OUT.parent / name / "policy")

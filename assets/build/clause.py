@@ -1,30 +1,33 @@
-"""A clause: two aligned templates, and the words that fill their slots."""
+"""A clause: aligned templates, one per language, and the words that fill their slots."""
 
 import math
 import random
 from typing import NamedTuple
 
-from .words import Pair, english, french
+from .spanish import spanish
+from .words import Entry, english, french
 
 PER_CLAUSE = 300  # most sentences of one clause, so that a clause with many slots does not dominate
-WORDS = range(4, 13)  # the length of a sentence, in either language
+WORDS = range(4, 13)  # the length of a sentence, in French and English
 
 
 class Sentence(NamedTuple):
-    """A sentence and its translation, in lower case and without punctuation."""
+    """A sentence and its translations, in lower case and without punctuation."""
 
     fr: str
     en: str
     mark: str  # the end mark "." or "?", for the speech synthesiser's intonation
+    es: str = ""  # "" in the station, which has no Spanish
 
 
 class Clause(NamedTuple):
-    """Two templates with the same slots and the same end mark."""
+    """Templates with the same slots and the same end mark."""
 
     fr: str
     en: str
     mark: str
-    slots: dict[str, list[Pair]]
+    slots: dict[str, list[Entry]]
+    es: str = ""
 
     def sentences(self) -> list[Sentence]:
         """Return up to PER_CLAUSE distinct sentences, sampled from all fillings, the same on every machine."""
@@ -39,15 +42,17 @@ class Clause(NamedTuple):
         for slot, words in self.slots.items():
             number, index = divmod(number, len(words))
             filling[slot] = words[index]
-        fr = french(self.fr.format(**{slot: pair.fr for slot, pair in filling.items()}))
-        en = english(self.en.format(**{slot: pair.en for slot, pair in filling.items()}))
-        repeats = len({str(pair.en) for pair in filling.values()}) < len(filling)
+        fr = french(self.fr.format(**{slot: entry.fr for slot, entry in filling.items()}))
+        en = english(self.en.format(**{slot: entry.en for slot, entry in filling.items()}))
+        repeats = len({str(entry.en) for entry in filling.values()}) < len(filling)
         fits = len(fr.split()) in WORDS and len(en.split()) in WORDS
-        return Sentence(fr, en, self.mark) if fits and not repeats else None
+        es = spanish(self.es.format(**{slot: entry.es for slot, entry in filling.items()}))
+        return Sentence(fr, en, self.mark, es) if fits and not repeats else None
 
 
-def clause(fr: str, en: str, **slots: list[Pair]) -> Clause:
-    """Return a clause from two templates, which end in the same mark, "." or "?"."""
-    if fr[-1] != en[-1] or fr[-1] not in ".?":
-        raise ValueError(f"the templates must end in the same mark, . or ?: {fr!r} and {en!r}")
-    return Clause(fr[:-1], en[:-1], fr[-1], slots)
+def clause(fr: str, en: str, es: str = "", **slots: list[Entry]) -> Clause:
+    """Return a clause from its templates, which end in the same mark, "." or "?"."""
+    marks = {template[-1] for template in (fr, en, es) if template}
+    if len(marks) > 1 or not marks <= {".", "?"}:
+        raise ValueError(f"the templates must end in the same mark, . or ?: {fr!r}, {en!r} and {es!r}")
+    return Clause(fr[:-1], en[:-1], fr[-1], slots, es[:-1])

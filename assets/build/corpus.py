@@ -1,9 +1,9 @@
 """Synthesise the sentences of the grammar in Parquet parts of 50 utterances; a killed run continues at the next part.
 
-    python -m assets.build.corpus build/speech [--worker 0 --workers 2]
+    python -m assets.build.corpus build/speech [--lang es] [--worker 0 --workers 2]
 
 Writes `<set>-<lang>/part-00000.parquet` ... with the columns of `schemas.datasets.UTTERANCE`; audio is FLAC, 16 kHz.
-Utterance ids are `<set>-<lang>-<sentence>-<speaker>`; the two languages of a paired set share the sentence's number.
+Utterance ids are `<set>-<lang>-<sentence>-<speaker>`; the languages of a paired set share the sentence's number.
 """
 
 from __future__ import annotations
@@ -28,14 +28,18 @@ SIZES = {"sft": 4_000, "mono_fr": 8_000, "mono_en": 8_000, "dev": 300, "test": 1
 """Sentences per set of the phrasebook, sampled once. Recordings may use fewer of them; `text` has no recordings."""
 STATION_SIZES = {"test": 500, "mono_fr": 700, "mono_en": 700, "dev": 100, "text": 2_200}
 """Sentences per set of the station; its paired sentences follow the 300 of `test` that ship as a test."""
+SPOKEN_MONO_FR = 4_000
+"""Sentences of `mono_fr` that French voices read. Spanish ones read the others, as the set `mono_es`."""
 SEED = 1
 PART = 50
 
-SPEAKERS: dict[str, Callable[[], Speaker]] = {
-    "heart": Hibari,
-    "joe": Piper,
-    "siwis": Kokoro,
-    "dora": lambda: Kokoro("ef_dora", "fr", 1.15),  # a Spanish voice that reads French, to test the units
+SPEAKERS: dict[tuple[str, str], Callable[[], Speaker]] = {
+    ("heart", "en"): Hibari,
+    ("joe", "en"): Piper,
+    ("siwis", "fr"): Kokoro,
+    ("dora", "fr"): lambda: Kokoro("ef_dora", "fr", 1.15),  # a Spanish voice that reads French, to test the units
+    ("dora", "es"): lambda: Kokoro("ef_dora", "es", 1.0),
+    ("alex", "es"): lambda: Kokoro("em_alex", "es", 1.0),
 }
 
 
@@ -49,6 +53,7 @@ class Recording(NamedTuple):
     speakers: tuple[str, ...]
 
 
+MIXED_ES = ("dora", "dora", "alex", "dora", "dora", "dora", "dora", "alex", "dora", "dora")
 MIXED = ("heart", "heart", "joe", "heart", "heart", "heart", "heart", "joe", "heart", "heart")
 RECORDINGS = (
     Recording("dev", "fr", 0, 100, ("siwis",)),
@@ -67,11 +72,17 @@ RECORDINGS = (
     Recording("mono_en", "en", 500, 2_000, MIXED),
     Recording("mono_fr", "fr", 250, 600, ("siwis",)),
     Recording("test", "fr", 100, 1_000, ("siwis",)),
-    Recording("mono_fr", "fr", 600, 4_000, ("siwis",)),
+    Recording("mono_fr", "fr", 600, SPOKEN_MONO_FR, ("siwis",)),
     Recording("station_test", "fr", 0, 500, ("siwis",)),
     Recording("station_test", "en", 0, 500, ("heart",)),
     Recording("station_mono_fr", "fr", 0, 250, ("siwis",)),
     Recording("station_mono_en", "en", 0, 250, ("heart",)),
+    Recording("test", "es", 0, 100, MIXED_ES),
+    Recording("sft", "es", 0, 400, ("dora",)),
+    Recording("mono_es", "es", 0, 250, MIXED_ES),
+    Recording("dev", "es", 0, 100, ("dora",)),
+    Recording("sft", "es", 400, 1_750, ("dora",)),  # only the vocoder learns from these
+    Recording("dev", "es", 0, 100, ("alex",)),
 )
 """In the order of their use: the training data comes first."""
 
@@ -79,7 +90,9 @@ RECORDINGS = (
 def sentences() -> dict[str, list[Sentence]]:
     """Return the sentences of every set; those of the station have names with `station_`."""
     station = split_station(STATION_SIZES, SEED)
-    return split(SIZES, SEED) | {f"station_{name}": chosen for name, chosen in station.items()}
+    phrasebook = split(SIZES, SEED)
+    phrasebook["mono_es"] = phrasebook["mono_fr"][SPOKEN_MONO_FR:]
+    return phrasebook | {f"station_{name}": chosen for name, chosen in station.items()}
 
 
 def flac(wave: np.ndarray) -> bytes:
@@ -89,36 +102,39 @@ def flac(wave: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def utterance(recording: Recording, index: int, sentence: Sentence, voices: dict[str, Speaker]) -> dict[str, object]:
+def utterance(recording: Recording, index: int, sentence: Sentence, voices: dict[tuple[str, str], Speaker]) -> dict[str, object]:
     """Synthesise one sentence, and return it as a row of UTTERANCE."""
-    name = recording.speakers[index % len(recording.speakers)]
-    voice = voices[name] if name in voices else voices.setdefault(name, SPEAKERS[name]())
-    text, translation = (sentence.fr, sentence.en) if recording.lang == "fr" else (sentence.en, sentence.fr)
+    name, lang = recording.speakers[index % len(recording.speakers)], recording.lang
+    if (name, lang) not in voices:
+        voices[name, lang] = SPEAKERS[name, lang]()
+    text = str(getattr(sentence, lang))
     return {
-        "utt_id": f"{recording.set}-{recording.lang}-{index:05d}-{name}",
-        "lang": recording.lang,
-        "audio": {"bytes": flac(voice.speak(text[0].upper() + text[1:] + sentence.mark)), "path": None},
+        "utt_id": f"{recording.set}-{lang}-{index:05d}-{name}",
+        "lang": lang,
+        "audio": {"bytes": flac(voices[name, lang].speak(text[0].upper() + text[1:] + sentence.mark)), "path": None},
         "text": text,
-        "reference": translation,
+        "reference": sentence.fr if lang == "en" else sentence.en,
         "speaker": name,
         "split": recording.set,
     }
 
 
-def parts(out: Path) -> Iterator[tuple[Path, Recording, range]]:
-    """Yield the file, the recording and the sentence numbers of every part."""
+def parts(out: Path, lang: str | None = None) -> Iterator[tuple[Path, Recording, range]]:
+    """Yield the file, the recording and the sentence numbers of every part, or of those in one language."""
     for recording in RECORDINGS:
+        if lang not in (None, recording.lang):
+            continue
         voice = "" if len(recording.speakers) > 1 else f"-{recording.speakers[0]}"
         folder = out / f"{recording.set}-{recording.lang}{voice}"
         for start in range(recording.start, recording.stop, PART):
             yield folder / f"part-{start:05d}.parquet", recording, range(start, min(start + PART, recording.stop))
 
 
-def speak_all(out: Path, worker: int, workers: int) -> None:
+def speak_all(out: Path, lang: str | None, worker: int, workers: int) -> None:
     """Write the missing parts of this worker."""
     texts = sentences()
-    voices: dict[str, Speaker] = {}
-    for number, (path, recording, indices) in enumerate(parts(out)):
+    voices: dict[tuple[str, str], Speaker] = {}
+    for number, (path, recording, indices) in enumerate(parts(out, lang)):
         if number % workers != worker or path.exists():
             continue
         start = time.monotonic()
@@ -133,7 +149,8 @@ def speak_all(out: Path, worker: int, workers: int) -> None:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder of the recordings")
+    parser.add_argument("--lang", help="speak only this language")
     parser.add_argument("--worker", type=int, default=0, help="this process's number, from 0")
     parser.add_argument("--workers", type=int, default=1, help="number of processes that share the work")
     arguments = parser.parse_args()
-    speak_all(arguments.out, arguments.worker, arguments.workers)
+    speak_all(arguments.out, arguments.lang, arguments.worker, arguments.workers)

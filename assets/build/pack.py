@@ -19,8 +19,10 @@ from assets.build.units import rows_of
 from factory.corpora.audio import encode, read
 from schemas.datasets import PAIRED, UTTERANCE, Row
 
-TARGETS = {"fr": "siwis", "en": "heart"}
+TARGETS = {"fr": "siwis", "en": "heart", "es": "dora"}
 """The voice of each language's vocoder; translations into the language use its units."""
+LANGUAGES = ("fr", "en")
+"""The languages of these worlds; `assets.build.spanish_pack` writes the one with Spanish."""
 
 
 class World(NamedTuple):
@@ -59,11 +61,12 @@ def paired(units: Path, name: str, numbers: range) -> list[Row]:
         name: the set.
         numbers: of the sentences; one without a recording in both languages is left out.
     """
-    recordings = [row for folder in sorted(units.glob(f"{name}-*")) for row in rows_of(folder) if row["speaker"] != "dora"]
+    every = [row for folder in sorted(units.glob(f"{name}-*")) for row in rows_of(folder)]
+    recordings = [row for row in every if row["lang"] in LANGUAGES and row["speaker"] != "dora"]
     by_sentence: dict[int, list[Row]] = {}
     for row in recordings:
         by_sentence.setdefault(int(row["utt_id"].split("-")[2]), []).append(row)
-    complete = {number: rows for number, rows in by_sentence.items() if number in numbers and {r["lang"] for r in rows} == set(TARGETS)}
+    complete = {number: rows for number, rows in by_sentence.items() if number in numbers and {r["lang"] for r in rows} == set(LANGUAGES)}
     return [_pair(one, two) for number in sorted(complete) for one, two in permutations(complete[number], 2) if _fits(one, two)]
 
 
@@ -83,15 +86,15 @@ def monolingual(units: Path, recordings: dict[str, int]) -> list[Row]:
 
 
 def _other(lang: str) -> str:
-    return next(other for other in TARGETS if other != lang)
+    return next(other for other in LANGUAGES if other != lang)
 
 
-def parallel_text(name: str) -> list[Row]:
+def parallel_text(name: str, languages: tuple[str, str] = LANGUAGES) -> list[Row]:
     """Return a set of sentences without recordings as PAIRED rows without units, in both directions."""
     rows = []
     for number, sentence in enumerate(sentences()[name]):
-        texts = {lang: getattr(sentence, lang) for lang in TARGETS}
-        for src, tgt in permutations(TARGETS, 2):
+        texts = {lang: getattr(sentence, lang) for lang in languages}
+        for src, tgt in permutations(languages, 2):
             row = {"src_lang": src, "src_text": texts[src], "tgt_lang": tgt, "tgt_text": texts[tgt]}
             rows.append({"pair_id": f"{name}-{src}-{number:05d}", **row})
     return rows
@@ -115,16 +118,20 @@ def pack(world: World, speech: Path, units: Path, out: Path) -> None:
         units: the folder of the encoded recordings.
         out: the folder to write; existing files are replaced.
     """
-    out.mkdir(parents=True, exist_ok=True)
     files = {file: paired(units, name, numbers) for file, (name, numbers) in world.paired.items()}
     files |= {"mono_units": monolingual(units, world.monolingual), "text": parallel_text(world.text)}
     for file, rows in files.items():
         if rows:
-            pq.write_table(pa.Table.from_pylist(rows, schema=PAIRED), out / f"{file}.parquet", compression="zstd")
+            write(rows, PAIRED, out / f"{file}.parquet")
     for folder, recordings in world.spoken.items():
-        (out / folder).mkdir(parents=True, exist_ok=True)
         for lang, rows in spoken(speech, recordings):
-            pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), out / folder / f"{lang}.parquet", compression="zstd")
+            write(rows, UTTERANCE, out / folder / f"{lang}.parquet")
+
+
+def write(rows: list[Row], schema: pa.Schema, path: Path) -> None:
+    """Write the rows of a file that ships."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
 
 
 if __name__ == "__main__":

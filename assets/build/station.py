@@ -6,7 +6,7 @@ of their numbers, can learn them from little speech.
 
 from .clause import clause
 from .people import CITIES, DAYS, NUMBERS
-from .words import Pair, phrases
+from .words import Entry, phrases
 
 _UNITS = phrases("""
 deux = two
@@ -40,10 +40,10 @@ soixante = sixty
 TO_69 = [
     *_TEENS,
     *_TENS,
-    *(Pair(f"{ten.fr}-{unit.fr}", f"{ten.en}-{unit.en}") for ten in _TENS for unit in _UNITS),
+    *(Entry(f"{ten.fr}-{unit.fr}", f"{ten.en}-{unit.en}") for ten in _TENS for unit in _UNITS),
 ]
 MINUTES = [number for number in TO_69 if not number.en.startswith("sixty")]
-TIMES = [Pair(f"{hour.fr} heures {minute.fr}", f"{hour.en} {minute.en}") for hour in NUMBERS for minute in MINUTES]
+TIMES = [Entry(f"{hour.fr} heures {minute.fr}", f"{hour.en} {minute.en}") for hour in NUMBERS for minute in MINUTES]
 FRUIT = phrases("""
 pommes = apples
 poires = pears
@@ -73,7 +73,7 @@ STATION = [
            "you have seat {seat} in car {n}.", seat=TO_69, n=NUMBERS),
     clause("le voyage de {city} à {other} dure {time}.",
            "the trip from {city} to {other} takes {time}.", city=CITIES, other=CITIES, time=[
-               Pair(f"{hour.fr} heures et {minute.fr} minutes", f"{hour.en} hours and {minute.en} minutes")
+               Entry(f"{hour.fr} heures et {minute.fr} minutes", f"{hour.en} hours and {minute.en} minutes")
                for hour in NUMBERS for minute in MINUTES]),
     clause("{weight} kilos de {fruit} coûtent {price} euros.",
            "{weight} kilos of {fruit} cost {price} euros.", weight=NUMBERS, fruit=FRUIT, price=TO_69),

@@ -27,7 +27,7 @@ from trainers.codebook import fit, nearest_sentence_accuracy, unit_distances
 
 MODEL = "package:whisper-base"
 SPOKEN = UNITS.append(UTTERANCE.field("audio"))
-VOICES = {"en": ("dev-en-heart", "dev-en-joe"), "fr": ("dev-fr-siwis", "dev-fr-dora")}
+VOICES = {"en": ("dev-en-heart", "dev-en-joe"), "fr": ("dev-fr-siwis", "dev-fr-dora"), "es": ("dev-es-dora", "dev-es-alex")}
 """Two voices per language that read the same sentences."""
 FIT_ON = ("sft-en-heart", "sft-en-joe", "sft-fr-siwis")
 SAMPLE = 250
@@ -80,7 +80,7 @@ def encode(speech: Path, codebook: Path, out: Path) -> None:
     """Write the missing parts of every recording as rows of UNITS with their audio."""
     layer = Codebook.load(codebook).layer
     config = EncoderConfig(kind="whisper", model=MODEL, layer=layer, codebook=str(codebook))
-    encoder = Encoder(config, ["fr", "en"], threads=1)
+    encoder = Encoder(config, list(VOICES), threads=1)
     for path in sorted(speech.glob("*/part-*.parquet")):
         target = out / path.parent.name / path.name
         if not target.exists():

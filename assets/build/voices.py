@@ -11,6 +11,7 @@ import json
 import subprocess
 import tarfile
 from abc import ABC, abstractmethod
+from functools import cache
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -97,20 +98,22 @@ class Kokoro(Speaker):
 class Phonemes:
     """The IPA phonemes of espeak-ng in the spelling of Kokoro's training data."""
 
+    SPELT = {"es": (("toulouse", "tulús"),)}
+    """Foreign names as a language would spell what its speakers say."""
+
     TIES = (("a^ɪ", "I"), ("a^ʊ", "W"), ("d^ʒ", "ʤ"), ("e^ɪ", "A"), ("t^ʃ", "ʧ"), ("ɔ^ɪ", "Y"), ("o^ʊ", "O"), ("^", ""), ("-", ""))
     IPA_WITH_TIES = 0x02 | 0x80 | ord("^") << 8
 
     def __init__(self, language: str) -> None:
-        import espeakng_loader
-
-        self.library = ctypes.CDLL(espeakng_loader.get_library_path())
-        self.library.espeak_TextToPhonemes.restype = ctypes.c_char_p
-        self.library.espeak_Initialize(2, 0, espeakng_loader.get_data_path().encode(), 0)
-        if self.library.espeak_SetVoiceByName(language.encode()) != 0:
-            raise ValueError(f"espeak-ng has no voice named {language!r}")
+        self.library, self.language = _espeak(), language
+        self.spelt = self.SPELT.get(language, ())
 
     def __call__(self, text: str) -> str:
         """Return the phonemes of a sentence with its end mark, which sets the intonation of Kokoro."""
+        if self.library.espeak_SetVoiceByName(self.language.encode()) != 0:  # the voice belongs to the process
+            raise ValueError(f"espeak-ng has no voice named {self.language!r}")
+        for name, heard in self.spelt:
+            text = text.replace(name, heard)
         rest = ctypes.c_char_p(text.rstrip(".?").encode())
         pointer, parts = ctypes.pointer(rest), []
         while rest.value:
@@ -119,6 +122,17 @@ class Phonemes:
         for tied, symbol in self.TIES:
             phonemes = phonemes.replace(tied, symbol)
         return phonemes + text[-1]
+
+
+@cache
+def _espeak() -> ctypes.CDLL:
+    """Return espeak-ng; a second initialisation in one process would break its tables of phonemes."""
+    import espeakng_loader
+
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    library.espeak_TextToPhonemes.restype = ctypes.c_char_p
+    library.espeak_Initialize(2, 0, espeakng_loader.get_data_path().encode(), 0)
+    return library
 
 
 def _kokoro_model() -> Path:

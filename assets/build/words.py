@@ -1,23 +1,26 @@
-"""Words of two languages side by side: nouns, adjectives, verbs and persons with their agreement.
+"""Words of three languages side by side: nouns, adjectives, verbs and persons with their agreement.
 
-Every entry of the lexicon is a Pair of a French and an English side. A clause is two templates, and
-each is filled from its own side: "{n.le}" is the French noun with its article, "{n.the}" the English
-one. Format specifications make words agree: "{adj:{n.gender}}" is the form of an adjective for a
-noun, "{do:{who.key}}" the form of a verb for a person.
+Every entry of the lexicon has a French, an English and perhaps a Spanish side. A clause has a template for each, and
+each is filled from its own side: "{n.le}" is the French noun with its article, "{n.a}" the English one, "{n.el}" the
+Spanish one. Format specifications make words agree: "{adj:{n.gender}}" is the form of an adjective for a noun,
+"{do:{who.key}}" the form of a verb for a person.
 """
 
 import re
 from typing import Any, NamedTuple
 
+from .spanish import describe_spanish, spanish_adjective, spanish_noun, spanish_person, spanish_verb
+
 VOWELS = "aeiouyàâéèêëîïôùû"
 MUTE_H = ("habit", "heure", "hier", "hiver", "homme", "hôpital", "hôtel", "huile")
 
 
-class Pair(NamedTuple):
-    """One entry in both languages; a side is a plain string or one of the classes below."""
+class Entry(NamedTuple):
+    """One entry in all languages; a side is a plain string, or one of the classes below and in `spanish`."""
 
     fr: Any
     en: Any
+    es: Any = None  # None: no Spanish sentence uses it
 
 
 def elides(word: str) -> bool:
@@ -197,46 +200,60 @@ AUXILIARIES = {  # être, avoir, aller; vouloir (conditional), pouvoir, devoir; 
 }
 
 
-def person(fr: str, key: str, gender: str, en: str) -> Pair:
-    """Return a subject, as person("ma mère", "il", "f", "my mother")."""
+def person(fr: str, key: str, gender: str, en: str, es: str) -> Entry:
+    """Return a subject, as person("ma mère", "il", "f", "my mother", "mi madre"); Spanish leaves out a pronoun."""
     be, was = {"je": ("am", "was"), "il": ("is", "was")}.get(key, ("are", "were"))
     s, *verbs = ("s", "does", "has", "needs") if key == "il" else ("", "do", "have", "need")
-    return Pair(FrenchPerson(fr, key, gender, *AUXILIARIES[key]), EnglishPerson(en, s, be, was, *verbs))
+    french_side, english_side = FrenchPerson(fr, key, gender, *AUXILIARIES[key]), EnglishPerson(en, s, be, was, *verbs)
+    return Entry(french_side, english_side, spanish_person(es, key, gender))
 
 
-def rows(table: str) -> list[list[str]]:
-    """Return the lines of a table as lists of cells; an underscore becomes a space."""
-    return [[cell.replace("_", " ") for cell in line.split()] for line in table.strip().splitlines()]
+def rows(table: str) -> list[tuple[list[str], list[str]]]:
+    """Return the lines of a table as cells before and after "|", where Spanish begins; an underscore becomes a space."""
+    sides = [line.partition("|")[::2] for line in table.strip().splitlines()]
+    return [(_cells(before), _cells(after)) for before, after in sides]
 
 
-def nouns(table: str) -> list[Pair]:
-    """Return nouns from lines with French, gender, English, and both plurals if one is irregular."""
+def _cells(text: str) -> list[str]:
+    return [cell.replace("_", " ") for cell in text.split()]
+
+
+def nouns(table: str) -> list[Entry]:
+    """Return nouns from lines with French, gender, English, both plurals if one is irregular | Spanish, gender."""
     found = []
-    for fr, gender, en, *plurals in rows(table):
+    for (fr, gender, en, *plurals), es in rows(table):
         fr_many, en_many = plurals or (french_plural(fr), english_s(en))
-        found.append(Pair(FrenchNoun(fr, fr_many, gender), EnglishNoun(en, en_many)))
+        found.append(Entry(FrenchNoun(fr, fr_many, gender), EnglishNoun(en, en_many), spanish_noun(*es)))
     return found
 
 
-def only(entries: list[Pair], names: str) -> list[Pair]:
+def only(entries: list[Entry], names: str) -> list[Entry]:
     """Return the nouns with these English names, separated by spaces."""
     return [entry for entry in entries if entry.en.one in names.split()]
 
 
-def adjectives(table: str) -> list[Pair]:
-    """Return adjectives from lines with masculine[/before a vowel], feminine, English, and "first" if it precedes."""
+def adjectives(table: str) -> list[Entry]:
+    """Return adjectives from lines of a table.
+
+    A line has masculine[/before a vowel], feminine, English, and "first" if the French adjective precedes | Spanish in
+    the words of `spanish_adjective`, with / between them.
+    """
     found = []
-    for masculine, f, en, *first in rows(table):
+    for (masculine, f, en, *first), [es] in rows(table):
         m, _, before_vowel = masculine.partition("/")
-        found.append(Pair(FrenchAdjective(m, f, before_vowel or m, bool(first)), en))
+        adjective = FrenchAdjective(m, f, before_vowel or m, bool(first))
+        found.append(Entry(adjective, en, spanish_adjective(*es.split("/"))))
     return found
 
 
-def verb(fr: str, en: str, fr_what: str = "", en_what: str = "") -> Pair:
+def verb(fr: str, en: str, es: str, *, what: tuple[str, str, str] = ("", "", "")) -> Entry:
     """Return a verb from its principal parts and its complement.
 
-    French is an infinitive in -er, or an infinitive with its five present forms and its participle;
-    English is the base, the past, the past participle and the -ing form.
+    Args:
+        fr: an infinitive in -er, or an infinitive with its five present forms and its participle.
+        en: the base, the past, the past participle and the -ing form.
+        es: the parts of `spanish_verb`.
+        what: the complement in French, English and Spanish.
     """
     base, *forms = fr.split()
     if not forms:
@@ -247,15 +264,20 @@ def verb(fr: str, en: str, fr_what: str = "", en_what: str = "") -> Pair:
     participle = FrenchAdjective(done, done + "e", done, comes_first=False)
     conjugated = dict(zip(AUXILIARIES, present))
     to_do, did, done_en, doing = en.split()
-    return Pair(
-        FrenchVerb(base, conjugated, participle, fr_what),
-        EnglishVerb(to_do, did, done_en, doing, en_what),
+    return Entry(
+        FrenchVerb(base, conjugated, participle, what[0]),
+        EnglishVerb(to_do, did, done_en, doing, what[1]),
+        spanish_verb(es, what[2]),
     )
 
 
-def described(things: list[Pair], qualities: list[Pair]) -> list[Pair]:
+def described(things: list[Entry], qualities: list[Entry]) -> list[Entry]:
     """Return every noun with every adjective as a noun: valise, petit -> petite valise, small suitcase."""
-    return [Pair(_described_french(n.fr, a.fr), _described_english(n.en, a.en)) for n in things for a in qualities]
+    return [
+        Entry(_described_french(n.fr, a.fr), _described_english(n.en, a.en), describe_spanish(n.es, a.es))
+        for n in things
+        for a in qualities
+    ]
 
 
 def _described_french(noun: FrenchNoun, adjective: FrenchAdjective) -> FrenchNoun:
@@ -271,6 +293,6 @@ def _described_english(noun: EnglishNoun, adjective: str) -> EnglishNoun:
     return EnglishNoun(f"{adjective} {noun.one}", f"{adjective} {noun.many}")
 
 
-def phrases(table: str) -> list[Pair]:
-    """Return fixed phrases from lines with French = English."""
-    return [Pair(*(side.strip() for side in line.split("="))) for line in table.strip().splitlines()]
+def phrases(table: str) -> list[Entry]:
+    """Return fixed phrases from lines with French = English, or French = English = Spanish."""
+    return [Entry(*(side.strip() for side in line.split("="))) for line in table.strip().splitlines()]

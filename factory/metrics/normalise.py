@@ -11,13 +11,15 @@ Without normalisation these are word errors. `text` normalises every text that i
   demie` and `et quart` become `trente` and `quinze`. Then comes Whisper's BasicTextNormalizer: lower case, symbols to
   spaces. An apostrophe or a hyphen is therefore a word boundary (`l'hôtel` -> `l hôtel`). œ and æ become oe and ae;
   other accents are kept.
+- Spanish: digits, times and currencies become words (`las 7:30` -> `las siete treinta`). After hours, `y media` and `y
+  cuarto` become `treinta` and `quince`. Then comes the BasicTextNormalizer.
 - Other languages: the BasicTextNormalizer alone.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
 
 from factory.metrics import numbers
@@ -67,6 +69,8 @@ SPELLINGS = {
 """British spelling -> American spelling."""
 
 _FEMININE = r"(?=\s*(?:heure|minute|seconde|personne|fois|place|chambre|nuit|semaine|journée|année)s?\b)"
+_SPANISH_FEMININE = r"(?=\s*(?:hora|persona|plaza|noche|semana|mesa|vez|veces|habitación|habitaciones)s?\b)"
+_SPANISH_MASCULINE = r"(?=\s*(?:euro|minuto|segundo|año|mes|mese|día|billete|asiento|kilo|kilómetro)s?\b)"
 
 
 def signature(lang: str) -> str:
@@ -74,6 +78,7 @@ def signature(lang: str) -> str:
     settings = {
         "en": f"whisper-english|num:digits|times|spellings:{len(SPELLINGS)}",
         "fr": "whisper-basic|num:words|times|oe,ae",
+        "es": "whisper-basic|num:words|times",
     }
     return f"norm:{settings.get(lang, 'whisper-basic')}|v{VERSION}"
 
@@ -85,7 +90,9 @@ def text(raw: str, lang: str) -> str:
     if lang == "en":
         raw = _rewrite_english_times(raw)
     elif lang == "fr":
-        raw = _spell_french_numbers(raw)
+        raw = _apply(_FRENCH_RULES, raw)
+    elif lang == "es":
+        raw = _apply(_SPANISH_RULES, raw)
     return " ".join(_whisper_normalizer(lang)(raw).split())
 
 
@@ -134,9 +141,30 @@ _FRENCH_RULES: tuple[tuple[str, _Replacement], ...] = (
 """Patterns and their replacements, applied in this order to lower-case text."""
 
 
-def _spell_french_numbers(raw: str) -> str:
+_SPANISH_RULES: tuple[tuple[str, _Replacement], ...] = (
+    (r"(?<=\d)[. \u00a0\u202f](?=\d{3}\b)", ""),  # 1.000
+    (r"\b(las?) (\d{1,2})\.([0-5]\d)\b", r"\1 \2:\3"),  # a las 7.30
+    (r"\b(\d{1,2}):([0-5]\d)\b", lambda m: f"{int(m[1])} {int(m[2])}" if int(m[2]) else m[1]),
+    (r"\b(\d+)[,.](\d\d)\s*€", r"\1 euros \2"),
+    (r"\b(\d+)\s*€", lambda m: _count(m[1], "euro")),
+    (r"(?<=\d)\s*%", " por ciento"),
+    (r"\bla 1\b", "la una"),
+    (rf"\b((?:\d*[02-9])?1){_SPANISH_FEMININE}", lambda m: _spell_digits(m[1], numbers.spell_spanish)[:-1] + "a"),
+    (
+        rf"\b((?:\d*[02-9])?1){_SPANISH_MASCULINE}",
+        lambda m: numbers.shorten_spanish_one(_spell_digits(m[1], numbers.spell_spanish)),
+    ),
+    (r"(?<=\d),(?=\d)", " coma "),
+    (r"\d+", lambda m: f" {_spell_digits(m[0], numbers.spell_spanish)} "),
+    (r"\b(las?\s+\w+)\s+y media\b", r"\1 treinta"),
+    (r"\b(las?\s+\w+)\s+y cuarto\b", r"\1 quince"),
+)
+"""Patterns and their replacements, applied in this order to lower-case text."""
+
+
+def _apply(rules: Iterable[tuple[str, _Replacement]], raw: str) -> str:
     raw = raw.lower()
-    for pattern, replacement in _FRENCH_RULES:
+    for pattern, replacement in rules:
         raw = re.sub(pattern, replacement, raw)
     return raw
 
@@ -149,8 +177,8 @@ def _hours(digits: str) -> str:
     return _count(str(int(digits)), "heure")
 
 
-def _spell_digits(digits: str) -> str:
+def _spell_digits(digits: str, spell: Callable[[int], str] = numbers.spell_french) -> str:
     """Write digits as one number, or one by one if they begin with a zero or are too many."""
     if digits[0] == "0" or len(digits) > numbers.DIGITS:
-        return " ".join(numbers.spell_french(int(digit)) for digit in digits)
-    return numbers.spell_french(int(digits))
+        return " ".join(spell(int(digit)) for digit in digits)
+    return spell(int(digits))

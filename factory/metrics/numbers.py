@@ -1,4 +1,4 @@
-"""Whole numbers as French words, so that `17h30` and `dix-sept heures trente` become the same text."""
+"""Whole numbers as French and Spanish words, so that `17h30` and `dix-sept heures trente` become the same text."""
 
 from __future__ import annotations
 
@@ -67,3 +67,64 @@ def _spell_below_hundred(number: int) -> str:
         return _TENS[tens] + "s" * (tens == 80)
     link = " et " if rest in (1, 11) and tens != 80 else "-"
     return _TENS[tens] + link + _UNITS[rest]
+
+
+_SPANISH_UNITS = (
+    ("cero", "uno", "dos", "tres", "cuatro", "cinco", "seis", "siete", "ocho", "nueve", "diez", "once", "doce", "trece")
+    + ("catorce", "quince", "dieciséis", "diecisiete", "dieciocho", "diecinueve", "veinte", "veintiuno", "veintidós")
+    + ("veintitrés", "veinticuatro", "veinticinco", "veintiséis", "veintisiete", "veintiocho", "veintinueve")
+)  # fmt: skip
+_SPANISH_TENS = ("treinta", "cuarenta", "cincuenta", "sesenta", "setenta", "ochenta", "noventa")
+_SPANISH_HUNDREDS = (
+    ("ciento", "doscientos", "trescientos", "cuatrocientos", "quinientos", "seiscientos", "setecientos", "ochocientos")
+    + ("novecientos",)
+)  # fmt: skip
+
+
+def spell_spanish(number: int) -> str:
+    """Write a number in words: 21 -> `veintiuno`, 100 -> `cien`, 21000 -> `veintiún mil`.
+
+    Raises:
+        ValueError: The number is negative or has more than DIGITS digits.
+    """
+    if not 0 <= number < 10**DIGITS:
+        raise ValueError(f"only whole numbers from 0 to 10**{DIGITS} - 1 have words; got {number}")
+    millions, rest = divmod(number, 1_000_000)
+    words = []
+    if millions:
+        words += [shorten_spanish_one(_spell_below_million(millions)), "millón" if millions == 1 else "millones"]
+    if rest or not words:
+        words.append(_spell_below_million(rest))
+    return " ".join(words)
+
+
+def shorten_spanish_one(words: str) -> str:
+    """Return a number as it stands before a masculine noun: `uno` -> `un`, `veintiuno` -> `veintiún`."""
+    if words.endswith("veintiuno"):
+        return words.removesuffix("uno") + "ún"
+    return words.removesuffix("o") if words.endswith("uno") else words
+
+
+def _spell_below_million(number: int) -> str:
+    thousands, rest = divmod(number, 1000)
+    words = []
+    if thousands > 1:
+        words.append(shorten_spanish_one(_spell_spanish_hundreds(thousands)))
+    if thousands:
+        words.append("mil")
+    if rest or not thousands:
+        words.append(_spell_spanish_hundreds(rest))
+    return " ".join(words)
+
+
+def _spell_spanish_hundreds(number: int) -> str:
+    if number == 100:
+        return "cien"
+    hundreds, rest = divmod(number, 100)
+    words = [_SPANISH_HUNDREDS[hundreds - 1]] if hundreds else []
+    if rest >= 30:
+        tens, units = divmod(rest, 10)
+        words.append(_SPANISH_TENS[tens - 3] + (f" y {_SPANISH_UNITS[units]}" if units else ""))
+    elif rest or not hundreds:
+        words.append(_SPANISH_UNITS[rest])
+    return " ".join(words)

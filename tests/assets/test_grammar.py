@@ -6,20 +6,30 @@ from collections import Counter
 
 import pytest
 
+from assets.build.clause import Sentence
 from assets.build.grammar import families, sentences, split, split_station
 from assets.build.words import adjectives, described, english, french, nouns, verb
 
 WORLD = sentences()
 FRENCH = [s.fr for s in WORLD]
 ENGLISH = [s.en for s in WORLD]
+SPANISH = [s.es for s in WORLD]
 STATION_SIZES = {"test": 500, "mono_fr": 700, "mono_en": 700, "dev": 100, "text": 2_200}
 STATION = [sentence for part in split_station(STATION_SIZES, seed=1).values() for sentence in part]
-FIRST_SPLIT = "cbede6c23a1008ae7d0c373f6c374e9ca13c791be430090d71839ad3535415fc"
+WORLD_HASH = "cedaf61607cec34c0797bd7ee559e9560af91e68ed5a61ef255d90738e9d40de"
+STATION_HASH = "d24e31c07dd21b0e58d2b718fbd0d076f338f12b7711cc21bde26c3251908c80"
+FIRST_SPLIT = "a8cca0bba7eee54e3a06d1f21b5ee00616cd5c0785484efb7b3528c0c323a808"
 
 
 def forms(texts: list[str]) -> Counter[str]:
     """How often each word form occurs; words also end at apostrophes."""
     return Counter(word for text in texts for word in re.findall(r"[^\s']+'?", text))
+
+
+def digest(sets: dict[str, list[Sentence]]) -> str:
+    """The sha256 of the French and English sentences of sets: what ships was made from them."""
+    texts = {name: [(s.fr, s.en, s.mark) for s in chosen] for name, chosen in sets.items()}
+    return hashlib.sha256(repr(texts).encode()).hexdigest()
 
 
 def test_there_are_enough_distinct_sentences() -> None:
@@ -31,7 +41,7 @@ def test_every_sentence_has_4_to_12_words(texts: list[str]) -> None:
     assert all(4 <= len(text.split(" ")) <= 12 for text in texts)
 
 
-@pytest.mark.parametrize("texts", [FRENCH, ENGLISH], ids=["fr", "en"])
+@pytest.mark.parametrize("texts", [FRENCH, ENGLISH, SPANISH], ids=["fr", "en", "es"])
 def test_the_vocabulary_is_rich_and_no_form_is_rare(texts: list[str]) -> None:
     counts = forms(texts)
     assert len(counts) >= 350
@@ -39,12 +49,13 @@ def test_the_vocabulary_is_rich_and_no_form_is_rare(texts: list[str]) -> None:
 
 
 def test_translation_is_one_to_one() -> None:
-    assert len(set(FRENCH)) == len(set(ENGLISH)) == len(WORLD)
+    assert len(set(FRENCH)) == len(set(ENGLISH)) == len(set(SPANISH)) == len(WORLD)
 
 
 def test_only_the_agreed_characters_occur() -> None:
     assert all(re.fullmatch(r"[a-zàâçéèêëîïôùû' -]+", s.fr) for s in WORLD)
     assert all(re.fullmatch(r"[a-z' -]+", s.en) for s in WORLD)
+    assert all(re.fullmatch(r"[a-zñáéíóú ]+", s.es) for s in WORLD)
     assert {s.mark for s in WORLD} == {".", "?"}
 
 
@@ -84,16 +95,17 @@ def test_elision_and_contraction(said: str, expected: str) -> None:
 
 
 def test_adjectives_agree_and_take_their_place() -> None:
-    [hotel, suitcase] = nouns("hôtel m hotel\nvalise f suitcase")
-    [old, black] = adjectives("vieux/vieil vieille old first\nnoir noire black")
+    [hotel, suitcase] = nouns("hôtel m hotel | hotel m\nvalise f suitcase | maleta f")
+    [old, black] = adjectives("vieux/vieil vieille old first | viejo\nnoir noire black | negro")
     old_hotel, black_hotel, old_suitcase, black_suitcase = described([hotel, suitcase], [old, black])
     assert (old_hotel.fr.ce, old_hotel.fr.many, old_hotel.en.one) == ("ce vieil hôtel", "vieux hôtels", "old hotel")
     assert (black_hotel.fr.ce, old_suitcase.fr.mon) == ("cet hôtel noir", "ma vieille valise")
     assert (black_suitcase.fr.many, black_suitcase.en.many) == ("valises noires", "black suitcases")
+    assert (old_hotel.es.este, black_suitcase.es.estos) == ("este hotel viejo", "estas maletas negras")
 
 
 def test_verbs_conjugate() -> None:
-    swim = verb("nager", "swim swam swum swimming")
+    swim = verb("nager", "swim swam swum swimming", "nadar")
     assert [format(swim.fr, key) for key in ("je", "nous", "vous", "ils")] == ["nage", "nageons", "nagez", "nagent"]
     assert [format(swim.fr, f"was {key}") for key in ("je", "nous")] == ["nageais", "nagions"]
     assert format(swim.en, "s") == "swims"
@@ -104,34 +116,49 @@ def test_english_articles() -> None:
 
 
 @pytest.mark.parametrize(
-    ("fr", "en"),
+    ("fr", "en", "es"),
     [
-        (r"^ma mère est (allée|arrivée|partie|restée)", r"^my mother (went|arrived|left|stayed)"),
-        (r"^nous sommes (allés|arrivés|partis|restés)", r"^we (went|arrived|left|stayed)"),
-        (r"^mes parents n'ont pas ", r"^my parents did not "),
-        (r"^ma tante va (?!à|au)", r"^my aunt is going to "),
-        (r"^mon père ne \w+ jamais ", r"^my father never \w+s "),
-        (r"^je voudrais ", r"^i would like "),
+        (
+            r"^ma mère est (allée|arrivée|partie|restée)",
+            r"^my mother (went|arrived|left|stayed)",
+            r"^mi madre (fue|llegó|salió|se quedó)",
+        ),
+        (
+            r"^nous sommes (allés|arrivés|partis|restés)",
+            r"^we (went|arrived|left|stayed)",
+            r"^(fuimos|llegamos|salimos|nos quedamos)",
+        ),
+        (r"^mes parents n'ont pas ", r"^my parents did not ", r"^mis padres no \w+(a|ie)ron "),
+        (r"^ma tante va (?!à|au)", r"^my aunt is going to ", r"^mi tía va a "),
+        (r"^mon père ne \w+ jamais ", r"^my father never \w+s ", r"^mi padre nunca \w+[ae] "),
+        (r"^je voudrais ", r"^i would like ", r"^quisiera "),
+        (r"^il y a \w+ ans je ", r"^\w+ years ago i ", r"^hace \w+ años \w+(aba|ía) "),
+        (r"^ma mère aime ", r"^my mother likes ", r"^a mi madre le gusta "),
     ],
 )
-def test_tenses_translate_alike(fr: str, en: str) -> None:
+def test_tenses_translate_alike(fr: str, en: str, es: str) -> None:
     found = [s for s in WORLD if re.search(fr, s.fr)]
     assert found
-    assert [s for s in found if not re.search(en, s.en)] == []
+    assert [s for s in found if not re.search(en, s.en) or not re.search(es, s.es)] == []
 
 
 def test_a_split_is_disjoint_in_both_languages() -> None:
     sets = list(split({"train": 5_000, "valid": 500, "test": 500, "more": 10_000}, seed=1).values())
     assert [len(chosen) for chosen in sets] == [5_000, 500, 500, 10_000]
-    for side in ("fr", "en"):
+    for side in ("fr", "en", "es"):
         texts = [getattr(s, side) for chosen in sets for s in chosen]
         assert len(texts) == len(set(texts))
 
 
 def test_a_split_is_reproducible() -> None:
     first = split({"train": 200, "test": 100}, seed=0)
-    assert hashlib.sha256(repr(first).encode()).hexdigest() == FIRST_SPLIT
+    assert digest(first) == FIRST_SPLIT
     assert split({"train": 200, "test": 100}, seed=1) != first
+
+
+def test_no_language_changes_the_sentences_that_the_shipped_files_were_made_from() -> None:
+    assert digest({"world": WORLD}) == WORLD_HASH
+    assert digest(split_station(STATION_SIZES, seed=1)) == STATION_HASH
 
 
 def test_a_split_is_balanced_over_the_families() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,25 +15,28 @@ def test_the_page_lists_every_file_with_its_hash() -> None:
     assert (ROOT / "README.md").read_text() == text()
 
 
-def test_all_of_it_stays_below_80_megabytes() -> None:
-    paths = (path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file())
-    assert sum(path.stat().st_size for path in paths) < 80e6
+def test_all_of_it_stays_below_90_megabytes() -> None:
+    paths = [path for name in FOLDERS for path in (ROOT / name).rglob("*") if path.is_file()]
+    assert sum(path.stat().st_size for path in paths if not path.is_symlink()) < 90e6
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
+def set_of(path: Path) -> str:
+    """The set that a file belongs to: paired for paired.parquet and paired/es.parquet, mono/es for mono/es.parquet."""
+    return f"mono/{path.stem}" if path.parts[0] == "mono" else path.parts[0].partition(".")[0]
+
+
+@pytest.mark.parametrize("folder", [name for name in FOLDERS if (ROOT / name).is_dir()])
 def test_the_schemas_hold_and_no_sentence_is_in_two_sets(folder: str) -> None:
     sets: dict[str, set[str]] = {}
-    for path in {*(ROOT / folder).glob("*.parquet")} - {ROOT / folder / "toplines.parquet"}:
+    for path in {*(ROOT / folder).rglob("*.parquet")} - {ROOT / folder / "toplines.parquet"}:
         table = pq.read_table(path)
-        assert table.schema.names == PAIRED.names[: len(table.schema.names)], "files of 0.1 have fewer columns"
-        sets[path.stem] = {*table["src_text"].to_pylist(), *table["tgt_text"].to_pylist()}
-    assert {"paired", "dev", "text"} <= sets.keys()
-    for name, files in (("mono/fr", "mono/fr.*"), ("mono/en", "mono/en.*"), ("test", "test/*.*")):
-        tables = [pq.read_table(file) for file in sorted((ROOT / folder).glob(files))]
-        assert tables and all(table.schema.names == UTTERANCE.names for table in tables)
-        sets[name] = {
-            text for table in tables for column in ("text", "reference") for text in table[column].to_pylist()
-        }
+        paired = "pair_id" in table.schema.names
+        expected = PAIRED.names[: len(table.schema.names)] if paired else UTTERANCE.names  # 0.1 had fewer columns
+        assert table.schema.names == expected, path
+        columns = ("src_text", "tgt_text") if paired else ("text", "reference")
+        found = {text for column in columns for text in table[column].to_pylist()}
+        sets.setdefault(set_of(path.relative_to(ROOT / folder)), set()).update(found)
+    assert {"paired", "dev", "text", "mono/fr", "mono/en", "test"} <= sets.keys()
     names = sorted(sets)
     for place, one in enumerate(names):
         for two in names[place + 1 :]:

@@ -134,6 +134,50 @@ AMERICAN = (
 )
 
 
+SPANISH = [
+    ("¿A qué hora sale el tren?", "a qué hora sale el tren"),
+    ("El autobús número 2.", "el autobús número dos"),
+    ("a las 7:30", "a las siete treinta"),
+    ("a las 7.30", "a las siete treinta"),
+    ("a las siete y media", "a las siete treinta"),
+    ("a las 7 y media", "a las siete treinta"),
+    ("a las dos y cuarto", "a las dos quince"),
+    ("a la 1:15", "a la una quince"),
+    ("a la 1 y cuarto", "a la una quince"),
+    ("a las 08:05", "a las ocho cinco"),
+    ("a las 9:00", "a las nueve"),
+    ("25:61", "veinticinco sesenta y uno"),
+    ("un kilo y media hora", "un kilo y media hora"),
+    ("1 semana", "una semana"),
+    ("1 vez", "una vez"),
+    ("1 habitación", "una habitación"),
+    ("21 horas", "veintiuna horas"),
+    ("31 personas", "treinta y una personas"),
+    ("11 noches", "once noches"),
+    ("111 plazas", "ciento once plazas"),
+    ("1 euro", "un euro"),
+    ("21 minutos", "veintiún minutos"),
+    ("31 meses", "treinta y un meses"),
+    ("11 años", "once años"),
+    ("1 mesita", "uno mesita"),
+    ("15 €", "quince euros"),
+    ("1€", "un euro"),
+    ("12,50 €", "doce euros cincuenta"),
+    ("3.50€", "tres euros cincuenta"),
+    ("20 %", "veinte por ciento"),
+    ("1.000 personas", "mil personas"),
+    ("2\u202f000", "dos mil"),
+    ("2,5", "dos coma cinco"),
+    ("007", "cero cero siete"),
+    ("la 12", "la doce"),
+]
+
+
+@pytest.mark.parametrize(("raw", "normalised"), SPANISH)
+def test_spanish(raw: str, normalised: str) -> None:
+    assert normalise.text(raw, "es") == normalised
+
+
 @pytest.mark.parametrize(("raw", "normalised"), FRENCH)
 def test_french(raw: str, normalised: str) -> None:
     assert normalise.text(raw, "fr") == normalised
@@ -175,13 +219,14 @@ def test_other_languages_have_whispers_basic_normaliser() -> None:
 def test_the_signatures() -> None:
     assert normalise.signature("en") == "norm:whisper-english|num:digits|times|spellings:143|v1"
     assert normalise.signature("fr") == "norm:whisper-basic|num:words|times|oe,ae|v1"
+    assert normalise.signature("es") == "norm:whisper-basic|num:words|times|v1"
     assert normalise.signature("de") == "norm:whisper-basic|v1"
 
 
 @settings(max_examples=50, deadline=None)
 @given(st.text(max_size=40))
 def test_any_text_becomes_words_with_single_spaces(raw: str) -> None:
-    for lang in ("fr", "xx"):
+    for lang in ("fr", "es", "xx"):
         normalised = normalise.text(raw, lang)
         assert normalised == " ".join(normalised.split())
         assert normalised == normalise.text(f"  {raw} ", lang)

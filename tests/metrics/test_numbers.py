@@ -1,8 +1,9 @@
-"""French numbers in words, against written tables and a reader that adds and multiplies."""
+"""French and Spanish numbers in words, against written tables and readers that add and multiply."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -109,7 +110,69 @@ def read_number(words: str) -> int:
     return total + group
 
 
+SPANISH = (
+    "cero uno dos tres cuatro cinco seis siete ocho nueve diez once doce trece catorce quince dieciséis diecisiete "
+    "dieciocho diecinueve veinte veintiuno veintidós veintitrés veinticuatro veinticinco veintiséis veintisiete "
+    "veintiocho veintinueve treinta treinta_y_uno"
+)
+SPANISH_TENS = "cuarenta cincuenta sesenta setenta ochenta noventa cien"
+SPANISH_LARGE = {
+    33: "treinta y tres",
+    99: "noventa y nueve",
+    101: "ciento uno",
+    130: "ciento treinta",
+    200: "doscientos",
+    516: "quinientos dieciséis",
+    777: "setecientos setenta y siete",
+    999: "novecientos noventa y nueve",
+    1_000: "mil",
+    1_001: "mil uno",
+    2_100: "dos mil cien",
+    21_000: "veintiún mil",
+    31_000: "treinta y un mil",
+    101_000: "ciento un mil",
+    1_000_000: "un millón",
+    2_000_001: "dos millones uno",
+    21_000_000: "veintiún millones",
+    1_000_000_000: "mil millones",
+    1_001_000_000: "mil un millones",
+    999_999_999_999: (
+        "novecientos noventa y nueve mil novecientos noventa y nueve millones "
+        "novecientos noventa y nueve mil novecientos noventa y nueve"
+    ),
+}
+HUNDREDS = "ciento doscientos trescientos cuatrocientos quinientos seiscientos setecientos ochocientos novecientos"
+SPANISH_VALUES = {word: value for value, word in enumerate(SPANISH.split()[:31])} | {"un": 1, "veintiún": 21}
+SPANISH_VALUES |= {word: value for value, word in zip(range(40, 101, 10), SPANISH_TENS.split(), strict=True)}
+SPANISH_VALUES |= {word: value for value, word in zip(range(100, 901, 100), HUNDREDS.split(), strict=True)}
+
+
+def test_small_spanish_numbers() -> None:
+    words = [word.replace("_", " ") for word in SPANISH.split()]
+    assert [numbers.spell_spanish(number) for number in range(32)] == words
+    assert [numbers.spell_spanish(number) for number in range(40, 101, 10)] == SPANISH_TENS.split()
+
+
+@pytest.mark.parametrize(("number", "words"), SPANISH_LARGE.items())
+def test_large_spanish_numbers(number: int, words: str) -> None:
+    assert numbers.spell_spanish(number) == words
+
+
+@given(st.integers(0, 10**12 - 1))
+def test_the_spanish_words_are_worth_the_number(number: int) -> None:
+    total = thousands = group = 0
+    for word in numbers.spell_spanish(number).replace(" y ", " ").split():
+        if word in ("millón", "millones"):
+            total, thousands, group = (thousands + group) * 10**6, 0, 0
+        elif word == "mil":
+            thousands, group = (group or 1) * 1000, 0
+        else:
+            group += SPANISH_VALUES[word]
+    assert total + thousands + group == number
+
+
+@pytest.mark.parametrize("spell", [numbers.spell_french, numbers.spell_spanish])
 @pytest.mark.parametrize("number", [-1, 10**12])
-def test_numbers_without_words_are_refused(number: int) -> None:
+def test_numbers_without_words_are_refused(number: int, spell: Callable[[int], str]) -> None:
     with pytest.raises(ValueError, match=rf"^only whole numbers from 0 to 10\*\*12 - 1 have words; got {number}$"):
-        numbers.spell_french(number)
+        spell(number)
