@@ -120,10 +120,14 @@ def _write_extras(round_: Round, summary: str = "") -> bool:
 
 
 def with_paired_units(round_: Round, clock: Clock) -> Round:
-    """Return the round with paired speech replaced by its units, which are made where they are missing."""
+    """Return the round with paired speech replaced by its units, which are made where they are missing.
+
+    Raises UnusableSpeech if round 0 needs words that would not be aligned.
+    """
     from factory.passes.paired import pair_units
     from factory.passes.tokenize import list_speech
     from factory.planning.plan import paired_corpora
+    from factory.planning.usable_speech import check_alignment
 
     recipe, run = round_.recipe, round_.run
     units: dict[str, str] = {}
@@ -131,6 +135,8 @@ def with_paired_units(round_: Round, clock: Clock) -> Round:
         corpus = getattr(recipe.corpus, name)
         with clock.stage("tokenize"):
             if (speech := list_speech(corpus)) is not None:
+                if round_.number == 0 and name == "paired":
+                    check_alignment(recipe)
                 out = run.paired(name)
                 pair_units(corpus, speech, recipe, run.units(f"{name}-speech"), run.words(name), out, clock)
                 units[name] = out.uri

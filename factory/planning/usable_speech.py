@@ -60,6 +60,17 @@ def check_listed(kinds: Mapping[Kind, int], recipe: Recipe) -> None:
         )
 
 
+def check_alignment(recipe: Recipe) -> None:
+    """Raise UnusableSpeech if round 0 needs the words of recordings and would not align them; before they are read."""
+    interleave = recipe.sft.interleave
+    if interleave is not None and interleave.units == "words" and recipe.aligner is None:
+        raise UnusableSpeech(
+            "sft.interleave.units: words needs to know when the words of corpus.paired "
+            f"({redact(recipe.corpus.paired)}) are spoken: give a section aligner (--set aligner.kind=whisper), or set "
+            "sft.interleave.units: uniform"
+        )
+
+
 def check_sources(sources: Sequence[DatasetDir], recipe: Recipe) -> list[str]:
     """Check the units that pairs are made from.
 

@@ -44,7 +44,8 @@ class InterleaveConfig:
     Without this section (the default) all speech is units. The share of words that are text begins at `start` and
     falls to `end`. Open in the paper, so chosen here: no marker stands around the text, because units are tokens
     that no text has, and a marker would have to be unlearned; the text is learned like units; a batch has the
-    sequences that fit in as units, whatever the share.
+    sequences that fit in as units, whatever the share; and speech whose text has more tokens than its units stays
+    units.
     """
 
     # share of the words of a speech segment that are text in the first step, 0..1

@@ -8,8 +8,11 @@ import pyarrow as pa
 import pytest
 
 from factory.corpora.base import Kind
+from factory.passes.progress import Clock
+from factory.planning.places import Round, Run
 from factory.planning.usable_speech import (
     UnusableSpeech,
+    check_alignment,
     check_dev,
     check_listed,
     check_sources,
@@ -17,8 +20,10 @@ from factory.planning.usable_speech import (
 )
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
+from factory.rounds import with_paired_units
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import UNITS, Row
+from tests.corpora.speech import put, tone
 
 EMBEDDED = "recipes/phrasebook.yaml"
 THREE = ["languages=[fr, en, de]", "vocoder.de=any"]
@@ -164,3 +169,14 @@ def test_scores_that_a_test_set_cannot_give_are_listed(tmp_path: Path) -> None:
         "the toplines in fr have no ASR-BLEU and no WER: no tested utterance of corpus.test in fr has a text",
         "en-fr has no score: none of the 1 usable utterances of corpus.test in en has a reference",
     ]
+
+
+def test_recordings_whose_words_are_needed_must_be_aligned(tmp_path: Path) -> None:
+    put(tmp_path / "speech/fr/a.wav", tone())
+    changes = [f"corpus.paired={tmp_path}/speech", "sft.interleave={}"]
+    round_ = Round(Run(str(tmp_path / "run")), 0, load(EMBEDDED, changes))
+    sentence = r"the words of corpus.paired \(.*speech\) are spoken: give a section aligner .*, or set .*: uniform"
+    with pytest.raises(UnusableSpeech, match=sentence):
+        with_paired_units(round_, Clock(round_.uri))
+    for more in (["aligner.kind=ctc"], ["sft.interleave.units=uniform"], ["sft.interleave=null"]):
+        check_alignment(load(EMBEDDED, [*changes, *more]))
