@@ -83,7 +83,8 @@ def test_the_units_of_a_pair_belong_to_its_sentences(world: Path) -> None:
     for row in pq.read_table(world / "paired/es.parquet").to_pylist():
         if row["src_lang"] == "es":
             number = int(row["pair_id"].split("-")[2])
-            assert row["src_units"] == [number, 7] and SENTENCES["sft"][number].es == row["src_text"]
+            assert (row["src_units"], row["src_durations"]) == ([number, 7], [1, 2])
+            assert SENTENCES["sft"][number].es == row["src_text"]
             assert row["tgt_text"] in english
 
 
