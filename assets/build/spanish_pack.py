@@ -38,10 +38,9 @@ def pair(spanish: list[Row], english: list[Row]) -> list[Row]:
     for row in english:
         number, _, voice = row["pair_id"].partition("-en-")[2].partition("-")
         if row["src_lang"] == "en" and (other := by_sentence.get(int(number))):
-            es, en = (other["text"], other["units"]), (row["src_text"], row["src_units"])
-            rows.append(_pair(f"{row['pair_id']}/en-es", ("en", *en), ("es", *es)))
+            rows.append({"pair_id": f"{row['pair_id']}/en-es", **_side("src", row, "src_"), **_side("tgt", other)})
             if voice == TARGETS["en"]:
-                rows.append(_pair(f"{other['utt_id']}/es-en", ("es", *es), ("en", *en)))
+                rows.append({"pair_id": f"{other['utt_id']}/es-en", **_side("src", other), **_side("tgt", row, "src_")})
     return rows
 
 
@@ -49,10 +48,9 @@ def _number(utt_id: str) -> int:
     return int(utt_id.split("-")[2])
 
 
-def _pair(pair_id: str, source: tuple[str, str, list[int]], target: tuple[str, str, list[int]]) -> Row:
-    sides = {"src": source, "tgt": target}
-    keys = ("lang", "text", "units")
-    return {"pair_id": pair_id} | {f"{side}_{key}": part for side, parts in sides.items() for key, part in zip(keys, parts)}
+def _side(side: str, row: Row, prefix: str = "") -> Row:
+    """Return one side of a pair; what a row does not know, as the words of Spanish, is null."""
+    return {f"{side}_{key}": row.get(prefix + key) for key in ("lang", "text", "units", "durations", "words")}
 
 
 def rename(rows: list[Row]) -> list[Row]:

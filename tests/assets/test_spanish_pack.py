@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from factory.recipe.directions import Direction
 from factory.recipe.loading import load
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import Row
+from tests.limits import HANG_S
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SENTENCES = sentences()
@@ -80,7 +83,8 @@ def test_the_units_of_a_pair_belong_to_its_sentences(world: Path) -> None:
     for row in pq.read_table(world / "paired/es.parquet").to_pylist():
         if row["src_lang"] == "es":
             number = int(row["pair_id"].split("-")[2])
-            assert row["src_units"] == [number, 7] and SENTENCES["sft"][number].es == row["src_text"]
+            assert (row["src_units"], row["src_durations"]) == ([number, 7], [1, 2])
+            assert SENTENCES["sft"][number].es == row["src_text"]
             assert row["tgt_text"] in english
 
 
@@ -112,6 +116,27 @@ def test_untranslated_speech_is_in_three_languages_and_english_refers_to_spanish
     assert all(ENGLISH[row["reference"]] == row["text"] for row in rows if row["lang"] == "en")
     assert len({row["utt_id"] for row in rows}) == len(rows)
     assert {direction.source for direction in recipe.used_directions} == {"fr", "en", "es"}
+
+
+@pytest.mark.parametrize(
+    ("languages", "directions", "named"),
+    [
+        ("[fr, en, es]", "[fr-en, en-fr, es-en, en-es]", "fr-en, en-fr, en-es, es-en"),
+        ("[es, en]", "null", "es-en, en-es"),
+    ],
+)
+def test_a_round_in_two_or_three_languages_is_planned(
+    languages: str, directions: str, named: str, world: Path, tmp_path: Path
+) -> None:
+    vocoders = {lang: f"assets/phrasebook/vocoder-{lang if lang == 'en' else 'fr'}" for lang in ("fr", "en", "es")}
+    used = ", ".join(f"{lang}: {path}" for lang, path in vocoders.items() if lang in languages)
+    settings = [f"languages={languages}", f"directions={directions}", f"vocoder={{{used}}}"]
+    settings += [f"corpus.{name}={world / name}" for name in ("mono", "test", "paired", "text", "dev")]
+    command = [sys.executable, "factory/run_round.py", "--recipe", "recipes/phrasebook_es.yaml", "--round", "0-1"]
+    command += ["--dry-run", "--run", str(tmp_path), *(word for one in settings for word in ("--set", one))]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"directions {named}\n" in done.stdout and "sequences, 8,627 rows" in done.stdout
 
 
 def test_french_is_linked_and_a_second_pack_replaces_the_files(world: Path) -> None:
