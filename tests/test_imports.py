@@ -22,7 +22,7 @@ TIERS = (
 PACKAGES = ("factory", "trainers", "schemas", "cluster")
 ONLY = {"trainers": ("schemas", "trainers", "factory.models", "factory.storage", "factory.runtime", "factory.recipe")}
 """What a package may import of ours, besides single modules in ALSO."""
-ALSO = {"trainers": ("factory.arguments", "factory.corpora.audio")}
+ALSO = {"trainers": ("factory.arguments", "factory.corpora.audio", "factory.corpora.base")}
 
 
 def modules() -> dict[str, Path]:

@@ -28,15 +28,28 @@ ONE = Amounts(1, 1)
 
 @pytest.mark.parametrize("name", ["prost_llm_3b", "prost_llm_3b_vanilla", "prost_llm_3b_tritask"])
 def test_a_dry_run_prints_plan_sizes_memory_and_hours(name: str, tmp_path: Path) -> None:
+    printed = dry_run(name, tmp_path)
+    missing = "corpus.mono is data/mono, which does not exist"
+    for words in ("414,748 rows", missing, "8 translator", "GPU h", "3.21 G parameters"):
+        assert words in printed
+
+
+def test_a_dry_run_of_scheduled_interleaving_aligns_seven_languages(tmp_path: Path) -> None:
+    printed = dry_run("scheduled_interleaving_1b", tmp_path)
+    directions = "directions fr-en, es-en, it-en, pt-en, ru-en, de-en, ca-en"
+    for words in ("1,126,090 rows", directions, "align paired; 8 aligner", "1.24 G parameters", "1,816 M tokens"):
+        assert words in printed
+
+
+def dry_run(name: str, tmp_path: Path) -> str:
+    """Return what a dry run of rounds 0 and 1 prints; it writes nothing, and each stage fits into its GPU."""
     command = [sys.executable, "factory/run_round.py", "--round", "0-1", "--recipe", f"recipes/{name}.yaml"]
     command += ["--run", str(tmp_path), "--dry-run"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr
-    missing = "corpus.mono is data/mono, which does not exist"
-    for words in ("414,748 rows", missing, "8 translator", "GPU h", "3.21 G parameters"):
-        assert words in done.stdout
     assert list(tmp_path.iterdir()) == []
     assert "does not fit" not in done.stdout
+    return done.stdout
 
 
 @pytest.mark.parametrize("name", ["prost_llm_3b", "prost_llm_3b_vanilla", "prost_llm_3b_tritask"])
