@@ -8,8 +8,9 @@
 `make` lets the shipped policy translate the monolingual utterances of both languages greedily, samples `--n` renditions
 of each text, and pairs the one with the highest log-probability per token (chosen) with the one with the lowest. No
 recognizer takes part. `judge` lets each policy translate the test utterances greedily, and compares what is heard: the
-word error rate against the policy's own text, and BLEU against the reference (ASR-BLEU). Differences are to the first
-policy, with 95 % bootstrap intervals over utterances. The last line is JSON.
+word error rate against the policy's own text, and BLEU against the reference (ASR-BLEU), over the utterances
+that all policies translate into something well-formed. Differences are to the first policy, with 95 % bootstrap
+intervals over utterances. The last line is JSON.
 """
 
 from __future__ import annotations
@@ -59,26 +60,35 @@ def make(options: argparse.Namespace) -> None:
     print(json.dumps({"pairs": len(rows), "n": options.n, "temperature": options.temperature}))
 
 
-def hear(policy: str, lang: str, options: argparse.Namespace) -> dict[str, bootstrap.Sample]:
-    """Return the samples of WER and BLEU of the speech of a policy in a language."""
+def hear(policy: str, lang: str, options: argparse.Namespace) -> dict[str, tuple[str, Text]]:
+    """Return the transcript and the text of each well-formed translation of a policy into a language, by its prompt."""
     recipe = load(options.recipe, [f"policy.start={policy}"])
     speaker, listener = Speaker(recipe, lang), Listener(recipe, lang)
     texts = speaker.write_texts(options.limit)
     speaker.engine.release()
     heard = listener.transcribe([text.greedy for text in texts])
-    plain = [[normalise.text(one, lang) for one in side] for side in (heard, [text.reference for text in texts])]
-    wer = bootstrap.corpus("wer", heard, [text.words for text in texts], lang)
-    return {"wer": wer, "asr_bleu": bootstrap.corpus("bleu", *plain, lang)}
+    return {text.prompt: (said, text) for said, text in zip(heard, texts, strict=True)}
+
+
+def make_samples(heard: list[tuple[str, Text]], lang: str) -> dict[str, bootstrap.Sample]:
+    """Return the samples of WER and of BLEU of what is heard."""
+    said, words, references = zip(*((said, text.words, text.reference) for said, text in heard), strict=True)
+    plain = [[normalise.text(one, lang) for one in side] for side in (said, references)]
+    return {"wer": bootstrap.corpus("wer", said, words, lang), "asr_bleu": bootstrap.corpus("bleu", *plain, lang)}
 
 
 def judge(options: argparse.Namespace) -> None:
     """Compare what is heard of policies."""
     found: dict[str, list[float]] = {}
     for lang in load(options.recipe).languages:
-        first = hear(options.policies[0], lang, options)
+        heard = {policy: hear(policy, lang, options) for policy in options.policies}
+        both = [prompt for prompt in heard[options.policies[0]] if all(prompt in one for one in heard.values())]
+        samples = {policy: make_samples([one[prompt] for prompt in both], lang) for policy, one in heard.items()}
+        first = samples.pop(options.policies[0])
+        found |= {f"{lang} utterances": [len(both)]}
         found |= {f"{lang} {name}": [round(sample.point(), 3)] for name, sample in first.items()}
-        for policy in options.policies[1:]:
-            for name, sample in hear(policy, lang, options).items():
+        for policy, others in samples.items():
+            for name, sample in others.items():
                 change = bootstrap.compare(sample, first[name]).difference
                 found[f"{lang} {name} {policy}"] = [round(value, 3) for value in (sample.point(), *change)]
         print(json.dumps(found), flush=True)

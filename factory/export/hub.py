@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -15,7 +17,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TRIES = 8
-MAX_WAIT_S = 300.0
+MAX_WAIT_S = 301.0
+"""The window of the Hub's quotas (300 s), and the second that the server may round away."""
 _BUSY = (429, 503)
 
 
@@ -78,7 +81,7 @@ def _operations(files: Mapping[str, Path], removed: Sequence[str]) -> list[Commi
 
 
 def call_with_retries(call: Callable[[], T], target: str) -> T:
-    """Call the Hub; if it is busy (429, 503), wait as its Retry-After says, or longer every time, and try again.
+    """Call the Hub; if it is busy (429, 503), wait as long as it says, or longer every time, and try again.
 
     Raises RepositoryNotFoundError as it is, and any other error as an ExportError about `target`.
     """
@@ -96,7 +99,7 @@ def call_with_retries(call: Callable[[], T], target: str) -> T:
             status = error.response.status_code
             if status not in _BUSY or attempt == TRIES - 1:
                 raise ExportError(_explain(target, status, error)) from error
-            time.sleep(wait_s(error.response.headers.get("Retry-After"), attempt))
+            time.sleep(wait_s(error.response.headers, attempt))
         except httpx2.TransportError as error:
             raise ExportError(
                 f"the Hub cannot be reached for {target} ({error}); nothing was published: try again later"
@@ -104,10 +107,29 @@ def call_with_retries(call: Callable[[], T], target: str) -> T:
     raise AssertionError("the last attempt returns or raises")
 
 
-def wait_s(retry_after: str | None, attempt: int) -> float:
-    """Return the seconds to wait: what the server asks for, else 1, 2, 4, ...; at most MAX_WAIT_S."""
-    is_number = retry_after is not None and retry_after.replace(".", "", 1).isdigit()
-    return min(float(retry_after or 0) if is_number else 2.0**attempt, MAX_WAIT_S)
+def wait_s(headers: Mapping[str, str], attempt: int) -> float:
+    """Return the seconds to wait: what the server asks for, else 1, 2, 4, ...; at most MAX_WAIT_S.
+
+    The server asks by `RateLimit` when a quota is used up (`"api";r=0;t=200`: 200 s), or by `Retry-After`, which holds
+    seconds or a date.
+    """
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # documented there
+
+    quota = parse_ratelimit_headers(headers)
+    if quota is not None and quota.remaining == 0:
+        asked: float | None = quota.reset_in_seconds + 1.0  # the server rounds
+    else:
+        asked = _read_retry_after(headers.get("Retry-After") or "")
+    return min(max(0.0, 2.0**attempt if asked is None else asked), MAX_WAIT_S)
+
+
+def _read_retry_after(value: str) -> float | None:
+    """Return the seconds that a Retry-After asks for, None if it cannot be read."""
+    with suppress(ValueError):
+        return float(value)
+    with suppress(ValueError):
+        return parsedate_to_datetime(value).timestamp() - time.time()
+    return None
 
 
 def _explain(target: str, status: int, error: Exception) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -70,8 +72,25 @@ def test_a_refusal_is_one_sentence_and_nothing_is_published(round_: Round, hub: 
 
 
 @pytest.mark.parametrize(
-    ("retry_after", "attempt", "seconds"),
-    [("7", 0, 7.0), ("0.5", 3, 0.5), (None, 0, 1.0), (None, 3, 8.0), ("Wed, 21 Oct", 2, 4.0), ("9999", 0, MAX_WAIT_S)],
+    ("headers", "attempt", "seconds"),
+    [
+        ({"Retry-After": "7"}, 0, 7.0),
+        ({"Retry-After": "0.5"}, 3, 0.5),
+        ({}, 0, 1.0),
+        ({}, 3, 8.0),
+        ({"Retry-After": "soon"}, 2, 4.0),
+        ({"Retry-After": "9999"}, 0, MAX_WAIT_S),
+        ({"ratelimit": '"api";r=0;t=200', "Retry-After": "7"}, 0, 201.0),
+        ({"ratelimit": '"api";r=0;t=300'}, 0, MAX_WAIT_S),
+        ({"ratelimit": '"api";r=3;t=200', "Retry-After": "7"}, 0, 7.0),  # another limit: requests are left of this one
+        ({"ratelimit": '"api";r=3;t=200'}, 2, 4.0),
+        ({"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"}, 5, 0.0),
+    ],
 )
-def test_a_busy_hub_says_how_long_to_wait(retry_after: str | None, attempt: int, seconds: float) -> None:
-    assert wait_s(retry_after, attempt) == seconds
+def test_a_busy_hub_says_how_long_to_wait(headers: dict[str, str], attempt: int, seconds: float) -> None:
+    assert wait_s(headers, attempt) == seconds
+
+
+def test_a_busy_hub_may_name_a_date() -> None:
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=100), usegmt=True)
+    assert 95 < wait_s({"Retry-After": later}, 0) <= 100
