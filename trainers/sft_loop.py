@@ -56,6 +56,15 @@ class Line(TypedDict):
     dev_loss: NotRequired[float | None]
 
 
+class Summary(Line):
+    """The content of training.json: the last line of the curve, and what was trained with what."""
+
+    settings: dict[str, object]
+    seed: int
+    sequences: int
+    too_long: int
+
+
 class _Checkpoint(FullState):
     step: int
     curve: list[Line]
