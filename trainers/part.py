@@ -12,7 +12,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from factory.models.weights import policy_digest, resolve, weights_digest
 from factory.recipe.part import PartConfig, StageTraining
@@ -22,27 +22,13 @@ from trainers.command import build_config, parse_arguments, run_training
 from trainers.errors import TrainingError
 from trainers.job import Job, LocalJob, Location, absolute_location, name_for_workers
 from trainers.launch import Workers
-from trainers.loop import Line
-from trainers.part_loop import StageLoop
 from trainers.publish import Identity, is_published, make_identity, publish, read_summary, train_policy
-from trainers.workers import device
+
+if TYPE_CHECKING:
+    from trainers.part_loop import Summary
 
 SPEED = ("save_every", "log_every", "threads")
 """Settings that do not change the policy."""
-
-
-class Summary(Line):
-    """The content of training.json: the last line of the last stage's curve, and what was trained with what."""
-
-    settings: dict[str, object]
-    seed: int
-    sequences: int
-    left_out: dict[str, int]
-    """Sequences that were left out, by reason."""
-    trained: int
-    """Weights that learned."""
-    weights: int
-    """All weights."""
 
 
 def train_part(
@@ -86,7 +72,7 @@ def train_part(
             train_policy(_train_worker, job, identities[number - 1], workers)
             start = target
     remove(f"{where}.stages")
-    return cast(Summary, read_summary(where))
+    return cast("Summary", read_summary(where))
 
 
 def _identify(config: PartConfig, number: int, seed: int, digests: dict[str, str]) -> Identity:
@@ -97,6 +83,9 @@ def _identify(config: PartConfig, number: int, seed: int, digests: dict[str, str
 
 def _train_worker(job: LocalJob[StageTraining]) -> None:
     """Train one stage in one worker; the first one publishes the policy."""
+    from trainers.part_loop import StageLoop, Summary
+    from trainers.workers import device
+
     config = resolve_precision(job.config, on_gpu=device().type == "cuda")
     loop = StageLoop(replace(job, config=config))
     last = loop.run()

@@ -14,12 +14,26 @@ from factory.recipe.part import StageConfig, StageTraining
 from trainers.errors import TrainingError
 from trainers.job import LocalJob
 from trainers.launch import pulse
-from trainers.loop import LoopSettings, TrainingLoop
+from trainers.loop import Line, LoopSettings, TrainingLoop
 from trainers.part_data import SpokenBatches
 from trainers.sft_network import Adapted
 from trainers.workers import device, distribute, rank, world_size
 
 _SHOWN = 3
+
+
+class Summary(Line):
+    """The content of training.json: the last line of the last stage's curve, and what was trained with what."""
+
+    settings: dict[str, object]
+    seed: int
+    sequences: int
+    left_out: dict[str, int]
+    """Sequences that were left out, by reason."""
+    trained: int
+    """Weights that learned."""
+    weights: int
+    """All weights."""
 
 
 class StageLoop(TrainingLoop[list[Spoken]]):

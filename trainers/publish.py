@@ -13,8 +13,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from typing import TYPE_CHECKING
 
 from factory.recipe.part import StageTraining
 from factory.recipe.training import PreferenceConfig, SftConfig
@@ -25,7 +24,9 @@ from trainers.errors import TrainingError
 from trainers.job import C, Job, LocalJob, Location
 from trainers.launch import Workers, launch
 from trainers.remote import POLICY_LAST, local_files
-from trainers.workers import rank
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 IDENTITY, SUMMARY, CURVE = "identity.json", "training.json", "training.jsonl"
 ADAPTER = "adapter"
@@ -119,6 +120,8 @@ def publish(
         curve: the lines of training.jsonl.
         summary: the content of training.json.
     """
+    from trainers.workers import rank
+
     if rank() != 0:
         return
     folder = job.work / "policy"

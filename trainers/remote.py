@@ -24,7 +24,6 @@ from factory.storage.manifest import StoreError
 from factory.storage.transfer import download, push, remove, upload
 from trainers.job import C, Job, LocalJob
 from trainers.launch import POLL_S, PULSE, RAY
-from trainers.workers import is_first_on_node, rank, wait_for_all
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +44,8 @@ def local_files(job: Job[C]) -> Iterator[LocalJob[C]]:
     All workers must call this. The first worker of each machine downloads, the first worker of all uploads. Raises
     StoreError when the object store fails.
     """
+    from trainers.workers import is_first_on_node, rank, wait_for_all
+
     inputs = {name: resolve(str(location)) for name, location in job.inputs.items()}
     if isinstance(job.out, Path):
         yield LocalJob(job.config, job.seed, inputs, job.out, Path(job.work))
@@ -77,6 +78,8 @@ def last_checkpoint(work: Path) -> str | None:
 @contextmanager
 def _uploading(work: Path, uri: str) -> Iterator[None]:
     """Upload new files of `work` during the block and once after it, also when it raises; the first worker does it."""
+    from trainers.workers import rank
+
     if rank() != 0:
         yield
         return

@@ -8,34 +8,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from factory.models.weights import policy_digest, resolve, weights_digest
 from factory.recipe.training import SftConfig, resolve_precision
 from trainers.command import build_config, parse_arguments, run_training
 from trainers.job import Job, LocalJob, Location, absolute_location, name_for_workers
 from trainers.launch import Workers
-from trainers.loop import Line
 from trainers.publish import make_identity, publish, saver, train_policy
-from trainers.sft_loop import SftLoop
-from trainers.workers import device
+
+if TYPE_CHECKING:
+    from trainers.sft_loop import Summary
 
 SPEED = ("compile", "sharded", "checkpointing", "save_every", "log_every", "threads")
 """Settings that do not change the policy."""
-
-
-class Summary(Line):
-    """The content of training.json: the last line of the curve, and what was trained with what.
-
-    With `sft.interleave`, `words` and `text_share` are those of the whole training.
-    """
-
-    settings: dict[str, object]
-    seed: int
-    sequences: int
-    too_long: int
-    without_words: int | None
-    """Sequences with speech that stays units, because its words are not known; None without `sft.interleave`."""
 
 
 def train_sft(
@@ -79,11 +65,14 @@ def train_sft(
     if dev is not None:
         inputs["dev"] = name_for_workers(dev)
     job = Job(config, seed, inputs, absolute_location(out))
-    return cast(Summary, train_policy(_train_worker, job, identity, workers))
+    return cast("Summary", train_policy(_train_worker, job, identity, workers))
 
 
 def _train_worker(job: LocalJob[SftConfig]) -> None:
     """Train in one worker; the first one publishes the policy."""
+    from trainers.sft_loop import SftLoop, Summary
+    from trainers.workers import device
+
     config = resolve_precision(job.config, on_gpu=device().type == "cuda")
     loop = SftLoop(replace(job, config=config))
     last = loop.run()

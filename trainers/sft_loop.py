@@ -21,6 +21,20 @@ from trainers.sft_network import CompletionLoss, add_lora, can_compile
 from trainers.workers import device, distribute, full_state, rank, sum_over_workers, world_size
 
 
+class Summary(Line):
+    """The content of training.json: the last line of the curve, and what was trained with what.
+
+    With `sft.interleave`, `words` and `text_share` are those of the whole training.
+    """
+
+    settings: dict[str, object]
+    seed: int
+    sequences: int
+    too_long: int
+    without_words: int | None
+    """Sequences with speech that stays units, because its words are not known; None without `sft.interleave`."""
+
+
 class SftLoop(TrainingLoop[Batch]):
     """The supervised training of round 0 in one worker."""
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from factory.recipe.training import Loss, PreferenceConfig, SftConfig
 from factory.recipe.typed import RecipeError
+from tests.limits import HANG_S
 from trainers import preference, sft
 from trainers.command import build_config, parse_arguments, run_training
 from trainers.errors import TrainingError
@@ -61,6 +64,13 @@ def test_any_other_error_keeps_its_traceback() -> None:
 
     with pytest.raises(ValueError, match="a bug"):
         run_training("prog", train)
+
+
+def test_a_process_that_only_starts_trainings_imports_no_heavy_library() -> None:
+    code = "import sys, trainers.part, trainers.preference, trainers.sft; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=HANG_S, check=True)
+    assert {"trainers.sft", "trainers.preference", "trainers.part"} <= set(done.stdout.split())
+    assert {"torch", "transformers", "peft", "datasets", "ray"}.isdisjoint(done.stdout.split())
 
 
 def test_both_trainings_run_from_the_command_line(

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 
 from factory.recipe.training import PreferenceConfig
 from tests.trainers.toys import interrupt_preference, pair, read_curve
-from trainers import preference
+from trainers import preference_loop
 from trainers.held_out import MARGIN, PUBLISHED, best_evaluation, is_over, weights_file
 from trainers.preference import train_preference
 
@@ -130,7 +130,7 @@ def test_a_training_that_was_killed_after_its_stop_takes_no_further_step(
 
     out = tmp_path / "policy"
     with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
-        patched.setattr(preference, "load_best", interrupt)
+        patched.setattr(preference_loop, "load_best", interrupt)
         train_preference(contradicting, tiny, out, CONFIG, seed=3)
     assert weights_file(tmp_path / "policy.work", {"step": 4}).exists()
     summary = train_preference(contradicting, tiny, out, CONFIG, seed=3)

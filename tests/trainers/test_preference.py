@@ -12,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM
 
 from factory.recipe.training import Loss, PreferenceConfig
 from schemas.sequences import Variant, prompt
 from tests.trainers.toys import interrupt_preference, pair, read_curve
 from trainers.errors import TrainingError
-from trainers.preference import read_pairs, train_preference
+from trainers.preference import train_preference
 from trainers.remote import last_checkpoint
 
 QUICK = PreferenceConfig(batch=8, epochs=2, lr=5e-3, held_out=0.2, save_every=2, precision="fp32")
@@ -85,23 +85,6 @@ def test_another_policy_or_other_pairs_are_another_training(tiny: Path, pairs: P
         train_preference(other, tiny, tmp_path / "policy", QUICK)
     with pytest.raises(TrainingError, match=r"another beta \(0.1 there, 0.2 now\), seed \(0 there, 1 now\)"):
         train_preference(pairs, tiny, tmp_path / "policy", replace(QUICK, beta=0.2), seed=1)
-
-
-def test_long_pairs_are_counted_and_left_out(tiny: Path, pairs: Path, tmp_path: Path) -> None:
-    tokenizer = AutoTokenizer.from_pretrained(tiny)
-    rows = [pair(number) for number in range(40)]
-
-    def length(row: dict[str, str]) -> int:
-        return max(len(tokenizer(row["prompt"] + row[side])["input_ids"]) + 1 for side in ("chosen", "rejected"))
-
-    limit = sorted(map(length, rows))[20]
-    fitting, too_long = read_pairs(pairs, tokenizer, limit, tmp_path)
-    assert fitting.to_list() == [row for row in rows if length(row) <= limit]
-    assert too_long == sum(length(row) > limit for row in rows) > 0
-    with pytest.raises(TrainingError, match="none of the 40 pairs in .* fits into 5 tokens; 40 prompts fill it alone"):
-        read_pairs(pairs, tokenizer, 5, tmp_path)
-    summary = train_preference(pairs, tiny, tmp_path / "policy", replace(QUICK, max_length=limit))
-    assert (summary["pairs"], summary["too_long"]) == (len(fitting), too_long)
 
 
 @pytest.mark.parametrize(
