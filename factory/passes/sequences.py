@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Literal
 
@@ -19,6 +20,16 @@ from schemas.fingerprint import json_digest
 from schemas.sequences import Variant, completion, prompt, text_prompt
 
 SIDES = ("src", "tgt")
+_READ_TEXTS: dict[str, tuple[str, ...]] = {
+    Variant.VANILLA: (),
+    Variant.ASR: ("src",),
+    Variant.TTS: ("src",),
+    Variant.S2T: ("tgt",),
+    Variant.COM: ("tgt",),
+    Variant.COT: SIDES,
+    Variant.MT: SIDES,
+}
+"""The sides whose transcripts a task reads or writes."""
 WordsBy = Literal["words", "uniform"]
 """How the words of speech are found: by their aligned times, or spread evenly over its units."""
 
@@ -42,6 +53,7 @@ def write_sequences(recipe: Recipe, out: DatasetDir) -> None:
             f"{len(rows)} rows, and no row serves a task of policy.tasks ({', '.join(recipe.policy.tasks)}); "
             "give paired speech, or raise the shares of the tasks"
         )
+    _report_missing_texts(rows, recipe.policy.tasks)
     out.append(pa.Table.from_pylist(sequences, schema=SEQUENCE))
     out.publish()
 
@@ -78,7 +90,7 @@ def check_words(rows: Iterable[Row], recipe: Recipe) -> None:
 
 
 def build_sequences(row: Row, tasks: Mapping[str, float], words_by: WordsBy | None = None) -> Iterator[Row]:
-    """Yield the sequences of one pair; parallel text serves the task mt only, and tts needs the source's text.
+    """Yield the sequences of one pair; parallel text serves the task mt only, and some tasks need transcripts.
 
     Args:
         row: a row of PAIRED.
@@ -91,8 +103,21 @@ def build_sequences(row: Row, tasks: Mapping[str, float], words_by: WordsBy | No
 
 
 def _serves(row: Row, task: str) -> bool:
-    """Return True if a row of PAIRED has what the prompt of a task needs."""
-    return task == Variant.MT or (row["src_units"] is not None and (task != Variant.TTS or bool(row["src_text"])))
+    """Return True if a row of PAIRED has what a task needs: its speech, and the transcripts that it reads or writes."""
+    return (task == Variant.MT or row["src_units"] is not None) and not _lacks_text(row, task)
+
+
+def _lacks_text(row: Row, task: str) -> bool:
+    """Return True if a row of PAIRED has no transcript of a side that a task reads or writes."""
+    return not all(row[f"{side}_text"] for side in _READ_TEXTS[task])
+
+
+def _report_missing_texts(rows: Iterable[Row], tasks: Iterable[str]) -> None:
+    """Print for how many rows with speech each task is left out, because they have no transcript."""
+    counts = Counter(task for row in rows for task in tasks if row["src_units"] and _lacks_text(row, task))
+    if counts:
+        listed = ", ".join(f"{task} {count:,}" for task, count in counts.items())
+        print(f"  sequences: left out, no transcript: {listed}", flush=True)
 
 
 def build_sequence(task: Variant, row: Row, words_by: WordsBy | None = None) -> Row:

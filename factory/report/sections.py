@@ -16,7 +16,7 @@ from factory.report.table import LABELS, scores_by_direction
 
 WORTH = "The worth of the labels above each δ: n (2a - 1)² for n labels with accuracy a by the reference."
 TRAINING = (
-    ("loss", ("loss", "eval_loss")),
+    ("loss", ("loss", "eval_loss", "dev_loss")),
     ("reward margin", ("rewards/margins", "eval_rewards/margins")),
     ("share of words that are text", ("text_share",)),
 )
@@ -120,7 +120,7 @@ def plot_training(log: Sequence[dict[str, float]]) -> list[Figure]:
         for key in keys:
             points = [(line["step"], line[key]) for line in log if key in line and "step" in line]
             if points:
-                name = "held out" if key.startswith("eval_") else "training"
+                name = "held out" if key.startswith(("eval_", "dev_")) else "training"
                 lines[name] = [step for step, _ in points], [value for _, value in points]
         if lines:
             svg = plots.draw(label, plots.curves(lines, "step", label))

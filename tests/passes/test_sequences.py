@@ -44,8 +44,16 @@ def test_a_pair_is_written_for_every_task() -> None:
         "vanilla": (head.format("vanilla") + speech, "<|sosp|><|u3|><|u4|><|eosp|>"),
         "tts": ("<|tts|><|fr|><|fr|>bonjour<|sep|>", speech),
     }
-    for text in (None, ""):
-        assert [row["task"] for row in build_sequences(SPOKEN | {"src_text": text}, {"tts": 1.0})] == []
+
+
+@pytest.mark.parametrize("text", [None, ""])
+@pytest.mark.parametrize(("side", "left"), [("src", ["com", "s2t", "vanilla"]), ("tgt", ["asr", "vanilla", "tts"])])
+def test_a_pair_without_a_transcript_serves_the_tasks_that_need_none(
+    text: str | None, side: str, left: list[str]
+) -> None:
+    tasks = dict.fromkeys(("com", "cot", "asr", "mt", "s2t", "vanilla", "tts"), 1.0)
+    assert [row["task"] for row in build_sequences(SPOKEN | {f"{side}_text": text}, tasks)] == left
+    assert [row["task"] for row in build_sequences(TEXT | {f"{side}_text": text}, tasks)] == []
 
 
 def test_a_chain_of_thought_can_be_learned() -> None:
@@ -76,6 +84,18 @@ def corpora(folder: Path, *, text: bool, tasks: dict[str, float]) -> Recipe:
     recipe = load(None)
     uris = {"paired": f"{folder}/paired.parquet", "text": f"{folder}/text.parquet" if text else None}
     return replace(recipe, corpus=replace(recipe.corpus, **uris), policy=replace(recipe.policy, tasks=tasks))
+
+
+def test_pairs_without_a_transcript_are_counted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = corpora(tmp_path, text=True, tasks={"com": 1.0, "asr": 1.0, "mt": 1.0})
+    rows = [SPOKEN, *(SPOKEN | {"pair_id": f"m{number}", "tgt_text": None} for number in range(2))]
+    pq.write_table(pa.Table.from_pylist(rows, schema=PAIRED), tmp_path / "paired.parquet")
+    out = DatasetDir(str(tmp_path / "sequences"), SEQUENCE, "sequence_id")
+    write_sequences(recipe, out)
+    assert "sequences: left out, no transcript: com 2, mt 2\n" in capsys.readouterr().out
+    assert sorted(row["sequence_id"] for row in out.rows().to_pylist()) == (
+        ["asr-a", "asr-m0", "asr-m1", "com-a", "mt-a", "mt-t"]
+    )
 
 
 def test_the_dataset_has_the_sequences_of_both_corpora(tmp_path: Path) -> None:

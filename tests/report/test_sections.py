@@ -67,6 +67,8 @@ def test_training_curves_are_of_losses_and_margins() -> None:
     assert loss.caption == "Loss during training." and "training" in loss.svg and "held out" in loss.svg
     assert margin.caption == "Reward margin during training." and "held out" not in margin.svg
     assert sections.plot_training([]) == []
+    [first_round] = sections.plot_training([{"step": 1.0, "loss": 0.7}, {"step": 2.0, "loss": 0.6, "dev_loss": 0.9}])
+    assert "held out" in first_round.svg, "round 0 measures held-out pairs too"
     loss, share = sections.plot_training([{"step": 1.0, "loss": 0.7, "words": 9, "text_share": 0.9}])
     assert share.caption == "Share of words that are text during training."
 
