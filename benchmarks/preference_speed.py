@@ -66,6 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         pairs = Path(folder, "pairs.parquet")
         write_pairs(recipe, options.pairs, pairs)
+        train(recipe, pairs, SHORT)  # the first training of a process also imports and initialises libraries
         for _ in range(options.rounds):
             short, _summary = train(recipe, pairs, SHORT)
             long, summary = train(recipe, pairs, LONG)
