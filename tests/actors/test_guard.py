@@ -80,7 +80,7 @@ class Fragile(RowActor):
             pass
 
     def on_compute(self) -> None:
-        end = time.process_time() + 0.03
+        end = time.process_time() + 0.1
         while time.process_time() < end:
             pass
 
@@ -181,7 +181,7 @@ def test_an_actor_that_other_processes_keep_from_the_cores_finishes_its_rows() -
     try:
         for pid in (actor.child.pid, *(process.pid for process in busy)):
             os.sched_setaffinity(pid, {core})
-        psutil.Process(actor.child.pid).nice(19)
+        psutil.Process(actor.child.pid).nice(os.nice(0) + 10)  # each other process gets nine times its share
         child, start_s = actor.child.pid, time.monotonic()
         assert actor(table("compute"))["status"].to_pylist() == [OK]
         assert time.monotonic() - start_s > 1.0 and actor.child.pid == child, "it exceeded its limit, at the first try"

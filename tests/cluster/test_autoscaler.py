@@ -99,7 +99,7 @@ def test_the_cluster_adds_the_nodes_that_a_round_needs(growing: str, tmp_path: P
     grown = preflight(growing, tmp_path, *OPTIONS)
     assert grown.returncode == 0, grown.stdout + grown.stderr
     assert "waiting for nodes, at most 1200 s" in grown.stdout and "the cluster can run it" in grown.stdout
-    large = preflight(growing, tmp_path, *OPTIONS, "--set", "resources.translator.num_cpus=5", seconds=10)
+    large = preflight(growing, tmp_path, *OPTIONS, "--set", "resources.translator.num_cpus=5", seconds=2)
     assert large.returncode == 2
     assert "no node has room for one translator (5 CPU, 0 GPU)" in large.stderr
     stranger = preflight(growing, tmp_path, *OPTIONS, token={})

@@ -13,7 +13,6 @@ from factory.passes.weights import compute_digests
 from factory.recipe.training import PreferenceConfig, SftConfig
 from factory.storage.files import filesystem
 from factory.storage.lease import current
-from trainers import publish as publishing
 from trainers.errors import TrainingError
 from trainers.job import Job, LocalJob
 from trainers.preference import train_preference
@@ -85,7 +84,7 @@ def test_a_policy_is_published_whole(tiny: Path, tmp_path: Path) -> None:
 
 def test_only_the_first_worker_publishes(tiny: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     job = local_job(tmp_path)
-    monkeypatch.setattr(publishing, "rank", lambda: 1)
+    monkeypatch.setattr("trainers.workers.rank", lambda: 1)
     publish_tiny(tiny, job)
     assert not job.out.exists()
 
