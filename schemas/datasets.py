@@ -4,8 +4,7 @@ One row is one utterance, or one pair made from it. Candidates are a list inside
 position. Languages are ISO 639-1 codes. Every pass ends a row with two columns:
 
 - `status`: `ok`, `skipped` or `failed`.
-- `reason`: null for an ok row; else a sentence that begins with a short slug and a colon, so that reasons can be
-  counted (`too_short: 0.02 s of audio, at least 0.10 s is needed`).
+- `reason`: null for an ok row; else a slug, to count reasons, and a sentence (`too_short: 0.02 s of audio`).
 """
 
 from __future__ import annotations
@@ -31,6 +30,7 @@ class Candidate(TypedDict):
     back_translation_units: list[int] | None
     back_translation_finish: str | None
     scores: NotRequired[Scores]
+    source_text: NotRequired[str | None]
 
 
 OK, SKIPPED, FAILED = "ok", "skipped", "failed"
@@ -113,8 +113,7 @@ SCORES = pa.struct([(name, pa.float64()) for name in METRIC_NAMES])
 - `bleu`, `chrf`, `meteor`: 0..1, higher is better.
 - `wer`: word errors per word of the reference, 0..1 (at most 1), lower is better.
 - `mcd`: mel cepstral distance, 0 or more, without a unit, lower is better.
-- `reconstruction`: mean log-probability of the source text's tokens given the candidate (nats), at most 0, higher is
-  better.
+- `reconstruction`: mean log-probability (nats) of the source text's tokens given the candidate, 0 is the best.
 """
 
 CANDIDATE = pa.struct(
@@ -127,6 +126,7 @@ CANDIDATE = pa.struct(
         ("back_translation_units", _UNITS),
         ("back_translation_finish", pa.string()),
         ("scores", SCORES),
+        ("source_text", pa.string()),
     ]
 )
 """One sampled translation and its back-translation.
@@ -138,6 +138,7 @@ CANDIDATE = pa.struct(
 - `back_translation`, `back_translation_units`: the back-translation as text and as cluster ids.
 - `back_translation_finish`: `ok`, or the reason why the output is no back-translation; null where there is none.
 - `scores`: see SCORES.
+- `source_text`: the source's text as a chain of thought wrote it; null in other variants.
 """
 
 SCORED = pa.schema(

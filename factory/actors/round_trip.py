@@ -161,7 +161,8 @@ class RoundTrip:
             for variant, text in prompts.items()
             if self.job.writes_back
         }
-        reader = next((variant for variant in prompts if variant.has_text), None)
+        # a chain of thought does not begin with the text whose likelihood is wanted
+        reader = next((variant for variant in prompts if variant.has_text and variant is not Variant.COT), None)
         if self.job.reconstructs and reader and (source := self.rows[key.row]["text"]):
             request = Request(prompts[reader], None, text_of_completion(reader, source))
             requests[key._replace(back=reader, reconstructs=True)] = request
@@ -211,6 +212,7 @@ class RoundTrip:
             "back_translation": next((back.text for back in backs if back.text), None),
             "back_translation_units": next((back.units for back in backs if back.units), None),
             "back_translation_finish": _first_reason(backs),
+            "source_text": parsed.source_text,
         }
         if self.job.reconstructs:
             written["scores"] = {reconstruction.METRIC.name: self.reconstructions.get(key)}

@@ -46,6 +46,7 @@ def make_features(audio: bool) -> datasets.Features:
     text, scores = Value("string"), {field.name: Value("float64") for field in SCORES}
     names = ["prompt", "chosen", "rejected", "pair_id", "utt_id", "src_lang", "tgt_lang"]
     names += ["source_text", "chosen_text", "rejected_text", "chosen_back_translation", "rejected_back_translation"]
+    names += ["chosen_source_text", "rejected_source_text"]
     columns: Row = dict.fromkeys(names, text)
     columns |= {f"{name}_units": List(Value("int32")) for name in SOUNDS}
     columns |= {"chosen_scores": scores, "rejected_scores": scores, "metric": text, "margin": Value("float64")}
@@ -81,6 +82,7 @@ def _make_row(pair: ShownPair) -> Row:
         candidate, scores = pair[side], pair[side].get("scores", {})
         row[f"{side}_text"] = candidate["text"]
         row[f"{side}_back_translation"] = candidate["back_translation"]
+        row[f"{side}_source_text"] = candidate.get("source_text")
         row[f"{side}_units"] = candidate["units"] or []
         row[f"{side}_logprob"] = candidate["logprob"]
         row[f"{side}_scores"] = {field.name: scores.get(field.name) for field in SCORES}

@@ -7,7 +7,7 @@ sequence.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
@@ -15,7 +15,7 @@ from factory.models import likelihood
 from factory.models.device import WantedDtype
 from factory.models.vllm_start import set_environment, start_vllm
 from factory.models.weights import WeightsError, resolve
-from schemas.sequences import EOS, EOSP, SOSP, is_unit
+from schemas.sequences import EOS, EOSP, SEP, SOSP, Variant, is_unit, tag
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -87,7 +87,8 @@ class Engine:
     def __init__(self, policy: str, config: EngineConfig, tokens: Iterable[str] = ()) -> None:
         """Load a policy.
 
-        Added tokens other than the end token, the brackets of speech and the units are never generated.
+        Added tokens other than the end token, the brackets of speech and the units are never generated; the separator
+        is where chains of thought are asked for.
 
         Args:
             policy: a Hugging Face folder, or another name for `factory.models.weights.resolve`.
@@ -100,10 +101,10 @@ class Engine:
         set_environment(config.threads, config.kv_cache_gib)
         from transformers import AutoTokenizer
 
-        folder = str(resolve(policy))
+        folder, tokens = str(resolve(policy)), set(tokens)
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
         self.vocabulary: dict[str, int] = self.tokenizer.get_vocab()
-        for token in (EOS, SOSP, EOSP, *tokens):
+        for token in (EOS, SOSP, EOSP, *sorted(tokens)):
             if token not in self.vocabulary:
                 raise WeightsError(
                     f"the tokenizer of the policy {policy} has no token {token}: use a policy that was trained for "
@@ -111,7 +112,7 @@ class Engine:
                 )
         self._eos = self.vocabulary[EOS]
         added = self.tokenizer.get_added_vocab()
-        self.banned: set[int] = {index for token, index in added.items() if not _may_be_generated(token)}
+        self.banned = find_banned(added, tokens)
         self.generated = 0
         """Tokens generated since the start."""
         self.prefilled = 0
@@ -270,6 +271,12 @@ class _Batch(Generic[Key]):
             self.add(self._follow_up(key, output))
 
 
-def _may_be_generated(token: str) -> bool:
-    """Return whether an output may hold an added token: tags, padding and separators are for prompts."""
-    return token in (EOS, SOSP, EOSP) or is_unit(token)
+def find_banned(added: Mapping[str, int], tags: Collection[str]) -> set[int]:
+    """Return the ids of the added tokens that no output may hold: tags and padding, which are for prompts.
+
+    Args:
+        added: the added tokens of a policy and their ids.
+        tags: the tags of the prompts; a chain of thought (`<|cot|>`) has a separator between its two texts.
+    """
+    written = {EOS, SOSP, EOSP, *([SEP] if tag(Variant.COT) in tags else [])}
+    return {index for token, index in added.items() if token not in written and not is_unit(token)}

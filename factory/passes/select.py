@@ -133,16 +133,20 @@ def _score(candidate: Candidate, metric: str) -> float:
     return score
 
 
-def _content(candidate: Candidate) -> tuple[str | None, tuple[int, ...]]:
-    """Return what two equal candidates share: text and units."""
-    return candidate["text"], tuple(candidate["units"] or ())
+def _content(candidate: Candidate) -> tuple[str | None, str | None, tuple[int, ...]]:
+    """Return what two equal candidates share: texts and units."""
+    return candidate.get("source_text"), candidate["text"], tuple(candidate["units"] or ())
+
+
+def _write(variant: Variant, candidate: Candidate) -> str:
+    return completion(variant, candidate["text"], candidate["units"] or (), candidate.get("source_text"))
 
 
 def _write_sides(row: Row, chosen: Candidate, rejected: Candidate, variant: Variant) -> Row:
     return {
         "prompt": prompt(variant, row["src_lang"], row["tgt_lang"], row["units"]),
-        "chosen": completion(variant, chosen["text"], chosen["units"] or ()),
-        "rejected": completion(variant, rejected["text"], rejected["units"] or ()),
+        "chosen": _write(variant, chosen),
+        "rejected": _write(variant, rejected),
         "chosen_text": chosen["text"],
         "rejected_text": rejected["text"],
         "chosen_scores": chosen["scores"],

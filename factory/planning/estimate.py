@@ -77,7 +77,8 @@ def _prompt(recipe: Recipe, variant: Variant) -> float:
 
 def _completion(recipe: Recipe, variant: Variant) -> float:
     """Return the tokens of one completion."""
-    return _units(recipe) * ((1 if variant.has_units else 0) + (TEXT_SHARE if variant.has_text else 0))
+    texts = 2 if variant is Variant.COT else 1 if variant.has_text else 0
+    return _units(recipe) * ((1 if variant.has_units else 0) + TEXT_SHARE * texts)
 
 
 def _training_hours(recipe: Recipe, tokens: float, recomputed: bool) -> float:

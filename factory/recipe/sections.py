@@ -101,7 +101,8 @@ class PolicyConfig:
     start: str | None = None
     # folder or Hub name of a language model that round 0 trains on units; null: a small new model
     base: str | None = None
-    # how the policy translates: vanilla, com, or s2t where its text is translated back; cot is only for tasks
+    # how the policy translates: vanilla, com, cot (it writes the source's text first), or s2t where its text is
+    # translated back
     variant: Variant = Variant.COM
     # how the policy writes a text where `variant` writes none (tri-task: s2t); null: it writes no text
     text_variant: Variant | None = None
@@ -123,12 +124,6 @@ class PolicyConfig:
             choose(task, map(str, Variant), "a task of policy.tasks")
             require(0 <= share <= 1, f"policy.tasks.{task} must be a share from 0 to 1", share)
         require(self.variant.translates, "policy.variant must be a way to translate speech", self.variant)
-        require(
-            self.variant is not Variant.COT,
-            "policy.variant cot is for policy.tasks only: a candidate does not keep the source text that its "
-            "pair would begin with; use com",
-            self.variant,
-        )
         if self.text_variant is not None:
             without_text = "policy.text_variant is for a policy.variant without text (vanilla)"
             require(not self.variant.has_text, without_text, self.variant)

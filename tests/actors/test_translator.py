@@ -15,11 +15,11 @@ import pytest
 from factory.actors.round_trip import TranslationJob
 from factory.actors.translator import Translator
 from factory.metrics import METRICS
-from factory.models.engine import EngineConfig
+from factory.models.engine import EngineConfig, find_banned
 from factory.models.weights import WeightsError
 from factory.recipe.sections import TranslatorConfig
 from schemas.datasets import SCORED, UNITS, UNSPOKEN, Candidate, Row
-from schemas.sequences import EOS, SOSP, Variant, completion, prompt, speech, text_prompt
+from schemas.sequences import EOS, SOSP, Variant, completion, prompt, speech, tag, text_prompt
 from tests.toys import tiny_policy, tiny_tokenizer
 
 pytestmark = pytest.mark.service
@@ -91,8 +91,8 @@ def write_lessons() -> Iterator[tuple[str, str]]:
     """Yield the prompts and completions to learn."""
     for src, tgt in OTHER.items():
         for i in range(4):
-            for variant in (Variant.COM, Variant.VANILLA, Variant.S2T):
-                answer = completion(variant, TEXTS[tgt][i], UNITS_OF[tgt][i])
+            for variant in (Variant.COM, Variant.VANILLA, Variant.S2T, Variant.COT):
+                answer = completion(variant, TEXTS[tgt][i], UNITS_OF[tgt][i], TEXTS[src][i])
                 yield prompt(variant, src, tgt, UNITS_OF[src][i]), answer + EOS
             yield text_prompt(src, tgt, TEXTS[src][i]), completion(Variant.MT, TEXTS[tgt][i]) + EOS
 
@@ -372,6 +372,25 @@ def test_a_policy_that_writes_text_only_is_translated_back(actor: Translator) ->
     for one, candidate in translate_greedily(actor, replace(JOB, variant=Variant.S2T), back_translate="text"):
         assert (candidate["finish"], candidate["units"]) == ("ok", None)
         assert (candidate["text"], candidate["back_translation"]) == (one["reference"], one["text"])
+
+
+@pytest.mark.parametrize(
+    "config", [{}, {"back_translate": "text"}, {"back_translate": "text", "unit_temperature": 0.0}]
+)
+def test_a_chain_of_thought_keeps_its_source_text(actor: Translator, config: dict[str, Any]) -> None:
+    job, banned = replace(JOB, variant=Variant.COT, back_variants=(Variant.COT,)), actor.engine.banned
+    actor.engine.banned = find_banned(actor.engine.tokenizer.get_added_vocab(), [tag(Variant.COT)])
+    try:
+        found = translate_greedily(actor, job, **config)
+    finally:
+        actor.engine.banned = banned
+    for one, candidate in found:
+        assert (candidate["finish"], candidate["back_translation_finish"]) == ("ok", "ok")
+        assert (candidate["source_text"], candidate["text"]) == (one["text"], one["reference"])
+        assert speech(candidate["units"]) == speech(UNITS_OF[one["tgt_lang"]][int(one["utt_id"][-1])])
+        assert candidate["back_translation"] == one["text"]
+    for _, candidate in translate_greedily(actor):
+        assert candidate["source_text"] is None
 
 
 def test_a_policy_that_was_not_trained_for_a_variant_is_refused(tmp_path: Path) -> None:

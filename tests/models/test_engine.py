@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from factory.models.device import resolve_dtype, select_device
-from factory.models.engine import Engine, EngineConfig, Output, Request, Sampling
+from factory.models.engine import Engine, EngineConfig, Output, Request, Sampling, find_banned
 from factory.models.weights import WeightsError
 from schemas.sequences import EOS, EOSP, SOSP, Variant, prompt, tag, unit_token
 from tests.toys import tiny_policy, tiny_tokenizer
@@ -122,6 +122,12 @@ def test_it_computes_in_the_fast_numbers_of_the_cpu_and_candidates_share_the_blo
     assert config.cache_config.enable_prefix_caching
     if select_device().type == "cpu":
         assert config.cache_config.block_size == 32
+
+
+def test_a_separator_may_be_written_where_chains_of_thought_are_asked_for() -> None:
+    added = {"<|eos|>": 0, "<|sosp|>": 1, "<|eosp|>": 2, "<|sep|>": 3, "<|pad|>": 4, "<|cot|>": 5, "<|u7|>": 6}
+    assert find_banned(added, ["<|com|>"]) == {3, 4, 5}
+    assert find_banned(added, ["<|com|>", "<|cot|>"]) == {4, 5}
 
 
 def test_tags_padding_and_unknown_words_are_never_drawn(engine: Engine) -> None:

@@ -70,6 +70,19 @@ def test_a_pair_holds_the_better_candidate_as_chosen_and_the_other_as_rejected()
     assert parse(Variant.COM, pair["rejected"])[:2] == ("it snows", [1, 2, 3, 4])
 
 
+def test_a_pair_of_chains_of_thought_begins_with_the_source_text_of_each() -> None:
+    worse = candidate("it snows", 0.2) | {"source_text": "il neige"}
+    better = candidate("it rains", 0.9, units=(9, 8, 7)) | {"source_text": "il pleut"}
+    pair = select(worse, better, variant=Variant.COT)
+    assert pair["prompt"].startswith("<|cot|>")
+    assert pair["chosen"] == "il pleut<|sep|>it rains<|sosp|><|u9|><|u8|><|u7|><|eosp|>"
+    assert pair["rejected"] == "il neige<|sep|>it snows<|sosp|><|u1|><|u2|><|u3|><|u4|><|eosp|>"
+    same = candidate("it rains", 0.9) | {"source_text": "il pleut"}
+    other = candidate("it rains", 0.2) | {"source_text": "il neige"}
+    assert select(same, other, variant=Variant.COT)["status"] == "ok", "only the source text differs"
+    assert select(same, same | {"scores": other["scores"]}, variant=Variant.COT)["reason"].startswith("duplicate")
+
+
 def test_a_metric_that_is_better_when_it_is_lower_is_ranked_the_other_way_round() -> None:
     worse, better = candidate("a", None, mcd=7.5), candidate("b", None, units=(9, 9, 1), mcd=5.0)
     pair = select(worse, better, metric="mcd", delta=1.0)

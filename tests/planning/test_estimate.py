@@ -37,7 +37,7 @@ def test_a_dry_run_prints_plan_sizes_memory_and_hours(name: str, tmp_path: Path)
 def test_a_dry_run_of_scheduled_interleaving_aligns_seven_languages(tmp_path: Path) -> None:
     printed = dry_run("scheduled_interleaving_1b", tmp_path)
     directions = "directions fr-en, es-en, it-en, pt-en, ru-en, de-en, ca-en"
-    for words in ("1,126,090 rows", directions, "align paired; 8 aligner", "1.24 G parameters", "1,816 M tokens"):
+    for words in ("1,126,090 rows", directions, "align paired; 8 aligner", "1.24 G parameters", "1,943 M tokens"):
         assert words in printed
 
 
@@ -66,7 +66,14 @@ def test_a_task_counts_the_tokens_of_its_prompt_and_of_its_completion() -> None:
         recipe = load(RECIPE, [f"policy.tasks={{com: 1e-9, {task}: 1.0}}", "corpus.text=text.parquet", "sft.epochs=1"])
         return sft_tokens(recipe, 1) / (recipe.expected.seconds * recipe.expected.units_per_s)
 
-    expected = {"vanilla": 2, "asr": 1 + TEXT_SHARE, "s2t": 1 + TEXT_SHARE, "tts": 1 + TEXT_SHARE, "mt": 2 * TEXT_SHARE}
+    expected = {
+        "cot": 2 + 2 * TEXT_SHARE,
+        "vanilla": 2,
+        "asr": 1 + TEXT_SHARE,
+        "s2t": 1 + TEXT_SHARE,
+        "tts": 1 + TEXT_SHARE,
+        "mt": 2 * TEXT_SHARE,
+    }
     assert {task: tokens(task) for task in expected} == pytest.approx(expected)
 
 

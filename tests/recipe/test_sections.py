@@ -112,12 +112,6 @@ def test_values_at_a_limit_are_valid(section: type, value: dict[str, Any]) -> No
         (PolicyConfig, {"variant": Variant.ASR}, "policy.variant must be a way to translate speech; got asr"),
         (
             PolicyConfig,
-            {"variant": Variant.COT, "tasks": {"cot": 1.0}},
-            "policy.variant cot is for policy.tasks only: a candidate does not keep the source text that its pair "
-            "would begin with; use com; got cot",
-        ),
-        (
-            PolicyConfig,
             {"text_variant": Variant.S2T},
             "policy.text_variant is for a policy.variant without text (vanilla); got com",
         ),

@@ -36,6 +36,7 @@ EXPECTED: dict[str, dict[str, str]] = {
         "back_translation_units": "list<int32>",
         "back_translation_finish": "string",
         "scores": "SCORES",
+        "source_text": "string",
     },
     "SCORED": {"utt_id": "string not null", "text": "string", "reference": "string", "units": "list<int32>"}
     | DIRECTION
@@ -108,7 +109,7 @@ def test_every_column_is_documented(name: str) -> None:
 def test_a_candidate_has_the_same_fields_in_python_and_in_arrow() -> None:
     assert list(get_type_hints(Candidate)) == [field.name for field in CANDIDATE]
     hints = get_type_hints(Candidate, include_extras=True)
-    assert [name for name, hint in hints.items() if get_origin(hint) is NotRequired] == ["scores"]
+    assert [name for name, hint in hints.items() if get_origin(hint) is NotRequired] == ["scores", "source_text"]
 
 
 def test_scores_have_a_column_for_every_metric() -> None:
@@ -133,6 +134,7 @@ def test_a_row_comes_back_as_it_was_written() -> None:
         "back_translation_units": [],
         "back_translation_finish": "no_text",
         "scores": {"bleu": 0.5, "chrf": None, "meteor": None, "wer": 1.0, "mcd": 3.25, "reconstruction": -0.5},
+        "source_text": "il pleut",
     }
     row = {"utt_id": "u1", "src_lang": "fr", "tgt_lang": "en", "status": OK, "candidates": [candidate]}
     assert pa.Table.from_pylist([row], schema=SCORED).to_pylist() == [dict.fromkeys(SCORED.names) | row]
