@@ -23,6 +23,7 @@ from trainers.publish import (
     publish,
     read_summary,
     remove_work_folder,
+    saver,
     train_policy,
 )
 from trainers.sft import train_sft
@@ -42,7 +43,7 @@ def publish_tiny(tiny: Path, job: LocalJob[None]) -> None:
     """Publish the tiny policy."""
     model = AutoModelForCausalLM.from_pretrained(tiny)
     model.config.use_cache = False
-    publish(model, AutoTokenizer.from_pretrained(tiny), job, CURVE, SUMMARY)
+    publish(saver(model, AutoTokenizer.from_pretrained(tiny)), job, CURVE, SUMMARY)
 
 
 def test_the_identity_has_the_settings_that_count_and_all_others() -> None:
