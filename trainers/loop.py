@@ -116,7 +116,7 @@ class TrainingLoop(ABC, Generic[B]):
 
     @abstractmethod
     def count_tokens(self, batch: B) -> int:
-        """Return the tokens of a batch, padding included."""
+        """Return the tokens of a batch that `tokens_per_s` counts."""
 
     def complete_line(self, line: Line, with_dev: bool) -> None:
         """Add further measures to a line of the curve; `with_dev` at checkpoints. All workers call this."""

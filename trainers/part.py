@@ -59,7 +59,7 @@ def train_part(
         Stalled: the training makes no progress.
     """
     if not config.stages:
-        raise TrainingError("part.stages is empty: name the stages, as recipes/phrasebook_part.yaml does")
+        raise TrainingError("part.stages is empty: name the stages, as docs/continuous-speech.md does")
     where = absolute_location(out)
     digests = {"data": weights_digest(resolve(str(data))), "start": policy_digest(start)}
     identities = [_identify(config, number, seed, digests) for number in range(len(config.stages))]

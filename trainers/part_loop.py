@@ -16,7 +16,7 @@ from trainers.job import LocalJob
 from trainers.launch import pulse
 from trainers.loop import Line, LoopSettings, TrainingLoop
 from trainers.part_data import SpokenBatches
-from trainers.sft_network import Adapted
+from trainers.sft_network import Adapted, add_lora
 from trainers.workers import device, distribute, rank, world_size
 
 _SHOWN = 3
@@ -104,13 +104,13 @@ def prepare_weights(model: SpeechLM, stage: StageConfig, seed: int) -> Adapted |
     """
     names = [name for name, _ in model.named_parameters()]
     for pattern in stage.train:
-        if not any(fnmatchcase(name, pattern) for name in names):
+        if not any(matches(name, [pattern]) for name in names):
             near = difflib.get_close_matches(pattern, names, _SHOWN, cutoff=0.3) or names[:_SHOWN]
             raise TrainingError(
                 f"stage {stage.name}: no weight is called {pattern} (part.stages, train); near it are {', '.join(near)}"
             )
     model.requires_grad_(False)
-    adapted = _add_lora(model, stage.lora, seed) if stage.lora else None
+    adapted = add_lora(model.llm, stage.lora, seed) if stage.lora else None
     for name, weight in model.named_parameters():
         base = name.replace(".base_layer.", ".")  # peft wraps the layers that get LoRA
         weight.requires_grad_(weight.requires_grad or matches(base, stage.train))
@@ -120,17 +120,6 @@ def prepare_weights(model: SpeechLM, stage: StageConfig, seed: int) -> Adapted |
 def matches(name: str, patterns: Sequence[str]) -> bool:
     """Return True if one of the patterns matches the name of a weight."""
     return any(fnmatchcase(name, pattern) for pattern in patterns)
-
-
-def _add_lora(model: SpeechLM, lora_rank: int, seed: int) -> Adapted:
-    """Add LoRA to every linear layer of the language model except its head."""
-    from typing import cast
-
-    from peft import LoraConfig, get_peft_model
-
-    torch.manual_seed(seed)
-    config = LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    return cast(Adapted, get_peft_model(model.llm, config))
 
 
 def _count_tasks(data: SpokenBatches) -> str:

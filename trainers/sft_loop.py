@@ -17,7 +17,7 @@ from trainers.interleave import Interleaver
 from trainers.job import LocalJob
 from trainers.launch import pulse
 from trainers.loop import Line, LoopSettings, TrainingLoop
-from trainers.sft_network import CompletionLoss, add_lora, can_compile
+from trainers.sft_network import CompletionLoss, add_lora, can_compile, train_tables
 from trainers.workers import device, distribute, full_state, rank, sum_over_workers, world_size
 
 
@@ -107,6 +107,8 @@ class SftLoop(TrainingLoop[Batch]):
         self.model = _load_model(self.job)
         cast(nn.Module, self.model).to(where)
         self.adapted = add_lora(self.model, config.rank, self.job.seed) if config.rank else None
+        if self.adapted:
+            train_tables(self.model)
         if config.checkpointing:
             self.model.train().gradient_checkpointing_enable({"use_reentrant": False})
         compiled = config.compile and not config.sharded and can_compile(where)

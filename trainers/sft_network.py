@@ -50,18 +50,18 @@ class CompletionLoss(nn.Module):
 
 
 def add_lora(model: PreTrainedModel, lora_rank: int, seed: int) -> Adapted:
-    """Add LoRA to every linear layer except the head, in place, and return peft's view of the model.
-
-    Embeddings and head are trained whole, because the units are new to the model.
-    """
+    """Add LoRA to every linear layer except the head, in place, and return peft's view of the model."""
     from peft import LoraConfig, get_peft_model
 
     torch.manual_seed(seed)
     config = LoraConfig(r=lora_rank, lora_alpha=2 * lora_rank, target_modules="all-linear", task_type="CAUSAL_LM")
-    adapted = get_peft_model(model, config)
+    return cast(Adapted, get_peft_model(model, config))
+
+
+def train_tables(model: PreTrainedModel) -> None:
+    """Let embeddings and head learn whole next to LoRA, because the units are new to the model."""
     for table in (model.get_input_embeddings(), model.get_output_embeddings()):  # type: ignore[no-untyped-call]
         table.requires_grad_(True)
-    return cast(Adapted, adapted)
 
 
 def can_compile(where: torch.device) -> bool:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trainers.batches import Batches
-from trainers.sft_network import CompletionLoss, add_lora, can_compile
+from trainers.sft_network import CompletionLoss, add_lora, can_compile, train_tables
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +42,7 @@ def test_bf16_is_near_fp32_and_not_equal(tiny: Path, batches: Batches) -> None:
 def test_lora_is_on_every_linear_layer_and_tables_are_trained_whole(tiny: Path) -> None:
     model = AutoModelForCausalLM.from_pretrained(tiny)
     add_lora(model, 3, seed=1)
+    train_tables(model)
     trained = {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
     tables = {name for name in trained if "lora" not in name}
     assert tables == {"model.embed_tokens.weight"}  # the head is tied to it
