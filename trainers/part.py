@@ -61,8 +61,13 @@ def train_part(
     if not config.stages:
         raise TrainingError("part.stages is empty: name the stages, as docs/continuous-speech.md does")
     where = absolute_location(out)
-    digests = {"data": weights_digest(resolve(str(data))), "start": policy_digest(start)}
-    identities = [_identify(config, number, seed, digests) for number in range(len(config.stages))]
+    others: Identity = {
+        "seed": seed,
+        "data": weights_digest(resolve(str(data))),
+        "start": policy_digest(start),
+        "workers": workers.pool.actors if workers else 1,  # each has a batch of every step
+    }
+    identities = [_identify(config, number, others) for number in range(len(config.stages))]
     if not is_published(where, identities[-1]):
         for number, stage in enumerate(config.stages, 1):
             is_last = number == len(config.stages)
@@ -75,10 +80,10 @@ def train_part(
     return cast("Summary", read_summary(where))
 
 
-def _identify(config: PartConfig, number: int, seed: int, digests: dict[str, str]) -> Identity:
+def _identify(config: PartConfig, number: int, others: Identity) -> Identity:
     """Return the identity of the policy of a stage (from 0): it depends on the stages before."""
     before = [asdict(stage) for stage in config.stages[:number]]
-    return make_identity(StageTraining.of(config, config.stages[number]), SPEED, seed=seed, before=before, **digests)
+    return make_identity(StageTraining.of(config, config.stages[number]), SPEED, before=before, **others)
 
 
 def _train_worker(job: LocalJob[StageTraining]) -> None:

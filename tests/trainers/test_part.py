@@ -142,6 +142,7 @@ def test_a_training_learns_and_its_stages_follow_each_other(start: Path, data: P
     identity = json.loads((out / "identity.json").read_text())
     assert identity["stage"]["name"] == "llm" and [stage["name"] for stage in identity["before"]] == ["adapter", "top"]
     assert identity["start"] == policy_digest(start) != policy_digest(out)
+    assert identity["workers"] == 1, "each worker has a batch of every step"
     assert summary["sequences"] == 70 and summary["left_out"] == {}
     made = (out / "adapter.safetensors").stat().st_mtime_ns
     assert train_part(data, start, out, replace(more, save_every=7, threads=2), seed=1) == summary
