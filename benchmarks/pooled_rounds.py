@@ -16,11 +16,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from factory.metrics import bootstrap, normalise  # noqa: E402
+from benchmarks.reproduce_changes import COLUMNS, SCORES, make_sample  # noqa: E402
+from factory.metrics import bootstrap  # noqa: E402
 from factory.storage.dataset import DatasetDir  # noqa: E402
 from schemas.datasets import Row  # noqa: E402
-
-COLUMNS = {"S2T BLEU": "text", "ASR-BLEU": "asr_text"}
 
 
 def read_evaluation(run: str, number: int) -> dict[str, list[Row]]:
@@ -29,15 +28,6 @@ def read_evaluation(run: str, number: int) -> dict[str, list[Row]]:
     directions = sorted({f"{row['src_lang']}-{row['tgt_lang']}" for row in rows})
     ordered = sorted(rows, key=lambda row: row["utt_id"])
     return {name: [row for row in ordered if f"{row['src_lang']}-{row['tgt_lang']}" == name] for name in directions}
-
-
-def make_sample(rows: list[Row], column: str, lang: str) -> bootstrap.Sample:
-    """Return the sample of a corpus score. A row that was not heard has no transcript and is left out."""
-    rows = [row for row in rows if column == "text" or row[column] is not None]
-    texts, references = [row[column] or "" for row in rows], [row["reference"] for row in rows]
-    if column == "asr_text":
-        texts, references = ([normalise.text(text, lang) for text in side] for side in (texts, references))
-    return bootstrap.corpus("bleu", texts, references, lang)
 
 
 def main() -> None:
@@ -51,9 +41,9 @@ def main() -> None:
     found: dict[str, list[float]] = {}
     for direction in before[0]:
         lang = direction.split("-")[1]
-        for score, column in COLUMNS.items():
+        for key, score in SCORES.items():
             sides = [
-                bootstrap.average([make_sample(rows[direction], column, lang) for rows in side])
+                bootstrap.average([make_sample(rows[direction], COLUMNS[key], lang) for rows in side])
                 for side in (after, before)
             ]
             point, low, high = bootstrap.compare(*sides).difference

@@ -3,7 +3,7 @@
     python benchmarks/rendition_pairs.py make --out runs/renditions.parquet
     python -m trainers.preference --pairs runs/renditions.parquet --policy assets/station/policy \\
         --out runs/renditions-policy --seed 1 unit_weight=1.0 sft_weight=1.0 lr=5e-4 rank=32 epochs=2 batch=8
-    python benchmarks/rendition_pairs.py judge --policies assets/station/policy runs/renditions-policy
+    python benchmarks/rendition_pairs.py judge --limit 300 --policies assets/station/policy runs/renditions-policy
 
 `make` lets the shipped policy translate the monolingual utterances of both languages greedily, samples `--n` renditions
 of each text, and pairs the one with the highest log-probability per token (chosen) with the one with the lowest. No

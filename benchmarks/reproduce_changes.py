@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from benchmarks.reproduce_records import Record
 from factory.metrics import bootstrap, normalise
 from factory.report.summary_types import ScoreName
+from schemas.datasets import Row
 
 Records = dict[str, Record]
 Changes = dict[tuple[ScoreName, str], bootstrap.Estimate]
@@ -38,10 +39,19 @@ def change(
 
 
 def _sample(record: Record, direction: str, column: str) -> bootstrap.Sample:
-    rows = record.said(direction)
+    return make_sample(record.said(direction), column, direction.split("-")[1])
+
+
+def make_sample(rows: Sequence[Row], column: str, lang: str) -> bootstrap.Sample:
+    """Return the sample of a corpus BLEU. A row that was not heard has no transcript and is left out.
+
+    Args:
+        rows: test utterances of one direction, in the order of their ids.
+        column: `text` or `asr_text`.
+        lang: the target language.
+    """
     rows = [row for row in rows if column == "text" or row[column] is not None]
     texts, references = [row[column] or "" for row in rows], [row["reference"] for row in rows]
-    lang = direction.split("-")[1]
     if column == "asr_text":
         texts, references = ([normalise.text(text, lang) for text in side] for side in (texts, references))
     return bootstrap.corpus("bleu", texts, references, lang)
