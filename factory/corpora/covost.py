@@ -6,8 +6,8 @@ Several pairs of languages are given together, in the same order: `--covost FR_E
 
 CoVoST 2 holds only translations: `covost_v2.fr_en.tsv` with the columns `path`, `translation` and `split`. The clip
 `clips/common_voice_fr_1.mp3` and its sentence (`validated.tsv`) come from Common Voice 4. Both are joined by file name.
-A clip becomes one row of UTTERANCE, `common_voice_fr_1/fr-en`, with the translation as its reference. `train_covost`
-and its like, clips that Common Voice itself has in no split, count as `train`, `dev` and `test`.
+A clip becomes one row of UTTERANCE, `common_voice_fr_1/fr-en`, with the translation as its reference. A split such as
+`train_covost` holds clips that are in no split of Common Voice; it counts as `train`.
 """
 
 from __future__ import annotations
