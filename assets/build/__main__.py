@@ -51,6 +51,7 @@ def build(work: Path) -> None:
     if not codebook.exists():
         run("assets.build.units", speech, "fit", "--layer", str(LAYER), "--units", str(UNITS), "--out", codebook)
     run("assets.build.units", speech, "encode", "--codebook", codebook, "--out", units)
+    run("assets.build.align", units)
     for shipped, voice in VOCODERS.items():
         made = work / shipped.name
         out = ("--out", made, "--num-units", str(UNITS), "--seed", "1", *VOCODER_STEPS)

@@ -75,8 +75,18 @@ def _fits(source: Row, target: Row) -> bool:
 
 
 def _pair(source: Row, target: Row) -> Row:
-    sides = {f"{side}_{key}": row[key] for side, row in (("src", source), ("tgt", target)) for key in ("lang", "text", "units")}
-    return {"pair_id": source["utt_id"], **sides}
+    return {"pair_id": source["utt_id"], **make_side("src", source), **make_side("tgt", target)}
+
+
+def make_side(side: str, row: Row, prefix: str = "") -> Row:
+    """Return one side of a row of PAIRED; what a row does not know, as its words, is null.
+
+    Args:
+        side: `src` or `tgt`.
+        row: a row of UNITS, which may have words.
+        prefix: of the row's columns, if it is a row of PAIRED itself: `src_` or `tgt_`.
+    """
+    return {f"{side}_{key}": row.get(prefix + key) for key in ("lang", "text", "units", "durations", "words")}
 
 
 def monolingual(units: Path, recordings: dict[str, int]) -> list[Row]:

@@ -17,7 +17,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from assets.build.corpus import sentences
-from assets.build.pack import TARGETS, parallel_text, spoken, write
+from assets.build.pack import TARGETS, make_side, parallel_text, spoken, write
 from assets.build.units import rows_of
 from schemas.datasets import PAIRED, UTTERANCE, Row
 
@@ -38,19 +38,14 @@ def pair(spanish: list[Row], english: list[Row]) -> list[Row]:
     for row in english:
         number, _, voice = row["pair_id"].partition("-en-")[2].partition("-")
         if row["src_lang"] == "en" and (other := by_sentence.get(int(number))):
-            rows.append({"pair_id": f"{row['pair_id']}/en-es", **_side("src", row, "src_"), **_side("tgt", other)})
+            rows.append({"pair_id": f"{row['pair_id']}/en-es", **make_side("src", row, "src_"), **make_side("tgt", other)})
             if voice == TARGETS["en"]:
-                rows.append({"pair_id": f"{other['utt_id']}/es-en", **_side("src", other), **_side("tgt", row, "src_")})
+                rows.append({"pair_id": f"{other['utt_id']}/es-en", **make_side("src", other), **make_side("tgt", row, "src_")})
     return rows
 
 
 def _number(utt_id: str) -> int:
     return int(utt_id.split("-")[2])
-
-
-def _side(side: str, row: Row, prefix: str = "") -> Row:
-    """Return one side of a pair; what a row does not know, as the words of Spanish, is null."""
-    return {f"{side}_{key}": row.get(prefix + key) for key in ("lang", "text", "units", "durations", "words")}
 
 
 def rename(rows: list[Row]) -> list[Row]:
