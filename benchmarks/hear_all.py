@@ -129,7 +129,7 @@ def main() -> None:
     sides = {direction: [direction] for direction in DIRECTIONS} | {"mean of both": list(DIRECTIONS)}
     for group in [*([name] for name in names), names]:
         changes = [
-            f"{words} {signed(*change(records, group, start, side, 'asr_bleu'))}" for words, side in sides.items()
+            f"{words} {signed(*change(records, group, [start], side, 'asr_bleu'))}" for words, side in sides.items()
         ]
         print(f"{', '.join(group)}: ASR-BLEU {'; '.join(changes)}")
 

@@ -30,13 +30,27 @@ from pyarrow.fs import LocalFileSystem
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.reproduce_grid import BASE, FIRST, SPLITS, SPOKEN, Cell, Sizes, make_command, make_grid  # noqa: E402
+from benchmarks.interleave_grid import FIRST_SPOKEN, TEXT  # noqa: E402
+from benchmarks.reproduce_cells import INTERLEAVE, Cell, Sizes  # noqa: E402
+from benchmarks.reproduce_grid import (  # noqa: E402
+    BASE,
+    FIRST,
+    INTERLEAVE_TEST,
+    INTERLEAVE_TESTED,
+    SPLITS,
+    SPOKEN,
+    make_command,
+    make_grid,
+)
 from benchmarks.reproduce_records import Record, keep, kept, wholly_heard  # noqa: E402
 from benchmarks.reproduce_tables import write_tables  # noqa: E402
 from factory.recipe.typed import build, override  # noqa: E402
 from factory.report.summary_types import Summary  # noqa: E402
 from factory.storage.files import put_table  # noqa: E402
+from schemas.datasets import PAIRED  # noqa: E402
 
+WORDLESS = 7
+"""The columns of PAIRED without durations and words."""
 SHIPPED = ROOT / "assets/reproduce"
 """The slowest parts of the cells: the start of chain of modality, and candidates. With them most cells need no base."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
@@ -46,15 +60,24 @@ base is evaluated on one sentence and shares nothing."""
 
 
 def split_corpus(out: Path) -> None:
-    """Write a corpus for each split, and the corpus of the rounds with more utterances."""
-    paired = pq.read_table(ROOT / "assets/phrasebook/paired.parquet")
-    found = pc.extract_regex(paired["pair_id"], r"^\w+-\w+-(?P<number>\d+)")
-    number = pc.cast(pc.struct_field(found, "number"), pa.int32())
+    """Write a corpus for each split, that of the rounds with more utterances, and the test set of tables G and H."""
+    # without the words of the speech: the candidates that ship were made when there were none
+    paired = pq.read_table(ROOT / "assets/phrasebook/paired.parquet", columns=PAIRED.names[:WORDLESS])
+    number = _number(paired)
     out.mkdir(parents=True, exist_ok=True)
     for name, (first, end) in SPLITS.items():
         _write(paired.filter(pc.and_(pc.greater_equal(number, first), pc.less(number, end))), out / f"{name}.parquet")
     spoken = pq.read_table(ROOT / "assets/phrasebook/mono_units.parquet")
     _write(pa.concat_tables([pq.read_table(out / "mono.parquet"), spoken]), out / "more.parquet")
+    spanish = pq.read_table(ROOT / "assets/phrasebook_es/test_units.parquet", columns=spoken.column_names)
+    tested = pc.is_in(_number(spoken), pa.array(range(*INTERLEAVE_TESTED), pa.int32()))
+    _write(pa.concat_tables([spoken.filter(tested), spanish]), out / f"{INTERLEAVE_TEST}.parquet")
+
+
+def _number(paired: pa.Table) -> pa.Array:
+    """Return the number of each row's sentence."""
+    found = pc.extract_regex(paired["pair_id"], r"^\w+-\w+-(?P<number>\d+)")
+    return pc.cast(pc.struct_field(found, "number"), pa.int32())
 
 
 def _write(table: pa.Table, path: Path) -> None:
@@ -73,6 +96,8 @@ def copy_shared(cell: Cell, out: Path) -> None:
     # the round trip in the evaluation of a start uses the recipe's back-translation
     from_start = SHARED[: 2 if set(SPOKEN) & set(cell.changes) else 3]
     donors = {FIRST: SHARED[:2], cell.base: from_start, cell.shares: SHARED} if cell.name != BASE else {}
+    if cell.variant == INTERLEAVE:  # a round of table H is tested in more directions than its start
+        donors = {FIRST_SPOKEN: SHARED[:2]} if cell.base == TEXT else {}
     for donor, names in donors.items():
         if donor is None or donor in (BASE, cell.name):
             continue

@@ -17,25 +17,34 @@ COLUMNS: dict[ScoreName, str] = {"s2t_bleu": "text", "asr_bleu": "asr_text"}
 
 
 def change(
-    records: Records, names: list[str], start: str, directions: Sequence[str], score: ScoreName
+    records: Records, names: Sequence[str], starts: Sequence[str], directions: Sequence[str], score: ScoreName
 ) -> bootstrap.Estimate:
-    """Return the change of a score against `start`, averaged over runs with different seeds and over directions.
+    """Return the change of a score from the cells `starts`, averaged over seeds and over directions.
 
     Args:
         records: the records by name of the cell.
-        names: the cells after a round, which differ in their seed.
-        start: the cell before the round.
+        names: the cells after a change, which differ in their seed.
+        starts: the cells without it: one for all seeds, or several.
         directions: the directions, as `en-fr`. They share their test sentences, in the order of the ids.
         score: the score.
 
     Returns:
         The mean change, with a bootstrap interval over test sentences.
     """
-    after = bootstrap.average(
+    return bootstrap.compare(
+        _average(records, names, directions, score), _average(records, starts, directions, score)
+    ).difference
+
+
+def estimate(records: Records, names: Sequence[str], direction: str, score: ScoreName) -> bootstrap.Estimate:
+    """Return a score of one direction with its interval, averaged over cells that differ in their seed."""
+    return bootstrap.estimate(_average(records, names, [direction], score))
+
+
+def _average(records: Records, names: Sequence[str], directions: Sequence[str], score: ScoreName) -> bootstrap.Sample:
+    return bootstrap.average(
         [_sample(records[name], direction, COLUMNS[score]) for name in names for direction in directions]
     )
-    before = bootstrap.average([_sample(records[start], direction, COLUMNS[score]) for direction in directions])
-    return bootstrap.compare(after, before).difference
 
 
 def _sample(record: Record, direction: str, column: str) -> bootstrap.Sample:
@@ -70,7 +79,7 @@ def changes_by_score(
     """
     first = records[names[0]].summary
     scored = [(score, direction) for score in scores for direction in DIRECTIONS if first[score].get(direction)]
-    return {(score, direction): change(records, names, start, [direction], score) for score, direction in scored}
+    return {(score, direction): change(records, names, [start], [direction], score) for score, direction in scored}
 
 
 def describe_changes(found: Changes, names: list[str]) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import reduce
 from pathlib import Path
+
+from benchmarks.interleave_grid import make_interleave_cells
+from benchmarks.reproduce_cells import INTERLEAVE, Cell, Sizes
 
 DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
 BASE = "base"
@@ -23,60 +25,15 @@ SPLITS = {"paired": (0, 2_100), "mono": (2_100, 3_000), "test": (3_000, 4_000)}
 """Sentences of the paired corpus: round 0 learns from `paired`, rounds translate `mono`, evaluations use `test`."""
 MORE = 1_000
 """Spoken sentences per language for rounds with more utterances, from `assets/phrasebook/mono_units.parquet`."""
+INTERLEAVE_TEST = f"{INTERLEAVE}_test"
+INTERLEAVE_TESTED = (250, 650)
+"""The test set of tables G and H, and its sentences of `assets/phrasebook/mono_units.parquet`: after those that ship as
+speech, which rounds translate. `assets/phrasebook_es/test_units.parquet` has as many into and out of Spanish."""
 SPOKEN = (
     "translator={n: 2, temperature: 1.0, unit_temperature: null, back_translate: speech}",
     "scorer.metrics=[bleu, chrf, meteor, wer, mcd]",
 )
 """The paper's back-translation instead of the recipe's: two candidates, and their speech is translated back."""
-
-
-@dataclass(frozen=True)
-class Sizes:
-    """The sizes of a reproduction.
-
-    Attributes:
-        seeds: seeds of the rounds of chain of modality; all other runs have the first one.
-        limit: utterances per direction and round.
-        s2t: test utterances per direction whose texts are evaluated.
-        asr: of these, the utterances that are synthesised and transcribed.
-        base_epochs: epochs of the base of all variants, which learns to transcribe speech and to translate text.
-        epochs: epochs of a variant's round 0; half of them for tri-task, whose pairs have twice as many tokens.
-    """
-
-    seeds: tuple[int, ...] = (1, 2, 3)
-    limit: int = 900
-    s2t: int = 1_000
-    asr: int = 300
-    base_epochs: int = 6
-    epochs: int = 4
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One run.
-
-    Attributes:
-        name: the name of its folder and record.
-        variant: the variant of its recipe, or BASE.
-        seed: the seed of its recipe.
-        changes: changes of its recipe.
-        rounds: the rounds to run.
-        base: the cell with the policy of round 0 that it starts from, or that its own round 0 trains further.
-        shares: the cell whose candidates it selects from.
-    """
-
-    name: str
-    variant: str
-    seed: int
-    changes: tuple[str, ...] = ()
-    rounds: str = "1"
-    base: str | None = None
-    shares: str | None = None
-
-    @property
-    def last_round(self) -> int:
-        """The number of its last round."""
-        return int(self.rounds.rpartition("-")[2])
 
 
 def make_grid(sizes: Sizes) -> Iterator[Cell]:
@@ -95,6 +52,7 @@ def make_grid(sizes: Sizes) -> Iterator[Cell]:
                 more = ("corpus.mono={out}/more.parquet", f"corpus.limit={sizes.limit + MORE}")
                 yield Cell(f"com-s{seed}-more", variant, seed, more, base=start)
     yield from _make_first_seed(sizes)
+    yield from make_interleave_cells(sizes)
 
 
 def _make_first_seed(sizes: Sizes) -> Iterator[Cell]:
@@ -130,11 +88,13 @@ def make_command(cell: Cell, sizes: Sizes, out: Path, changes: list[str], pairs:
         changes: changes of every recipe.
         pairs: pairs per direction of the cell whose candidates it shares.
     """
-    recipe = "phrasebook.yaml" if cell.variant in (BASE, "com") else f"phrasebook_{cell.variant}.yaml"
+    own_recipes = {BASE: "phrasebook.yaml", "com": "phrasebook.yaml", INTERLEAVE: "phrasebook_es.yaml"}
+    recipe = own_recipes.get(cell.variant, f"phrasebook_{cell.variant}.yaml")
+    corpora = {"test": INTERLEAVE_TEST} if cell.variant == INTERLEAVE else {name: name for name in SPLITS}
     common = [
         f"seed={cell.seed}",
         f"corpus.limit={sizes.limit}",
-        *(f"corpus.{name}={out / name}.parquet" for name in SPLITS),
+        *(f"corpus.{name}={out / file}.parquet" for name, file in corpora.items()),
         f"evaluate.s2t_utterances={sizes.s2t}",
         f"evaluate.asr_utterances={sizes.asr}",
     ]

@@ -36,6 +36,7 @@ class Record:
         start: the digest of the policy that its rounds started from; None if it made one.
         policy: the digest of its own policy.
         learned: the number of pairs that the last round learned from.
+        text_share: of the words of the speech that round 0 learned from (0..1), how many were text; None without any.
     """
 
     place: Path
@@ -43,6 +44,7 @@ class Record:
     start: str | None
     policy: str
     learned: int
+    text_share: float | None = None
 
     def said(self, direction: str) -> list[dict[str, Any]]:
         """Return the test utterances of a direction (`fr-en`), ordered by id, with the columns of SAID."""
@@ -72,7 +74,8 @@ def keep(folder: Path, name: str, run: Path, number: int, made: dict[str, Any]) 
     start = policy_digest(run.parent / made["start"] / "round-0" / "policy") if made.get("start") else None
     policy = run / f"round-{number}" / "policy"
     told = made | {"digests": {"start": start, "policy": policy_digest(policy)}}
-    told["learned"] = json.loads((policy / "training.json").read_text()).get("pairs", 0)
+    training = json.loads((policy / "training.json").read_text())
+    told |= {"learned": training.get("pairs", 0), "text_share": training.get("text_share")}
     told["summary"] = json.loads((run / f"round-{number}" / "summary.json").read_text())
     part = folder / f".{name}.json.part"
     part.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
@@ -91,6 +94,7 @@ def kept(folder: Path, name: str) -> Record | None:
         told["digests"]["start"],
         told["digests"]["policy"],
         told["learned"],
+        told.get("text_share"),  # records of tables A to F have none
     )
 
 

@@ -1,4 +1,4 @@
-"""Tables A to F of a reproduction as Markdown, each with intervals and a comparison with the paper."""
+"""Tables A to H of a reproduction as Markdown, each with intervals and a comparison with the paper."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from benchmarks.interleave_tables import table_g, table_h
 from benchmarks.reproduce_changes import (
     DIRECTIONS,
     SCORES,
@@ -60,7 +61,7 @@ def write_tables(records: Records, seeds: Sequence[int], to: Path, arguments: st
     parts = ["# The paper's tables in small"]
     command = f"make reproduce ARGS='{arguments}'" if arguments else "make reproduce"
     parts += ["", f"`{command}`; {READING}"]
-    for table in (_table_a, _table_b, _table_c, _table_d, _table_e, _table_f):
+    for table in (_table_a, _table_b, _table_c, _table_d, _table_e, _table_f, table_g, table_h):
         parts += ["", *table(records, list(seeds))]
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text("\n".join(parts) + "\n")
@@ -156,17 +157,17 @@ def _verdict(records: Records, names: list[str], start: str, paper: float) -> st
 
 
 def _held(records: Records, names: list[str], start: str, paper: float) -> str:
-    found = change(records, names, start, DIRECTIONS, "asr_bleu")
+    found = change(records, names, [start], DIRECTIONS, "asr_bleu")
     return f"{signed(*found)}, which {describe_agreement(found, paper)}"
 
 
 def _difference(records: Records, sides: Comparison, score: ScoreName) -> str:
     """Return the differences of two cells on the same test sentences in words: both directions and their mean."""
     each = [
-        f"{direction} {signed(*change(records, [sides.one], sides.two, [direction], score))}"
+        f"{direction} {signed(*change(records, [sides.one], [sides.two], [direction], score))}"
         for direction in DIRECTIONS
     ]
-    both = change(records, [sides.one], sides.two, DIRECTIONS, score)
+    both = change(records, [sides.one], [sides.two], DIRECTIONS, score)
     return f"{SCORES[score]} {', '.join(each)}, mean {signed(*both)}, which {describe_agreement(both, sides.paper)}"
 
 

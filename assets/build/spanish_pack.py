@@ -22,6 +22,8 @@ from assets.build.units import rows_of
 from schemas.datasets import PAIRED, UTTERANCE, Row
 
 PAIRED_SENTENCES, DEV_SENTENCES = 400, 100
+TESTED_ENGLISH = slice(250, 650)
+"""The English sentences of `mono_units` that are tested into Spanish; those before are translated by rounds."""
 LINKS = {f"{name}/fr.parquet": f"{name}.parquet" for name in ("paired", "dev", "text")} | {"mono/fr.parquet": "mono/fr.parquet"}
 """Files that are links, and the files of the phrasebook that they lead to: French and English."""
 
@@ -48,6 +50,24 @@ def _number(utt_id: str) -> int:
     return int(utt_id.split("-")[2])
 
 
+def pair_with_text(spanish: list[Row], english: list[Row]) -> list[Row]:
+    """Return test utterances as PAIRED rows: the target is a reference text without units.
+
+    Args:
+        spanish: rows of UNITS of the set `test`; their references are English.
+        english: PAIRED rows of speech of the set `mono_en`.
+    """
+    translations = {sentence.en: sentence.es for sentence in sentences()["mono_en"]}
+    rows = []
+    for row in spanish:
+        text = {"lang": "en", "text": row["reference"]}
+        rows.append({"pair_id": f"{row['utt_id']}/es-en", **make_side("src", row), **make_side("tgt", text)})
+    for row in english:
+        text = {"lang": "es", "text": translations[row["src_text"]]}
+        rows.append({"pair_id": f"{row['pair_id']}/en-es", **make_side("src", row, "src_"), **make_side("tgt", text)})
+    return rows
+
+
 def rename(rows: list[Row]) -> list[Row]:
     """Return test utterances as `NAME/LANG`."""
     return [row | {"utt_id": f"test-{_number(row['utt_id']):05d}/{row['lang']}"} for row in rows]
@@ -71,6 +91,9 @@ def pack_spanish(speech: Path, units: Path, assets: Path) -> None:
     for name, recording, size in (("paired", "sft-es-dora", PAIRED_SENTENCES), ("dev", "dev-es-dora", DEV_SENTENCES)):
         spanish = [row for row in rows_of(units / recording) if _number(row["utt_id"]) < size]
         write(pair(spanish, pq.read_table(world / f"{name}.parquet").to_pylist()), PAIRED, out / name / "es.parquet")
+    english = [row for row in pq.read_table(world / "mono_units.parquet").to_pylist() if row["src_lang"] == "en"]
+    tested_units = pair_with_text(list(rows_of(units / "test-es")), english[TESTED_ENGLISH])
+    write(tested_units, PAIRED, out / "test_units.parquet")
     text = [row | {"pair_id": f"{row['pair_id']}/{row['src_lang']}-{row['tgt_lang']}"} for row in parallel_text("text", ("es", "en"))]
     write(text, PAIRED, out / "text/es.parquet")
     english = refer_to_spanish(pq.read_table(world / "mono/en.parquet").to_pylist(), "mono_en")

@@ -40,6 +40,6 @@ def test_the_schemas_hold_and_no_sentence_is_in_two_sets(folder: str) -> None:
     names = sorted(sets)
     for place, one in enumerate(names):
         for two in names[place + 1 :]:
-            if two == "mono_units" and one.startswith("mono"):
+            if two == f"{one.partition('/')[0]}_units":
                 continue  # what ships as speech ships as units too
             assert not sets[one] & sets[two], f"{one} and {two} share {sorted(sets[one] & sets[two])[:3]}"
