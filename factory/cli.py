@@ -3,6 +3,7 @@
 roundtrip run --round 1
 roundtrip rows runs/station/round-1/scored --status failed
 roundtrip report --run runs/station
+roundtrip translate hello.wav --to fr
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_round_command(commands, "report", "write report/index.html of a round again", _report)
     _add_listen(commands)
     _add_export(commands)
+    _add_translate(commands)
     return parser
 
 
@@ -94,6 +96,22 @@ def _add_export(commands: Any) -> None:
     license = "licence of the speech (default: the embedded world's, else unknown)"
     export.add_argument("--license", metavar="ID", help=license)
     export.add_argument("--public", action="store_true", help="make a new repository public (default: private)")
+
+
+def _add_translate(commands: Any) -> None:
+    summary = "translate recordings: text and speech"
+    translate = commands.add_parser("translate", help=summary, description=summary)
+    translate.add_argument("files", nargs="+", metavar="FILE", help="recordings, in any format")
+    translate.add_argument("--to", required=True, metavar="LANG", help="language of the translation, as en")
+    translate.add_argument("--from", dest="source", metavar="LANG", help="language of the recordings")
+    translate.add_argument(
+        "--policy", metavar="PATH", help="who translates, as runs/NAME/round-1/policy (default: the recipe's start)"
+    )
+    models = "the recipe with encoder and voices (default: %(default)s)"
+    translate.add_argument("--recipe", default=RECIPE, metavar="PATH", help=models)
+    out = "folder of the speech and of a page to listen to (default: %(default)s)"
+    translate.add_argument("--out", default="translations", metavar="DIR", help=out)
+    translate.set_defaults(run_subcommand=_translate)
 
 
 def _add_round_command(commands: Any, name: str, summary: str, run_subcommand: Any) -> argparse.ArgumentParser:
@@ -183,6 +201,23 @@ def _export(arguments: argparse.Namespace) -> int:
     else:
         print(export_pairs(round_, arguments.to, format=arguments.format, **options))
     return 0
+
+
+def _translate(arguments: argparse.Namespace) -> int:
+    """Translate the files; the exit code is 1 if one of them could not be read or translated."""
+    from pathlib import Path
+
+    from factory.listen.translate import PAGE, choose_direction, describe, translate_files
+    from factory.recipe.loading import load
+
+    recipe, out = load(arguments.recipe), Path(arguments.out)
+    direction = choose_direction(recipe, arguments.to, arguments.source)
+    policy = arguments.policy or recipe.policy.start or ""
+    translations = translate_files(arguments.files, policy, direction, recipe, out)
+    for translation in translations:
+        print("\n".join(describe(translation, direction)))
+    print(f"to listen: {out / PAGE}")
+    return 1 if any(translation["reason"] for translation in translations) else 0
 
 
 if __name__ == "__main__":
