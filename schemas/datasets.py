@@ -105,12 +105,12 @@ ALIGNED = pa.schema(
 - `words`: see WORD, in the order of the text; null where the row is not ok.
 """
 
-METRIC_NAMES = ("bleu", "chrf", "meteor", "wer", "mcd", "reconstruction")
+METRIC_NAMES = ("bleu", "chrf", "meteor", "wer", "mcd", "reconstruction", "chrfpp")
 """The metrics, in the order of SCORES."""
 SCORES = pa.struct([(name, pa.float64()) for name in METRIC_NAMES])
 """Scores of a candidate, most of them of its back-translation against the source; null: not scored.
 
-- `bleu`, `chrf`, `meteor`: 0..1, higher is better.
+- `bleu`, `chrf`, `meteor`, `chrfpp` (chrF++): 0..1, higher is better.
 - `wer`: word errors per word of the reference, 0..1 (at most 1), lower is better.
 - `mcd`: mel cepstral distance, 0 or more, without a unit, lower is better.
 - `reconstruction`: mean log-probability (nats) of the source text's tokens given the candidate, 0 is the best.

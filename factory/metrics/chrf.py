@@ -9,7 +9,7 @@ Source: `sacrebleu.CHRF()`, with its defaults (character order 6, word order 0, 
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import sacrebleu
 
@@ -17,29 +17,37 @@ from factory.metrics.base import Metric
 
 
 @cache
-def _chrf() -> sacrebleu.CHRF:
-    chrf = sacrebleu.CHRF()
+def _chrf(word_order: int) -> sacrebleu.CHRF:
+    chrf = sacrebleu.CHRF(word_order=word_order)
     chrf.sentence_score("a", ["a"])  # sacrebleu has no signature before its first score
     return chrf
 
 
-def signature(lang: str) -> str:
-    """Return sacrebleu's signature."""
-    return str(_chrf().get_signature())
+def signature(lang: str, word_order: int = 0) -> str:
+    """Return sacrebleu's signature; `word_order` is the longest word n-gram that counts as well."""
+    return str(_chrf(word_order).get_signature())
 
 
-def score(hypothesis: str, reference: str, lang: str) -> float:
+def score(hypothesis: str, reference: str, lang: str, word_order: int = 0) -> float:
     """Compute sentence chrF2.
 
     Args:
         hypothesis: The text to score.
         reference: The text to compare with.
         lang: Not used: characters are the same for every language.
+        word_order: The longest word n-gram that counts as well.
 
     Returns:
         The score, 0..1.
     """
-    return float(_chrf().sentence_score(hypothesis, [reference]).score / 100)
+    return float(_chrf(word_order).sentence_score(hypothesis, [reference]).score / 100)
 
 
-METRIC = Metric("chrf", "up", "0..1", 0.0, signature, score)
+def make_metric(name: str, word_order: int) -> Metric:
+    """Return chrF2 with word n-grams up to `word_order` as a metric of this name."""
+    return Metric(
+        name, "up", "0..1", 0.0, partial(signature, word_order=word_order), partial(score, word_order=word_order)
+    )
+
+
+METRIC = make_metric("chrf", 0)

@@ -3,6 +3,9 @@
 With a short context (`factory.models.whisper`) it repeats some short utterances until the length limit: with windows of
 6 s, not with 10 s on the utterances that the length was chosen on (see `docs/results.md`). An output that looks like
 such a loop is transcribed again with the full 30 s. If that loops too, the repetitions are removed.
+
+On silence, noise or a single unit Whisper writes words that nobody said, such as "you". A wave that it takes for no
+speech, or whose text nobody could say in its time, therefore has an empty transcript.
 """
 
 from __future__ import annotations
@@ -10,7 +13,7 @@ from __future__ import annotations
 import re
 import zlib
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -18,10 +21,18 @@ from factory.metrics import normalise
 from factory.models.whisper import CONTEXTS_S, WhisperNetwork, batches, group_by_context
 from schemas.audio import SAMPLE_RATE
 
+if TYPE_CHECKING:
+    from ctranslate2.models import WhisperGenerationResult
+
 TOKENS_PER_S, MIN_TOKENS, MAX_TOKENS = 12, 24, 224
 """The length limit of a transcript: tokens per second of speech, and its bounds."""
 LOOP_COMPRESSION = 2.4
 """A text that zlib compresses by a higher ratio repeats itself: Whisper's own limit."""
+NO_SPEECH = 0.6
+"""The probability of no speech (0..1) above which there is none: Whisper's own limit. Silence, noise, and speech of
+one or two units have 0.66 to 0.94; the shipped recordings and their resynthesis have 0.18 at most."""
+MAX_CHARACTERS_PER_S = 50
+"""Characters of a transcript per second of its wave; fast speech has some 25."""
 _DECODER_BATCH = 16
 
 
@@ -43,7 +54,8 @@ def protocol(*, model: str, compute_type: str, beam_size: int, lang: str) -> str
     """
     contexts = ",".join(f"{context:g}" for context in CONTEXTS_S)
     search = f"{compute_type}|beam:{beam_size}|temp:0|context:{contexts}s,loops:30s"
-    return f"asr:{model}|lang:{lang}|{search}|{normalise.signature(lang)}"
+    silence = f"no_speech:{NO_SPEECH:g},{MAX_CHARACTERS_PER_S}/s"
+    return f"asr:{model}|lang:{lang}|{search}|{silence}|{normalise.signature(lang)}"
 
 
 class Recognizer:
@@ -75,7 +87,7 @@ class Recognizer:
             lang: The language of the speech, as a two-letter code.
 
         Returns:
-            A transcript per wave; an empty one for an empty wave.
+            A transcript per wave; an empty one for an empty wave, and where there is no speech.
 
         Raises:
             WeightsError: Whisper does not know the language.
@@ -106,13 +118,24 @@ class Recognizer:
         limits = [max(MIN_TOKENS, min(MAX_TOKENS, int(TOKENS_PER_S * len(wave) / SAMPLE_RATE))) for wave in waves]
         states, longest = self.network.encode(waves, context), _max_length(max(limits), prompt)
         outputs = self.network.whisper.generate(
-            states, [prompt] * len(waves), beam_size=self.beam_size, max_length=longest
+            states,
+            [prompt] * len(waves),
+            beam_size=self.beam_size,
+            max_length=longest,
+            return_no_speech_prob=True,
         )
-        return [self._read(output.sequences_ids[0], limit) for output, limit in zip(outputs, limits, strict=True)]
+        found = zip(outputs, waves, limits, strict=True)
+        return [self._read(output, len(wave) / SAMPLE_RATE, limit) for output, wave, limit in found]
 
-    def _read(self, tokens: list[int], limit: int) -> _Result:
-        """Cut the tokens at the utterance's own limit: the limit of the batch depends on its other utterances."""
+    def _read(self, output: WhisperGenerationResult, seconds: float, limit: int) -> _Result:
+        """Read the transcript of a wave of so many seconds.
+
+        Its tokens are cut at the utterance's own limit: the limit of the batch depends on its other utterances.
+        """
+        tokens = output.sequences_ids[0]
         text = self.network.tokenizer.decode(tokens[:limit]).strip()
+        if output.no_speech_prob > NO_SPEECH or len(text) > MAX_CHARACTERS_PER_S * seconds:
+            return _Result("")
         return _Result(text, len(tokens) >= limit or is_repetitive(text))
 
 

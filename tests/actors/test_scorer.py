@@ -89,13 +89,14 @@ def test_a_metric_that_is_not_in_the_recipe_is_null() -> None:
         "wer": None,
         "mcd": None,
         "reconstruction": None,
+        "chrfpp": None,
     }
 
 
 @pytest.mark.parametrize("finish", [None, "no_text", "unclosed"])
 def test_a_malformed_back_translation_gets_the_worst_scores(finish: str | None, speech: list[np.ndarray]) -> None:
     rows = [row("a b", candidate(None, finish), source_audio=to_pcm(speech[0]))]
-    worst = {"bleu": 0.0, "chrf": 0.0, "meteor": 0.0, "wer": 1.0, "mcd": None, "reconstruction": None}
+    worst = {"bleu": 0.0, "chrf": 0.0, "meteor": 0.0, "wer": 1.0, "mcd": None, "reconstruction": None, "chrfpp": 0.0}
     assert score(rows, make_scorer()) == [[worst]]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import sacrebleu
 
-from factory.metrics import chrf
+from factory.metrics import METRICS, chrf
 
 
 def test_the_formula() -> None:
@@ -24,6 +24,15 @@ def test_sacrebleu_gives_the_same_score(hypothesis: str, reference: str) -> None
     expected = sacrebleu.sentence_chrf(hypothesis, [reference]).score / 100
     assert chrf.score(hypothesis, reference, "fr") == pytest.approx(expected)
     assert 0 < expected < 1
+
+
+def test_chrfpp_counts_words_too() -> None:
+    metric = METRICS["chrfpp"]
+    assert metric.signature("en") == chrf.signature("en").replace("nw:0", "nw:2")
+    for hypothesis, reference in (("the cat sat on the mat", "the cat is on the mat"), ("les gares", "la gare")):
+        expected = sacrebleu.sentence_chrf(hypothesis, [reference], word_order=2).score / 100
+        assert metric.score(hypothesis, reference, "fr") == pytest.approx(expected)
+    assert metric.score("", "a", "en") == metric.worst == 0.0
 
 
 def test_the_signature_names_every_setting() -> None:

@@ -16,6 +16,7 @@ from factory.corpora.audio import read
 from factory.metrics import bootstrap, wer
 from factory.models import recognizer as module
 from factory.models.recognizer import Recognizer, is_repetitive, protocol, remove_repetitions
+from factory.models.voice import Voice
 from factory.models.weights import WeightsError, resolve
 from factory.recipe.sections import RecognizerConfig
 from schemas.audio import SAMPLE_RATE
@@ -127,6 +128,27 @@ def test_an_utterance_gets_the_shortest_context_that_holds_it(
     assert recording.contexts[:3] == [10.0, 20.0, 30.0]
 
 
+@pytest.mark.parametrize("lang", ["en", "fr"])
+def test_no_speech_has_no_transcript(recognizer: Recognizer, speech: list[np.ndarray], lang: str) -> None:
+    random = np.random.default_rng(0)
+    silence, noise = np.zeros(2 * SAMPLE_RATE, np.float32), random.normal(0, 0.2, 3 * SAMPLE_RATE).astype(np.float32)
+    units = list(Voice(ROOT / f"assets/phrasebook/vocoder-{lang}").speak([[40], [25, 113], [7, 8] * 4]))
+    said = recognizer.transcribe([silence, noise, *units, speech[0]], lang)
+    assert said[:-1] == [""] * 5
+    assert len(said[-1].split()) > 4, "speech between silences is heard"
+
+
+def test_a_text_that_is_too_fast_to_be_said_is_no_transcript(
+    recognizer: Recognizer, speech: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [text] = recognizer.transcribe(speech[:1], "en")
+    rate = len(text) / (len(speech[0]) / SAMPLE_RATE)
+    assert rate < 25, "characters per second of ordinary speech"
+    for limit, expected in ((rate * 1.01, text), (rate * 0.99, "")):
+        monkeypatch.setattr(module, "MAX_CHARACTERS_PER_S", limit)
+        assert recognizer.transcribe(speech[:1], "en") == [expected]
+
+
 def test_repeated_phrases_are_kept_once() -> None:
     assert remove_repetitions("Turn left here. Turn left here. Turn left here.") == "Turn left here."
     assert remove_repetitions("no no, it is far far away") == "no no, it is far far away"
@@ -163,5 +185,5 @@ def test_arithmetic_that_the_machine_lacks_is_refused() -> None:
 
 def test_the_protocol_names_all_that_changes_a_transcript() -> None:
     described = protocol(**CONFIG | {"beam_size": 3}, lang="fr")
-    search = "int8|beam:3|temp:0|context:10,20,30s,loops:30s"
+    search = "int8|beam:3|temp:0|context:10,20,30s,loops:30s|no_speech:0.6,50/s"
     assert described == f"asr:package:whisper-base|lang:fr|{search}|norm:whisper-basic|num:words|times|oe,ae|v1"

@@ -26,7 +26,7 @@ DIRECTION = {"src_lang": "string not null", "tgt_lang": "string not null"}
 EXPECTED: dict[str, dict[str, str]] = {
     "UTTERANCE": UTTERANCE | {"audio": "struct<bytes: binary, path: string>"},
     "UNITS": UTTERANCE | {"units": "list<int32>", "durations": "list<int32>", "num_samples": "int64"} | STATUS,
-    "SCORES": dict.fromkeys(("bleu", "chrf", "meteor", "wer", "mcd", "reconstruction"), "double"),
+    "SCORES": dict.fromkeys(("bleu", "chrf", "meteor", "wer", "mcd", "reconstruction", "chrfpp"), "double"),
     "CANDIDATE": {
         "text": "string",
         "units": "list<int32>",
@@ -133,7 +133,15 @@ def test_a_row_comes_back_as_it_was_written() -> None:
         "back_translation": None,
         "back_translation_units": [],
         "back_translation_finish": "no_text",
-        "scores": {"bleu": 0.5, "chrf": None, "meteor": None, "wer": 1.0, "mcd": 3.25, "reconstruction": -0.5},
+        "scores": {
+            "bleu": 0.5,
+            "chrf": None,
+            "meteor": None,
+            "wer": 1.0,
+            "mcd": 3.25,
+            "reconstruction": -0.5,
+            "chrfpp": 0.25,
+        },
         "source_text": "il pleut",
     }
     row = {"utt_id": "u1", "src_lang": "fr", "tgt_lang": "en", "status": OK, "candidates": [candidate]}
