@@ -105,9 +105,14 @@ def _join(row: Row, source: Row) -> ShownPair:
 
 def _find_candidate(row: Row, side: Side, candidates: Sequence[Candidate]) -> Candidate:
     """Return the candidate of a side of the pair, found by its text and scores."""
-    text, scores = row[f"{side}_text"], row[f"{side}_scores"]
-    same = (candidate for candidate in candidates if candidate["text"] == text and candidate.get("scores") == scores)
+    text, scores = row[f"{side}_text"], _known(row[f"{side}_scores"])
+    same = (one for one in candidates if one["text"] == text and _known(one.get("scores")) == scores)
     return next(same, None) or _parse_candidate(row, side)
+
+
+def _known(scores: Scores | None) -> Scores:
+    """Return the scores that are not null: a dataset of before a metric existed has no column for it."""
+    return {metric: score for metric, score in (scores or {}).items() if score is not None}
 
 
 def _parse_candidate(row: Row, side: Side) -> Candidate:

@@ -89,6 +89,13 @@ def test_the_rejected_candidate_is_found_by_its_own_scores(round_: Round) -> Non
     )
 
 
+def test_a_candidate_of_before_a_metric_existed_is_found(round_: Round) -> None:
+    row = next(row for row in round_.pairs.rows(status="ok").to_pylist())
+    later = {f"{side}_scores": row[f"{side}_scores"] | {"later": None} for side in ("chosen", "rejected")}
+    [expected], [found] = join_scored([row], round_.scored), join_scored([row | later], round_.scored)
+    assert found == expected and found["chosen"]["back_translation"] and found["rejected"]["back_translation"]
+
+
 def test_a_side_without_its_candidate_is_parsed_from_its_sequence(round_: Round) -> None:
     [row] = round_.pairs.rows(status="ok").slice(0, 1).to_pylist()
     changes: Row = {"rejected_text": "another text", "rejected": completion(Variant.COM, "another text", [5, 6])}
