@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 from factory.metrics import bootstrap, normalise
 from factory.models.recognizer import protocol
+from factory.passes.filters import repetition_share
 from factory.recipe.directions import Direction
 from factory.recipe.paths import portable_paths
 from factory.recipe.recipe import Recipe
 from factory.report.summary_types import BeforeAfter, EvaluationScores, Interval, Score
-from factory.report.tripwire import find_reward_hacking
+from factory.report.tripwire import find_collapse, find_reward_hacking
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK, Row
 
@@ -68,6 +69,8 @@ def score_evaluation(after: list[Row], before: list[Row] | None, recipe: Recipe)
         round_trip={},
         mos={},
         well_formed={},
+        distinct={},
+        repetition={},
         tripwire=[],
     )
     for direction in recipe.used_directions:
@@ -77,9 +80,11 @@ def score_evaluation(after: list[Row], before: list[Row] | None, recipe: Recipe)
         scores["asr_bleu"][direction] = sides.score("bleu", "asr_text")
         scores["cascade_bleu"][direction] = sides.score("bleu", "cascade_text")
         scores["round_trip"][direction] = sides.score("bleu", "back_translation")
-        scores["mos"][direction] = sides.mos()
-        scores["well_formed"][direction] = sides.well_formed()
-    scores["tripwire"] = find_reward_hacking(scores)
+        scores["mos"][direction] = sides.compare(_mean_mos)
+        scores["well_formed"][direction] = sides.compare(_share_well_formed)
+        scores["distinct"][direction] = sides.compare(_share_distinct)
+        scores["repetition"][direction] = sides.compare(_mean_repetition)
+    scores["tripwire"] = [*find_reward_hacking(scores), *find_collapse(scores)]
     return scores
 
 
@@ -132,13 +137,9 @@ class _Sides:
             return ""
         return f"|{asr_protocol(self.recipe, _lang(column, row))}"
 
-    def mos(self) -> BeforeAfter:
-        """Return the mean MOS of the rated rows."""
-        return {"before": _mean_mos(self.before or []), "after": _mean_mos(self.after)}
-
-    def well_formed(self) -> BeforeAfter:
-        """Return the share (0..1) of spoken rows whose output could be parsed: the others have no whole output."""
-        return {"before": _share_well_formed(self.before or []), "after": _share_well_formed(self.after)}
+    def compare(self, measure: Callable[[list[Row]], float | None]) -> BeforeAfter:
+        """Return a measure of the rows of both sides; None for a side without rows."""
+        return {"before": measure(self.before or []), "after": measure(self.after)}
 
 
 def _scorable(column: Column, rows: list[Row], recipe: Recipe) -> list[Row]:
@@ -178,8 +179,20 @@ def _mean_mos(rows: list[Row]) -> float | None:
 
 
 def _share_well_formed(rows: list[Row]) -> float | None:
+    """Return the share (0..1) of spoken rows whose output could be parsed: the others have no whole output."""
     spoken = [row for row in rows if row["asr_text"] is not None]
     return rounded(sum(row["finish"] == OK for row in spoken) / len(spoken), 4) if spoken else None
+
+
+def _share_distinct(rows: list[Row]) -> float | None:
+    """Return the number of different translations per row: texts, or units where the policy writes none."""
+    outputs = {row["text"] if row["text"] is not None else tuple(row["units"] or ()) for row in rows}
+    return rounded(len(outputs) / len(rows), 4) if rows else None
+
+
+def _mean_repetition(rows: list[Row]) -> float | None:
+    shares = [repetition_share(row["units"]) for row in rows if row["units"]]
+    return rounded(sum(shares) / len(shares), 4) if shares else None
 
 
 def estimate_interval(sample: bootstrap.Sample, resamples: int) -> Interval:

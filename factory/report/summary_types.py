@@ -9,6 +9,8 @@ from factory.audit.result import GapBin
 ScoreName = Literal["s2t_bleu", "s2t_chrf", "asr_bleu", "cascade_bleu", "round_trip"]
 """The corpus scores of an evaluation. `round_trip` compares back-translations with the source, the others compare
 translations with a reference; `cascade_bleu` is ASR-BLEU of a baseline that speaks the policy's text."""
+MeanName = Literal["mos", "well_formed", "distinct", "repetition"]
+"""The means of an evaluation that need no reference."""
 
 
 class Score(TypedDict):
@@ -45,8 +47,12 @@ class EvaluationScores(TypedDict):
     """Mean DistilMOS (1..5) of the speech."""
     well_formed: dict[str, BeforeAfter]
     """Share (0..1) of outputs that could be parsed."""
+    distinct: NotRequired[dict[str, BeforeAfter]]
+    """Share (0..1) of translations that differ from all others; absent in rounds of before it was measured."""
+    repetition: NotRequired[dict[str, BeforeAfter]]
+    """Mean share (0..1) of unit trigrams that occurred before in the same speech; absent as above."""
     tripwire: list[str]
-    """A sentence for each sign of reward hacking."""
+    """A sentence for each sign of reward hacking, or of output that collapses."""
 
 
 class Interval(TypedDict):

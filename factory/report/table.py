@@ -6,13 +6,20 @@ from collections.abc import Iterator, Mapping
 from textwrap import fill
 
 from factory.audit.formats import format_gap
-from factory.report.summary_types import Interval, LabelBin, Score, ScoreName, Summary, Topline
+from factory.report.summary_types import BeforeAfter, Interval, LabelBin, MeanName, Score, ScoreName, Summary, Topline
 from factory.storage.names import on_one_line
 
 LABELS: dict[ScoreName, str] = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", "asr_bleu": "ASR-BLEU"}
 """The scores of the policy's translations against references."""
 OTHER_LABELS: dict[ScoreName, str] = {"cascade_bleu": "cascade", "round_trip": "round trip"}
 """The ASR-BLEU of the baseline, and BLEU of back-translations against the source."""
+MEANS: dict[MeanName, str] = {
+    "mos": "DistilMOS",
+    "well_formed": "well-formed",
+    "distinct": "distinct",
+    "repetition": "repetition",
+}
+"""Means of outputs, which need no reference."""
 
 WIDTH = 120
 """Characters of a line of text."""
@@ -39,6 +46,11 @@ def render_summary(summary: Summary, uri: str) -> str:
 def scores_by_direction(summary: Summary, name: ScoreName) -> dict[str, Score]:
     """Return a score of the summary for each direction that has it; a policy without text has no S2T score."""
     return {direction: score for direction, score in summary[name].items() if score is not None}
+
+
+def means_by_direction(summary: Summary, name: MeanName) -> dict[str, BeforeAfter]:
+    """Return a mean of the summary for each direction; none in a round of before it was measured."""
+    return summary.get(name, {})
 
 
 def _production_lines(summary: Summary) -> Iterator[str]:
@@ -79,8 +91,8 @@ def _difference(score: Score) -> str:
 
 
 def _mean_lines(summary: Summary) -> Iterator[str]:
-    for label, means in (("MOS", summary["mos"]), ("well-formed", summary["well_formed"])):
-        for direction, mean in means.items():
+    for name, label in MEANS.items():
+        for direction, mean in means_by_direction(summary, name).items():
             if mean["before"] is not None or mean["after"] is not None:
                 yield f"  {label:12}{direction:7}{_cell(mean['before'])}{_cell(mean['after'])}"
 

@@ -1,10 +1,18 @@
-"""The tripwire against reward hacking: back-translations get better while translations get worse by their reference."""
+"""The tripwire: signs of reward hacking, and of a policy that writes the same for everything.
+
+Reward hacking: back-translations get better while translations get worse by their reference.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from factory.report.summary_types import EvaluationScores, Score
+from factory.report.summary_types import BeforeAfter, EvaluationScores, Score
+
+LEAST_DISTINCT = 0.5
+"""A collapse: fewer different translations than this share of those before; in round 0, of the utterances."""
+MOST_REPETITION = 0.5
+"""A collapse: a larger mean share of unit trigrams repeats itself, and a larger one than before."""
 
 
 def find_reward_hacking(scores: EvaluationScores) -> list[str]:
@@ -28,6 +36,25 @@ def find_reward_hacking(scores: EvaluationScores) -> list[str]:
                     f"{-reference['difference']:.2f}: the policy learns to be back-translated, not to translate"
                 )
     return sentences
+
+
+def find_collapse(scores: EvaluationScores) -> list[str]:
+    """Return a sentence for each direction whose translations become few, or whose speech repeats itself."""
+    sentences = []
+    for direction, share in scores.get("distinct", {}).items():
+        before = 1.0 if share["before"] is None else share["before"]
+        if share["after"] is not None and share["after"] < LEAST_DISTINCT * before:
+            sentences.append(
+                f"{direction}: only {share['after']:.0%} of the translations differ{_was(share)}: collapse"
+            )
+    for direction, share in scores.get("repetition", {}).items():
+        if share["after"] is not None and share["after"] > max(MOST_REPETITION, share["before"] or 0.0):
+            sentences.append(f"{direction}: {share['after']:.0%} of the speech repeats itself{_was(share)}: collapse")
+    return sentences
+
+
+def _was(share: BeforeAfter) -> str:
+    return "" if share["before"] is None else f" ({share['before']:.0%} before)"
 
 
 def _opposes(trip: Score, reference: Score) -> bool:

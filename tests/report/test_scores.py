@@ -130,6 +130,19 @@ def test_only_utterances_with_something_to_compare_are_scored(recipe: Recipe) ->
     assert score_evaluation(rows, [], recipe)["s2t_bleu"]["fr-en"] is None
 
 
+def test_outputs_that_are_alike_and_speech_that_repeats_itself_are_measured(recipe: Recipe) -> None:
+    same = [evaluated(name, GOOD, units=[1, 2, 3, 4] * 4) for name in "abc"] + [evaluated("d", BAD, units=[5, 6, 7, 8])]
+    scores = score_evaluation(same, [evaluated(name, name, units=None) for name in "abcd"], recipe)
+    assert scores["distinct"]["fr-en"] == {"before": 1.0, "after": 0.5}, "two different texts of four"
+    # 14 trigrams of which 4 differ, three times, and 2 trigrams that differ
+    assert scores["repetition"]["fr-en"] == {"before": None, "after": pytest.approx(3 * (1 - 4 / 14) / 4, abs=1e-4)}
+    assert scores["distinct"]["en-fr"] == {"before": None, "after": None}
+    silent = [row | {"text": None} for row in same]
+    assert score_evaluation(silent, None, recipe)["distinct"]["fr-en"]["after"] == 0.5, "by their units"
+    many = [evaluated(str(index), GOOD, units=[1, 2, 3]) for index in range(5)]
+    assert any("collapse" in sentence for sentence in score_evaluation(many, None, recipe)["tripwire"])
+
+
 def test_a_back_translation_is_compared_with_the_source(recipe: Recipe) -> None:
     right = score_evaluation([evaluated("a", BAD)], None, recipe)["round_trip"]["fr-en"]
     wrong = score_evaluation([evaluated("a", BAD, back_translation=GOOD)], None, recipe)["round_trip"]["fr-en"]

@@ -63,7 +63,7 @@ Round 2 of phrasebook
   ASR-BLEU    fr-en         -   12.50   [11.00, 13.00]      n=6
   cascade     fr-en     10.00   12.50   [11.00, 13.00]    +2.50 [-1.00, +4.00]  n=6
   round trip  en-fr     10.00   12.50   [11.00, 13.00]    +2.50 [-1.00, +4.00]  n=6
-  MOS         fr-en         -    2.00
+  DistilMOS   fr-en         -    2.00
   well-formed fr-en      1.00    0.50
   well-formed en-fr      0.25       -
   note         en-fr has no score

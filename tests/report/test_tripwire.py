@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from factory.report.summary_types import EvaluationScores
-from factory.report.tripwire import find_reward_hacking
+from factory.report.tripwire import find_collapse, find_reward_hacking
 
 
 def change(difference: float, low: float, high: float) -> dict[str, Any]:
@@ -60,3 +60,28 @@ def test_an_undecided_fall_of_speech_is_chance_where_texts_get_better(
 ) -> None:
     sentences = find(change(3.0, 1.0, 5.0), text, speech)
     assert [sentence.partition(" while ")[2].partition(" falls")[0] for sentence in sentences] == labels
+
+
+def shares(before: float | None, after: float | None) -> dict[str, Any]:
+    return {"fr-en": {"before": before, "after": after}}
+
+
+@pytest.mark.parametrize(
+    ("distinct", "repetition", "words"),
+    [
+        (shares(0.9, 0.5), shares(0.1, 0.4), []),
+        (shares(0.9, 0.44), shares(0.1, 0.1), ["only 44% of the translations differ (90% before)"]),
+        (shares(None, 0.49), shares(None, 0.51), ["only 49% of the translations", "51% of the speech repeats itself:"]),
+        (shares(0.4, 0.3), shares(0.7, 0.6), []),  # bad before, and better or nearly as good now
+        (shares(0.4, 0.3), shares(0.6, 0.7), ["70% of the speech repeats itself (60% before)"]),
+        (shares(None, None), shares(None, None), []),
+    ],
+)
+def test_a_collapse_is_found(distinct: Any, repetition: Any, words: list[str]) -> None:
+    sentences = find_collapse({"distinct": distinct, "repetition": repetition})  # type: ignore[typeddict-item]
+    assert len(sentences) == len(words)
+    assert all(word in sentence for word, sentence in zip(words, sentences, strict=True))
+
+
+def test_a_round_of_before_it_was_measured_has_no_collapse() -> None:
+    assert find_collapse({}) == []  # type: ignore[typeddict-item]
