@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -75,6 +76,17 @@ TOGETHER = {
 
 SERVICES = {"bucket", "failing_bucket", "faults", "local_ray", "store"}
 """Fixtures that start Ray or a server: their tests have the mark `service`."""
+
+
+def pytest_collection() -> None:
+    """Let the imports of all test files run without garbage collections: what they make stays."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Collect garbage again, but not in what was imported."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import pickle
 import signal
 import sys
 from multiprocessing.connection import Connection
 
+from factory.actors.base import RowActor
 from schemas.datasets import Row
 
 _PR_SET_PDEATHSIG = 1
@@ -30,7 +32,7 @@ class _Finished:
 def serve(channel: Connection) -> None:
     """Make the actor of the first message, then answer each table with a table until the channel is closed."""
     try:
-        actor = pickle.loads(channel.recv())()  # from our own parent, through a pipe that no other process has
+        actor = _load(channel.recv())
     except Exception as error:  # the parent raises it, where the user sees it
         channel.send(("error", f"{type(error).__name__}: {error}"))
         return
@@ -45,6 +47,15 @@ def serve(channel: Connection) -> None:
             channel.send(("table", actor(table)))
         except Exception as error:  # an error of one row stays inside the actor: this one concerns the batch
             channel.send(("error", f"{type(error).__name__}: {error}"))
+
+
+def _load(pickled: bytes) -> RowActor:
+    """Make the actor of a message."""
+    gc.disable()  # what is made while libraries and models load stays: the search for garbage in it takes seconds
+    actor: RowActor = pickle.loads(pickled)()  # from our own parent, through a pipe that no other process has
+    gc.freeze()
+    gc.enable()
+    return actor
 
 
 def main() -> None:

@@ -21,6 +21,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from functools import cache, lru_cache
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
 
 from factory.metrics import numbers
 
@@ -98,10 +101,23 @@ def text(raw: str, lang: str) -> str:
 
 @cache
 def _whisper_normalizer(lang: str) -> Callable[[str], str]:
-    from transformers.models.whisper.english_normalizer import BasicTextNormalizer, EnglishTextNormalizer
+    module = _import_file("transformers", "models/whisper/english_normalizer.py")
+    normalizer: Callable[[str], str]
+    normalizer = module.EnglishTextNormalizer(SPELLINGS) if lang == "en" else module.BasicTextNormalizer()
+    return normalizer
 
-    make_english: Callable[[dict[str, str]], Callable[[str], str]] = EnglishTextNormalizer
-    return make_english(SPELLINGS) if lang == "en" else BasicTextNormalizer()
+
+@cache
+def _import_file(package: str, file: str) -> ModuleType:
+    """Import one file of a package without the package: that of transformers takes more than a second."""
+    found = find_spec(package)
+    assert found is not None and found.submodule_search_locations, f"{package} is a dependency"
+    path = Path(found.submodule_search_locations[0], file)
+    spec = spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 _ENGLISH_TIMES = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -55,6 +56,7 @@ def start_vllm(
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         torch.set_num_threads(threads)  # in case torch was imported before OMP_NUM_THREADS was set
+    gc.freeze()  # vLLM collects garbage five times while it starts: let it not search all imported modules
     with _without_module("llvmlite.binding.ffi"):
         return LLM(
             model=folder,

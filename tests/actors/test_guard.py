@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import os
 import signal
 import subprocess
@@ -49,6 +50,9 @@ class Fragile(RowActor):
 
     def on_ok(self) -> None:
         pass
+
+    def on_garbage(self) -> None:
+        assert gc.isenabled() and gc.get_freeze_count() > 1000
 
     def on_raise(self) -> None:
         raise ValueError("hf_abcdefghijklmnopqrst is not welcome")
@@ -111,7 +115,7 @@ def table(*texts: str) -> pa.Table:
 def test_rows_that_kill_are_isolated_after_two_tries_and_the_others_are_kept(tmp_path: Path) -> None:
     notes = tmp_path / "notes"
     actor = start(partial(Fragile, notes=str(notes)))
-    done = actor(table("ok", "segfault", "ok", "raise", "exit", "skip", "memory", "ok"))
+    done = actor(table("ok", "segfault", "garbage", "raise", "exit", "skip", "memory", "ok"))
     assert done.schema == UNITS
     assert done["utt_id"].to_pylist() == [f"u{n}" for n in range(8)]
     assert done["status"].to_pylist() == [OK, FAILED, OK, FAILED, FAILED, SKIPPED, FAILED, OK]

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from factory.metrics import normalise
+from tests.limits import HANG_S
 
 FRENCH = [
     ("L'hôtel est à 17h30.", "l hôtel est à dix sept heures trente"),
@@ -214,6 +218,12 @@ def test_different_words_stay_different() -> None:
 def test_other_languages_have_whispers_basic_normaliser() -> None:
     assert normalise.text("Hallo, Welt! [Lachen] 3", "de") == "hallo welt 3"
     assert normalise.text("8h30 L’été œ", "de") == "8h30 l été œ"
+
+
+def test_transformers_are_not_imported_for_one_file() -> None:
+    code = "import sys; from factory.metrics import normalise; print(normalise.text('Hi!', 'en'), *sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=HANG_S)
+    assert done.stdout.startswith("hi ") and "transformers" not in done.stdout.split()
 
 
 def test_the_signatures() -> None:
