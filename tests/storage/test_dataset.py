@@ -64,23 +64,46 @@ def test_rows_are_read_by_column_status_and_id(tmp_path: Path) -> None:
     assert out.rows(ids=[]).num_rows == 0 and out.rows().num_rows == 40
 
 
-def test_several_columns_can_name_a_row(local_ray: None, tmp_path: Path) -> None:
-    import ray.data
+TWO_LANGUAGES = pa.table(
+    {
+        "utt_id": ["a", "a", "b"],
+        "tgt_lang": ["en", "de", "en"],
+        "status": [OK, OK, SKIPPED],
+        "reason": [None, None, "too_short: no"],
+    }
+)
 
-    rows = pa.table({"utt_id": ["a", "a", "b"], "tgt_lang": ["en", "de", "en"], "status": [OK, OK, SKIPPED]})
-    rows = rows.append_column("reason", pa.array([None, None, "too_short: no"]))
+
+def test_several_columns_can_name_a_row(tmp_path: Path) -> None:
     out = DatasetDir(str(tmp_path), more=["tgt_lang"])
     out.start(CONTENT)
-    out.append(rows.slice(0, 1))
-    assert out.done_ids() == {"a-en"} and out.list_ids(rows) == ["a-en", "a-de", "b-en"]
+    out.append(TWO_LANGUAGES.slice(0, 1))
+    assert out.done_ids() == {"a-en"} and out.list_ids(TWO_LANGUAGES) == ["a-en", "a-de", "b-en"]
     with pytest.raises(StoreError, match="lacks 2 of 3 rows: a-de, b-en"):
-        out.publish(out.list_ids(rows))
-    reports = list(out.write(out.unfinished(ray.data.from_arrow(rows))))
-    assert sum(report.rows for report in reports) == 2
-    out.append(rows.slice(0, 2))  # what another attempt wrote is dropped
-    assert out.publish(ray.data.from_arrow(rows)).rows == 3
+        out.publish(out.list_ids(TWO_LANGUAGES))
+    out.append(TWO_LANGUAGES.slice(1, 2))
+    out.append(TWO_LANGUAGES.slice(0, 2))  # what another attempt wrote is dropped
+    assert out.publish(out.list_ids(TWO_LANGUAGES)).rows == 3
     assert out.rows(ids=["a"]).num_rows == 2, "rows are found by their first column"
     assert out.failures().to_pylist() == [{"status": SKIPPED, "reason": "too_short", "count": 1, "ids": ["b"]}]
+
+
+def test_a_stream_of_rows_that_several_columns_name_is_written_and_published(local_ray: None, tmp_path: Path) -> None:
+    import ray.data
+
+    out = DatasetDir(str(tmp_path), more=["tgt_lang"])
+    out.start(CONTENT)
+    out.append(TWO_LANGUAGES.slice(0, 1))
+    reports = list(out.write(out.unfinished(ray.data.from_arrow(TWO_LANGUAGES))))
+    assert sum(report.rows for report in reports) == 2
+    assert out.publish(ray.data.from_arrow(TWO_LANGUAGES)).rows == 3
+
+
+def test_an_unfinished_dataset_is_not_streamed(tmp_path: Path) -> None:
+    out = start(tmp_path)
+    out.append(table(range(5)))
+    with pytest.raises(StoreError, match="is not finished: it has no _manifest.json"):
+        out.dataset()  # rows that are written later would be lost
 
 
 def test_failures_are_counted(tmp_path: Path) -> None:
