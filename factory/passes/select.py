@@ -99,10 +99,10 @@ def _explain_margin(margin: float, config: SelectConfig) -> str | None:
 def _choose(row: Row, config: SelectConfig, metrics: Sequence[str], languages: Sequence[str]) -> Choice:
     """Return the chosen and the rejected candidate, or the reason why there are no two to compare."""
     candidates: list[Candidate] = [candidate for candidate in row["candidates"] if candidate["finish"] != UNSPOKEN]
-    reasons = [rejection_reason(candidate, row, config.filters, languages) for candidate in candidates]
-    valid = [candidate for candidate, reason in zip(candidates, reasons, strict=True) if reason is None]
+    judged = [(candidate, rejection_reason(candidate, row, config.filters, languages)) for candidate in candidates]
+    valid = [candidate for candidate, reason in judged if reason is None]
     if len(valid) < 2:
-        slug = next(filter(None, reasons), "one_candidate")
+        slug = next((reason for _, reason in judged if reason), "one_candidate")
         return f"{slug}: fewer than two candidates are left to compare"
     if len(set(map(_content, valid))) < 2:
         return "duplicate: the candidates are the same"

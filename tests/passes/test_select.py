@@ -8,6 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import ray
 
 from factory.passes.progress import Clock
 from factory.passes.select import count_pairs, make_pair, make_pairs, select_pairs
@@ -237,9 +238,9 @@ def test_finished_pairs_are_not_made_again_and_those_of_other_candidates_are_ref
     scored.start({"stage": "toy"})
     scored.publish()
     pairs.start(recipe.content("select", {"scored": scored.manifest().fingerprint}))
-    finished = pairs.publish()
+    finished, has_ray = pairs.publish(), ray.is_initialized()
     select_pairs(scored, recipe, pairs, Clock(str(tmp_path)))
-    assert pairs.manifest() == finished
+    assert pairs.manifest() == finished and ray.is_initialized() == has_ray, "no plan is made"
     other = DatasetDir(str(tmp_path / "other"), SCORED)
     other.start({"stage": "other"})
     other.publish()
