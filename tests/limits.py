@@ -7,5 +7,5 @@ import os
 HANG_S = float(os.environ.get("HANG_S", 3000))
 """Seconds after which a test counts as hung: a round on two old cores with other work takes a third of it.
 
-`make mutants` sets it to a minute: a mutant may wait forever, and the tests that it runs take seconds.
+`make mutants` sets it to three minutes: a mutant may wait forever, and the tests that it runs take seconds.
 """

@@ -82,10 +82,11 @@ def judge_rows(
 
 def read_scores(row: Row, filters: FiltersConfig, languages: Sequence[str] = ()) -> ScoredUtterance:
     """Return the scores of all candidates of a row of SCORED, in their order, without judgements."""
-    reasons = (rejection_reason(candidate, row, filters, languages) for candidate in row["candidates"])
     candidates = [
-        ScoredCandidate(c["scores"] or {}, {}, reason is None, c["finish"] != UNSPOKEN)
-        for c, reason in zip(row["candidates"], reasons, strict=True)
+        ScoredCandidate(
+            c["scores"] or {}, {}, rejection_reason(c, row, filters, languages) is None, c["finish"] != UNSPOKEN
+        )
+        for c in row["candidates"]
     ]
     return ScoredUtterance(row["utt_id"], Direction.of_row(row), candidates)
 

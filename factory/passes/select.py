@@ -37,13 +37,7 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     """
     if not out.start(recipe.content("select", {"scored": scored.manifest().fingerprint})):
         return
-    make = partial(
-        make_pairs,
-        config=recipe.select,
-        variant=recipe.policy.variant,
-        metrics=recipe.scorer.metrics,
-        languages=recipe.languages,
-    )
+    make = partial(make_pairs, recipe=recipe)
     rows = out.unfinished(scored).map_batches(make, batch_format="pyarrow", **light_task())
     run_plan(rows, out, out.list_ids(scored.rows(list(out.id_columns))), clock, "select", recipe.resources)
     for direction, number in count_pairs(out).items():
@@ -55,11 +49,10 @@ def count_pairs(dataset: DatasetDir) -> Counter[Direction]:
     return Counter(map(Direction.of_row, dataset.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()))
 
 
-def make_pairs(
-    table: pa.Table, config: SelectConfig, variant: Variant, metrics: Sequence[str], languages: Sequence[str] = ()
-) -> pa.Table:
-    """Return the rows of PAIR of rows of SCORED; `make_pair` documents the arguments."""
-    pairs = [make_pair(row, config, variant, metrics, languages) for row in table.to_pylist()]
+def make_pairs(table: pa.Table, recipe: Recipe) -> pa.Table:
+    """Return the rows of PAIR of rows of SCORED; the recipe's `select.delta` is a number."""
+    variant, metrics = recipe.policy.variant, recipe.scorer.metrics
+    pairs = [make_pair(row, recipe.select, variant, metrics, recipe.languages) for row in table.to_pylist()]
     return pa.Table.from_pylist(pairs, schema=PAIR)
 
 
@@ -106,10 +99,10 @@ def _explain_margin(margin: float, config: SelectConfig) -> str | None:
 def _choose(row: Row, config: SelectConfig, metrics: Sequence[str], languages: Sequence[str]) -> Choice:
     """Return the chosen and the rejected candidate, or the reason why there are no two to compare."""
     candidates: list[Candidate] = [candidate for candidate in row["candidates"] if candidate["finish"] != UNSPOKEN]
-    reasons = [rejection_reason(candidate, row, config.filters, languages) for candidate in candidates]
-    valid = [candidate for candidate, reason in zip(candidates, reasons, strict=True) if reason is None]
+    judged = [(candidate, rejection_reason(candidate, row, config.filters, languages)) for candidate in candidates]
+    valid = [candidate for candidate, reason in judged if reason is None]
     if len(valid) < 2:
-        slug = next(filter(None, reasons), "one_candidate")
+        slug = next((reason for _, reason in judged if reason), "one_candidate")
         return f"{slug}: fewer than two candidates are left to compare"
     if len(set(map(_content, valid))) < 2:
         return "duplicate: the candidates are the same"

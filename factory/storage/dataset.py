@@ -40,7 +40,7 @@ from factory.storage.manifest import (
     versions,
     working_seconds,
 )
-from factory.storage.parts import PartWriter, WriteReport, read_part, write_block
+from factory.storage.parts import PartWriter, WriteReport, read_part, write_block, write_blocks
 from factory.storage.reasons import count_reasons, count_statuses, list_failures
 from schemas.fingerprint import json_digest
 
@@ -192,10 +192,7 @@ class DatasetDir:
 
     def write(self, rows: ray.data.Dataset) -> Iterator[WriteReport]:
         """Write every block of a stream as a part file, and yield its report. Nothing runs before the iteration."""
-        write = partial(write_block, writer=self.writer())
-        reports = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light_task())
-        for row in reports.iter_rows():
-            yield WriteReport(**json.loads(row["report"]))
+        yield from write_blocks(rows, partial(write_block, writer=self.writer()))
 
     def writer(self) -> PartWriter:
         """Return what writes part files in Ray's workers; raise StoreError if this run does not write the dataset."""

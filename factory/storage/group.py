@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
@@ -10,10 +9,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from factory.runtime.light_tasks import light_task
 from factory.storage.dataset import DatasetDir
 from factory.storage.ids import join_ids
-from factory.storage.parts import PartWriter, WriteReport, write_block
+from factory.storage.parts import PartWriter, WriteReport, write_block, write_blocks
 
 if TYPE_CHECKING:
     import ray.data
@@ -44,10 +42,7 @@ class DatasetGroup:
     def write(self, rows: ray.data.Dataset) -> Iterator[WriteReport]:
         """Write every block of a stream, one part file per dataset in it; yield the reports."""
         writers = {name: dataset.writer() for name, dataset in self.datasets.items()}
-        write = partial(_write_parts, writers=writers, column=self.column)
-        reports = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light_task())
-        for row in reports.iter_rows():
-            yield WriteReport(**json.loads(row["report"]))
+        yield from write_blocks(rows, partial(write_parts, writers=writers, column=self.column))
 
     def publish(self, expected: Iterable[str], made_with: Mapping[str, str] | None = None) -> None:
         """Publish every dataset; each must hold the expected ids (`DatasetDir.publish`)."""
@@ -61,8 +56,14 @@ class DatasetGroup:
             dataset.release()
 
 
-def _write_parts(table: pa.Table, writers: Mapping[str, PartWriter], column: str) -> pa.Table:
-    """Write the rows of each dataset as one part file, and return the reports as rows."""
+def write_parts(table: pa.Table, writers: Mapping[str, PartWriter], column: str) -> pa.Table:
+    """Write the rows of each dataset as one part file, and return the reports as rows.
+
+    Args:
+        table: The rows of a block.
+        writers: The writer of each dataset, by its name.
+        column: Column that names the dataset of each row.
+    """
     parts = [
         write_block(table.filter(pc.equal(table[column], name)), writer=writer) for name, writer in writers.items()
     ]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
 
 from factory.runtime.counters import measure
+from factory.runtime.light_tasks import light_task
 from factory.storage import lease
 from factory.storage.files import filesystem, put_table
 from factory.storage.ids import join_ids
 from factory.storage.reasons import count_statuses
+
+if TYPE_CHECKING:
+    import ray.data
 
 ROWS_AT_ONCE = 1_024
 """Rows of a part file that are read together."""
@@ -86,3 +91,15 @@ def write_block(table: pa.Table, writer: PartWriter) -> pa.Table:
     """Write a block as one part file and return its report as one row, or no row for an empty block."""
     reports = [writer(table)] if table.num_rows else []
     return pa.table({"report": pa.array([json.dumps(asdict(report)) for report in reports], pa.string())})
+
+
+def write_blocks(rows: ray.data.Dataset, write: Callable[[pa.Table], pa.Table]) -> Iterator[WriteReport]:
+    """Write every block of a stream and yield the reports. Nothing runs before the iteration.
+
+    Args:
+        rows: The stream.
+        write: Function that writes a block and returns the reports, as `write_block` does.
+    """
+    reports = rows.map_batches(write, batch_size=None, batch_format="pyarrow", **light_task())
+    for row in reports.iter_rows():
+        yield WriteReport(**json.loads(row["report"]))

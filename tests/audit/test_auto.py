@@ -23,7 +23,7 @@ from factory.recipe.typed import RecipeError
 from factory.storage.dataset import DatasetDir
 from factory.storage.manifest import FingerprintMismatch
 from schemas.datasets import SCORED, UNITS, Row
-from tests.audit.rows import rows
+from tests.audit.rows import WRONG, rows
 from tests.toy_run import ROOT
 from tests.toys import tiny_policy
 
@@ -65,6 +65,23 @@ def test_delta_becomes_what_the_audit_of_the_dev_set_recommends(
     strict = replace(recipe.select, filters=replace(recipe.select.filters, min_length_ratio=1.5, max_length_ratio=9))
     with pytest.raises(NoDelta, match="0 labels can be checked"):  # the recipe's filters reject every candidate
         with_recommended_delta(replace(recipe, select=strict), scored)
+
+
+def test_candidates_in_a_third_language_of_the_recipe_choose_no_delta(tmp_path: Path) -> None:
+    german = [
+        [
+            one | {"text": "der Zug fährt um zwei" if one["text"] == WRONG else one["text"]}
+            for one in found["candidates"]
+        ]
+        for found in rows(36, 4)
+    ]
+    scored = write_scored(
+        f"{tmp_path}/scored", [found | {"candidates": changed} for found, changed in zip(rows(36, 4), german)]
+    )
+    recipe = auto()
+    assert with_recommended_delta(recipe, scored).select.delta == 0
+    with pytest.raises(NoDelta, match="0 labels can be checked"):
+        with_recommended_delta(replace(recipe, languages=("fr", "en", "de")), scored)
 
 
 def test_the_whole_dev_set_is_translated_by_the_policy_of_the_round_before(tmp_path: Path) -> None:

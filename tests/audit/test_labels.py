@@ -78,6 +78,13 @@ def test_a_candidate_that_a_filter_rejects_is_not_valid() -> None:
         assert [found.is_valid for found in read_scores(one, filters).candidates] == valid
 
 
+def test_a_translation_into_a_third_language_of_the_recipe_is_not_valid() -> None:
+    one = row(0, 0, candidates=[candidate("der Zug fährt um neun Uhr ab", 0.5), candidate(RIGHT, 0.9)])
+    for languages, valid in (((), [True, True]), (("fr", "en", "de"), [False, True])):
+        assert [found.is_valid for found in judge_rows([one], FiltersConfig(), {}, languages)[0].candidates] == valid
+        assert [found.is_valid for found in read_scores(one, FiltersConfig(), languages).candidates] == valid
+
+
 def test_scores_are_read_in_the_order_of_the_candidates_without_judgements() -> None:
     found = read_scores(
         row(0.9, 0.2) | {"candidates": [candidate(RIGHT, 0.9), candidate(WRONG, 0.2) | {"scores": None}]},

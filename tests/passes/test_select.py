@@ -8,12 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
+import ray
 
 from factory.passes.progress import Clock
 from factory.passes.select import count_pairs, make_pair, make_pairs, select_pairs
 from factory.recipe.loading import load
+from factory.recipe.recipe import Recipe
 from factory.recipe.sections import SelectConfig
 from factory.storage.dataset import DatasetDir
+from factory.storage.manifest import FingerprintMismatch
 from schemas.datasets import PAIR, SCORED, Candidate, Row, Scores
 from schemas.sequences import Variant, completion, parse, prompt
 
@@ -184,6 +187,18 @@ def test_delta_must_be_a_number() -> None:
         select(candidate("a", 0.2), candidate("b", 0.9), delta="auto")
 
 
+def make_recipe(**select: Any) -> Recipe:
+    """Return a recipe whose policy writes text alone, with CONFIG and these settings of `select`."""
+    recipe = load("recipes/phrasebook.yaml")
+    return replace(
+        recipe,
+        select=replace(CONFIG, **select),
+        policy=replace(recipe.policy, variant=Variant.S2T, tasks={"s2t": 1.0}),
+        scorer=replace(recipe.scorer, metrics=("bleu", "wer")),
+        translator=replace(recipe.translator, back_translate="text"),
+    )
+
+
 def test_a_table_of_utterances_becomes_a_table_of_pairs(tmp_path: Path) -> None:
     better, worse = candidate("it rains", 0.9, wer=0.4), candidate("it snows", 0.2, wer=0.6)
     rows = [
@@ -192,19 +207,45 @@ def test_a_table_of_utterances_becomes_a_table_of_pairs(tmp_path: Path) -> None:
         row(better, utt_id="c"),
         row(better, worse, utt_id="d"),
     ]
-    config = replace(CONFIG, rule="all_agree")
-    table = make_pairs(pa.Table.from_pylist(rows), config, Variant.S2T, ("bleu", "wer"))
+    recipe = make_recipe(rule="all_agree")
+    table = make_pairs(pa.Table.from_pylist(rows), recipe)
     assert table.schema == PAIR
     assert [one["status"] for one in table.to_pylist()] == ["ok", "ok", "skipped", "ok"]
     assert table["prompt"][0].as_py() == prompt(Variant.S2T, "fr", "en", [5, 6, 7, 8])
     disagreeing = [row(better, worse | {"scores": {"bleu": 0.2, "wer": 0.1}})]
-    [pair] = make_pairs(pa.Table.from_pylist(disagreeing), config, Variant.S2T, ("bleu", "wer")).to_pylist()
+    [pair] = make_pairs(pa.Table.from_pylist(disagreeing), recipe).to_pylist()
     assert pair["reason"].startswith("disagreement: wer")
     pairs = DatasetDir(str(tmp_path / "pairs"), PAIR)
     pairs.start({"stage": "toy"})
     pairs.append(table)
     pairs.publish()
     assert count_pairs(pairs) == {"fr-en": 2, "en-fr": 1}
+
+
+def test_a_translation_into_a_third_language_of_the_recipe_is_in_no_pair() -> None:
+    german, better = candidate("der Zug fährt um neun Uhr ab", 0.9), candidate("the train leaves at nine", 0.5)
+    recipe = make_recipe()
+    for languages, reason in (("fr", "en"), None), (("fr", "en", "de"), "wrong_language"):
+        [pair] = make_pairs(
+            pa.Table.from_pylist([row(german, better)]), replace(recipe, languages=languages)
+        ).to_pylist()
+        assert (pair["reason"] and pair["reason"].split(":")[0]) == reason
+
+
+def test_finished_pairs_are_not_made_again_and_those_of_other_candidates_are_refused(tmp_path: Path) -> None:
+    recipe = load("recipes/phrasebook.yaml")
+    scored, pairs = DatasetDir(str(tmp_path / "scored"), SCORED), DatasetDir(str(tmp_path / "pairs"), PAIR)
+    scored.start({"stage": "toy"})
+    scored.publish()
+    pairs.start(recipe.content("select", {"scored": scored.manifest().fingerprint}))
+    finished, has_ray = pairs.publish(), ray.is_initialized()
+    select_pairs(scored, recipe, pairs, Clock(str(tmp_path)))
+    assert pairs.manifest() == finished and ray.is_initialized() == has_ray, "no plan is made"
+    other = DatasetDir(str(tmp_path / "other"), SCORED)
+    other.start({"stage": "other"})
+    other.publish()
+    with pytest.raises(FingerprintMismatch, match="inputs.scored"):
+        select_pairs(other, recipe, pairs, Clock(str(tmp_path)))
 
 
 def test_the_pass_writes_a_row_for_every_utterance(local_ray: None, tmp_path: Path) -> None:

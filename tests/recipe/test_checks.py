@@ -28,7 +28,7 @@ TEXT = ["corpus.text=any.parquet", "translator.back_translate=text", "scorer.met
         (["languages=[fr, en, fr]"], "languages must hold two or more different codes; got ['fr', 'en', 'fr']"),
         (
             ["languages=[fr, mt]"],
-            "languages must not hold mt: the token <|mt|> is that of a task; use another code of it",
+            "languages must not hold mt: the token <|mt|> is that of a task; use another code of it; got ['fr', 'mt']",
         ),
         (
             ["languages=[fr, en, de]"],
@@ -43,6 +43,10 @@ TEXT = ["corpus.text=any.parquet", "translator.back_translate=text", "scorer.met
         (
             ["languages=[fr, en, de]", "directions=[fr-en]"],
             "directions must use every one of languages; none has de; got ['fr-en']",
+        ),
+        (
+            ["languages=[fr, en, de, es]", "directions=[fr-en]"],
+            "directions must use every one of languages; none has de, es; got ['fr-en']",
         ),
         (
             ["languages=[fr, en, de]", "directions=[fr-en, de-en]"],

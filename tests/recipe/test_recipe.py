@@ -125,6 +125,12 @@ def test_the_content_of_a_stage_is_its_settings_without_nulls() -> None:
     assert "policy.text_variant" not in load().content("evaluate", INPUTS)
 
 
+def test_only_units_that_are_not_deduplicated_are_in_the_content() -> None:
+    assert "encoder.deduplicate" not in load().content("tokenize", INPUTS)
+    per_frame = load(None, ["encoder.deduplicate=false"])
+    assert per_frame.content("tokenize", INPUTS)["encoder.deduplicate"] is False
+
+
 def test_what_follows_from_the_variants() -> None:
     com, vanilla = load(), load(None, VANILLA)
     tritask = load("recipes/phrasebook_tritask.yaml")

@@ -45,6 +45,7 @@ from schemas.sequences import Variant
         (SelectConfig, {"delta": "auto", "quantile": 0.51}),
         (EvaluateConfig, {"s2t_utterances": 1, "asr_utterances": 1, "resamples": 1}),
         (PolicyConfig, {"tasks": {"com": 1.0, "asr": 0.0}}),
+        (PolicyConfig, {"variant": Variant.COT, "tasks": {"cot": 0.1}}),
         (
             PolicyConfig,
             {"variant": Variant.VANILLA, "text_variant": Variant.S2T, "tasks": {"vanilla": 0.1, "s2t": 1.0}},
@@ -57,7 +58,9 @@ from schemas.sequences import Variant
         (InterleaveConfig, {"start": 0.0, "step": 1.0, "end": 0.0}),
         (PreferenceConfig, {"batch": 1, "rank": 1, "save_every": 1, "micro_batch": 1, "held_out": 0.0}),
         (PreferenceConfig, {"loss": Loss.SIMPO, "sft_weight": 0.0}),
-        (PreferenceConfig, {"unit_weight": 0.0, "unit_kl": 0.1}),
+        (PreferenceConfig, {"unit_weight": 0.0, "unit_kl": 0.1, "unit_kl_share": 1.0}),
+        (PreferenceConfig, {"unit_kl_share": 1e-9, "patience": 1, "held_out": 1e-9}),
+        (SpanConfig, {"poisson": 1e-9}),
     ],
 )
 def test_values_at_a_limit_are_valid(section: type, value: dict[str, Any]) -> None:
@@ -193,6 +196,22 @@ def test_values_at_a_limit_are_valid(section: type, value: dict[str, Any]) -> No
         (PreferenceConfig, {"micro_batch": 0}, "preference.micro_batch must be 1 or more, or null; got 0"),
         (PreferenceConfig, {"held_out": 1.0}, "preference.held_out must lie in [0, 1); got 1.0"),
         (PreferenceConfig, {"held_out": -0.1}, "preference.held_out must lie in [0, 1); got -0.1"),
+        (
+            PreferenceConfig,
+            {"unit_kl_share": 0.0},
+            "preference.unit_kl_share must lie in (0, 1]; unit_kl: 0 computes no speech; got 0.0",
+        ),
+        (PreferenceConfig, {"unit_kl_share": 1.5}, "preference.unit_kl_share must lie in (0, 1]; unit_kl: 0"),
+        (
+            PreferenceConfig,
+            {"patience": -1},
+            "preference.patience must be 0 or more; 0 trains all epochs; got -1",
+        ),
+        (
+            PreferenceConfig,
+            {"patience": 2, "held_out": 0.0},
+            "preference.patience needs held-out pairs: set preference.held_out above 0, or patience: 0; got 2",
+        ),
     ],
 )
 def test_a_value_beyond_a_limit_is_refused(section: type, value: dict[str, Any], sentence: str) -> None:

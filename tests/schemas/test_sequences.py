@@ -23,6 +23,7 @@ from schemas.sequences import (
     speech,
     tag,
     task,
+    text_of_completion,
     text_prompt,
     unit_token,
     words,
@@ -193,6 +194,12 @@ def test_malformed_outputs_have_a_reason_and_keep_what_could_be_read(
 )
 def test_the_words_of_a_text_end_at_its_first_token(text: str, expected: str) -> None:
     assert words(text) == expected
+
+
+@pytest.mark.parametrize(("variant", "end"), [(Variant.COM, SOSP), (Variant.S2T, EOS), (Variant.ASR, EOS)])
+def test_the_text_of_a_completion_ends_with_the_token_that_follows_it(variant: Variant, end: str) -> None:
+    assert text_of_completion(variant, "it rains") == f"it rains{end}"
+    assert f"{completion(variant, 'it rains', [1])}{EOS}".startswith(f"it rains{end}")
 
 
 @pytest.mark.parametrize("variant", [variant for variant in Variant if not variant.reads_text])

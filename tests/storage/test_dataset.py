@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from uuid import uuid4
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -64,23 +65,46 @@ def test_rows_are_read_by_column_status_and_id(tmp_path: Path) -> None:
     assert out.rows(ids=[]).num_rows == 0 and out.rows().num_rows == 40
 
 
-def test_several_columns_can_name_a_row(local_ray: None, tmp_path: Path) -> None:
-    import ray.data
+TWO_LANGUAGES = pa.table(
+    {
+        "utt_id": ["a", "a", "b"],
+        "tgt_lang": ["en", "de", "en"],
+        "status": [OK, OK, SKIPPED],
+        "reason": [None, None, "too_short: no"],
+    }
+)
 
-    rows = pa.table({"utt_id": ["a", "a", "b"], "tgt_lang": ["en", "de", "en"], "status": [OK, OK, SKIPPED]})
-    rows = rows.append_column("reason", pa.array([None, None, "too_short: no"]))
+
+def test_several_columns_can_name_a_row(tmp_path: Path) -> None:
     out = DatasetDir(str(tmp_path), more=["tgt_lang"])
     out.start(CONTENT)
-    out.append(rows.slice(0, 1))
-    assert out.done_ids() == {"a-en"} and out.list_ids(rows) == ["a-en", "a-de", "b-en"]
+    out.append(TWO_LANGUAGES.slice(0, 1))
+    assert out.done_ids() == {"a-en"} and out.list_ids(TWO_LANGUAGES) == ["a-en", "a-de", "b-en"]
     with pytest.raises(StoreError, match="lacks 2 of 3 rows: a-de, b-en"):
-        out.publish(out.list_ids(rows))
-    reports = list(out.write(out.unfinished(ray.data.from_arrow(rows))))
-    assert sum(report.rows for report in reports) == 2
-    out.append(rows.slice(0, 2))  # what another attempt wrote is dropped
-    assert out.publish(ray.data.from_arrow(rows)).rows == 3
+        out.publish(out.list_ids(TWO_LANGUAGES))
+    out.append(TWO_LANGUAGES.slice(1, 2))
+    out.append(TWO_LANGUAGES.slice(0, 2))  # what another attempt wrote is dropped
+    assert out.publish(out.list_ids(TWO_LANGUAGES)).rows == 3
     assert out.rows(ids=["a"]).num_rows == 2, "rows are found by their first column"
     assert out.failures().to_pylist() == [{"status": SKIPPED, "reason": "too_short", "count": 1, "ids": ["b"]}]
+
+
+def test_a_stream_of_rows_that_several_columns_name_is_written_and_published(local_ray: None, tmp_path: Path) -> None:
+    import ray.data
+
+    out = DatasetDir(str(tmp_path), more=["tgt_lang"])
+    out.start(CONTENT)
+    out.append(TWO_LANGUAGES.slice(0, 1))
+    reports = list(out.write(out.unfinished(ray.data.from_arrow(TWO_LANGUAGES))))
+    assert sum(report.rows for report in reports) == 2
+    assert out.publish(ray.data.from_arrow(TWO_LANGUAGES)).rows == 3
+
+
+def test_an_unfinished_dataset_is_not_streamed(tmp_path: Path) -> None:
+    out = start(tmp_path)
+    out.append(table(range(5)))
+    with pytest.raises(StoreError, match="is not finished: it has no _manifest.json"):
+        out.dataset()  # rows that are written later would be lost
 
 
 def test_failures_are_counted(tmp_path: Path) -> None:
@@ -125,6 +149,7 @@ def test_rows_without_status_are_ok_and_a_content_may_have_no_inputs(tmp_path: P
     out = DatasetDir(str(tmp_path), key="n")
     out.start({"stage": "toy"})
     out.append(pa.table({"n": ["a", "b"]}))
+    assert pq.read_schema(out.parts()[0]).metadata[b"roundtrip.inputs"] == b"{}"
     manifest = out.publish(["b", "a"])
     assert (manifest.by_status, manifest.by_reason, manifest.inputs) == ({OK: 2}, {}, {})
 
@@ -144,9 +169,10 @@ def test_every_attempt_is_counted_with_its_time(tmp_path: Path) -> None:
     assert 100 <= manifest.seconds < 700
 
 
-def test_parts_name_their_origin(tmp_path: Path) -> None:
+def test_parts_have_the_columns_of_the_dataset_and_name_their_origin(tmp_path: Path) -> None:
     out = start(tmp_path)
-    out.append(table(range(2)))
+    out.append(table(range(2)).append_column("debug", pa.array([1, 2])))
+    assert pq.read_schema(out.parts()[0]).names == UNITS.names
     metadata = pq.read_schema(out.parts()[0]).metadata
     assert json.loads(metadata[b"roundtrip.inputs"]) == {"corpus": "c0"}
     assert metadata[b"roundtrip.fingerprint"].decode() == json_digest(CONTENT)
@@ -194,13 +220,24 @@ def test_a_repeated_row_keeps_its_first_version_and_the_rest_of_its_part(tmp_pat
     assert sorted(out.rows(["utt_id"]).column(0).to_pylist()) == ids(range(8))
 
 
+def test_a_dataset_in_a_storage_of_fsspec_is_read_where_it_was_written() -> None:
+    out = DatasetDir(f"memory://{uuid4().hex}/units", UNITS)
+    assert out.start(CONTENT)
+    for block in (range(5), range(3, 8)):
+        out.append(table(block))
+    assert out.rows(["utt_id"], status=FAILED)["utt_id"].to_pylist() == ["u007"]
+    assert out.done_ids() == set(ids(range(8)))
+    assert out.publish(ids(range(8))).rows == 8
+    assert out.rows().num_rows == 8 and out.manifest().rows == 8
+
+
 def test_missing_and_unexpected_rows_are_refused(tmp_path: Path) -> None:
     out = start(tmp_path / "out")
     out.append(table(range(5)))
     source = start(tmp_path / "source")
     source.append(table(range(7)))
     for expected in (ids(range(7)), iter(ids(range(7))), source):
-        with pytest.raises(StoreError, match="lacks 2 of 7 rows: u005, u006; run the stage again"):
+        with pytest.raises(StoreError, match=f"^{out.uri} lacks 2 of 7 rows: u005, u006; run the stage again"):
             out.publish(expected)
     with pytest.raises(StoreError, match="has 1 rows that are not in its source: u004"):
         out.publish(ids(range(4)))

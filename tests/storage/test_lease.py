@@ -25,6 +25,7 @@ HOLD = """
 import sys, time
 import pyarrow.fs as pafs
 from factory.storage import lease
+open("/proc/self/comm", "w").write("a) Z 1")  # a name that reads like the state of a dead process
 lease.take(pafs.LocalFileSystem(), sys.argv[1])
 print("taken", flush=True)
 time.sleep(600)
@@ -83,6 +84,13 @@ def test_a_lease_names_its_owner(folder: str) -> None:
     assert owner["beat"] == 0 and str(owner["since"]).endswith("+00:00")
     assert lease.current(folder) is mine and lease.current(f"{folder}/other") is None
     lease.check(DISK, folder, mine.token)
+
+
+def test_the_lease_of_a_deleted_folder_can_be_released(folder: str) -> None:
+    mine = lease.take(DISK, folder)
+    Path(folder, lease.NAME).unlink()
+    mine.release()
+    assert lease.current(folder) is None and not Path(folder, lease.NAME).exists()
 
 
 def test_a_second_run_is_refused_while_the_first_is_alive(folder: str, caplog: pytest.LogCaptureFixture) -> None:

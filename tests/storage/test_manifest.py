@@ -88,6 +88,7 @@ def test_work_counts_from_each_start_to_the_last_part_before_the_next_start() ->
     seconds = working_seconds([start.isoformat() for start in starts], ends)
     assert seconds == pytest.approx(60 + 7 + 36, abs=0.9)
     assert seconds == round(seconds, 3)
+    assert any(working_seconds([hours_ago(1, 0.25).isoformat()], []) % 1 for _ in range(9)), "no whole seconds"
 
 
 def test_an_attempt_without_a_part_counts_nothing_unless_it_is_the_last() -> None:
