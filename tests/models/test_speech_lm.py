@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from factory.models.speech_adapter import AdapterConfig, SpeechAdapter
+from factory.models.speech_adapter import SpeechAdapter
+from factory.models.speech_config import AdapterConfig
 from factory.models.speech_encoders import load_speech_encoder
 from factory.models.speech_lm import IGNORED, SpeechLM, Spoken
 from factory.models.weights import WeightsError
