@@ -176,6 +176,7 @@ def speech_saver(policy: Path, model: PreTrainedModel, tokenizer: PreTrainedToke
     """Return what writes a speech language model: encoder and adapter of `policy`, with another language model."""
 
     def save(folder: Path) -> None:
+        """Write the whole folder."""
         folder.mkdir(parents=True)
         for name in (CONFIG, ADAPTER):
             shutil.copy(policy / name, folder / name)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from factory.models import likelihood
 from factory.models.device import WantedDtype
+from factory.models.prompt_embeds import check_embeddings, insert_speech
 from factory.models.vllm_start import set_environment, start_vllm
 from factory.models.weights import WeightsError, resolve
 from schemas.sequences import EOS, EOSP, SEP, SOSP, Variant, is_unit, tag
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
     from vllm import LLM, SamplingParams
-    from vllm.inputs.engine import EmbedsInput
     from vllm.outputs import RequestOutput
     from vllm.v1.core.sched.scheduler import Scheduler
     from vllm.v1.engine.core_client import InprocClient
@@ -128,7 +128,8 @@ class Engine:
         self.context: int = self._llm.model_config.max_model_len
         """Longest prompt and output together, in tokens."""
         if hears:
-            self._check_embeddings(policy)
+            request = Request(SOSP + EOSP, Sampling(0.0, 1.0, 0, 1))
+            check_embeddings(lambda speech: self.generate({0: request._replace(speech=speech)}, 0), self.llm, policy)
 
     def generate(
         self,
@@ -204,52 +205,19 @@ class Engine:
         return Output(text, sequence.finish_reason or "error", sequence.cumulative_logprob or 0.0, len(ids))
 
     def submit(self, name: str, ids: list[int], sampling: Sampling | None, speech: Tensor | None = None) -> None:
-        """Queue one sequence under a unique name.
+        """Queue one sequence under a unique name; `speech` (T, D) goes behind the start of speech of the prompt `ids`.
 
-        Args:
-            name: the unique name.
-            ids: the token ids of the prompt.
-            sampling: how to sample; None: the prompt is only read.
-            speech: embeddings (T, D) behind the first start of speech among `ids`.
+        Without `sampling` it is only read.
         """
         from vllm.inputs import tokens_input
 
         length = len(ids) + (0 if speech is None else len(speech))
         params = likelihood.params() if sampling is None else self.params(sampling, length)
-        prompt = tokens_input(ids) if speech is None else self._insert(ids, speech)
-        self.llm.llm_engine.add_request(name, prompt, params)
-
-    def _insert(self, ids: list[int], speech: Tensor) -> EmbedsInput:
-        """Return a prompt of token ids with embeddings (T, D) behind the first start of speech."""
-        from vllm.inputs.engine import embeds_input
-
-        place, count = ids.index(self.vocabulary[SOSP]) + 1, len(speech)
-        embeddings = speech.new_zeros(len(ids) + count, speech.shape[1], device="cpu")
-        embeddings[place : place + count] = speech.cpu()
-        return embeds_input(
-            embeddings.to(self.llm.model_config.dtype),
-            prompt_token_ids=[*ids[:place], *[0] * count, *ids[place:]],
-            is_token_ids=[True] * place + [False] * count + [True] * (len(ids) - place),
-        )
-
-    def _check_embeddings(self, policy: str) -> None:
-        """Let vLLM read one embedding, here and not in the first of many rows."""
-        import torch
-
-        request = Request(SOSP + EOSP, Sampling(0.0, 1.0, 0, 1), speech=torch.zeros(1, self.width))
-        try:
-            self.generate({policy: request}, seed=0)
-        except Exception as error:  # whatever a network's class in vLLM raises
-            raise WeightsError(
-                f"vLLM takes no embeddings as the prompt of {policy} ({type(error).__name__}: {error}): use a language "
-                "model whose class in vLLM supports prompt embeddings, as those of Llama and Qwen do"
-            ) from error
-        self.generated = self.prefilled = 0
-
-    @property
-    def width(self) -> int:
-        """The dimensions of an embedding of the policy."""
-        return int(self.llm.model_config.get_hidden_size())
+        if speech is None:
+            self.llm.llm_engine.add_request(name, tokens_input(ids), params)
+            return
+        place = ids.index(self.vocabulary[SOSP]) + 1
+        self.llm.llm_engine.add_request(name, insert_speech(ids, speech, place, self.llm.model_config.dtype), params)
 
     def release(self) -> None:
         """Free the memory (the GPU's as well); the engine cannot be used afterwards."""

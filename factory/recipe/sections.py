@@ -50,8 +50,7 @@ class CorpusConfig:
 class EncoderConfig:
     """Speech to units: hidden states of a network, assigned to the centroids of a codebook.
 
-    A policy of continuous speech (`policy.kind`) gets the hidden states themselves, through an adapter.
-    """
+    A policy of continuous speech gets the hidden states through an adapter."""
 
     # the kind of network that `model` is
     kind: Literal["whisper", "hubert", "wav2vec2", "wavlm", "wav2vec2-bert"] = "whisper"
@@ -100,8 +99,7 @@ class RecognizerConfig:
 class PolicyConfig:
     """The language model over units that translates; `hidden`, `layers` and `heads` shape a new model of round 0."""
 
-    # what the policy reads: units, or continuous speech, as embeddings of the encoder's frames
-    # (docs/continuous-speech.md). The second writes text only: variant s2t, and its text is translated back
+    # what the policy reads: units, or continuous speech, to which it answers in text only (docs/continuous-speech.md)
     kind: Literal["units", "continuous"] = "units"
     # folder or Hub name of a finished round-0 policy; null: round 0 has to be run first
     start: str | None = None

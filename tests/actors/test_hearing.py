@@ -22,7 +22,6 @@ from factory.recipe.sections import EncoderConfig, TranslatorConfig
 from schemas.datasets import UTTERANCE, Row
 from schemas.sequences import Variant
 from tests.models.test_speech_encoders import babble, tiny_network
-from tests.toys import tiny_policy
 from trainers.speech_policy import create_speech_policy
 
 pytestmark = pytest.mark.service
@@ -45,7 +44,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> EncoderConfig:
 @pytest.fixture(scope="module")
 def policy(encoder: EncoderConfig, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("speech")
-    llm = tiny_policy(folder / "llm", context=128)
+    llm = "assets/phrasebook/policy"  # it writes sentences, whatever it hears
     return create_speech_policy(llm, folder / "policy", encoder=encoder, part=PartConfig(), langs=("fr", "en"))
 
 
@@ -76,7 +75,7 @@ def test_texts_are_those_of_the_speech_language_model(policy: Path, translator: 
         expected = greedy(model, wave, max_tokens=CONFIG.max_tokens)
         for candidate in found["candidates"]:
             assert candidate["units"] is None and candidate["back_translation_units"] is None
-            assert candidate["text"] == expected
+            assert (candidate["text"] or "") == expected
 
 
 def greedy(model: SpeechLM, wave: np.ndarray, max_tokens: int) -> str:
@@ -96,9 +95,10 @@ def greedy(model: SpeechLM, wave: np.ndarray, max_tokens: int) -> str:
         for _ in range(max_tokens):
             logits = model.llm(inputs_embeds=sequence[None]).logits[0, -1]
             logits[banned] = -torch.inf
-            written.append(int(logits.argmax()))
-            if written[-1] == model.tokenizer.eos_token_id:
+            token = int(logits.argmax())
+            if token == model.tokenizer.eos_token_id:
                 break
+            written.append(token)
             sequence = torch.cat([sequence, weights[written[-1:]]])
     return str(model.tokenizer.decode(written, skip_special_tokens=False)).partition("<|sosp|>")[0].strip()
 
@@ -115,14 +115,14 @@ def test_recordings_that_cannot_be_used_get_their_reason(translator: Translator)
     done = {found["utt_id"]: found for found in translator(table(rows)).to_pylist()}
     assert done["good"]["status"] == "ok" and len(done["good"]["candidates"]) == 3
     assert done["torn"]["status"] == done["none"]["status"] == "failed"
-    assert done["long"]["status"] == "skipped" and done["long"]["reason"].startswith("too_long: 7.00 s")
+    assert done["long"]["status"] == "skipped" and done["long"]["reason"].startswith("too_long: more than 6.00 s")
     assert done["same"]["reason"].startswith("same_lang")
     assert all(found["candidates"] is None for name, found in done.items() if name != "good")
 
 
 def test_speech_that_does_not_fit_into_the_context_is_too_long(translator: Translator, encoder: EncoderConfig) -> None:
     [done] = translator(table([row("full", encode(babble(5.9, 1), "WAV"))])).to_pylist()
-    assert done["status"] == "ok", "74 embeddings fit into 128 tokens"
+    assert done["status"] == "ok", "74 embeddings fit"
     context, translator.engine.context = translator.engine.context, 60
     [done] = translator(table([row("full", encode(babble(5.9, 1), "WAV"))])).to_pylist()
     translator.engine.context = context
