@@ -28,6 +28,7 @@ SMALL = {
     "select.metric": "chrf",
     "select.delta": "0.0",
     "preference.epochs": "1",
+    "preference.sft_weight": "0.0",
     "evaluate.s2t_utterances": "3",
 }
 """A policy that hears next to nothing: the texts that its language model makes up differ, and chrF ranks them."""
@@ -85,7 +86,7 @@ def test_candidates_are_texts_and_pairs_name_their_recording(run: Path) -> None:
 
 def test_the_next_policy_hears_as_the_one_before(run: Path) -> None:
     training = json.loads((run / "round-1/policy/training.json").read_text())
-    assert training["first_loss"] == pytest.approx(0.6931, abs=2e-2), "ln 2, and the loss of the chosen side"
+    assert training["first_loss"] == pytest.approx(0.6931, abs=1e-3), "ln 2"
     for file in ("config.json", "adapter.safetensors"):
         assert (run / "round-0/policy" / file).read_bytes() == (run / "round-1/policy" / file).read_bytes()
     summary = json.loads((run / "round-1/summary.json").read_text())

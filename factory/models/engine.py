@@ -19,6 +19,7 @@ from factory.models.weights import WeightsError, resolve
 from schemas.sequences import EOS, EOSP, SEP, SOSP, Variant, is_unit, tag
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
     from vllm import LLM, SamplingParams
@@ -216,8 +217,8 @@ class Engine:
         if speech is None:
             self.llm.llm_engine.add_request(name, tokens_input(ids), params)
             return
-        place = ids.index(self.vocabulary[SOSP]) + 1
-        self.llm.llm_engine.add_request(name, insert_speech(ids, speech, place, self.llm.model_config.dtype), params)
+        place, dtype = ids.index(self.vocabulary[SOSP]) + 1, cast("torch.dtype", self.llm.model_config.dtype)
+        self.llm.llm_engine.add_request(name, insert_speech(ids, speech, place, dtype), params)
 
     def release(self) -> None:
         """Free the memory (the GPU's as well); the engine cannot be used afterwards."""

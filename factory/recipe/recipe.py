@@ -174,7 +174,7 @@ class Recipe:
     def inputs(self, stage: str) -> list[str]:
         """Return the names of the datasets and weights whose digests belong to the fingerprint of a stage."""
         vocoders = [f"vocoder.{lang}" for lang in sorted(self.vocoder)]
-        judges = sorted(self.judge_weights)
+        judges = [*vocoders, "recognizer"] if self.writes_speech else []
         produce = ["units", "policy"]
         produce += vocoders if self.speaks_back_translations else []
         produce += ["recognizer"] if self.scorer.score_text == "asr" else []

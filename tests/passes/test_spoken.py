@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -17,7 +17,6 @@ from factory.passes.spoken import build_spoken, speak, write_spoken_sequences
 from factory.planning.places import Round, Run
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
-from factory.storage.dataset import DatasetDir
 from schemas.datasets import PAIRED, Row
 from tests.corpora.speech import put, tone
 
@@ -100,11 +99,10 @@ def test_a_task_that_no_utterance_serves_is_named(local_ray: None, tmp_path: Pat
     round_ = Round(Run(str(tmp_path / "run")), 0, recipe)
     with pytest.raises(PassError, match="round 0 has no training sequence of s2t: asr needs a text, s2t a reference"):
         write_spoken_sequences(recipe, round_.run.speech("paired"), round_.sequences, Clock(str(tmp_path)))
-    some = load(RECIPE, [f"corpus.paired={tmp_path / 'speech'}", f"corpus.text={text}"])
-    tasks = {"asr": 1.0, "mt": 1.0, "s2t": 0.0}
-    some = replace(some, policy=replace(some.policy, tasks=tasks))
-    other = Round(Run(str(tmp_path / "other")), 0, some)
-    write_spoken_sequences(some, other.run.speech("paired"), other.sequences, Clock(str(tmp_path)))
-    rows = DatasetDir(other.sequences.uri).rows().to_pylist()
-    assert sorted(row["task"] for row in rows) == ["asr", "mt", "mt", "mt", "mt"]
+    pq.write_table(pq.read_table("assets/phrasebook/mono/fr.parquet").slice(0, 3), tmp_path / "fr.parquet")
+    recipe = load(RECIPE, [f"corpus.paired={tmp_path / 'fr.parquet'}", f"corpus.text={text}", ALL])
+    other = Round(Run(str(tmp_path / "other")), 0, recipe)
+    write_spoken_sequences(recipe, other.run.speech("paired"), other.sequences, Clock(str(tmp_path)))
+    tasks = Counter(other.sequences.rows()["task"].to_pylist())
+    assert tasks == {"asr": 3, "s2t": 3, "mt": 3 + 4}, "the text of utterances, and of corpus.text"
     assert not other.run.speech("paired").is_finished(), "recordings are not spoken"

@@ -51,14 +51,14 @@ def test_a_folder_without_a_tokenizer_is_no_policy(tmp_path: Path) -> None:
 
 def test_a_policy_of_speech_hears_by_the_encoder_of_the_recipe(tmp_path: Path) -> None:
     recipe = load(HEARING)
-    config = {"kind": "whisper", "layer": 6}, {"width": 512, "out": 64, "layers": 2, "stride": 2}
+    config = {"kind": "whisper", "layer": 4}, {"width": 512, "out": 64, "layers": 2, "stride": 2}
     tiny_policy(tmp_path / "llm", num_units=0)
     write_front(tmp_path, *config)
     check_policy(str(tmp_path), recipe)
     with pytest.raises(
-        RoundtripError, match=r"hears by layer 6 of an encoder of the kind whisper, and encoder names lay"
+        RoundtripError, match=r"hears by layer 4 of an encoder of the kind whisper, and encoder names lay"
     ):
-        check_policy(str(tmp_path), load(HEARING, ["encoder.layer=4"]))
+        check_policy(str(tmp_path), load(HEARING, ["encoder.layer=6"]))
     with pytest.raises(RoundtripError, match=r"names c_attn, which .* does not have"):
         check_policy(str(tmp_path), load(HEARING, ["preference.targets=[c_attn]"]))
     write_front(tmp_path, config[0], config[1] | {"out": 32})
