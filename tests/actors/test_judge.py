@@ -10,8 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from factory.actors.greedy import TRANSLATED
 from factory.actors.evaluated import JUDGED
+from factory.actors.greedy import TRANSLATED
 from factory.actors.judge import Judge, ToplineJudge
 from factory.actors.recognition import load_recognizer
 from factory.corpora.audio import encode
