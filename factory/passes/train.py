@@ -144,7 +144,7 @@ def _write_pairs(rows: list[Row], recipe: Recipe) -> pa.Table:
     """Return pairs as the training reads them: with their recordings, for a policy of continuous speech."""
     table = pa.Table.from_pylist(rows)
     if not recipe.hears_speech:
-        return table.drop_columns(["utt_id"])
+        return table
     audio = open_corpus(recipe.corpus.mono).find_audio(set(table["utt_id"].to_pylist()))
     column = pa.array([audio.get(utt_id) for utt_id in table["utt_id"].to_pylist()], UTTERANCE.field("audio").type)
     return table.append_column("audio", column)
@@ -186,9 +186,8 @@ def choose_training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
         random.Random(recipe.seed).shuffle(own)
         chosen += own[: recipe.select.pairs]
     random.Random(recipe.seed).shuffle(chosen)
-    return [
-        {key: row[key] for key in ("pair_id", "utt_id", "prompt", "chosen", "rejected", "margin")} for row in chosen
-    ]
+    names = ("pair_id", "prompt", "chosen", "rejected", "margin", *(("utt_id",) if recipe.hears_speech else ()))
+    return [{key: row[key] for key in names} for row in chosen]
 
 
 def _read_held_out(recipe: Recipe) -> pa.Table:
