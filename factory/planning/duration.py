@@ -43,8 +43,8 @@ PAIR, SFT_TOKEN = 0.15, 2 / 3_300
 """Seconds of a core to learn from a pair once, and from a token of round 0."""
 READ = 0.002
 """Seconds of a core to decode and check a second of speech."""
-LEARN_ADAPTER, LEARN_ENCODER = 0.04, 0.08
-"""Seconds of a core to learn from a second of continuous speech: the adapter alone, and all layers of Whisper base."""
+LEARN_ADAPTER, LEARN_ENCODER = 0.055, 0.09
+"""Seconds of a core to learn from a second of continuous speech: the adapter alone, and four layers of Whisper base."""
 PAIRS = 0.7
 """Pairs per utterance."""
 EMBEDDED = {
