@@ -83,7 +83,7 @@ def greedy(model: SpeechLM, wave: np.ndarray, max_tokens: int) -> str:
     from factory.models.engine import find_banned
 
     vocabulary = model.tokenizer.get_vocab()
-    banned = list(find_banned(model.tokenizer.get_added_vocab(), []))
+    banned = [*find_banned(model.tokenizer.get_added_vocab(), []), vocabulary["<|sosp|>"], vocabulary["<|eosp|>"]]
     weights = model.llm.get_input_embeddings().weight
     [heard] = model.embed([wave])
     before, after = (
@@ -100,7 +100,7 @@ def greedy(model: SpeechLM, wave: np.ndarray, max_tokens: int) -> str:
                 break
             written.append(token)
             sequence = torch.cat([sequence, weights[written[-1:]]])
-    return str(model.tokenizer.decode(written, skip_special_tokens=False)).partition("<|sosp|>")[0].strip()
+    return str(model.tokenizer.decode(written, skip_special_tokens=False)).strip()
 
 
 def test_recordings_that_cannot_be_used_get_their_reason(translator: Translator) -> None:
