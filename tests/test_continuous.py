@@ -24,7 +24,8 @@ SMALL = {
     "part.stages": "[{name: adapter, train: ['adapter.*'], tasks: {asr: 1}, lr: 1.0e-3, steps: 2}, "
     "{name: llm, train: ['adapter.*', 'encoder.layer_1/*'], tasks: {asr: 1, s2t: 1, mt: 1}, lora: 4, steps: 2}]",
     "translator.n": "6",
-    "translator.temperature": "1.0",
+    "translator.temperature": "0.7",
+    "select.filters.max_wrong_language": "1.0",
     "select.metric": "chrf",
     "select.delta": "0.0",
     "preference.epochs": "1",

@@ -13,7 +13,7 @@ from factory.actors.round_trip import RoundTrip, TranslationJob, choose_back_var
 from factory.models.engine import Engine, EngineConfig, Sampling
 from factory.recipe.sections import TranslatorConfig
 from schemas.datasets import OK, SCORED, SKIPPED, Candidate, Row
-from schemas.sequences import EOSP, SOSP, Variant, tag, unit_token
+from schemas.sequences import EOSP, SOSP, Variant, is_unit, tag, unit_token
 
 
 class Translator(RowActor):
@@ -60,7 +60,8 @@ class Translator(RowActor):
 
             self.hearing = Hearing(policy, job.recordings, engine.threads)
             self.engine = Engine(self.hearing.llm, engine, tokens, hears=True)
-            self.engine.banned |= {self.engine.vocabulary[token] for token in (SOSP, EOSP)}  # it writes text only
+            known = self.engine.vocabulary.items()  # it writes text only
+            self.engine.banned |= {index for token, index in known if token in (SOSP, EOSP) or is_unit(token)}
         for temperature in (config.temperature, config.unit_temperature or 0.0, config.back_translation_temperature):
             sampling = Sampling(temperature, config.top_p, config.top_k, config.max_tokens)
             self.engine.params(sampling, prompt_length=1)  # raises here once, not for every row

@@ -20,7 +20,7 @@ from factory.models.weights import WeightsError
 from factory.recipe.part import PartConfig
 from factory.recipe.sections import EncoderConfig, TranslatorConfig
 from schemas.datasets import UTTERANCE, Row
-from schemas.sequences import Variant
+from schemas.sequences import EOSP, SOSP, Variant, is_unit
 from tests.models.test_speech_encoders import babble, tiny_network
 from trainers.speech_policy import create_speech_policy
 
@@ -83,7 +83,8 @@ def greedy(model: SpeechLM, wave: np.ndarray, max_tokens: int) -> str:
     from factory.models.engine import find_banned
 
     vocabulary = model.tokenizer.get_vocab()
-    banned = [*find_banned(model.tokenizer.get_added_vocab(), []), vocabulary["<|sosp|>"], vocabulary["<|eosp|>"]]
+    speech = [index for token, index in vocabulary.items() if token in (SOSP, EOSP) or is_unit(token)]
+    banned = [*find_banned(model.tokenizer.get_added_vocab(), []), *speech]
     weights = model.llm.get_input_embeddings().weight
     [heard] = model.embed([wave])
     before, after = (
