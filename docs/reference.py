@@ -90,6 +90,8 @@ def _sections(name: str, cls: Any, field: Field[Any] | None) -> list[str]:
             inner += _sections(f"{name}.{key.name}", section, key)
         else:
             rows.append(_row(f"{name}.{key.name}", hints[key.name], value, meanings.get(key.name, "")))
+            if is_dataclass(each := next(iter(get_args(section)), None)):
+                inner += _sections(f"{name}.{key.name}.EACH", each, None)
     return ["", f"## {name}\n", _about(cls) + "\n", *_table(rows), *_pools(name, pools), *inner]
 
 
@@ -139,14 +141,16 @@ def _named(hint: Any) -> str:
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return ", ".join(f"`{word}`" for word in hint)
     if origin is tuple:
-        return f"list of {_named(inner[0])}"
+        return "list of sections" if is_dataclass(inner[0]) else f"list of {_named(inner[0])}"
     if origin is dict:
         return f"mapping of {_named(inner[0])} to {_named(inner[1])}"
     return TYPES.get(hint, str(hint))
 
 
 def _shown(value: object) -> str:
-    """Return a default as YAML writes it."""
+    """Return a default as YAML writes it; nothing for a key that has none."""
+    if value is MISSING:
+        return ""
     if value is None:
         return "null"
     if isinstance(value, bool):

@@ -86,7 +86,8 @@ def _run_stages(round_: Round) -> tuple[Round, Summary]:
     previous = round_.previous.policy if round_.previous else None
     if previous is not None:
         check_policy(previous, round_.recipe)
-    check_vocoders(round_.recipe)
+    if round_.recipe.writes_speech:
+        check_vocoders(round_.recipe)
     check_writable(round_.uri)
     start_ray()
     preflight(round_)
@@ -95,7 +96,7 @@ def _run_stages(round_: Round) -> tuple[Round, Summary]:
         print(duration, flush=True)
     clock = Clock(round_.uri)
     round_ = with_paired_units(round_, clock)
-    with clock.stage("tokenize"):
+    with clock.stage("read" if round_.recipe.hears_speech else "tokenize"):
         tokenize_corpora(round_, clock)
     if previous is None:
         train_first_policy(round_, clock)
@@ -130,6 +131,8 @@ def with_paired_units(round_: Round, clock: Clock) -> Round:
     from factory.planning.usable_speech import check_alignment
 
     recipe, run = round_.recipe, round_.run
+    if recipe.hears_speech:
+        return round_
     units: dict[str, str] = {}
     for name in paired_corpora(round_):
         corpus = getattr(recipe.corpus, name)
@@ -161,11 +164,19 @@ def tokenize_corpora(round_: Round, clock: Clock) -> None:
     from factory.passes.choose import choose_sources, choose_tested
     from factory.passes.paired import write_utterances
     from factory.passes.tokenize import list_speech, tokenize
-    from factory.planning.usable_speech import check_dev, check_listed, check_sources, list_unmeasured
+    from factory.planning.usable_speech import (
+        check_dev,
+        check_listed,
+        check_recordings,
+        check_sources,
+        list_unmeasured,
+    )
 
     recipe, run, corpus = round_.recipe, round_.run, round_.recipe.corpus
     makes_pairs = round_.number > 0
     speech = list_speech(corpus.mono) if makes_pairs and corpus.source != "paired" else None
+    if recipe.hears_speech:
+        check_recordings(recipe, ["mono", "test"] if makes_pairs else ["test"])
     if speech is not None:
         check_listed(Counter(speech.kinds), recipe)
     if makes_pairs and recipe.select.delta == "auto":
@@ -196,10 +207,14 @@ def _print_notes(sentences: list[str]) -> None:
 def train_first_policy(round_: Round, clock: Clock) -> None:
     """Round 0: write the paired corpus as training sequences and train the first policy on them."""
     from factory.passes.sequences import write_sequences
+    from factory.passes.spoken import write_spoken_sequences
     from factory.passes.train import train_first
 
     with clock.stage("sequences"):
-        write_sequences(round_.recipe, round_.sequences)
+        if round_.recipe.hears_speech:
+            write_spoken_sequences(round_.recipe, round_.run.speech("paired"), round_.sequences, clock)
+        else:
+            write_sequences(round_.recipe, round_.sequences)
     with clock.stage("train"):
         train_first(round_.sequences, round_.recipe, round_.policy_uri)
 
@@ -233,7 +248,8 @@ def evaluate_policies(round_: Round, clock: Clock) -> None:
     from factory.passes.toplines import judge_toplines
 
     test, recipe = round_.run.units("test"), round_.recipe
-    with clock.stage("toplines"):
-        judge_toplines(test, recipe, round_.run.toplines, clock)
+    if recipe.writes_speech:
+        with clock.stage("toplines"):
+            judge_toplines(test, recipe, round_.run.toplines, clock)
     with clock.stage("evaluate"):
         evaluate(test, [(one.policy, one.evaluation) for one in round_.compared], recipe, clock)

@@ -102,6 +102,17 @@ def prepare_weights(model: SpeechLM, stage: StageConfig, seed: int) -> Adapted |
     Raises:
         TrainingError: a pattern matches no weight.
     """
+    check_patterns(model, stage)
+    model.requires_grad_(False)
+    adapted = add_lora(model.llm, stage.lora, seed) if stage.lora else None
+    for name, weight in model.named_parameters():
+        base = name.replace(".base_layer.", ".")  # peft wraps the layers that get LoRA
+        weight.requires_grad_(weight.requires_grad or matches(base, stage.train))
+    return adapted
+
+
+def check_patterns(model: SpeechLM, stage: StageConfig) -> None:
+    """Raise TrainingError if a pattern of a stage matches no weight."""
     names = [name for name, _ in model.named_parameters()]
     for pattern in stage.train:
         if not any(matches(name, [pattern]) for name in names):
@@ -109,12 +120,6 @@ def prepare_weights(model: SpeechLM, stage: StageConfig, seed: int) -> Adapted |
             raise TrainingError(
                 f"stage {stage.name}: no weight is called {pattern} (part.stages, train); near it are {', '.join(near)}"
             )
-    model.requires_grad_(False)
-    adapted = add_lora(model.llm, stage.lora, seed) if stage.lora else None
-    for name, weight in model.named_parameters():
-        base = name.replace(".base_layer.", ".")  # peft wraps the layers that get LoRA
-        weight.requires_grad_(weight.requires_grad or matches(base, stage.train))
-    return adapted
 
 
 def matches(name: str, patterns: Sequence[str]) -> bool:

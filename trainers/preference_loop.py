@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict
 from pathlib import Path
-from typing import TypedDict, cast
+from typing import NotRequired, TypedDict, cast
 
 import torch
 from datasets import Dataset
@@ -25,13 +25,16 @@ from transformers import (
     TrainingArguments,
 )
 
+from factory.models.speech_config import LLM
 from factory.recipe.training import PreferenceConfig
 from trainers.checks import check_pairs, check_targets, check_tokens, nothing_fits, read_texts
+from trainers.errors import TrainingError
 from trainers.held_out import MARGIN, PUBLISHED, is_over, load_best
 from trainers.job import LocalJob
 from trainers.launch import pulse
 from trainers.publish import ADAPTER, publish, saver
 from trainers.remote import CHECKPOINT_LAST, last_checkpoint
+from trainers.spoken_pairs import count_embeddings, hears, let_hear, read_heard_pairs, speech_saver
 from trainers.status import describe_step
 from trainers.workers import rank
 
@@ -45,6 +48,8 @@ class Summary(TypedDict):
     seed: int
     pairs: int
     too_long: int
+    left_out: NotRequired[dict[str, int]]
+    """Pairs whose recording cannot be used, by reason."""
     first_loss: float | None
     """Before the first step; for DPO it is ln 2."""
     held_out: dict[str, float] | None
@@ -90,15 +95,26 @@ def train_worker(job: LocalJob[PreferenceConfig]) -> None:
     torch.set_num_threads(config.threads or 1)
     start = job.inputs["policy"]
     pulse(job.work, "loading the policy")
-    tokenizer = AutoTokenizer.from_pretrained(start)
-    model = cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(start, dtype=torch.float32))
+    llm = start / LLM if hears(start) else start
+    tokenizer = AutoTokenizer.from_pretrained(llm)
+    model = cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(llm, dtype=torch.float32))
     model.register_forward_pre_hook(lambda *_: pulse(job.work))
     linear = [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
     check_targets(config.targets or (), linear, start.name)
     longest = config.max_length or model.config.max_position_embeddings
-    pairs, too_long = read_pairs(job.inputs["pairs"], tokenizer, longest, job.work / "cache")
+    left_out: dict[str, int] = {}
+    heard = 0
+    if hears(start):
+        _check_loss(config)
+        vocabulary = count_embeddings(model)
+        pairs, speech, left_out = read_heard_pairs(job.inputs["pairs"], start, tokenizer, vocabulary, longest, job.work)
+        let_hear(model, speech)
+        heard = vocabulary + len(speech) - len(tokenizer)  # a table may be larger than its vocabulary
+        too_long = left_out.pop("too_long", 0)
+    else:
+        pairs, too_long = read_pairs(job.inputs["pairs"], tokenizer, longest, job.work / "cache")
     pulse(job.work, f"preparing {len(pairs):,} pairs and the log-probabilities of the reference")
-    trainer = preference_trainer(model, tokenizer, pairs, config, job.work, job.seed)
+    trainer = preference_trainer(model, tokenizer, pairs, config, job.work, job.seed, heard)
     trainer.add_callback(StepStatus(job.work))
     _train_to_end(trainer, config.patience, job.work)
     curve, trained = trainer.state.log_history, cast(PeftModel, trainer.model)
@@ -117,7 +133,20 @@ def train_worker(job: LocalJob[PreferenceConfig]) -> None:
     }
     if rank() == 0:
         trained.save_pretrained(str(job.work / ADAPTER))
-    publish(saver(trained.merge_and_unload(), tokenizer), job, curve, summary)
+    if left_out:
+        summary["left_out"] = left_out
+    merged = trained.merge_and_unload()
+    save = speech_saver(start, merged, tokenizer) if hears(start) else saver(merged, tokenizer)
+    publish(save, job, curve, summary)
+
+
+def _check_loss(config: PreferenceConfig) -> None:
+    """Raise TrainingError where the settings do not suit a policy that hears continuous speech."""
+    if not config.loss.needs_reference_model or config.unit_kl:
+        raise TrainingError(
+            f"a policy of continuous speech is trained with preference.loss: dpo and preference.unit_kl: 0; got "
+            f"{config.loss} and {config.unit_kl}"
+        )
 
 
 def _train_to_end(trainer: Trainer, patience: int, work: Path) -> None:

@@ -48,6 +48,12 @@ class PairTrainer(DPOTrainer):
         self.states = StateStore(torch.bfloat16 if config.precision == "bf16" else torch.float32)
         super().__init__(**arguments)
 
+    def _prepare_dataset(self, dataset: Dataset, *arguments: Any) -> Any:
+        """Return pairs that are token ids already as they are; let TRL encode others."""
+        if "prompt_ids" in dataset.column_names:
+            return dataset
+        return super()._prepare_dataset(dataset, *arguments)
+
     def compute_ref_log_probs(self, model: nn.Module, inputs: Mapping[str, Tensor]) -> Any:
         """Return the log-probabilities of the reference, weighted."""
         with self._packed(model, inputs) as (learned, _):
@@ -124,6 +130,7 @@ def preference_trainer(
     config: PreferenceConfig,
     work: Path,
     seed: int,
+    heard: int = 0,
 ) -> Trainer:
     """Return the trainer of a preference loss, with LoRA on the policy.
 
@@ -134,6 +141,7 @@ def preference_trainer(
         config: the settings.
         work: the folder of the checkpoints.
         seed: of the split, the order of the pairs and LoRA.
+        heard: ids behind those of the vocabulary, which stand for embeddings of speech (`trainers.spoken_pairs`).
     """
     splits = config.held_out > 0 and len(rows) > MIN_HELD_OUT_FROM
     split = rows.train_test_split(config.held_out, seed=seed) if splits else {"train": rows, "test": None}
@@ -160,7 +168,7 @@ def preference_trainer(
         return CPOTrainer(args=CPOConfig(**common, **simpo, max_length=UNLIMITED), **parts)
     loss = "sigmoid_norm" if config.length_normalised else "sigmoid"
     arguments = DPOConfig(**common, loss_type=[loss], max_length=None, precompute_ref_log_probs=True)
-    return PairTrainer(UnitWeights(tokenizer, config.unit_weight), config, args=arguments, **parts)
+    return PairTrainer(UnitWeights(tokenizer, config.unit_weight, heard), config, args=arguments, **parts)
 
 
 def _count_steps(pairs: int, arguments: Keywords) -> int:

@@ -10,6 +10,7 @@ from factory.models.speech_encoders import load_speech_encoder
 from factory.models.speech_lm import SpeechLM
 from factory.recipe.part import PartConfig
 from factory.recipe.sections import EncoderConfig
+from trainers.part_loop import check_patterns
 from trainers.policy import extend_policy
 
 
@@ -28,11 +29,14 @@ def create_speech_policy(
 
     Raises:
         WeightsError: a part cannot be found or used.
+        TrainingError: a stage of `part` names weights that do not exist.
     """
     speech_encoder = load_speech_encoder(encoder.kind, encoder.model, encoder.layer)
     with tempfile.TemporaryDirectory() as folder:
         llm = extend_policy(base, Path(folder), num_units=0, langs=langs)
         shape = {"layers": part.layers, "stride": part.stride}
         model = SpeechLM.create(speech_encoder, encoder.kind, llm, **shape, seed=seed)
+    for stage in part.stages:
+        check_patterns(model, stage)
     model.save_pretrained(out)
     return out

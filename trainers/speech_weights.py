@@ -34,11 +34,14 @@ class UnitWeights:
     chosen_loss: Tensor
     """The loss of the chosen completions in the last batch, in nats per (weighted) token."""
 
-    def __init__(self, tokenizer: PreTrainedTokenizerBase, weight: float) -> None:
-        """Give each token of the vocabulary its weight: `weight` for speech, 1 for text."""
+    def __init__(self, tokenizer: PreTrainedTokenizerBase, weight: float, heard: int = 0) -> None:
+        """Give each token of the vocabulary its weight: `weight` for speech, 1 for text.
+
+        `heard` ids follow those of the vocabulary; they stand in prompts only.
+        """
         vocabulary = tokenizer.get_vocab().items()
         speech = [index for token, index in vocabulary if token in (EOSP, tokenizer.eos_token) or is_unit(token)]
-        self.is_speech = torch.zeros(len(tokenizer), dtype=torch.bool).index_fill(0, torch.tensor(speech), True)
+        self.is_speech = torch.zeros(len(tokenizer) + heard, dtype=torch.bool).index_fill(0, torch.tensor(speech), True)
         self.weights = torch.where(self.is_speech, weight, 1.0)
 
     def learned(self, inputs: Mapping[str, Tensor]) -> Tensor:

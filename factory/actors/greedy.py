@@ -10,12 +10,12 @@ from typing import ClassVar, NamedTuple
 import pyarrow as pa
 
 from factory.actors.base import RowActor, to_table
-from factory.actors.round_trip import RoundTrip, TranslationJob
+from factory.actors.round_trip import RoundTrip, TranslationJob, request_source
 from factory.actors.translator import Translator
 from factory.models.engine import Engine, EngineConfig, Output, Request, Sampling
 from factory.recipe.sections import TranslatorConfig
 from schemas.datasets import OK, SCORED, UNSPOKEN, Candidate, Row
-from schemas.sequences import SOSP, Parsed, Variant, prompt, text_prompt
+from schemas.sequences import SOSP, Parsed, Variant, text_prompt
 
 POLICY, SPOKEN = "policy", "spoken"
 """Columns of the rows: the name of the policy that translates a row, and whether its speech is judged."""
@@ -115,8 +115,7 @@ class _TestTrip(RoundTrip):
 
     def _request_text(self, row: Row) -> Request:
         variant = self._text_variant
-        until = SOSP if variant.has_units else None
-        return Request(prompt(variant, row["lang"], row["tgt_lang"], row["units"]), self._limit(until))
+        return request_source(row, variant, self._limit(SOSP if variant.has_units else None))
 
     def _limit(self, until: str | None = None) -> Sampling:
         return Sampling(0.0, self.config.top_p, self.config.top_k, self.config.max_tokens, until)

@@ -10,15 +10,12 @@ import pyarrow as pa
 
 from factory.actors.base import RowActor
 from factory.actors.encoder import Encoder
-from factory.actors.greedy import POLICY, SPOKEN
+from factory.actors.evaluated import JUDGED, read_evaluated
+from factory.actors.greedy import SPOKEN
 from factory.actors.recognition import load_recognizer
 from factory.models.tts import Speakers
 from factory.recipe.sections import EncoderConfig, RecognizerConfig
-from schemas.datasets import EVALUATED, TOPLINE, Candidate, Row
-from schemas.sequences import words
-
-JUDGED = pa.schema([*EVALUATED, pa.field(POLICY, pa.string())])
-"""EVALUATED, and the name of the policy that translated the row."""
+from schemas.datasets import TOPLINE, Row
 
 
 class _Verdict(NamedTuple):
@@ -83,7 +80,9 @@ class Judge(RowActor):
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return rows of EVALUATED; a translation without units counts as silence, with an empty transcript."""
-        evaluated = [self._read(row) for row in rows]
+        evaluated = [
+            read_evaluated(row, self.writes_text and (row[SPOKEN] or self.translates_texts_back)) for row in rows
+        ]
         spoken = [row for row in evaluated if row[SPOKEN]]
         for row, verdict in self._judge_units(spoken, "units", "tgt_lang"):
             row["asr_text"], row["mos"] = verdict.text or "", verdict.mos
@@ -93,23 +92,6 @@ class Judge(RowActor):
         if self.speakers:
             self._judge_cascade([row for row in spoken if row["text"]], self.speakers)
         return evaluated
-
-    def _read(self, row: Row) -> Row:
-        """Return the row with the fields of its candidate; speech in a malformed text is cut off."""
-        candidate: Candidate = row["candidates"][0]
-        return row | {
-            "source_text": row["text"],
-            "text": words(candidate["text"]) if candidate["text"] else candidate["text"],
-            "units": candidate["units"],
-            "finish": candidate["finish"],
-            "back_translation_units": candidate["back_translation_units"],
-            "back_translation": self._read_back_translation(row, candidate),
-        }
-
-    def _read_back_translation(self, row: Row, candidate: Candidate) -> str | None:
-        """Return the text of a back-translation: "" where there is none, None where none was requested."""
-        back = candidate["back_translation"]
-        return (back or "") if self.writes_text and (row[SPOKEN] or self.translates_texts_back) else None
 
     def _judge_units(self, rows: Sequence[Row], units: str, language: str) -> list[tuple[Row, _Verdict]]:
         """Return each row with the verdict on its units; `units` and `language` are names of columns."""

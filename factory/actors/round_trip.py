@@ -10,7 +10,7 @@ from typing import NamedTuple
 from factory.actors.sampled_texts import SampledTexts, find_extremes
 from factory.metrics import reconstruction
 from factory.models.engine import Engine, Output, Request, Sampling
-from factory.recipe.sections import TranslatorConfig
+from factory.recipe.sections import EncoderConfig, TranslatorConfig
 from schemas.datasets import OK, UNSPOKEN, Candidate, Row
 from schemas.sequences import SOSP, Parsed, Variant, parse, prompt, text_of_completion, text_prompt
 
@@ -35,6 +35,7 @@ class TranslationJob:
     seed: int  # of the sampling
     writes_back: bool = True  # write back-translations
     reconstructs: bool = False  # score candidates by the likelihood of the source text (factory.metrics.reconstruction)
+    recordings: EncoderConfig | None = None  # which recordings a policy of continuous speech takes; None: rows of units
 
 
 def choose_back_variants(config: TranslatorConfig, job: TranslationJob) -> tuple[Variant, ...]:
@@ -102,20 +103,14 @@ class RoundTrip:
 
     def _candidate_requests(self) -> dict[Key, Request]:
         sampling = self._sampling(self.config.temperature, SOSP if self.texts_first else None)
-        prompts = {row: self._prompt(row, self.job.variant) for row in self.rows}
-        requests = {
-            Key(row, index): Request(text, sampling) for row, text in prompts.items() for index in range(self.config.n)
-        }
+        first = {row: request_source(source, self.job.variant, sampling) for row, source in self.rows.items()}
+        requests = {Key(row, index): request for row, request in first.items() for index in range(self.config.n)}
         if (variant := self.job.text_variant) is None:
             return requests
         return requests | {
-            Key(row, SEPARATE_TEXT, variant): Request(self._prompt(row, variant), self._back_sampling)
-            for row in self.rows
+            Key(row, SEPARATE_TEXT, variant): request_source(source, variant, self._back_sampling)
+            for row, source in self.rows.items()
         }
-
-    def _prompt(self, row: int, variant: Variant) -> str:
-        source = self.rows[row]
-        return prompt(variant, source["lang"], source["tgt_lang"], source["units"])
 
     def _follow_up(self, key: Key, output: Output) -> Mapping[Key, Request]:
         """Store an output, and request what follows: a back-translation, or the units of a row without open texts."""
@@ -178,9 +173,10 @@ class RoundTrip:
         """Request the units of the texts of a row that are worth speaking."""
         keys = (Key(row, index) for index in range(self.config.n))
         unspoken = [key for key in keys if key in self.parsed and self.parsed[key].reason == UNSPOKEN]
-        sampling, start = self._sampling(self.config.unit_temperature or 0.0), self._prompt(row, self.job.variant)
+        sampling = self._sampling(self.config.unit_temperature or 0.0)
+        start = request_source(self.rows[row], self.job.variant, sampling)
         return {
-            key._replace(speaks=True): Request(start + self.texts.outputs[key].text, sampling)
+            key._replace(speaks=True): start._replace(prompt=start.prompt + self.texts.outputs[key].text)
             for key in self._worth_speaking(row, unspoken)
         }
 
@@ -217,6 +213,12 @@ class RoundTrip:
         if self.job.reconstructs:
             written["scores"] = {reconstruction.METRIC.name: self.reconstructions.get(key)}
         return written
+
+
+def request_source(row: Row, variant: Variant, sampling: Sampling) -> Request:
+    """Return the request of a translation of a row, from its units or from the embeddings of its `speech`."""
+    text = prompt(variant, row["lang"], row["tgt_lang"], row.get("units") or ())
+    return Request(text, sampling, speech=row.get("speech"))
 
 
 def _first_reason(backs: Iterable[Parsed]) -> str | None:

@@ -1,4 +1,4 @@
-"""Translate units into the other language n times and back again, in one engine."""
+"""Translate units, or continuous speech, into the other language n times and back again, in one engine."""
 
 from __future__ import annotations
 
@@ -13,21 +13,23 @@ from factory.actors.round_trip import RoundTrip, TranslationJob, choose_back_var
 from factory.models.engine import Engine, EngineConfig, Sampling
 from factory.recipe.sections import TranslatorConfig
 from schemas.datasets import OK, SCORED, SKIPPED, Candidate, Row
-from schemas.sequences import Variant, tag, unit_token
+from schemas.sequences import EOSP, SOSP, Variant, is_unit, tag, unit_token
 
 
 class Translator(RowActor):
     """A policy that writes n candidates in `tgt_lang` for each utterance and translates each valid candidate back.
 
-    Rows in: the columns of UNITS, and `tgt_lang`. Rows out: SCORED without scores. A candidate that is no translation
-    (its `finish` is a reason of `schemas.sequences.parse`, `length`, `repetition` or `too_long`) has no
-    back-translation. A back-translation whose prompt does not fit into the context has the finish `too_long`.
+    Rows in: the columns of UNITS, and `tgt_lang`; for a policy of continuous speech also `audio`, and no units. Rows
+    out: SCORED without scores. A candidate that is no translation (its `finish` is a reason of
+    `schemas.sequences.parse`, `length`, `repetition` or `too_long`) has no back-translation. A back-translation whose
+    prompt does not fit into the context has the finish `too_long`.
 
     With a `unit_temperature` the texts are sampled first, and candidates of an utterance with the same text share units
     and back-translation. If texts are translated back as well, only the texts that `TranslationJob.speak_by` chooses
     are spoken, because the others cannot be in a pair; those have the finish `unspoken`.
 
-    A row is skipped with `no_units`, `unknown_unit`, `unknown_lang`, `same_lang` or `too_long`. The rows of a batch,
+    A row is skipped with `no_units`, `unknown_unit`, `unknown_lang`, `same_lang` or `too_long`, and a recording that
+    cannot be used with its own reason. The rows of a batch,
     their order and the seed determine the candidates: a batch that runs again gives the same ones, an utterance in
     another batch gives others.
     """
@@ -38,7 +40,8 @@ class Translator(RowActor):
         """Load the policy.
 
         Args:
-            policy: a Hugging Face folder, or another name for `factory.models.weights.resolve`.
+            policy: a Hugging Face folder, or another name for `factory.models.weights.resolve`; with `job.recordings`
+                that of a speech language model.
             config: how candidates and back-translations are sampled.
             job: what is written.
             engine: how vLLM computes.
@@ -49,21 +52,32 @@ class Translator(RowActor):
         """
         self.config, self.job = config, job
         variants = {job.variant, job.text_variant, *choose_back_variants(config, job)}
-        self.engine = Engine(policy, engine, tokens=[tag(variant) for variant in Variant if variant in variants])
+        tokens = [tag(variant) for variant in Variant if variant in variants]
+        if job.recordings is None:
+            self.hearing, self.engine = None, Engine(policy, engine, tokens)
+        else:
+            from factory.actors.hearing import Hearing
+
+            self.hearing = Hearing(policy, job.recordings, engine.threads)
+            self.engine = Engine(self.hearing.llm, engine, tokens, hears=True)
+            known = self.engine.vocabulary.items()  # it writes text only
+            self.engine.banned |= {index for token, index in known if token in (SOSP, EOSP) or is_unit(token)}
         for temperature in (config.temperature, config.unit_temperature or 0.0, config.back_translation_temperature):
             sampling = Sampling(temperature, config.top_p, config.top_k, config.max_tokens)
             self.engine.params(sampling, prompt_length=1)  # raises here once, not for every row
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return the rows with their candidates, or with the reason why they have none."""
-        problems = {index: problem for index, row in enumerate(rows) if (problem := self._find_problem(row))}
-        trip = self.prepare({index: row for index, row in enumerate(rows) if index not in problems})
+        heard = self.hearing(rows) if self.hearing else rows
+        problems = {index: problem for index, row in enumerate(heard) if (problem := self._find_problem(row))}
+        trip = self.prepare({index: row for index, row in enumerate(heard) if index not in problems})
         trip.on_finished = self.on_finished
         candidates = trip.run(self.engine, self._batch_seed(rows))
         for index in trip.rows.keys() - candidates.keys():
-            units = len(rows[index]["units"])
-            problems[index] = f"too_long: {units} units do not fit into {self.engine.context} tokens"
-        return [_scored_row(row, problems.get(index), candidates.get(index)) for index, row in enumerate(rows)]
+            length = len(heard[index]["speech"] if self.hearing else heard[index]["units"])
+            what = "embeddings of speech" if self.hearing else "units"
+            problems[index] = f"too_long: {length} {what} do not fit into {self.engine.context} tokens"
+        return [_scored_row(row, problems.get(index), candidates.get(index)) for index, row in enumerate(heard)]
 
     def prepare(self, rows: Mapping[int, Row]) -> RoundTrip:
         """Return the round trip of one batch; `rows` holds the utterances that can be translated, by their index."""
@@ -74,8 +88,10 @@ class Translator(RowActor):
         self.engine.release()
 
     def _find_problem(self, row: Row) -> str | None:
-        vocabulary, lang, target, units = self.engine.vocabulary, row["lang"], row["tgt_lang"], row["units"]
-        if not units:
+        if row.get("status", OK) != OK:  # its recording cannot be used
+            return str(row["reason"])
+        vocabulary, lang, target, units = self.engine.vocabulary, row["lang"], row["tgt_lang"], row.get("units") or ()
+        if not units and not self.hearing:
             return "no_units: there is nothing to translate"
         if unknown := [name for name in (lang, target) if tag(name) not in vocabulary]:
             return f"unknown_lang: the policy has no language {unknown[0]}"
@@ -96,6 +112,6 @@ def _scored_row(row: Row, problem: str | None, candidates: list[Candidate] | Non
     return kept | {
         "src_lang": row["lang"],
         "candidates": candidates,
-        "status": SKIPPED if problem else OK,
+        "status": row["status"] if problem and row.get("status", OK) != OK else SKIPPED if problem else OK,
         "reason": problem,
     }

@@ -129,17 +129,18 @@ class Corpus(ABC):
         Does not use Ray.
         """
         waves = {}
-        for utt_id, audio in self._find_audio(set(ids)).items():
+        for utt_id, audio in self.find_audio(ids).items():
             try:
                 waves[utt_id] = read(audio)
             except (AudioError, StoreError):
                 continue
         return waves
 
-    def _find_audio(self, ids: set[str]) -> dict[str, Audio | None]:
+    def find_audio(self, ids: Collection[str]) -> dict[str, Audio | None]:
+        """Return the encoded recordings of these utterances by id, as the column `audio` holds them."""
         audio: dict[str, Audio | None] = {}
         for shard in self.shards:
-            if not (left := ids - audio.keys()):
+            if not (left := set(ids) - audio.keys()):
                 break
             audio |= shard.find_audio(left)
         return audio

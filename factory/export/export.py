@@ -153,7 +153,12 @@ def _make_rows(round_: Round, audio: bool) -> list[Row]:
 
 
 def _check_audio(pairs: list[ShownPair], round_: Round) -> None:
-    """Raise ExportError if a target language has no vocoder, or if no translation has units."""
+    """Raise ExportError if a target language has no vocoder, or if no translation has units.
+
+    A policy of continuous speech has neither: its exports hold the recordings of the sources.
+    """
+    if round_.recipe.hears_speech:
+        return
     missing = sorted({pair["tgt_lang"] for pair in pairs} - set(round_.recipe.vocoder))
     if missing or not any(pair["chosen"]["units"] for pair in pairs):
         reason = f"the recipe has no vocoder for {', '.join(missing)}" if missing else "its translations have no units"

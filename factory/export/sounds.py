@@ -60,7 +60,7 @@ class PairVocoder(RowActor):
 def make_sounds(round_: Round, pairs: Sequence[ShownPair]) -> DatasetDir:
     """Write the missing sounds of pairs, and return the dataset (PAIR_SOUNDS), which the round keeps."""
     recipe, ids = round_.recipe, [pair["pair_id"] for pair in pairs]
-    weights = {f"vocoder.{lang}": path for lang, path in recipe.vocoder.items()}
+    weights = {name: path for name, path in recipe.judge_weights.items() if name.startswith("vocoder.")}
     content: Row = {
         "stage": "speak",
         "corpus": portable_paths(recipe).corpus.mono,

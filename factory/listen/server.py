@@ -30,11 +30,13 @@ class PageRow(TypedDict):
 
     source: str | None
     direction: str
+    texts: list[str | None] | None
+    """The texts of A and B, where the policy writes no speech; else None, because sounds are judged."""
     verdict: Verdict | None
 
 
 class PageState(TypedDict):
-    """All that the page knows: no scores and no texts of candidates, which would show which candidate is which."""
+    """All that the page knows: no scores, and no texts of spoken candidates, which would show what to hear."""
 
     rater: str
     rows: list[PageRow]
@@ -55,16 +57,17 @@ class Session:
 
     def state(self) -> PageState:
         """Return what the page shows."""
-        rows = [question.row for question in self.questions]
+        spoken = self.round.recipe.writes_speech
         return {
             "rater": self.rater,
             "rows": [
                 {
-                    "source": row["text"],
-                    "direction": f"{row['src_lang']} → {row['tgt_lang']}",
-                    "verdict": self.verdicts.get(_name(row)),
+                    "source": one.row["text"],
+                    "direction": f"{one.row['src_lang']} → {one.row['tgt_lang']}",
+                    "texts": None if spoken else [one.a["text"], one.b["text"]],
+                    "verdict": self.verdicts.get(_name(one.row)),
                 }
-                for row in rows
+                for one in self.questions
             ],
         }
 

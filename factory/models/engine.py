@@ -13,11 +13,14 @@ from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
 
 from factory.models import likelihood
 from factory.models.device import WantedDtype
+from factory.models.prompt_embeds import check_embeddings, insert_speech
 from factory.models.vllm_start import set_environment, start_vllm
 from factory.models.weights import WeightsError, resolve
 from schemas.sequences import EOS, EOSP, SEP, SOSP, Variant, is_unit, tag
 
 if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
     from transformers import PreTrainedTokenizerBase
     from vllm import LLM, SamplingParams
     from vllm.outputs import RequestOutput
@@ -59,6 +62,7 @@ class Request(NamedTuple):
     prompt: str
     sampling: Sampling | None  # None: the completion is given
     completion: str = ""  # what follows the prompt, its end token included; the prompt must end with an added token
+    speech: Tensor | None = None  # embeddings (T, D) that stand behind the start of speech of the prompt
 
 
 class Output(NamedTuple):
@@ -84,7 +88,7 @@ class Engine:
     process.
     """
 
-    def __init__(self, policy: str, config: EngineConfig, tokens: Iterable[str] = ()) -> None:
+    def __init__(self, policy: str, config: EngineConfig, tokens: Iterable[str] = (), *, hears: bool = False) -> None:
         """Load a policy.
 
         Added tokens other than the end token, the brackets of speech and the units are never generated; the separator
@@ -94,9 +98,10 @@ class Engine:
             policy: a Hugging Face folder, or another name for `factory.models.weights.resolve`.
             config: how to compute.
             tokens: the tags that prompts will hold; the tokenizer must know them.
+            hears: requests may have `speech`.
 
         Raises:
-            WeightsError: the tokenizer lacks a token.
+            WeightsError: the tokenizer lacks a token, or vLLM takes no embeddings for this kind of network.
         """
         set_environment(config.threads, config.kv_cache_gib)
         from transformers import AutoTokenizer
@@ -118,11 +123,14 @@ class Engine:
         self.prefilled = 0
         """Tokens of prompts computed since the start; tokens that another sequence had computed are not counted."""
         self._llm: LLM | None = start_vllm(
-            folder, config.dtype, config.threads, config.max_model_len, config.gpu_memory_utilization
+            folder, config.dtype, config.threads, config.max_model_len, config.gpu_memory_utilization, hears
         )
         self._shares_prefixes = self._llm.llm_engine.vllm_config.kv_transfer_config is not None
         self.context: int = self._llm.model_config.max_model_len
         """Longest prompt and output together, in tokens."""
+        if hears:
+            request = Request(SOSP + EOSP, Sampling(0.0, 1.0, 0, 1))
+            check_embeddings(lambda speech: self.generate({0: request._replace(speech=speech)}, 0), self.llm, policy)
 
     def generate(
         self,
@@ -197,12 +205,20 @@ class Engine:
         text = str(self.tokenizer.decode(ids[:-1] if ids and ids[-1] == self._eos else ids, skip_special_tokens=False))
         return Output(text, sequence.finish_reason or "error", sequence.cumulative_logprob or 0.0, len(ids))
 
-    def submit(self, name: str, ids: list[int], sampling: Sampling | None) -> None:
-        """Queue one sequence with the prompt `ids` under a unique name; without `sampling` it is only read."""
+    def submit(self, name: str, ids: list[int], sampling: Sampling | None, speech: Tensor | None = None) -> None:
+        """Queue one sequence under a unique name; `speech` (T, D) goes behind the start of speech of the prompt `ids`.
+
+        Without `sampling` it is only read.
+        """
         from vllm.inputs import tokens_input
 
-        params = likelihood.params() if sampling is None else self.params(sampling, len(ids))
-        self.llm.llm_engine.add_request(name, tokens_input(ids), params)
+        length = len(ids) + (0 if speech is None else len(speech))
+        params = likelihood.params() if sampling is None else self.params(sampling, length)
+        if speech is None:
+            self.llm.llm_engine.add_request(name, tokens_input(ids), params)
+            return
+        place, dtype = ids.index(self.vocabulary[SOSP]) + 1, cast("torch.dtype", self.llm.model_config.dtype)
+        self.llm.llm_engine.add_request(name, insert_speech(ids, speech, place, dtype), params)
 
     def release(self) -> None:
         """Free the memory (the GPU's as well); the engine cannot be used afterwards."""
@@ -252,12 +268,13 @@ class _Batch(Generic[Key]):
         unique = list(dict.fromkeys([*texts.values(), *(one.prompt for one in requests.values())]))  # n share a prompt
         ids = dict(zip(unique, self._engine.encode(unique), strict=True))
         for key, request in requests.items():
-            if len(ids[texts[key]]) >= self._engine.context:
+            spoken = 0 if request.speech is None else len(request.speech)
+            if len(ids[texts[key]]) + spoken >= self._engine.context:
                 self._store(key, Output("", "too_long", 0.0, 0))
                 continue
             name = str(self._count)
             self._count += 1
-            self._engine.submit(name, ids[texts[key]], request.sampling)
+            self._engine.submit(name, ids[texts[key]], request.sampling, request.speech)
             self.waiting[name] = key
             self.num_given[name] = len(ids[texts[key]]) - len(ids[request.prompt])
 

@@ -15,17 +15,18 @@ Copied blocks are held in vLLM's own memory. When this runs short, they are give
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
 from vllm.distributed.kv_transfer.kv_connector.v1 import base
 from vllm.v1.kv_cache_interface import FullAttentionSpec
 
 if TYPE_CHECKING:
-    import torch
     from vllm.config import VllmConfig
     from vllm.forward_context import ForwardContext
     from vllm.v1.attention.backend import AttentionMetadata
@@ -44,6 +45,18 @@ _Prefix = tuple[int, ...]
 logging.getLogger(base.__name__).setLevel(logging.ERROR)  # it warns at each start that the interface may change
 
 
+def _read_prefix(request: Request) -> _Prefix:
+    """Return the prefix of a request; of two prompts with the same tokens and other speech, the digests differ."""
+    ids = request.all_token_ids[:-1]
+    if request.prompt_embeds is None:
+        return tuple(ids)
+    content = request.prompt_embeds.contiguous().view(torch.uint8).numpy().tobytes()
+    mark = -1 - int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
+    kinds = request.prompt_is_token_ids or [False] * len(request.prompt_embeds)
+    prompt = [token if is_token else mark for token, is_token in zip(ids, kinds, strict=False)]
+    return (*prompt, *ids[len(prompt) :])
+
+
 @dataclass
 class BlockCopies(base.KVConnectorMetadata):
     """What the scheduler asks of the worker in one step: copy block `sources[i]` to block `targets[i]`."""
@@ -55,8 +68,8 @@ class BlockCopies(base.KVConnectorMetadata):
 class PromptSharing(base.KVConnectorBase_V1, base.SupportsHMA):
     """The connector. vLLM makes two objects of it: one plans in the scheduler, one copies in the worker.
 
-    A prefix is a prompt without its last token, as a tuple of token ids. Models with more than one kind of attention
-    are left as they are.
+    A prefix is a prompt without its last token, as a tuple of token ids, with a digest of all embeddings at the
+    place of each. Models with more than one kind of attention are left as they are.
     """
 
     def __init__(self, vllm_config: VllmConfig, role: base.KVConnectorRole, kv_cache_config: KVCacheConfig) -> None:
@@ -87,7 +100,7 @@ class PromptSharing(base.KVConnectorBase_V1, base.SupportsHMA):
     def on_new_request(self, request: Request) -> None:
         """Note what a request will need."""
         if self._works:
-            prefix = tuple(request.all_token_ids[:-1])
+            prefix = _read_prefix(request)
             self._waiting[request.request_id] = prefix
             self._num_waiting[prefix] += 1
 
@@ -137,9 +150,10 @@ class PromptSharing(base.KVConnectorBase_V1, base.SupportsHMA):
     ) -> tuple[bool, dict[str, Any] | None]:
         """Hold the last block of a request that will be continued."""
         self._forget(request)
-        prefix = tuple(request.all_token_ids[:-1])
-        if self._works and request.kv_transfer_params and request.num_computed_tokens >= len(prefix):
-            self._hold(prefix, block_ids[0])
+        if self._works and request.kv_transfer_params:
+            prefix = _read_prefix(request)
+            if request.num_computed_tokens >= len(prefix):
+                self._hold(prefix, block_ids[0])
         return False, None
 
     def reset_cache(self) -> bool:
@@ -183,8 +197,6 @@ class PromptSharing(base.KVConnectorBase_V1, base.SupportsHMA):
 
     def start_load_kv(self, forward_context: ForwardContext, **kwargs: Any) -> None:
         """Copy the blocks of this step, before it is computed."""
-        import torch
-
         plan = self._get_connector_metadata()
         assert isinstance(plan, BlockCopies)
         if plan.sources:

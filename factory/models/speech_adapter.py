@@ -7,24 +7,12 @@ model's own: the last norm begins with the standard deviation of its token embed
 
 from __future__ import annotations
 
-from typing import TypedDict
-
 from torch import Tensor, nn
+
+from factory.models.speech_config import AdapterConfig
 
 HEAD = 64
 """Dimensions of an attention head."""
-
-
-class AdapterConfig(TypedDict):
-    """The shape of an adapter."""
-
-    width: int
-    """Dimensions of a frame."""
-    out: int
-    """Dimensions of an embedding."""
-    layers: int
-    stride: int
-    """Frames per embedding."""
 
 
 class SpeechAdapter(nn.Module):

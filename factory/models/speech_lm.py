@@ -10,35 +10,23 @@ The shape is that of PART (arXiv 2509.19745) and of most audio LLMs. Speech take
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, cast
 
-import numpy as np
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
 from factory.models.padded import pad
-from factory.models.speech_adapter import AdapterConfig, SpeechAdapter, embedding_scale, shapes_fit
+from factory.models.speech_adapter import SpeechAdapter, embedding_scale
+from factory.models.speech_config import LLM, AdapterConfig
+from factory.models.speech_embedder import SpeechEmbedder
 from factory.models.speech_encoder import SpeechEncoder
-from factory.models.speech_encoders import load_speech_encoder
 from factory.models.weights import WeightsError
 
-CONFIG, ADAPTER, ENCODER, LLM = "config.json", "adapter.safetensors", "encoder", "llm"
-MODEL_TYPE = "roundtrip_speech_lm"
 IGNORED = -100
 """The label of a position that is not learned."""
-
-
-class EncoderPart(TypedDict):
-    """What the encoder of a speech language model is; its weights are in the folder."""
-
-    kind: str
-    layer: int
 
 
 class Sequences(NamedTuple):
@@ -63,7 +51,7 @@ class Spoken(NamedTuple):
     """Token ids that are learned, with the end token; empty in generation."""
 
 
-class SpeechLM(nn.Module):
+class SpeechLM(SpeechEmbedder):
     """An encoder, an adapter and a language model. The names of weights begin with `encoder.`, `adapter.` or `llm.`."""
 
     def __init__(
@@ -86,16 +74,14 @@ class SpeechLM(nn.Module):
         Raises:
             WeightsError: the adapter does not fit the encoder or the language model.
         """
-        super().__init__()
+        super().__init__(speech_encoder, kind, adapter)
         width = token_embeddings(llm).shape[1]
-        if (adapter.config["width"], adapter.config["out"]) != (speech_encoder.width, width):
+        if adapter.config["out"] != width:
             raise WeightsError(
-                f"the adapter takes frames of {adapter.config['width']} dimensions and gives {adapter.config['out']}, "
-                f"but the encoder gives {speech_encoder.width} and the language model takes {width}: make the adapter "
-                "for these two, or change one of them"
+                f"the adapter gives embeddings of {adapter.config['out']} dimensions, and the language model takes "
+                f"{width}: make the adapter for this language model, or take the one that it was made for"
             )
-        self.speech_encoder, self.kind, self.tokenizer = speech_encoder, kind, tokenizer
-        self.encoder, self.adapter, self.llm = speech_encoder.network, adapter, llm
+        self.llm, self.tokenizer = llm, tokenizer
 
     @classmethod
     def create(
@@ -130,51 +116,16 @@ class SpeechLM(nn.Module):
     def from_pretrained(cls, folder: str | Path) -> SpeechLM:
         """Load a folder. Raises WeightsError if a part is missing or does not fit the others."""
         path = Path(folder)
-        try:
-            config = json.loads((path / CONFIG).read_text("utf-8"))
-            part, shape = cast(EncoderPart, config["encoder"]), cast(AdapterConfig, config["adapter"])
-            weights, adapter = load_file(path / ADAPTER), SpeechAdapter(shape)
-        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
-            raise WeightsError(
-                f"{path} is no speech language model ({type(error).__name__}: {error}): expected {CONFIG}, {ADAPTER}, "
-                f"{ENCODER}/ and {LLM}/, as a training writes them"
-            ) from error
-        if not shapes_fit(weights, adapter):
-            raise WeightsError(f"{path / ADAPTER} does not fit {path / CONFIG}: use the files of one model")
-        adapter.load_state_dict(weights)
-        encoder = load_speech_encoder(part["kind"], str(path / ENCODER), part["layer"])
+        front = SpeechEmbedder.from_folder(path)
         model, tokenizer = _load_llm(path / LLM)
-        return cls(encoder, part["kind"], model, tokenizer, adapter)
+        return cls(front.speech_encoder, front.kind, model, tokenizer, front.adapter)
 
     def save_pretrained(self, folder: str | Path) -> None:
         """Write the folder that `from_pretrained` reads."""
         path = Path(folder)
-        path.mkdir(parents=True, exist_ok=True)
-        encoder = EncoderPart(kind=self.kind, layer=self.speech_encoder.layer)
-        config = {"model_type": MODEL_TYPE, "encoder": encoder, "adapter": self.adapter.config}
-        (path / CONFIG).write_text(json.dumps(config, indent=2) + "\n")
-        weights = {name: weight.detach().cpu().contiguous() for name, weight in self.adapter.state_dict().items()}
-        save_file(weights, path / ADAPTER)
-        self.speech_encoder.save(path / ENCODER)
+        self.save_front(path)
         self.llm.save_pretrained(path / LLM)
         self.tokenizer.save_pretrained(path / LLM)
-
-    @torch.inference_mode()
-    def embed(self, waves: Sequence[np.ndarray]) -> list[Tensor]:
-        """Return the embeddings (T, D) of waves (samples,) at 16 kHz; raises ValueError for a length it refuses."""
-        for wave in waves:
-            self.speech_encoder.check(wave)
-        return self.embed_stems([self.speech_encoder.compute_stem(wave) for wave in waves])
-
-    def embed_stems(self, stems: Sequence[Tensor]) -> list[Tensor]:
-        """Return the embeddings (T, D) of stems (T, C), which a batch does not change (1e-4 of their scale)."""
-        if not stems:
-            return []
-        padded, mask = pad(stems)
-        embeddings, kept = self.adapter(self.speech_encoder.transform(padded, mask), mask)
-        if kept is None:
-            return list(embeddings)
-        return [one[inside] for one, inside in zip(embeddings, kept, strict=True)]
 
     def join(self, rows: Sequence[Spoken]) -> Sequences:
         """Return the sequences of a batch: embeddings of tokens and speech in their order."""

@@ -39,7 +39,12 @@ def set_environment(threads: int, kv_cache_gib: int) -> None:
 
 
 def start_vllm(
-    folder: str, dtype: WantedDtype, threads: int, max_model_len: int | None, gpu_memory_utilization: float
+    folder: str,
+    dtype: WantedDtype,
+    threads: int,
+    max_model_len: int | None,
+    gpu_memory_utilization: float,
+    takes_embeddings: bool = False,
 ) -> LLM:
     """Load a policy into a vLLM in this process; `set_environment` comes first.
 
@@ -49,6 +54,7 @@ def start_vllm(
         threads: of the math libraries, on a CPU.
         max_model_len: longest prompt and output together, in tokens; None: the context of the policy.
         gpu_memory_utilization: share (0..1) of a GPU's memory that vLLM takes.
+        takes_embeddings: prompts may hold embeddings next to token ids.
     """
     import torch
     from vllm import LLM
@@ -67,6 +73,7 @@ def start_vllm(
             kv_transfer_config=None if on_gpu else _share_prompts(),
             max_model_len=max_model_len,
             gpu_memory_utilization=gpu_memory_utilization,
+            enable_prompt_embeds=takes_embeddings,
         )
 
 

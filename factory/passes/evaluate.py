@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from factory.actors.evaluated import read_texts
 from factory.actors.greedy import POLICY, SPOKEN
+from factory.corpora.opening import open_corpus
 from factory.passes.execute import fit_pool, map_actor, run_plan
 from factory.passes.produce import build_engine_config, build_job
 from factory.passes.progress import Clock
@@ -19,9 +21,10 @@ from factory.passes.weights import actor_recognizer, actor_vocoders, actor_weigh
 from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.recipe.resources import PoolConfig
+from factory.runtime.light_tasks import light_task
 from factory.storage.dataset import DatasetDir
 from factory.storage.group import DatasetGroup
-from schemas.datasets import OK
+from schemas.datasets import OK, UTTERANCE
 
 if TYPE_CHECKING:
     import ray.data
@@ -35,8 +38,8 @@ def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], reci
 
     Each dataset gets a row of EVALUATED for the first `recipe.test_utterances` test utterances of each direction. The
     first `evaluate.asr_utterances` of them are translated as text and units, and their speech is judged. The others are
-    translated as text alone. Their text is translated back if `translator.back_translate` is text; a back-translation
-    of speech would need units.
+    translated as text alone, as are all of a policy that writes no speech. Their text is translated back if
+    `translator.back_translate` is text; a back-translation of speech would need units.
 
     Args:
         units: the dataset of UNITS of the test corpus.
@@ -59,6 +62,11 @@ def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], reci
     table = select_test_rows(units, recipe)
     ids = next(iter(group.datasets.values())).list_ids(table)
     unfinished = group.unfinished(_spoken_first(table))
+    if not recipe.writes_speech:
+        rows = _translate(ray.data.from_arrow(_add_recordings(unfinished, recipe)), weights, recipe)
+        rows = rows.map_batches(read_texts, batch_format="pyarrow", **light_task())
+        run_plan(rows, group, ids, clock, "evaluate", recipe.resources, ["translator"])
+        return
     judged = fit_pool(recipe.resources.recognizer, pc.sum(unfinished[SPOKEN]).as_py() or 0)
     rows = _translate(ray.data.from_arrow(unfinished), weights, recipe)
     block = max(MIN_BLOCK, judged.batch_size)  # so small that every judge gets rows
@@ -66,6 +74,14 @@ def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], reci
     rows = _judge(rows, recipe, judged)
     resources = replace(recipe.resources, recognizer=judged)
     run_plan(rows, group, ids, clock, "evaluate", resources, ["translator", "recognizer"])
+
+
+def _add_recordings(rows: pa.Table, recipe: Recipe) -> pa.Table:
+    """Return rows of the test corpus with their recordings, for a policy of continuous speech."""
+    ids = rows["utt_id"].to_pylist()
+    audio = open_corpus(recipe.corpus.test).find_audio(set(ids))
+    column = pa.array([audio.get(utt_id) for utt_id in ids], UTTERANCE.field("audio").type)
+    return rows.append_column("audio", column)
 
 
 def _start(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir) -> bool:
@@ -121,7 +137,8 @@ def _select_direction(table: pa.Table, direction: Direction, recipe: Recipe) -> 
     rows = with_references(rows.filter(pa.array(kept, pa.bool_())), direction, dict(texts), recipe)
     rows = rows.filter(pc.fill_null(pc.greater(pc.utf8_length(rows["reference"]), 0), False))
     rows = rows.slice(0, recipe.test_utterances)
-    spoken = pa.array([index < recipe.evaluate.asr_utterances for index in range(rows.num_rows)], pa.bool_())
+    most = recipe.evaluate.asr_utterances if recipe.writes_speech else 0
+    spoken = pa.array([index < most for index in range(rows.num_rows)], pa.bool_())
     targets = pa.array([direction.target] * rows.num_rows, pa.string())
     return rows.append_column("tgt_lang", targets).append_column("spoken", spoken)
 

@@ -50,7 +50,7 @@ def _reject_text(text: str | None, row: Row, filters: FiltersConfig, languages: 
 
 
 def _reject_units(units: Sequence[int], row: Row, filters: FiltersConfig) -> str | None:
-    source: Sequence[int] = row["units"]
+    source: Sequence[int] = row["units"] or ()
     ratio = len(units) / max(1, len(source))
     if units and ratio < filters.min_length_ratio:
         return "too_short"

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from factory.actors.base import ActorFactory
 from factory.actors.round_trip import TranslationJob
+from factory.corpora.opening import open_corpus
 from factory.models.engine import EngineConfig
 from factory.passes.choose import choose_ids, group_ids
 from factory.passes.errors import PassError
@@ -35,6 +36,8 @@ def produce(
     sources: Sequence[DatasetDir], policy: str, number: int, recipe: Recipe, out: DatasetDir, clock: Clock
 ) -> None:
     """Write a row of SCORED for every utterance of a round; an utterance without units passes through with its reason.
+
+    A policy of continuous speech reads the recordings of `corpus.mono` again, where it embeds them.
 
     Args:
         sources: the datasets of UNITS that utterances are taken from, the same number from each.
@@ -91,8 +94,11 @@ def build_plan(
     import ray.data
 
     targets = partial(add_targets, ids=ids, recipe=recipe)
-    units = reduce(ray.data.Dataset.union, [source.dataset() for source in sources])
-    rows = out.unfinished(units.map_batches(targets, batch_format="pyarrow", **light_task()))
+    if recipe.hears_speech:
+        utterances = open_corpus(recipe.corpus.mono).load_speech().rows
+    else:
+        utterances = reduce(ray.data.Dataset.union, [source.dataset() for source in sources])
+    rows = out.unfinished(utterances.map_batches(targets, batch_format="pyarrow", **light_task()))
     for name, actor in pools.items():
         pool = getattr(recipe.resources, name)
         rows = map_actor(rows, actor, pool)
@@ -155,6 +161,7 @@ def build_job(recipe: Recipe) -> TranslationJob:
         seed=recipe.seed,
         writes_back=recipe.writes_back_translations,
         reconstructs="reconstruction" in recipe.scorer.metrics,
+        recordings=recipe.encoder if recipe.hears_speech else None,
     )
 
 

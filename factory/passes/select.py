@@ -137,7 +137,7 @@ def _write(variant: Variant, candidate: Candidate) -> str:
 
 def _write_sides(row: Row, chosen: Candidate, rejected: Candidate, variant: Variant) -> Row:
     return {
-        "prompt": prompt(variant, row["src_lang"], row["tgt_lang"], row["units"]),
+        "prompt": prompt(variant, row["src_lang"], row["tgt_lang"], row["units"] or ()),
         "chosen": _write(variant, chosen),
         "rejected": _write(variant, rejected),
         "chosen_text": chosen["text"],

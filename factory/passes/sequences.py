@@ -98,8 +98,13 @@ def build_sequences(row: Row, tasks: Mapping[str, float], words_by: WordsBy | No
         words_by: where the words of the speech are (`sft.interleave.units`); None: sequences have no words.
     """
     for task, share in tasks.items():
-        if _serves(row, task) and zlib.crc32(f"{task} {row['pair_id']}".encode()) / 2**32 < share:
+        if _serves(row, task) and is_taken(task, row["pair_id"], share):
             yield build_sequence(Variant(task), row, words_by)
+
+
+def is_taken(task: str, name: str, share: float) -> bool:
+    """Return True if a task takes a pair or utterance, so that it gets a `share` (0..1) of all; its id decides."""
+    return zlib.crc32(f"{task} {name}".encode()) / 2**32 < share
 
 
 def _serves(row: Row, task: str) -> bool:

@@ -1,10 +1,14 @@
-"""tokenize: speech becomes units, once per corpus; all rounds share the result."""
+"""tokenize: speech becomes units, once per corpus; all rounds share the result.
+
+For a policy of continuous speech the recordings are read and checked, and get no units.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
 
+from factory.actors.base import ActorFactory
 from factory.corpora.corpus import Speech
 from factory.corpora.files import summarise_left_out
 from factory.corpora.opening import open_corpus
@@ -37,6 +41,8 @@ def tokenize(
 ) -> None:
     """Write a row of UNITS for every utterance; a row that cannot be read is kept with its reason.
 
+    A policy of continuous speech needs no units: its rows have the length of their recording alone.
+
     Args:
         corpus: the corpus as the recipe names it.
         speech: its utterances, as `list_speech` returns them, or a part of them.
@@ -45,10 +51,7 @@ def tokenize(
         clock: measures and shows progress.
         earlier: datasets with other parts of the same corpus; an utterance that one of them has is not encoded again.
     """
-    from factory.actors.encoder import Encoder
-
-    digests = compute_digests({"encoder": recipe.encoder.model, "codebook": recipe.encoder.codebook})
-    content = recipe.content("tokenize", digests | {"corpus": speech.digest})
+    content, actor = _plan(speech, recipe)
     if not out.start(_with_part(content, speech.part)):
         return
     missing = set(speech.ids) - out.done_ids()
@@ -59,9 +62,22 @@ def tokenize(
         out.publish(speech.ids)
         return
     pool = recipe.resources.encoder
-    actor = partial(Encoder, actor_encoder(recipe), recipe.languages, pool.threads)
     rows = map_actor(out.unfinished(speech.rows), actor, pool)
-    run_plan(rows, out, speech.ids, clock, f"tokenize {redact(corpus)}", recipe.resources, ["encoder"])
+    title = "read" if recipe.hears_speech else "tokenize"
+    run_plan(rows, out, speech.ids, clock, f"{title} {redact(corpus)}", recipe.resources, ["encoder"])
+
+
+def _plan(speech: Speech, recipe: Recipe) -> tuple[Content, ActorFactory]:
+    """Return what the fingerprint of the rows covers, and the actor that makes them."""
+    from factory.actors.encoder import Encoder, Reader
+
+    if recipe.hears_speech:
+        return recipe.content("recordings", {"corpus": speech.digest}), partial(
+            Reader, recipe.encoder, recipe.languages
+        )
+    digests = compute_digests({"encoder": recipe.encoder.model, "codebook": recipe.encoder.codebook})
+    content = recipe.content("tokenize", digests | {"corpus": speech.digest})
+    return content, partial(Encoder, actor_encoder(recipe), recipe.languages, recipe.resources.encoder.threads)
 
 
 def _with_part(content: Content, part: str | None) -> Content:

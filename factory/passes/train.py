@@ -13,17 +13,18 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from factory.corpora.opening import open_corpus
 from factory.passes.errors import PassError
 from factory.passes.paired import is_in
 from factory.passes.sequences import build_sequences, read_paired
-from factory.passes.weights import actor_weights, count_units, local_weights
+from factory.passes.weights import actor_encoder, actor_weights, count_units, local_weights
 from factory.planning.usable_speech import WITH_RECOGNIZER
 from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import filesystem, retry
 from factory.storage.transfer import remove, upload
-from schemas.datasets import SEQUENCE, Row
+from schemas.datasets import SEQUENCE, UTTERANCE, Row
 
 MAX_DEV_PAIRS = 1_000
 """Most pairs of `corpus.dev` for the held-out loss: every worker computes it at every checkpoint."""
@@ -32,8 +33,10 @@ MAX_DEV_PAIRS = 1_000
 def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
     """Make an untrained policy (new, or a language model with units) and train it on the sequences of round 0.
 
+    A policy of continuous speech is trained in stages.
+
     Args:
-        data: the dataset of SEQUENCE.
+        data: the dataset of SEQUENCE, or of SPOKEN_SEQUENCE.
         recipe: the experiment.
         out: where the policy is published, a URI.
     """
@@ -43,6 +46,13 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
     with training_folder(out) as folder:
         start = _write_untrained(recipe, folder)
         train = write_parquet(data.rows(), f"{folder}/train.parquet")
+        workers = Workers(recipe.resources.trainer, recipe.resources.stall_s)
+        if recipe.hears_speech:
+            from trainers.part import train_part
+
+            part = replace(recipe.part, threads=recipe.part.threads or recipe.resources.trainer.threads)
+            train_part(train, start, out, part, seed=recipe.seed, workers=workers)
+            return
         dev = write_parquet(_read_held_out(recipe), f"{folder}/dev.parquet")
         longest = recipe.policy.max_length if recipe.policy.base else 0
         config = replace(
@@ -50,7 +60,6 @@ def train_first(data: DatasetDir, recipe: Recipe, out: str) -> None:
             threads=recipe.sft.threads or recipe.resources.trainer.threads,
             max_length=recipe.sft.max_length or longest,
         )
-        workers = Workers(recipe.resources.trainer, recipe.resources.stall_s)
         train_sft(train, start, out, config, dev=dev, seed=recipe.seed, workers=workers)
 
 
@@ -85,6 +94,12 @@ def _create_policy(recipe: Recipe, out: Path) -> Path:
     """Write an untrained policy: `policy.base` with new tokens, or random weights and a new tokenizer."""
     from trainers.policy import PolicyShape, create_policy, extend_policy
 
+    if recipe.hears_speech:
+        from trainers.speech_policy import create_speech_policy
+
+        base, encoder = local_weights(recipe.policy.base or ""), actor_encoder(recipe)
+        langs, part, seed = recipe.languages, recipe.part, recipe.seed
+        return create_speech_policy(base, out, encoder=encoder, part=part, langs=langs, seed=seed)
     shape, units, langs, tasks = recipe.policy, count_units(recipe), recipe.languages, recipe.policy.tasks
     if shape.base:
         return extend_policy(local_weights(shape.base), out, num_units=units, langs=langs, tasks=tasks)
@@ -118,11 +133,21 @@ def train_next(pairs: DatasetDir, previous: str, recipe: Recipe, out: str) -> No
     from trainers.preference import train_preference
 
     with training_folder(out) as folder:
-        data = write_parquet(pa.Table.from_pylist(rows), f"{folder}/pairs.parquet")
+        data = write_parquet(_write_pairs(rows, recipe), f"{folder}/pairs.parquet")
         config = replace(recipe.preference, threads=recipe.preference.threads or recipe.resources.trainer.threads)
         pool = replace(recipe.resources.trainer, max_actors=None)  # only round 0 grows
         workers = Workers(pool, recipe.resources.stall_s)
         train_preference(data, actor_weights(previous), out, config, seed=recipe.seed, workers=workers)
+
+
+def _write_pairs(rows: list[Row], recipe: Recipe) -> pa.Table:
+    """Return pairs as the training reads them: with their recordings, for a policy of continuous speech."""
+    table = pa.Table.from_pylist(rows)
+    if not recipe.hears_speech:
+        return table
+    audio = open_corpus(recipe.corpus.mono).find_audio(set(table["utt_id"].to_pylist()))
+    column = pa.array([audio.get(utt_id) for utt_id in table["utt_id"].to_pylist()], UTTERANCE.field("audio").type)
+    return table.append_column("audio", column)
 
 
 def explain_missing_pairs(pairs: DatasetDir, recipe: Recipe) -> str:
@@ -161,7 +186,8 @@ def choose_training_pairs(rows: list[Row], recipe: Recipe) -> list[Row]:
         random.Random(recipe.seed).shuffle(own)
         chosen += own[: recipe.select.pairs]
     random.Random(recipe.seed).shuffle(chosen)
-    return [{key: row[key] for key in ("pair_id", "prompt", "chosen", "rejected", "margin")} for row in chosen]
+    names = ("pair_id", "prompt", "chosen", "rejected", "margin", *(("utt_id",) if recipe.hears_speech else ()))
+    return [{key: row[key] for key in names} for row in chosen]
 
 
 def _read_held_out(recipe: Recipe) -> pa.Table:

@@ -24,7 +24,9 @@ def actor_weights(name: str) -> str:
 
 
 def actor_vocoders(recipe: Recipe) -> dict[str, str]:
-    """Return the vocoder of each language, by the name that an actor finds it by."""
+    """Return the vocoder of each language, by the name that an actor finds it by; {} if nothing is spoken."""
+    if not recipe.writes_speech:
+        return {}
     return {lang: actor_weights(name) for lang, name in recipe.vocoder.items()}
 
 

@@ -17,6 +17,8 @@ from factory.runtime.watch import fits
 T = TypeVar("T")
 ROW_BYTES = {
     "tokenize": 500,
+    "read": 300,
+    "speak": 12_000,
     "utterances": 500,
     "sequences": 1_500,
     "produce": 1_000,

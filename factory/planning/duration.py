@@ -24,7 +24,16 @@ REFERENCE_PARAMETERS = 5.3e6
 """Parameters of the policy of the embedded world."""
 FLOAT32 = 1.4
 """Time of a translator in float32 against bfloat16 on units for it."""
-START = {"round": 8.0, "tokenize": 7.0, "produce": 16.0, "train": 24.0, "toplines": 8.0, "evaluate": 22.0}
+START = {
+    "round": 8.0,
+    "tokenize": 7.0,
+    "read": 4.0,
+    "speak": 8.0,
+    "produce": 16.0,
+    "train": 24.0,
+    "toplines": 8.0,
+    "evaluate": 22.0,
+}
 """Seconds of a core until a stage has loaded its models; `round`: until Ray has started."""
 ENCODE, HEAR, SPEAK = 0.014, 0.07, 0.01
 """Seconds of a core per second of speech: to units; transcript and MOS; units to speech."""
@@ -32,6 +41,10 @@ TOKEN, TEXT = 1 / 3_000, 0.012
 """Seconds of a core to write a token of candidates, and to write a test utterance's text and back-translation."""
 PAIR, SFT_TOKEN = 0.15, 2 / 3_300
 """Seconds of a core to learn from a pair once, and from a token of round 0."""
+READ = 0.002
+"""Seconds of a core to decode and check a second of speech."""
+LEARN_ADAPTER, LEARN_ENCODER = 0.055, 0.09
+"""Seconds of a core to learn from a second of continuous speech: the adapter alone, and four layers of Whisper base."""
 PAIRS = 0.7
 """Pairs per utterance."""
 EMBEDDED = {
@@ -109,6 +122,8 @@ def _core_seconds(stage: Stage, round_: Round) -> float:
     speech, directions = recipe.expected.seconds, len(recipe.used_directions)
     work = {
         "tokenize": rows * ENCODE * speech,
+        "read": rows * READ * speech,
+        "speak": rows * SPEAK * speech,
         "produce": rows * tokens_of_produce(recipe) * TOKEN * writing,
         "train": _training(round_) * policy,
         "toplines": rows * speech * (ENCODE + SPEAK + 2 * HEAR),
@@ -122,11 +137,26 @@ def _core_seconds(stage: Stage, round_: Round) -> float:
 def _training(round_: Round) -> float:
     """Return the seconds that the rows of a round are trained on."""
     recipe, rows = round_.recipe, amounts_of(round_).rows
+    if round_.number == 0 and recipe.hears_speech:
+        return _staged_training(recipe, rows) * REFERENCE_PARAMETERS / count_parameters(recipe)
     if round_.number == 0:
         return sft_tokens(recipe, rows) * SFT_TOKEN
     most = len(recipe.used_directions) * recipe.select.pairs if recipe.select.pairs else PAIRS * rows
     pairs = min(PAIRS * rows, most)
     return recipe.preference.epochs * pairs * PAIR
+
+
+def _staged_training(recipe: Recipe, rows: int) -> float:
+    """Return the seconds of the stages of a policy of continuous speech; its encoder takes most of them."""
+    seconds = 0.0
+    for stage in recipe.part.stages:
+        learns = any("encoder." in pattern or pattern == "*" for pattern in stage.train)
+        spoken = sum(
+            weight * recipe.policy.tasks.get(task, 0.0) for task, weight in stage.tasks.items() if task != "mt"
+        )
+        each = LEARN_ENCODER if learns else LEARN_ADAPTER
+        seconds += stage.epochs * rows * spoken * recipe.expected.seconds * each
+    return seconds
 
 
 def _hearing(recipe: Recipe, writing: float) -> float:

@@ -9,8 +9,10 @@ within a factor of two: it says whether a stage fits, and whether a round takes 
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
+from factory.recipe.part import StageConfig
 from factory.recipe.recipe import Recipe
 from schemas.sequences import Variant
 
@@ -22,6 +24,11 @@ TEXT_SHARE = 0.15
 """Tokens of text per unit of the same sentence."""
 TEXTS_WITH_UNITS = 4
 """Texts per utterance that get units if only the ends of its rankings do."""
+FRAMES_PER_S = 50
+"""Frames of an encoder per second of speech."""
+ENCODER_ACTIVATIONS = 1.9
+"""Bytes of the activations of a frame, per parameter of the encoder to the power of 2/3: 34 per channel and layer,
+of networks 40 times wider than deep (1280 channels in 32 layers)."""
 GIB = 2**30
 SEQUENCES_AT_ONCE = 256
 """Sequences that a generating engine writes at once if a batch has that many."""
@@ -52,6 +59,10 @@ def costs(recipe: Recipe, number: int, amounts: Amounts) -> list[Cost]:
         number: the number of the round.
         amounts: the data of the round.
     """
+    if recipe.hears_speech:
+        first = [_stage(recipe, stage, amounts.rows) for stage in recipe.part.stages]
+        later = [*_produce(recipe, amounts.rows), _preference(recipe, amounts.rows)]
+        return [*(later if number else first), *_evaluate(recipe, min(number, 1) + 1)]
     tokenize = _speech(recipe, "tokenize", "encoder", amounts.tokenized, 2)
     if number == 0:
         align = [_speech(recipe, "align", "aligner", amounts.tokenized, 2)] if recipe.aligner else []
@@ -70,9 +81,16 @@ def _units(recipe: Recipe) -> float:
     return recipe.expected.seconds * recipe.expected.units_per_s
 
 
+def _frames(recipe: Recipe) -> float:
+    """Return the frames of the encoder of one utterance."""
+    return recipe.expected.seconds * FRAMES_PER_S
+
+
 def _prompt(recipe: Recipe, variant: Variant) -> float:
-    """Return the tokens of one prompt."""
-    return _units(recipe) * (TEXT_SHARE if variant.reads_text else 1)
+    """Return the tokens, or embeddings, of one prompt."""
+    if variant.reads_text:
+        return _units(recipe) * TEXT_SHARE
+    return _frames(recipe) / recipe.part.stride if recipe.hears_speech else _units(recipe)
 
 
 def _completion(recipe: Recipe, variant: Variant) -> float:
@@ -107,7 +125,7 @@ def _layers(recipe: Recipe) -> float:
 
 def _cache_gib(recipe: Recipe) -> float:
     """Return the memory of the KV cache in bf16, with a third of the width (grouped queries) in each layer."""
-    length = _units(recipe) + _completion(recipe, recipe.policy.variant)
+    length = _prompt(recipe, recipe.policy.variant) + _completion(recipe, recipe.policy.variant)
     sequences = min(SEQUENCES_AT_ONCE, recipe.resources.translator.batch_size * recipe.translator.n)
     return sequences * length * 4 * (_width(recipe) / 3) * _layers(recipe) / GIB
 
@@ -132,10 +150,35 @@ def _sft(recipe: Recipe, paired: int) -> Cost:
     return Cost("sft", "trainer", gib, hours, f"{tokens / 1e6:,.0f} M tokens")
 
 
+def _stage(recipe: Recipe, stage: StageConfig, rows: int) -> Cost:
+    """Return the cost of a stage over `rows` utterances, of which each task takes its share.
+
+    A frozen network takes 4 operations per parameter and token where gradients pass through it, and 2 where not.
+    """
+    part, encoder = recipe.part, recipe.expected.encoder_parameters or 0.0
+    learns = any("encoder." in pattern or pattern == "*" for pattern in stage.train)
+    counts = {task: weight * recipe.policy.tasks.get(task, 0.0) * rows for task, weight in stage.tasks.items()}
+    lengths = {task: _prompt(recipe, Variant(task)) + _completion(recipe, Variant(task)) for task in counts}
+    tokens = stage.epochs * sum(count * lengths[task] for task, count in counts.items())
+    most = math.inf if stage.steps is None else stage.steps * part.tokens * recipe.resources.trainer.actors
+    share = min(1.0, most / max(1.0, tokens))
+    spoken = stage.epochs * sum(count for task, count in counts.items() if not Variant(task).reads_text)
+    frames = spoken * _frames(recipe)
+    whole = "llm.*" in stage.train or "*" in stage.train
+    llm_operations = (6 if whole else 4) * count_parameters(recipe) * tokens
+    operations = share * (llm_operations + (6 if learns else 2) * encoder * frames)
+    hours = operations / (recipe.expected.gpu_tflops * 1e12 * recipe.expected.utilisation) / 3600
+    weights = (count_parameters(recipe) * (22 if whole else 6) + encoder * (22 if learns else 4)) / GIB
+    gib = weights + _activations_gib(recipe, part.tokens, recomputed=False)
+    if learns:
+        gib += part.tokens * part.stride * encoder ** (2 / 3) * ENCODER_ACTIVATIONS / GIB
+    return Cost(f"stage {stage.name}", "trainer", gib, hours, f"{share * tokens / 1e6:,.0f} M tokens")
+
+
 def _preference(recipe: Recipe, utterances: int) -> Cost:
     config, workers = recipe.preference, recipe.resources.trainer.actors
     pairs = len(recipe.used_directions) * recipe.select.pairs if recipe.select.pairs else utterances
-    length = _units(recipe) + _completion(recipe, recipe.policy.variant)
+    length = _prompt(recipe, recipe.policy.variant) + _completion(recipe, recipe.policy.variant)
     micro_batch = min(config.micro_batch or config.batch, config.batch / workers)
     # the reference reads without learning: once for its log-probabilities, in each epoch for a divergence
     reading = 1 / 3
@@ -163,11 +206,22 @@ def _speech(recipe: Recipe, stage: str, model: str, utterances: float, gib: floa
 def _produce(recipe: Recipe, utterances: int) -> list[Cost]:
     n = recipe.translator.n
     stages = [_generation(recipe, "produce", utterances * tokens_of_produce(recipe))]
+    if recipe.hears_speech:
+        stages[0] = _add_encoder(stages[0], recipe, utterances)
     if recipe.speaks_back_translations:
         stages.append(_speech(recipe, "produce: vocoder", "vocoder", (n + 1) * utterances, 2))
     if recipe.scorer.score_text == "asr" and recipe.writes_back_translations:
         stages.append(_speech(recipe, "produce: recognizer", "recognizer", n * utterances, 6, "scorer"))
     return stages
+
+
+def _add_encoder(cost: Cost, recipe: Recipe, utterances: float) -> Cost:
+    """Return the cost of a stage with that of the encoder, which embeds the utterances in the same process."""
+    expected = recipe.expected
+    parameters = expected.encoder_parameters or 0.0
+    operations = 2 * parameters * utterances * _frames(recipe)
+    hours = operations / (expected.gpu_tflops * 1e12 * expected.utilisation) / 3600
+    return cost._replace(gib=cost.gib + parameters * 4 / GIB, hours=cost.hours + hours)
 
 
 def tokens_of_produce(recipe: Recipe) -> float:
@@ -192,6 +246,10 @@ def tokens_both_ways(recipe: Recipe, candidates: int, with_units: int) -> float:
 
 def _evaluate(recipe: Recipe, policies: int) -> list[Cost]:
     directions = len(recipe.used_directions)
+    if recipe.hears_speech:
+        tested = directions * recipe.test_utterances * policies
+        written = _generation(recipe, "evaluate", 2 * tested * _completion(recipe, Variant.MT))
+        return [_add_encoder(written, recipe, tested)]
     tested, spoken = directions * recipe.test_utterances * policies, directions * recipe.evaluate.asr_utterances
     whole, text = min(tested, spoken * policies), _completion(recipe, Variant.MT)
     texts = (tested - whole) * text * (2 if recipe.translator.back_translate == "text" else 1)

@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 
 import pyarrow.fs as pafs
 
+from factory.corpora.base import CORPUS_ROW
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, look, retry
 from schemas.datasets import ALIGNED, EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
 from schemas.errors import RoundtripError
+from schemas.spoken import SPOKEN_SEQUENCE
 
 
 class MissingRound(RoundtripError):
@@ -41,6 +43,10 @@ class Run:
         """Return the PAIRED rows of a corpus of paired speech: `paired` or `dev`."""
         return DatasetDir(f"{self.uri}/{corpus}", PAIRED, "pair_id")
 
+    def speech(self, corpus: str) -> DatasetDir:
+        """Return the utterances of a corpus of units that vocoders spoke, for a policy of continuous speech."""
+        return DatasetDir(f"{self.uri}/speech/{corpus}", CORPUS_ROW)
+
     @property
     def toplines(self) -> DatasetDir:
         """The dataset of toplines of the test corpus."""
@@ -62,8 +68,9 @@ class Round:
 
     @property
     def sequences(self) -> DatasetDir:
-        """The dataset of training sequences (SEQUENCE). Only round 0 has one."""
-        return DatasetDir(f"{self.uri}/sequences", SEQUENCE, "sequence_id")
+        """The dataset of training sequences (SEQUENCE or SPOKEN_SEQUENCE). Only round 0 has one."""
+        schema = SPOKEN_SEQUENCE if self.recipe.hears_speech else SEQUENCE
+        return DatasetDir(f"{self.uri}/sequences", schema, "sequence_id")
 
     @property
     def scored(self) -> DatasetDir:

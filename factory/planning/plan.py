@@ -37,6 +37,7 @@ def stages(round_: Round) -> list[Stage]:
 def _tokenize(round_: Round) -> list[Stage]:
     """Return the stages that turn speech into units."""
     run, corpus = round_.run, round_.recipe.corpus
+    title = "read" if round_.recipe.hears_speech else "tokenize"
     speech = {name: getattr(corpus, name) for name in paired_corpora(round_)}
     found = [
         Stage(f"tokenize {name}", run.paired(name), ("encoder",), count_rows(uri))
@@ -51,19 +52,21 @@ def _tokenize(round_: Round) -> list[Stage]:
         ]
     if round_.number and corpus.source != "paired":
         found.append(
-            Stage("tokenize mono", round_.mono_units[-1], _reading_actors(corpus.mono), _used_mono_rows(round_.recipe))
+            Stage(f"{title} mono", round_.mono_units[-1], _reading_actors(corpus.mono), _used_mono_rows(round_.recipe))
         )
     if round_.number and corpus.source != "mono":
         found.append(Stage("utterances of paired", run.units("paired"), (), _paired_rows(round_.recipe)))
     tested = count_rows(corpus.test)
     if tested is not None and _reading_actors(corpus.test):
         tested = min(tested, len(round_.recipe.used_directions) * round_.recipe.test_utterances)
-    return [*found, Stage("tokenize test", run.units("test"), _reading_actors(corpus.test), tested)]
+    return [*found, Stage(f"{title} test", run.units("test"), _reading_actors(corpus.test), tested)]
 
 
 def _make_policy(round_: Round) -> list[Stage]:
     """Return the stages that lead to the policy of the round."""
     train = Stage("train", None, ("trainer",))
+    if round_.number == 0 and round_.recipe.hears_speech:
+        return [*_speak(round_), Stage("sequences", round_.sequences, (), _paired_rows(round_.recipe)), train]
     if round_.number == 0:
         return [Stage("sequences", round_.sequences, (), _paired_rows(round_.recipe)), train]
     rows = produced_rows(round_.recipe)
@@ -72,24 +75,36 @@ def _make_policy(round_: Round) -> list[Stage]:
     return [produce, Stage("select", round_.pairs, (), rows), train]
 
 
+def _speak(round_: Round) -> list[Stage]:
+    """Return the stage that speaks a corpus of units; none if it holds recordings, or is not here."""
+    corpus = round_.recipe.corpus.paired
+    if count_rows(corpus) is None or _reading_actors(corpus):
+        return []
+    rows, share = count_rows(corpus) or 0, max(round_.recipe.policy.tasks.values())
+    return [Stage("speak paired", round_.run.speech("paired"), ("vocoder",), round(rows * share))]
+
+
 def _measure(round_: Round) -> list[Stage]:
     """Return the stages that evaluate policies."""
-    recipe, actors = round_.recipe, ("translator", "recognizer")
+    recipe: Recipe = round_.recipe
+    actors = ("translator", "recognizer") if recipe.writes_speech else ("translator",)
     rows, judged = len(recipe.used_directions) * recipe.test_utterances, len(recipe.used_directions.targets)
     toplines = Stage("toplines", round_.run.toplines, ("recognizer",), judged * recipe.evaluate.asr_utterances)
     policies = [Stage(f"evaluate round {one.number}", one.evaluation, actors, rows) for one in round_.compared]
-    return [toplines, *policies]
+    return [toplines, *policies] if recipe.writes_speech else policies
 
 
 def paired_corpora(round_: Round) -> list[str]:
     """Return the names of the paired corpora that a round reads.
 
     Round 0 trains on one and evaluates its loss on the other. A later round may make pairs from the first, and needs
-    the other for `select.delta: auto`.
+    the other for `select.delta: auto`. They are read as units, which a policy of continuous speech does not have.
     """
+    recipe = round_.recipe
+    if recipe.hears_speech:
+        return []
     if round_.number == 0:
         return ["paired", "dev"]
-    recipe = round_.recipe
     paired = ["paired"] if recipe.corpus.source != "mono" else []
     return [*paired, *(["dev"] if recipe.select.delta == "auto" else [])]
 
@@ -169,15 +184,23 @@ def _read_keys(round_: Round) -> set[str]:
     recipe, number = round_.recipe, round_.number
     mono = [] if number == 0 or recipe.corpus.source == "paired" else ["mono"]
     corpora = [*paired_corpora(round_), "test", *mono]
-    keys = {f"corpus.{name}" for name in corpora} | {"encoder.codebook", "recognizer.model"}
-    keys |= {f"vocoder.{lang}" for lang in recipe.vocoder}
+    keys = {f"corpus.{name}" for name in corpora}
+    if recipe.hears_speech:
+        speaks = number == 0 and bool(_speak(round_))
+        keys |= {"corpus.paired", "encoder.model"} if number == 0 else set()
+    else:
+        speaks = True
+        keys |= {"encoder.codebook", "recognizer.model"}
+    keys |= {f"vocoder.{lang}" for lang in recipe.vocoder} if speaks else set()
     keys |= {f"evaluate.{name}" for name in recipe.cascade_weights}
     keys |= {"corpus.text", "policy.base"} if number == 0 else set()
     if recipe.aligner and any(_reading_actors(getattr(recipe.corpus, name)) for name in paired_corpora(round_)):
         keys.add("aligner.model")
     keys |= {"policy.start"} if number == 1 else set()
-    if "encoder.model" in local_paths(recipe) and any(
-        _reading_actors(getattr(recipe.corpus, name)) for name in corpora
+    if (
+        not recipe.hears_speech
+        and "encoder.model" in local_paths(recipe)
+        and any(_reading_actors(getattr(recipe.corpus, name)) for name in corpora)
     ):
         keys.add("encoder.model")
     return keys

@@ -153,6 +153,8 @@ def small_gpus(round_: Round, nodes: list[Resources]) -> Iterator[str]:
 
 def _gpu_advice(stage: str, pool: str) -> str:
     """Return what helps a stage. The workers of a training have a whole GPU already."""
+    if stage.startswith("stage "):
+        return "use a larger accelerator, lower part.tokens, or let fewer weights learn (part.stages, train)"
     training = {
         "sft": "use a larger accelerator, share the weights (sft.sharded: true, then more "
         "resources.trainer.actors), train LoRA (sft.rank) or lower sft.tokens",

@@ -8,13 +8,14 @@ from pathlib import Path
 from uuid import uuid4
 
 from factory.models.device import cpu_has_bf16, describe_dtype
+from factory.models.speech_config import LLM, read_front_config
 from factory.models.vocoder_config import VocoderError
 from factory.passes.weights import count_units, local_weights
 from factory.recipe.recipe import Recipe
 from factory.storage.files import filesystem, put
 from factory.storage.manifest import StoreError
 from schemas.errors import RoundtripError
-from schemas.sequences import EOS, EOSP, PAD, SOSP, tag, unit_token
+from schemas.sequences import EOS, EOSP, PAD, SEP, SOSP, tag, unit_token
 from trainers.checks import check_targets, check_tokens
 
 
@@ -33,11 +34,46 @@ def check_policy(policy: str, recipe: Recipe) -> None:
         RoundtripError: something is missing; the message names it.
     """
     folder = local_weights(policy)
+    if recipe.hears_speech:
+        check_hearing(policy, folder, recipe)
+        return
     tags = [tag(name) for name in (*recipe.languages, *recipe.back_translation_variants)]
     units = map(unit_token, range(count_units(recipe)))
     check_tokens(chain([EOS, PAD, SOSP, EOSP], tags, units), _added_tokens(folder), policy)
     if targets := recipe.preference.targets:
         check_targets(targets, _matrices(folder), policy)
+
+
+def check_hearing(policy: str, folder: Path, recipe: Recipe) -> None:
+    """Check that a policy hears speech by the encoder of the recipe, and knows its languages and tasks.
+
+    Args:
+        policy: its name, for messages.
+        folder: its folder.
+        recipe: the recipe.
+
+    Raises:
+        RoundtripError: something is missing or does not fit; the message names it.
+    """
+    config, encoder = read_front_config(folder), recipe.encoder
+    kind, layer = config["encoder"]["kind"], config["encoder"]["layer"]
+    if (kind, layer) != (encoder.kind, encoder.layer):
+        raise UnusablePolicy(
+            f"the policy {policy} hears by layer {layer} of an encoder of the kind {kind}, and encoder names layer "
+            f"{encoder.layer} of {encoder.kind}: set encoder.kind and encoder.layer as the policy has them, or train "
+            "round 0 again"
+        )
+    llm = json.loads((folder / LLM / "config.json").read_text("utf-8"))
+    width, given = llm.get("text_config", llm).get("hidden_size"), config["adapter"]["out"]
+    if width != given:
+        raise UnusablePolicy(
+            f"the adapter of the policy {policy} gives embeddings of {given} dimensions, and its language model takes "
+            f"{width}: use the folder of one training"
+        )
+    tags = [tag(name) for name in (*recipe.languages, recipe.policy.variant, "mt")]
+    check_tokens(chain([EOS, PAD, SOSP, EOSP, SEP], tags), _added_tokens(folder / LLM), policy)
+    if targets := recipe.preference.targets:
+        check_targets(targets, _matrices(folder / LLM), policy)
 
 
 def check_vocoders(recipe: Recipe) -> None:

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.corpora.base import Kind
+from factory.corpora.opening import open_corpus
 from factory.passes.evaluate import select_test_rows
 from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
@@ -58,6 +59,17 @@ def check_listed(kinds: Mapping[Kind, int], recipe: Recipe) -> None:
             f"no utterance of {corpus} has a text, and the recipe compares texts: give transcripts (name.txt next to "
             f"name.wav, a column text, or ?text=COLUMN), or let the recognizer transcribe them with {WITH_RECOGNIZER}"
         )
+
+
+def check_recordings(recipe: Recipe, corpora: Sequence[str]) -> None:
+    """Raise UnusableSpeech if a corpus holds units, and the policy reads recordings."""
+    for name in corpora:
+        uri = getattr(recipe.corpus, name)
+        if open_corpus(uri).holds_units:
+            raise UnusableSpeech(
+                f"corpus.{name} ({redact(uri)}) holds units, and policy.kind: continuous reads recordings: give "
+                "recordings, or set policy.kind: units"
+            )
 
 
 def check_alignment(recipe: Recipe) -> None:

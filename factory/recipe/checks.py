@@ -6,6 +6,7 @@ import re
 
 from factory.metrics import METRICS
 from factory.recipe.directions import Direction, Directions
+from factory.recipe.part import TASKS
 from factory.recipe.recipe import Recipe
 from factory.recipe.training import UNEVEN
 from factory.recipe.typed import RecipeError, choose, require
@@ -16,6 +17,7 @@ def check(recipe: Recipe) -> None:
     """Raise RecipeError where the values of two sections do not fit."""
     _check_languages(recipe)
     _check_directions(recipe)
+    _check_continuous(recipe)
     _check_tasks(recipe)
     _check_translator(recipe)
     _check_scores(recipe)
@@ -45,7 +47,7 @@ def _check_directions(recipe: Recipe) -> None:
     require(not twice and used, "directions must name each direction once, and at least one", recipe.directions)
     unused = [lang for lang in recipe.languages if lang not in (*used.sources, *used.targets)]
     require(not unused, f"directions must use every one of languages; none has {', '.join(unused)}", list(used))
-    for direction in used:
+    for direction in used if recipe.writes_speech else ():
         _check_vocoder(direction, direction.target, recipe)
         if recipe.speaks_back_translations or not recipe.writes_text:
             _check_vocoder(direction, direction.source, recipe)
@@ -59,6 +61,34 @@ def _check_vocoder(direction: Direction, lang: str, recipe: Recipe) -> None:
             f"the direction {direction} has no vocoder that speaks {what}: give vocoder.{lang} (a folder or a name on "
             f"the Hugging Face Hub), or leave {direction} out of directions"
         )
+
+
+def _check_continuous(recipe: Recipe) -> None:
+    """Raise RecipeError where a policy of continuous speech would need units."""
+    if not recipe.hears_speech:
+        return
+    key, corpus = "policy.kind: continuous", recipe.corpus
+    require(recipe.policy.variant is Variant.S2T, f"{key} writes text: set policy.variant: s2t", recipe.policy.variant)
+    text = f"{key} needs translator.back_translate: text, because there are no units to translate back"
+    require(recipe.translator.back_translate == "text", text, recipe.translator.back_translate)
+    for task in recipe.policy.tasks:
+        choose(task, TASKS, f"a task of policy.tasks with {key}")
+    for stage in recipe.part.stages:
+        for task in stage.tasks:
+            known = f"part.stages, stage {stage.name}: tasks must name tasks of policy.tasks"
+            require(task in recipe.policy.tasks, known, task)
+    require(corpus.source == "mono", f"{key} makes pairs from corpus.mono: set corpus.source: mono", corpus.source)
+    written = recipe.scorer.score_text
+    require(written == "policy", f"{key} has no speech to transcribe: set scorer.score_text: policy", written)
+    delta = f"{key} needs a number as select.delta, because the audit that chooses one reads units"
+    require(recipe.select.delta != "auto", delta, recipe.select.delta)
+    has_policy = f"{key} needs policy.start, or policy.base (a language model) and part.stages"
+    require(recipe.policy.start or (recipe.policy.base and recipe.part.stages), has_policy, recipe.policy.base)
+    preference = recipe.preference
+    require(preference.loss.needs_reference_model, f"{key} is trained with preference.loss: dpo", preference.loss)
+    no_units = f"{key} has no units to keep as they are: set preference.unit_kl: 0"
+    require(not preference.unit_kl, no_units, preference.unit_kl)
+    require(not recipe.evaluate.cascade, f"{key} has no cascade baseline: leave out evaluate.cascade", "one")
 
 
 def _check_tasks(recipe: Recipe) -> None:

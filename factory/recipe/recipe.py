@@ -10,6 +10,7 @@ from functools import cached_property
 
 from factory.metrics import METRICS
 from factory.recipe.directions import Directions
+from factory.recipe.part import PartConfig
 from factory.recipe.resources import ResourcesConfig
 from factory.recipe.sections import (
     AlignerConfig,
@@ -59,6 +60,8 @@ class Recipe:
     scorer: ScorerConfig = field(default_factory=ScorerConfig)
     select: SelectConfig = field(default_factory=SelectConfig)
     sft: SftConfig = field(default_factory=SftConfig)
+    # round 0 of a policy of continuous speech, in place of sft
+    part: PartConfig = field(default_factory=PartConfig)
     preference: PreferenceConfig = field(default_factory=PreferenceConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
@@ -82,8 +85,20 @@ class Recipe:
         return ("tgt_lang",) if self.used_directions.branches else ()
 
     @property
+    def hears_speech(self) -> bool:
+        """True if the policy reads continuous speech, and not units."""
+        return self.policy.kind == "continuous"
+
+    @property
+    def writes_speech(self) -> bool:
+        """True if translations are judged as speech too: those of a policy of units."""
+        return not self.hears_speech
+
+    @property
     def judge_weights(self) -> dict[str, str]:
         """The other weights that scores depend on, by their names in `inputs`: vocoders and recognizer."""
+        if not self.writes_speech:
+            return {}
         return {f"vocoder.{lang}": path for lang, path in self.vocoder.items()} | {"recognizer": self.recognizer.model}
 
     @property
@@ -159,16 +174,19 @@ class Recipe:
     def inputs(self, stage: str) -> list[str]:
         """Return the names of the datasets and weights whose digests belong to the fingerprint of a stage."""
         vocoders = [f"vocoder.{lang}" for lang in sorted(self.vocoder)]
+        judges = [*vocoders, "recognizer"] if self.writes_speech else []
         produce = ["units", "policy"]
         produce += vocoders if self.speaks_back_translations else []
         produce += ["recognizer"] if self.scorer.score_text == "asr" else []
         return {
             "tokenize": ["corpus", "encoder", "codebook"],
+            "recordings": ["corpus"],
             "align": ["corpus", "aligner"],
             "sequences": ["units"],
+            "spoken_sequences": ["corpus", "text"],
             "produce": produce,
             "select": ["scored"],
-            "evaluate": ["units", "policy", *vocoders, "recognizer", *self.cascade_weights],
+            "evaluate": ["units", "policy", *judges, *self.cascade_weights],
             "toplines": ["units", *vocoders, "recognizer"],
         }[stage]
 
@@ -178,8 +196,10 @@ _UTTERANCES = ("evaluate.s2t_utterances", "evaluate.asr_utterances")
 _VARIANTS = ("policy.variant", "policy.text_variant")
 STAGES: dict[str, tuple[str, ...]] = {
     "tokenize": ("languages", "encoder.kind", "encoder.layer", "encoder.deduplicate", "encoder.min_s", "encoder.max_s"),
+    "recordings": ("languages", "encoder.min_s", "encoder.max_s"),
     "align": ("languages", "encoder.min_s", "encoder.max_s", "aligner.kind"),
     "sequences": ("policy.tasks", "sft.interleave.units"),
+    "spoken_sequences": ("languages", "directions", "policy.tasks"),
     "produce": (
         *("seed", "languages", "directions", "corpus.source", "corpus.limit", "rounds.fresh"),
         *(*_VARIANTS, "translator", "scorer", *_RECOGNIZER),

@@ -48,7 +48,9 @@ class CorpusConfig:
 
 @dataclass(frozen=True)
 class EncoderConfig:
-    """Speech to units: hidden states of a network, assigned to the centroids of a codebook."""
+    """Speech to units: hidden states of a network, assigned to the centroids of a codebook.
+
+    A policy of continuous speech gets the hidden states through an adapter."""
 
     # the kind of network that `model` is
     kind: Literal["whisper", "hubert", "wav2vec2", "wavlm", "wav2vec2-bert"] = "whisper"
@@ -97,9 +99,12 @@ class RecognizerConfig:
 class PolicyConfig:
     """The language model over units that translates; `hidden`, `layers` and `heads` shape a new model of round 0."""
 
+    # what the policy reads: units, or continuous speech, to which it answers in text only (docs/continuous-speech.md)
+    kind: Literal["units", "continuous"] = "units"
     # folder or Hub name of a finished round-0 policy; null: round 0 has to be run first
     start: str | None = None
-    # folder or Hub name of a language model that round 0 trains on units; null: a small new model
+    # folder or Hub name of a language model that round 0 trains on units; null: a small new model. A policy of
+    # continuous speech needs one
     base: str | None = None
     # how the policy translates: vanilla, com, cot (it writes the source's text first), or s2t where its text is
     # translated back
@@ -286,6 +291,8 @@ class ExpectedConfig:
     units_per_s: float = 24.0
     # parameters of the policy; null: computed from its shape
     parameters: float | None = None
+    # parameters of the encoder that a policy of continuous speech hears by
+    encoder_parameters: float | None = None
     # memory of one GPU, GiB
     gpu_gib: float = 80.0
     # bf16 peak of one GPU, TFLOPS (H100 SXM)

@@ -62,7 +62,11 @@ def make_funnel(round_: Round) -> list[FunnelStep]:
     finishes = _count_finishes(round_.scored)
     malformed = {finish: count for finish, count in finishes.items() if finish != OK}
     return [
-        _step("tokenized utterances", sum(manifest.rows for manifest in units), _add_reasons(units)),
+        _step(
+            "readable recordings" if round_.recipe.hears_speech else "tokenized utterances",
+            sum(manifest.rows for manifest in units),
+            _add_reasons(units),
+        ),
         _step("utterances of this round", scored.rows, scored.by_reason),
         _step("candidates", sum(finishes.values()), malformed),
         _step("well-formed candidates", finishes.get(OK, 0), {}),

@@ -58,7 +58,7 @@ def summarise(round_: Round, clock: Clock) -> Summary:
         **scores,
         round=round_.number,
         recipe=recipe.name,
-        toplines=score_toplines(run.toplines, recipe),
+        toplines=score_toplines(run.toplines, recipe) if recipe.writes_speech else {},
         untested=list_unmeasured(run.units("test"), recipe),
         failures={name: _failures(dataset) for name, dataset in _datasets(round_).items()},
         wall_s=clock.wall_s,

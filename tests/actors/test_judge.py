@@ -10,8 +10,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from factory.actors.evaluated import JUDGED
 from factory.actors.greedy import TRANSLATED
-from factory.actors.judge import JUDGED, Judge, ToplineJudge
+from factory.actors.judge import Judge, ToplineJudge
 from factory.actors.recognition import load_recognizer
 from factory.corpora.audio import encode
 from factory.models.voice import Voice

@@ -122,7 +122,8 @@ def test_the_page_knows_nothing_that_unblinds_and_only_this_machine_may_use_it(r
     with serve_session(round_) as address:
         state = json.load(urllib.request.urlopen(address + "state"))
         assert len(state["rows"]) == 4
-        assert all(row.keys() == {"source", "direction", "verdict"} for row in state["rows"])
+        assert all(row.keys() == {"source", "direction", "texts", "verdict"} for row in state["rows"])
+        assert all(row["texts"] is None for row in state["rows"]), "A and B are heard"
         for path, headers, body in (
             ("state", {"Host": "evil.example"}, None),
             ("judge", {"Content-Type": "text/plain"}, b'{"row": 0, "verdict": "a", "seconds": 1}'),
@@ -147,6 +148,16 @@ def test_only_verdicts_on_the_rows_of_the_session_are_counted(tmp_path: Path) ->
     session = Session(round_, questions, "script", "random")
     assert session.count_judged() == 1 and session.state()["rows"][0]["verdict"] == "a"
     assert Session(round_, questions, "other", "random").count_judged() == 0
+
+
+def test_candidates_that_are_not_spoken_are_read(tmp_path: Path) -> None:
+    recipe = toy_recipe()
+    hearing = replace(recipe, policy=replace(recipe.policy, kind="continuous"))
+    round_ = Round(toy_run(tmp_path), 1, hearing)
+    [question] = choose_questions(round_, "random", 1)
+    session = Session(round_, [question], "script", "random")
+    assert session.state()["rows"][0]["texts"] == [question.a["text"], question.b["text"]]
+    assert session.vocoders == {}
 
 
 @pytest.mark.parametrize("port", ["taken", "99999"])

@@ -9,7 +9,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
-from factory.models.speech_adapter import AdapterConfig, SpeechAdapter
+from factory.models.speech_adapter import SpeechAdapter
+from factory.models.speech_config import AdapterConfig
 from factory.models.speech_encoders import load_speech_encoder
 from factory.models.speech_lm import IGNORED, SpeechLM, Spoken
 from factory.models.weights import WeightsError
@@ -119,7 +120,7 @@ def test_parts_that_do_not_fit_are_refused(model: SpeechLM, llm: Path, tmp_path:
     with pytest.raises(WeightsError, match=r"is no speech language model .*expected config\.json, adapter"):
         SpeechLM.from_pretrained(llm)
     shape = AdapterConfig(width=512, out=32, layers=1, stride=4)
-    with pytest.raises(WeightsError, match=r"gives 32, but the encoder gives 512 and the language model takes 64"):
+    with pytest.raises(WeightsError, match=r"gives embeddings of 32 dimensions, and the language model takes 64"):
         SpeechLM(model.speech_encoder, "whisper", model.llm, model.tokenizer, SpeechAdapter(shape))
     model.save_pretrained(tmp_path)
     config = (tmp_path / "config.json").read_text()

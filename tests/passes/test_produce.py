@@ -156,7 +156,10 @@ def test_the_job_is_that_of_the_policy_and_the_seed() -> None:
         "seed": 7,
         "writes_back": True,
         "reconstructs": False,
+        "recordings": None,
     }
+    hearing = load("recipes/phrasebook_part.yaml")
+    assert build_job(hearing).recordings == hearing.encoder and build_job(hearing).variant is Variant.S2T
     both = build_job(load(RECIPE, ["scorer.metrics=[bleu, reconstruction]"]))
     assert (both.writes_back, both.reconstructs) == (True, True)
     alone = build_job(load(RECIPE, ["scorer.metrics=[reconstruction]", "select.metric=reconstruction"]))

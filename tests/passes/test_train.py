@@ -62,6 +62,12 @@ def test_the_pairs_of_a_training_are_shuffled_by_the_seed_alone() -> None:
     assert {row["chosen"] for row in chosen} == {"c"} and {row["rejected"] for row in chosen} == {"r"}
 
 
+def test_a_pair_of_continuous_speech_names_its_utterance() -> None:
+    rows = [row | {"utt_id": f"u-{row['pair_id']}"} for row in make_pairs(1)]
+    [first, _] = choose_training_pairs(rows, load("recipes/phrasebook_part.yaml"))
+    assert first["utt_id"] == f"u-{first['pair_id']}"
+
+
 def test_a_recipe_limits_the_pairs_of_each_direction() -> None:
     rows = make_pairs(*range(20))
     ids = [row["pair_id"] for row in choose_training_pairs(rows, load("recipes/phrasebook.yaml", ["select.pairs=3"]))]

@@ -41,6 +41,13 @@ def test_a_dry_run_of_scheduled_interleaving_aligns_seven_languages(tmp_path: Pa
         assert words in printed
 
 
+def test_a_dry_run_of_continuous_speech_has_stages_and_no_vocoder(tmp_path: Path) -> None:
+    printed = dry_run("part_2b", tmp_path)
+    for words in ("600,000 rows", "stage adapter", "stage text", "1.54 G parameters", "read mono, 100,000 rows"):
+        assert words in printed
+    assert "tokenize" not in printed and "vocoder" not in printed and "recognizer" not in printed
+
+
 def dry_run(name: str, tmp_path: Path) -> str:
     """Return what a dry run of rounds 0 and 1 prints; it writes nothing, and each stage fits into its GPU."""
     command = [sys.executable, "factory/run_round.py", "--round", "0-1", "--recipe", f"recipes/{name}.yaml"]
@@ -145,3 +152,23 @@ def test_a_stage_that_does_not_fit_is_named() -> None:
 @pytest.mark.parametrize("name", ["phrasebook", "phrasebook_vanilla", "phrasebook_tritask"])
 def test_the_parameters_of_a_small_policy_follow_from_its_shape(name: str) -> None:
     assert 4e6 < count_parameters(load(ROOT / f"recipes/{name}.yaml")) < 7e6
+
+
+def test_stages_of_continuous_speech_cost_what_learns_in_them() -> None:
+    recipe, rows = load(ROOT / "recipes/part_2b.yaml"), 600_000
+    first = {cost.stage: cost for cost in costs(recipe, 0, Amounts(rows, 0))}
+    assert list(first) == ["stage adapter", "stage top", "stage encoder", "stage llm", "stage text", "evaluate"]
+    assert all(cost.gib < 80 for cost in first.values())
+    frames, text = 5.5 * 50, 5.5 * 24 * TEXT_SHARE
+    frozen = 4 * 1.54e9 * (frames / 4 + text) + 2 * 6.35e8 * frames
+    learned = frozen + 4 * 6.35e8 * frames
+    per_hour = 990e12 * 0.35 * 3600
+    assert first["stage adapter"].hours == pytest.approx(rows * frozen / per_hour)
+    assert first["stage encoder"].hours == pytest.approx(rows * learned / per_hour)
+    assert first["stage llm"].hours == pytest.approx(2 * first["stage encoder"].hours), "asr and s2t"
+    few = load(ROOT / "recipes/part_2b.yaml", ["part.stages=[{name: a, train: ['adapter.*'], steps: 1}]"])
+    assert costs(few, 0, Amounts(rows, 0))[0].hours == pytest.approx(
+        first["stage adapter"].hours * 8 * 4096 / (rows * (frames / 4 + text))
+    )
+    later = [cost.stage for cost in costs(recipe, 1, Amounts(rows, rows))]
+    assert later == ["produce", "train", "evaluate"], "nothing is tokenized and nothing is spoken"

@@ -13,6 +13,7 @@ from factory.recipe.loading import load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPER = ROOT / "recipes/prost_llm_3b.yaml"
+PART = ROOT / "recipes/phrasebook_part.yaml"
 EMBEDDED = ROOT / "recipes/phrasebook.yaml"
 
 
@@ -69,6 +70,25 @@ def test_the_stages_of_a_round_are_in_order() -> None:
         "vocoder",
         "scorer",
     )
+
+
+def test_rounds_over_continuous_speech_read_and_speak() -> None:
+    first, second = rounds([0, 1], "runs/none", [], PART)
+    plans = [[(stage.name, stage.rows) for stage in stages(round_)] for round_ in (first, second)]
+    assert plans[0] == [
+        ("read test", 200),
+        ("speak paired", 1720),  # a fifth of the rows
+        ("sequences", 8600),
+        ("train", None),
+        ("evaluate round 0", 200),
+    ]
+    assert [name for name, _ in plans[1]] == [
+        *("read mono", "read test", "produce", "select", "train"),
+        *("evaluate round 0", "evaluate round 1"),
+    ]
+    assert list_missing_inputs([first, second]) == []
+    (other,) = rounds([0], "runs/none", ["vocoder.fr=no/such/folder", "corpus.dev=nowhere"], PART)
+    assert [sentence.partition(" is ")[0] for sentence in list_missing_inputs([other])] == ["vocoder.fr"]
 
 
 def test_rows_are_counted_or_expected() -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
+from factory.models.speech_config import MODEL_TYPE
 from factory.planning.ready import check_policy, check_vocoders
 from factory.recipe.loading import load
 from schemas.errors import RoundtripError
 from tests.toys import tiny_policy
 
 RECIPE = "recipes/phrasebook.yaml"
+HEARING = "recipes/phrasebook_part.yaml"
 
 
 def test_the_shipped_policy_is_ready() -> None:
@@ -44,6 +47,30 @@ def test_a_folder_without_a_tokenizer_is_no_policy(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(RoundtripError, match=r"has no tokenizer\.json"):
         check_policy(str(tmp_path), load(RECIPE))
+
+
+def test_a_policy_of_speech_hears_by_the_encoder_of_the_recipe(tmp_path: Path) -> None:
+    recipe = load(HEARING)
+    config = {"kind": "whisper", "layer": 4}, {"width": 512, "out": 64, "layers": 2, "stride": 2}
+    tiny_policy(tmp_path / "llm", num_units=0)
+    write_front(tmp_path, *config)
+    check_policy(str(tmp_path), recipe)
+    with pytest.raises(
+        RoundtripError, match=r"hears by layer 4 of an encoder of the kind whisper, and encoder names lay"
+    ):
+        check_policy(str(tmp_path), load(HEARING, ["encoder.layer=6"]))
+    with pytest.raises(RoundtripError, match=r"names c_attn, which .* does not have"):
+        check_policy(str(tmp_path), load(HEARING, ["preference.targets=[c_attn]"]))
+    write_front(tmp_path, config[0], config[1] | {"out": 32})
+    with pytest.raises(RoundtripError, match=r"gives embeddings of 32 dimensions, and its language model takes 64"):
+        check_policy(str(tmp_path), recipe)
+    with pytest.raises(RoundtripError, match="is no speech language model"):
+        check_policy(str(tmp_path / "llm"), recipe)
+
+
+def write_front(folder: Path, encoder: dict[str, object], adapter: dict[str, object]) -> None:
+    config = {"model_type": MODEL_TYPE, "encoder": encoder, "adapter": adapter}
+    (folder / "config.json").write_text(json.dumps(config))
 
 
 def test_a_vocoder_takes_the_units_of_the_encoder(tmp_path: Path) -> None:

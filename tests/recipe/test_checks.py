@@ -157,3 +157,32 @@ def test_a_recognizer_in_half_precision_needs_a_gpu(changes: list[str], sentence
     assert str(error.value).startswith(f"recognizer.compute_type: float16 runs on GPUs only: {sentence}")
     load(PAPER, [*changes, "recognizer.compute_type=int8"])
     load(PAPER, ["scorer.score_text=asr", "resources.scorer.num_gpus=0.1"])
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("policy.variant=com", "policy.kind: continuous writes text: set policy.variant: s2t; got com"),
+        ("translator.back_translate=speech", "policy.kind: continuous needs translator.back_translate: text"),
+        ("policy.tasks={s2t: 1, mt: 1, com: 1}", "a task of policy.tasks with policy.kind: continuous is 'com'"),
+        ("policy.tasks={s2t: 1, mt: 1}", "part.stages, stage adapter: tasks must name tasks of policy.tasks; got asr"),
+        ("corpus.source=both", "policy.kind: continuous makes pairs from corpus.mono: set corpus.source: mono"),
+        ("scorer.score_text=asr", "policy.kind: continuous has no speech to transcribe"),
+        ("select.delta=auto", "policy.kind: continuous needs a number as select.delta"),
+        ("policy.base=null", "policy.kind: continuous needs policy.start, or policy.base (a language model)"),
+        ("part.stages=[]", "policy.kind: continuous needs policy.start, or policy.base (a language model) and part.st"),
+        ("preference={loss: simpo, unit_weight: 1.0}", "policy.kind: continuous is trained with preference.loss: dpo"),
+        ("preference.unit_kl=1", "policy.kind: continuous has no units to keep as they are"),
+        ("evaluate.cascade={fr: x}", "policy.kind: continuous has no cascade baseline"),
+    ],
+)
+def test_a_policy_of_continuous_speech_has_no_units(change: str, sentence: str) -> None:
+    tasks = ["policy.tasks={s2t: 1, mt: 1, com: 1}"] if change.endswith("=com") else []
+    with pytest.raises(RecipeError, match=re.escape(sentence)):
+        load("recipes/phrasebook_part.yaml", [*tasks, change])
+
+
+def test_a_policy_of_continuous_speech_needs_no_vocoder() -> None:
+    recipe = load("recipes/part_2b.yaml")
+    assert recipe.hears_speech and not recipe.writes_speech and recipe.vocoder == {}
+    assert recipe.inputs("evaluate") == ["units", "policy"]

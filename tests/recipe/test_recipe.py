@@ -14,6 +14,7 @@ from schemas.sequences import Variant
 
 NAMES = [
     "corpus",
+    "text",
     "encoder",
     "codebook",
     "aligner",
@@ -40,8 +41,8 @@ def test_resources_and_names_change_no_fingerprint() -> None:
     ("change", "stages"),
     [
         ("encoder.layer=5", {"tokenize"}),
-        ("encoder.min_s=0.2", {"tokenize", "align"}),
-        ("encoder.max_s=20", {"tokenize", "align"}),
+        ("encoder.min_s=0.2", {"tokenize", "recordings", "align"}),
+        ("encoder.max_s=20", {"tokenize", "recordings", "align"}),
         ("encoder.kind=hubert", {"tokenize"}),
         ("encoder.deduplicate=false", {"tokenize"}),
         ("encoder.deduplicate=true", set()),
@@ -66,8 +67,9 @@ def test_resources_and_names_change_no_fingerprint() -> None:
         ("evaluate.s2t_utterances=9", {"evaluate", "toplines"}),
         ("evaluate.asr_utterances=9", {"evaluate", "toplines"}),
         ("policy.variant=vanilla", {"produce", "select", "evaluate"}),
-        ("policy.tasks={com: 1.0, vanilla: 0.5}", {"sequences"}),
-        ("languages=[en, fr]", {"tokenize", "align", "produce", "select"}),
+        ("policy.tasks={com: 1.0, vanilla: 0.5}", {"sequences", "spoken_sequences"}),
+        ("part.tokens=9", set()),
+        ("languages=[en, fr]", {"tokenize", "recordings", "align", "spoken_sequences", "produce", "select"}),
     ],
 )
 def test_a_key_changes_the_stages_that_it_reaches_and_no_other(change: str, stages: set[str]) -> None:
