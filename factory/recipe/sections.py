@@ -179,9 +179,8 @@ class TranslatorConfig:
 class ScorerConfig:
     """How a back-translation is compared with its source."""
 
-    # metrics to compute; all are stored, and `select` chooses one. Two more: chrfpp (chrF++), and reconstruction, the
-    # likelihood of the source text given the candidate, by the policy itself: with it alone, no back-translation is
-    # written
+    # metrics to compute; all are stored, and `select` chooses one. Two more: chrfpp (chrF++), and reconstruction (the
+    # likelihood of the source text given the candidate, by the policy; alone, it needs no back-translation)
     metrics: tuple[str, ...] = ("bleu", "chrf", "meteor", "wer", "mcd")
     # the text of a back-translation: written by the policy, or a transcript of its speech by the recognizer; open: the
     # policy's text costs nothing, and a policy without text (vanilla) needs asr
