@@ -87,9 +87,11 @@ def translate_files(
         A translation for each recording, in their order. One that cannot be read has its reason.
 
     Raises:
-        TranslateError: the recipe has no vocoder of the target language.
+        TranslateError: the recipe has no vocoder of the target language, or its policy has no units.
         WeightsError: models of the recipe cannot be used.
     """
+    if recipe.policy.kind != "units":
+        raise TranslateError(f"translate needs a policy of units; policy.kind of the recipe is {recipe.policy.kind}")
     if direction.target not in recipe.vocoder:
         raise TranslateError(f"vocoder of the recipe {recipe.name} has no voice in {direction.target}: add one")
     rows = _encode(recordings, direction, recipe)

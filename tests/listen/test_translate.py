@@ -10,7 +10,8 @@ import pytest
 
 from factory.cli import main
 from factory.corpora.audio import read
-from factory.listen.translate import TranslateError, choose_direction
+from factory.listen.translate import TranslateError, choose_direction, translate_files
+from factory.recipe.directions import Direction
 from factory.recipe.loading import load
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -32,6 +33,20 @@ def test_a_source_must_be_named_where_several_are_possible() -> None:
     with pytest.raises(TranslateError, match="2 directions to en .*: name the language of the recordings with --from"):
         choose_direction(recipe, "en", None)
     assert choose_direction(recipe, "en", "es") == "es-en"
+
+
+@pytest.mark.parametrize(
+    ("recipe", "changes", "message"),
+    [
+        ("station", ["vocoder={fr: assets/phrasebook/vocoder-fr}", "directions=[en-fr]"], "has no voice in en"),
+        ("phrasebook_part", [], "translate needs a policy of units; policy.kind of the recipe is continuous"),
+    ],
+)
+def test_a_recipe_that_cannot_speak_is_refused(recipe: str, changes: list[str], message: str, tmp_path: Path) -> None:
+    with pytest.raises(TranslateError, match=message):
+        translate_files(
+            ["a.wav"], "policy", Direction("fr-en"), load(ROOT / f"recipes/{recipe}.yaml", changes), tmp_path
+        )
 
 
 @pytest.mark.service
