@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_listen(commands)
     _add_export(commands)
     _add_translate(commands)
+    _add_serve_rewards(commands)
     return parser
 
 
@@ -112,6 +113,17 @@ def _add_translate(commands: Any) -> None:
     out = "folder of the speech and of a page to listen to (default: %(default)s)"
     translate.add_argument("--out", default="translations", metavar="DIR", help=out)
     translate.set_defaults(run_subcommand=_translate)
+
+
+def _add_serve_rewards(commands: Any) -> None:
+    summary = "score candidates by the round trip over HTTP, on this machine only"
+    serve = commands.add_parser("serve-rewards", help=summary, description=summary)
+    recipe = "what is translated back, and the metrics (default: %(default)s)"
+    serve.add_argument("--recipe", default=RECIPE, metavar="PATH", help=recipe)
+    serve.add_argument("--policy", metavar="PATH", help="who translates back (default: the recipe's start)")
+    serve.add_argument("--metrics", nargs="+", default=[], metavar="NAME", help="default: those of the recipe")
+    serve.add_argument("--port", type=int, default=8766, metavar="N", help="port (default: %(default)s)")
+    serve.set_defaults(run_subcommand=_serve_rewards)
 
 
 def _add_round_command(commands: Any, name: str, summary: str, run_subcommand: Any) -> argparse.ArgumentParser:
@@ -218,6 +230,19 @@ def _translate(arguments: argparse.Namespace) -> int:
         print("\n".join(describe(translation, direction)))
     print(f"to listen: {out / PAGE}")
     return 1 if any(translation["reason"] for translation in translations) else 0
+
+
+def _serve_rewards(arguments: argparse.Namespace) -> int:
+    from factory.recipe.loading import load
+    from factory.rewards.round_trip import RoundTripRewards
+    from factory.rewards.server import LOOPBACK, serve
+
+    recipe = load(arguments.recipe)
+    print("loading the policy; this takes about 20 s", flush=True)
+    rewards = RoundTripRewards(recipe, arguments.policy or recipe.policy.start or "", arguments.metrics)
+    print(f"rewards at http://{LOOPBACK}:{arguments.port}/, until Ctrl-C", flush=True)
+    serve(rewards, arguments.port)
+    return 0
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ TIERS = (
     ("factory.recipe",),
     ("factory.corpora", "factory.actors", "trainers"),
     ("factory.passes", "factory.planning", "factory.audit"),
-    ("factory.report", "factory.listen", "factory.export"),
+    ("factory.report", "factory.listen", "factory.export", "factory.rewards"),
     ("cluster", "factory.rounds", "factory.run_round", "factory.cli"),
 )
 """From the lowest tier to the highest: a module imports modules of its own tier and of lower ones."""

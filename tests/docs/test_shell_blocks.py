@@ -240,7 +240,7 @@ CHECKS: dict[str, Callable[[list[str]], None]] = {
     "export": check_export,
     ".": check_source,
     "git": check_git,
-    **dict.fromkeys(("cd", "ls", "mkdir", "cp", "cat", "head", "base64", "tar", "unzip"), accept),
+    **dict.fromkeys(("cd", "ls", "mkdir", "cp", "cat", "head", "base64", "tar", "unzip", "curl"), accept),
 }
 
 
