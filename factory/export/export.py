@@ -11,7 +11,8 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from factory.export.base import MARK, ExportedRound, ExportError, Mark, Target
-from factory.export.card import render_dataset_card, render_model_card, render_round_section
+from factory.export.card import choose_licence, render_dataset_card, render_model_card, render_round_section
+from factory.export.croissant import CROISSANT, render_croissant
 from factory.export.formats import FORMATS, NEEDS_AUDIO, WORDS, write_words
 from factory.export.layout import make_rows, write_parquet
 from factory.export.sounds import make_sounds
@@ -57,6 +58,9 @@ def export_pairs(
             rounds = {**(mark.get("rounds", {}) if mark else {}), str(round_.number): exported}
             card = render_dataset_card(round_.recipe, rounds, target.name, license)
             _stage_card(stage, card, {"kind": "pairs", "recipe": name, "format": format, "rounds": rounds})
+            url = f"https://huggingface.co/datasets/{target.name}" if to.startswith("hf://") else target.name
+            metadata = render_croissant(round_.recipe, rounds, url, choose_licence(round_.recipe, license).id)
+            (stage / CROISSANT).write_text(metadata, "utf-8")
         message = f"Round {round_.number} of {name}"
         return target.publish(stage, replaces=f"data/round-{round_.number}", private=private, message=message)
 
