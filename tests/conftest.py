@@ -37,8 +37,11 @@ FIRST = (
     "test_translator.py",
     "test_greedy.py",
     "test_engine.py",
+    "test_engine_speech.py",
     "test_prompt_sharing.py",
     "test_likelihood.py",
+    "test_hearing.py",
+    "test_translate.py",
     "test_rounds.py",
     "test_launch.py",
     "test_run_round.py",
@@ -58,15 +61,15 @@ FIRST = (
     "test_guard.py",
     "test_export.py",
 )
-"""The longest files, which start first, so that all processes end at about the same time. Those with vLLM come
-before the files that start an S3 server in their process: vLLM inspects all imported modules, and the framework of the
-server fails then.
-"""
+"""The longest files, which start first, so that all processes end at about the same time."""
 
 TOGETHER = {
     "actors/test_translator.py": "vllm",
     "actors/test_greedy.py": "vllm",
+    "actors/test_hearing.py": "vllm",
+    "listen/test_translate.py": "vllm",
     "models/test_engine.py": "vllm",
+    "models/test_engine_speech.py": "vllm",
     "models/test_prompt_sharing.py": "vllm",
     "models/test_likelihood.py": "vllm",
     "cluster/test_nodes.py": "cluster",

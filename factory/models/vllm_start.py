@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 from factory.models.device import WantedDtype, resolve_dtype
@@ -63,7 +64,7 @@ def start_vllm(
     if not on_gpu:
         torch.set_num_threads(threads)  # in case torch was imported before OMP_NUM_THREADS was set
     gc.freeze()  # vLLM collects garbage five times while it starts: let it not search all imported modules
-    with _without_module("llvmlite.binding.ffi"):
+    with hide_unreadable_modules():
         return LLM(
             model=folder,
             skip_tokenizer_init=True,
@@ -87,15 +88,27 @@ def _share_prompts() -> KVTransferConfig:
 
 
 @contextmanager
-def _without_module(name: str) -> Iterator[None]:
-    """Remove a module from sys.modules inside the block.
+def hide_unreadable_modules() -> Iterator[None]:
+    """Remove modules from sys.modules inside the block that vLLM 0.32 fails on.
 
-    vLLM 0.32 reads the `__dict__` of every object in every imported module. llvmlite's library object answers to any
-    attribute, so after an import of numba vLLM fails with "'_lib_fn_wrapper' object has no attribute 'get'".
+    It reads the `__dict__` of every object in every imported module. Flask's `request` raises outside of a request, and
+    llvmlite's library object answers to any attribute, but not to `get`.
     """
-    module = sys.modules.pop(name, None)
+    hidden = {name: module for name, module in list(sys.modules.items()) if _is_unreadable(module)}
+    for name in hidden:
+        del sys.modules[name]
     try:
         yield
     finally:
-        if module is not None:
-            sys.modules[name] = module
+        sys.modules.update(hidden)
+
+
+def _is_unreadable(module: ModuleType) -> bool:
+    """Return whether an object of a module fails when it is read as vLLM reads it."""
+    try:
+        for value in list((getattr(module, "__dict__", None) or {}).values()):
+            if hasattr(value, "__dict__"):
+                vars(value).get("kernel")
+    except Exception:  # any error: vLLM would end with it
+        return True
+    return False
