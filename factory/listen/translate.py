@@ -28,8 +28,8 @@ from schemas.errors import RoundtripError
 PAGE, LOG = "index.html", "log.txt"
 """The files of a folder with translations: the page, and what vLLM prints."""
 
-STDERR = 2
-"""The file descriptor."""
+STDOUT, STDERR = 1, 2
+"""The file descriptors."""
 
 
 class TranslateError(RoundtripError):
@@ -98,7 +98,7 @@ def translate_files(
     usable = [row for row in rows if row["status"] == OK]
     out.mkdir(parents=True, exist_ok=True)
     translated = {row["utt_id"]: row for row in (_translate(usable, policy, recipe, out / LOG) if usable else [])}
-    speech = _speak(list(translated.values()), direction.target, recipe)
+    speech = _speak(list(translated.values()), direction.target, recipe, out / LOG)
     names = _name_outputs(recordings, direction.target)
     for utt_id, wave in speech.items():
         (out / names[int(utt_id)]).write_bytes(encode(wave, "WAV"))
@@ -134,7 +134,7 @@ def _translate(rows: list[Row], policy: str, recipe: Recipe, log: Path) -> list[
     """Return the rows with one candidate each; all of them are spoken."""
     print("translating; loading vLLM takes about 20 s", flush=True)
     policies = {POLICY: actor_weights(policy)}
-    with _stderr_to(log):
+    with _output_to(log):
         translator = GreedyTranslator(policies, recipe.translator, build_job(recipe), build_engine_config(recipe))
         try:
             return translator.process([row | {POLICY: POLICY, SPOKEN: True, "reference": None} for row in rows])
@@ -143,21 +143,25 @@ def _translate(rows: list[Row], policy: str, recipe: Recipe, log: Path) -> list[
 
 
 @contextmanager
-def _stderr_to(log: Path) -> Iterator[None]:
-    """Append what this process and its libraries write to stderr to a file."""
-    sys.stderr.flush()
-    kept = os.dup(STDERR)
+def _output_to(log: Path) -> Iterator[None]:
+    """Append what this process and its libraries write to stdout and stderr to a file."""
+    streams = {STDOUT: sys.stdout, STDERR: sys.stderr}
+    for stream in streams.values():
+        stream.flush()
+    kept = {number: os.dup(number) for number in streams}
     try:
         with log.open("ab") as file:
-            os.dup2(file.fileno(), STDERR)
+            for number in streams:
+                os.dup2(file.fileno(), number)
         yield
     finally:
-        sys.stderr.flush()
-        os.dup2(kept, STDERR)
-        os.close(kept)
+        for number, stream in streams.items():
+            stream.flush()
+            os.dup2(kept[number], number)
+            os.close(kept[number])
 
 
-def _speak(rows: list[Row], lang: str, recipe: Recipe) -> dict[str, np.ndarray]:
+def _speak(rows: list[Row], lang: str, recipe: Recipe, log: Path) -> dict[str, np.ndarray]:
     """Return the waves (samples,) at 16 kHz of the candidates that have units, by id."""
     from factory.models.voice import Voice
 
@@ -166,8 +170,9 @@ def _speak(rows: list[Row], lang: str, recipe: Recipe) -> dict[str, np.ndarray]:
     if not spoken:
         return {}
     print("speaking", flush=True)
-    voice = Voice(actor_weights(recipe.vocoder[lang]), recipe.resources.vocoder.threads)
-    return dict(zip(spoken, voice.speak(list(spoken.values())), strict=True))
+    with _output_to(log):
+        voice = Voice(actor_weights(recipe.vocoder[lang]), recipe.resources.vocoder.threads)
+        return dict(zip(spoken, voice.speak(list(spoken.values())), strict=True))
 
 
 def _name_outputs(recordings: Sequence[str], lang: str) -> list[str]:
