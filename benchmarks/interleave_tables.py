@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 
 from benchmarks.interleave_grid import CONSTANT, DIRECTIONS, REPEATED, ROUND_DIRECTIONS, SPANS
 from benchmarks.reproduce_cells import INTERLEAVE
-from benchmarks.reproduce_changes import SCORES, Records, change, describe_agreement, estimate, signed
-from factory.report.summary_types import Score, ScoreName
+from benchmarks.reproduce_changes import SCORES, Records, change, describe_agreement, describe_score, estimate, signed
+from factory.report.summary_types import ScoreName
 
 ROWS = {
     "none": "no text inside speech",
@@ -42,7 +42,9 @@ def table_h(records: Records, seeds: Sequence[int]) -> list[str]:
     lines = [f"| start | pairs | {' | '.join(head)} |", "|---" * (len(head) + 2) + "|"]
     for row in REPEATED:
         record = records.get(f"{INTERLEAVE}-round-{row}")
-        cells = [_gain(record.summary[score].get(direction)) if record else "-" for score, direction in columns]
+        cells = [
+            describe_score(record.summary[score].get(direction)) if record else "-" for score, direction in columns
+        ]
         lines.append(f"| {ROWS[row]} | {record.learned if record else '-'} | {' | '.join(cells)} |")
     return ["## Table H: a preference round after it", "", *lines, "", *_compare_gains(records, seeds[0])]
 
@@ -87,13 +89,6 @@ def _difference(records: Records, ones: Sequence[str], twos: Sequence[str], pape
         found = change(records, ones, twos, [direction], score)
         words.append(f"{SCORES[score]} {direction} {signed(*found)}, which {describe_agreement(found, paper)}")
     return "; ".join(words)
-
-
-def _gain(score: Score | None) -> str:
-    if score is None or "difference" not in score:
-        return "-"
-    low, high = score["difference_ci"]
-    return f"{score['after']:.2f} ({score['difference']:+.2f} [{low:+.2f}, {high:+.2f}])"
 
 
 def _compare_gains(records: Records, seed: int) -> Iterator[str]:

@@ -47,10 +47,7 @@ from benchmarks.reproduce_tables import write_tables  # noqa: E402
 from factory.recipe.typed import build, override  # noqa: E402
 from factory.report.summary_types import Summary  # noqa: E402
 from factory.storage.files import put_table  # noqa: E402
-from schemas.datasets import PAIRED  # noqa: E402
 
-WORDLESS = 7
-"""The columns of PAIRED without durations and words."""
 SHIPPED = ROOT / "assets/reproduce"
 """The slowest parts of the cells: the start of chain of modality, and candidates. With them most cells need no base."""
 SHARED = ("units", "toplines", "round-0/evaluation", "round-1/scored")
@@ -61,13 +58,13 @@ base is evaluated on one sentence and shares nothing."""
 
 def split_corpus(out: Path) -> None:
     """Write a corpus for each split, that of the rounds with more utterances, and the test set of tables G and H."""
-    # without the words of the speech: the candidates that ship were made when there were none
-    paired = pq.read_table(ROOT / "assets/phrasebook/paired.parquet", columns=PAIRED.names[:WORDLESS])
+    spoken = pq.read_table(ROOT / "assets/phrasebook/mono_units.parquet")
+    # its columns: without the words of the speech, because the candidates that ship were made when there were none
+    paired = pq.read_table(ROOT / "assets/phrasebook/paired.parquet", columns=spoken.column_names)
     number = _number(paired)
     out.mkdir(parents=True, exist_ok=True)
     for name, (first, end) in SPLITS.items():
         _write(paired.filter(pc.and_(pc.greater_equal(number, first), pc.less(number, end))), out / f"{name}.parquet")
-    spoken = pq.read_table(ROOT / "assets/phrasebook/mono_units.parquet")
     _write(pa.concat_tables([pq.read_table(out / "mono.parquet"), spoken]), out / "more.parquet")
     spanish = pq.read_table(ROOT / "assets/phrasebook_es/test_units.parquet", columns=spoken.column_names)
     tested = pc.is_in(_number(spoken), pa.array(range(*INTERLEAVE_TESTED), pa.int32()))

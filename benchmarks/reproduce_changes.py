@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from benchmarks.reproduce_records import Record
 from factory.metrics import bootstrap, normalise
-from factory.report.summary_types import ScoreName
+from factory.report.summary_types import Score, ScoreName
 from schemas.datasets import Row
 
 Records = dict[str, Record]
@@ -93,6 +93,16 @@ def describe_changes(found: Changes, names: list[str]) -> str:
 def signed(point: float, low: float, high: float) -> str:
     """Format a difference `point` with its interval from `low` to `high`."""
     return f"{point:+.2f} [{low:+.2f}, {high:+.2f}]"
+
+
+def describe_score(score: Score | None) -> str:
+    """Format a score of a summary, and in brackets what the round changed; a dash for one that was not measured."""
+    if score is None:
+        return "-"
+    if "difference" not in score:
+        return f"{score['after']:.2f}"
+    low, high = score["difference_ci"]
+    return f"{score['after']:.2f} ({signed(score['difference'], low, high)})"
 
 
 def describe_agreement(found: bootstrap.Estimate, paper: float | None) -> str:

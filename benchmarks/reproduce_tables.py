@@ -15,10 +15,11 @@ from benchmarks.reproduce_changes import (
     changes_by_score,
     describe_agreement,
     describe_changes,
+    describe_score,
     signed,
 )
 from benchmarks.reproduce_records import HEARD, Record
-from factory.report.summary_types import Score, ScoreName
+from factory.report.summary_types import ScoreName
 
 READING = (
     "every cell's summary and command, and what its policy wrote and was heard to say, lie beside this page\n"
@@ -82,7 +83,7 @@ def _grid(title: str, head: str, rows: Iterator[str], verdict: str) -> list[str]
 
 def _line(name: str, record: Record | None) -> str:
     columns = [(score, direction) for score in SCORES for direction in DIRECTIONS]
-    cells = [_cell(record.summary[score].get(direction)) if record else "-" for score, direction in columns]
+    cells = [describe_score(record.summary[score].get(direction)) if record else "-" for score, direction in columns]
     mos = [record.summary["mos"][direction]["after"] if record else None for direction in DIRECTIONS]
     cells += [f"{value:.2f}" if value is not None else "-" for value in mos]
     return f"| {name} | {' | '.join(cells)} |"
@@ -97,15 +98,6 @@ def _topline(records: Records) -> str:
     intervals += [top["mos"] if top else None for top in resynthesised]
     cells = [f"{interval['score']:.2f}" if interval else "-" for interval in intervals]
     return f"| the references' units | {' | '.join(['-', '-', *cells])} |"
-
-
-def _cell(score: Score | None) -> str:
-    if score is None:
-        return "-"
-    if "difference" not in score:
-        return f"{score['after']:.2f}"
-    low, high = score["difference_ci"]
-    return f"{score['after']:.2f} ({score['difference']:+.2f} [{low:+.2f}, {high:+.2f}])"
 
 
 def _table_a(records: Records, seeds: list[int]) -> list[str]:

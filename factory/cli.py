@@ -19,6 +19,7 @@ from factory.storage.names import on_one_line
 
 if TYPE_CHECKING:
     from factory.planning.places import Round
+    from factory.recipe.recipe import Recipe
 
 FORMATS = ("parquet", "trl", "slamkit", "fairseq", "audiofolder", "llamafactory", "ms-swift", "nemo")
 
@@ -224,12 +225,21 @@ def _translate(arguments: argparse.Namespace) -> int:
 
     recipe, out = load(arguments.recipe), Path(arguments.out)
     direction = choose_direction(recipe, arguments.to, arguments.source)
-    policy = arguments.policy or recipe.policy.start or ""
-    translations = translate_files(arguments.files, policy, direction, recipe, out)
+    translations = translate_files(arguments.files, _choose_policy(arguments, recipe), direction, recipe, out)
     for translation in translations:
         print("\n".join(describe(translation, direction)))
     print(f"to listen: {out / PAGE}")
     return 1 if any(translation["reason"] for translation in translations) else 0
+
+
+def _choose_policy(arguments: argparse.Namespace, recipe: Recipe) -> str:
+    """Return the policy that the command line names, else the start of the recipe."""
+    policy: str | None = arguments.policy or recipe.policy.start
+    if policy is None:
+        from factory.recipe.typed import RecipeError
+
+        raise RecipeError(f"the recipe {recipe.name} has no policy.start: name a policy with --policy")
+    return policy
 
 
 def _serve_rewards(arguments: argparse.Namespace) -> int:
@@ -239,7 +249,7 @@ def _serve_rewards(arguments: argparse.Namespace) -> int:
 
     recipe = load(arguments.recipe)
     print("loading the policy; this takes about 20 s", flush=True)
-    rewards = RoundTripRewards(recipe, arguments.policy or recipe.policy.start or "", arguments.metrics)
+    rewards = RoundTripRewards(recipe, _choose_policy(arguments, recipe), arguments.metrics)
     print(f"rewards at http://{LOOPBACK}:{arguments.port}/, until Ctrl-C", flush=True)
     serve(rewards, arguments.port)
     return 0

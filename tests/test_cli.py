@@ -36,6 +36,13 @@ def test_a_folder_without_a_dataset_is_an_error(tmp_path: Path, capsys: pytest.C
     assert "has no Parquet" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [["translate", "a.wav", "--to", "es", "--from", "en"], ["serve-rewards"]])
+def test_a_recipe_without_a_policy_asks_for_one(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = str(Path(__file__).resolve().parent.parent / "recipes/phrasebook_es.yaml")
+    assert main([*command, "--recipe", recipe]) == 2
+    assert "the recipe phrasebook_es has no policy.start: name a policy with --policy" in capsys.readouterr().err
+
+
 def on_terminal(encoding: str, *command: str) -> subprocess.CompletedProcess[str]:
     """Run Python on a terminal with this encoding."""
     environment = os.environ | {"PYTHONIOENCODING": encoding}

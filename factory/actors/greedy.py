@@ -10,7 +10,7 @@ from typing import ClassVar, NamedTuple
 import pyarrow as pa
 
 from factory.actors.base import RowActor, to_table
-from factory.actors.round_trip import RoundTrip, TranslationJob, request_source
+from factory.actors.round_trip import RoundTrip, TranslationJob, read_output, request_source
 from factory.actors.translator import Translator
 from factory.models.engine import Engine, EngineConfig, Output, Request, Sampling
 from factory.recipe.sections import TranslatorConfig
@@ -131,14 +131,14 @@ class _TestTrip(RoundTrip):
 
     def _read_text(self, output: Output) -> Parsed:
         """Parse a text; one that ends where its speech would begin, or that replaces speech, is `unspoken`."""
-        parsed = self.read(self._text_variant, output)
+        parsed = read_output(self._text_variant, output)
         ends = parsed.reason == "no_units" and output.text.endswith(SOSP)
         replaces_speech = parsed.reason == OK and self.job.variant.has_units
         return parsed._replace(reason=UNSPOKEN) if ends or replaces_speech else parsed
 
     def _make_candidate(self, key: _Key, outputs: Mapping[_Key, Output]) -> Candidate:
         text, output = self._read_text(outputs[key]), outputs.get(key._replace(is_back=True))
-        back = None if output is None else self.read(Variant.MT, output)
+        back = None if output is None else read_output(Variant.MT, output)
         return {
             "text": text.text,
             "units": None,

@@ -7,10 +7,11 @@ from typing import ClassVar, Literal
 import pyarrow as pa
 
 from factory.actors.base import RowActor
+from factory.actors.round_trip import read_output
 from factory.metrics import METRICS
 from factory.models.engine import Engine, EngineConfig, Output, Request, Sampling
 from schemas.datasets import OK, SCORES, Row, Scores
-from schemas.sequences import Variant, parse, prompt, tag, text_prompt
+from schemas.sequences import Variant, prompt, tag, text_prompt
 
 REWARDED = pa.schema(
     [
@@ -76,15 +77,16 @@ class RoundTripScorer(RowActor):
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return the rows with their scores; equal candidates of a batch are translated back once."""
-        requests = {text: Request(text, self.sampling) for row in rows if (text := self._ask(row)) is not None}
+        prompts = [self._write_prompt(row) for row in rows]
+        requests = {text: Request(text, self.sampling) for text in prompts if text is not None}
         outputs = self.engine.generate(requests, seed=0)
-        return [self._score(row, outputs.get(self._ask(row) or "")) for row in rows]
+        return [self._score(row, outputs.get(text or "")) for row, text in zip(rows, prompts, strict=True)]
 
     def release(self) -> None:
         """Free the memory of the engine (the GPU's as well)."""
         self.engine.release()
 
-    def _ask(self, row: Row) -> str | None:
+    def _write_prompt(self, row: Row) -> str | None:
         """Return the prompt of the back-translation; None for a candidate that lacks what goes back."""
         if self.variant is Variant.MT:
             return text_prompt(row["tgt_lang"], row["src_lang"], row["text"]) if row["text"] else None
@@ -94,10 +96,9 @@ class RoundTripScorer(RowActor):
         if output is None:
             missing = "no_text" if self.variant is Variant.MT else "no_units"
             return row | {"finish": missing, "back_translation": None, "scores": self._worst()}
-        parsed = parse(self.variant, output.text)
-        finish = parsed.reason if output.finish == "stop" else output.finish
-        scored = {"finish": finish, "back_translation": parsed.text}
-        if finish != OK or parsed.text is None:
+        parsed = read_output(self.variant, output)
+        scored = {"finish": parsed.reason, "back_translation": parsed.text}
+        if parsed.reason != OK or parsed.text is None:
             return row | scored | {"scores": self._worst()}
         back, lang = parsed.text, row["src_lang"]
         return row | scored | {"scores": {one.name: one.score(back, row["source"], lang) for one in self.metrics}}

@@ -89,11 +89,6 @@ class RoundTrip:
         too_long = {key.row for key in requests if outputs[key].finish == "too_long"}
         return {row: self._candidates(row, outputs) for row in self.rows if row not in too_long}
 
-    def read(self, variant: Variant, output: Output) -> Parsed:
-        """Parse an output; one that did not end with the end token (or `until`) is no translation."""
-        parsed = parse(variant, output.text)
-        return parsed if output.finish == "stop" else parsed._replace(reason=output.finish)
-
     def _sampling(self, temperature: float, until: str | None = None) -> Sampling:
         return Sampling(temperature, self.config.top_p, self.config.top_k, self.config.max_tokens, until)
 
@@ -132,7 +127,7 @@ class RoundTrip:
                 self.reconstructions[key._replace(back=None, reconstructs=False)] = value
             return {}
         if key.back is not None:
-            self.parsed[key] = self.read(key.back, output)
+            self.parsed[key] = read_output(key.back, output)
             return {}
         text_only = self.texts_first and not key.speaks and output.text.endswith(SOSP)
         if text_only and not self.texts.add(key.row, key, output):
@@ -140,7 +135,7 @@ class RoundTrip:
         if key.speaks:
             key = key._replace(speaks=False)
             output = self.texts.join(key, output)
-        parsed = self.read(self.job.variant, output)
+        parsed = read_output(self.job.variant, output)
         self.parsed[key] = parsed._replace(reason=UNSPOKEN) if text_only and parsed.reason == "no_units" else parsed
         return self._back_requests(key)
 
@@ -213,6 +208,12 @@ class RoundTrip:
         if self.job.reconstructs:
             written["scores"] = {reconstruction.METRIC.name: self.reconstructions.get(key)}
         return written
+
+
+def read_output(variant: Variant, output: Output) -> Parsed:
+    """Parse an output; one that did not end with the end token (or `until`) is no translation."""
+    parsed = parse(variant, output.text)
+    return parsed if output.finish == "stop" else parsed._replace(reason=output.finish)
 
 
 def request_source(row: Row, variant: Variant, sampling: Sampling) -> Request:

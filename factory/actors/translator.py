@@ -29,9 +29,8 @@ class Translator(RowActor):
     are spoken, because the others cannot be in a pair; those have the finish `unspoken`.
 
     A row is skipped with `no_units`, `unknown_unit`, `unknown_lang`, `same_lang` or `too_long`, and a recording that
-    cannot be used with its own reason. The rows of a batch,
-    their order and the seed determine the candidates: a batch that runs again gives the same ones, an utterance in
-    another batch gives others.
+    cannot be used with its own reason. The rows of a batch, their order and the seed determine the candidates: a batch
+    that runs again gives the same ones, an utterance in another batch gives others.
     """
 
     schema: ClassVar[pa.Schema] = SCORED
@@ -109,9 +108,10 @@ class Translator(RowActor):
 
 def _scored_row(row: Row, problem: str | None, candidates: list[Candidate] | None) -> Row:
     kept = {name: row.get(name) for name in ("utt_id", "tgt_lang", "text", "reference", "units", "durations")}
+    status = row.get("status", OK)
     return kept | {
         "src_lang": row["lang"],
         "candidates": candidates,
-        "status": row["status"] if problem and row.get("status", OK) != OK else SKIPPED if problem else OK,
+        "status": SKIPPED if problem and status == OK else status,
         "reason": problem,
     }

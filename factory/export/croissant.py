@@ -76,8 +76,7 @@ def render_croissant(recipe: Recipe, rounds: Mapping[str, ExportedRound], url: s
         url: the address of the dataset, or the folder.
         licence: the id of its licence.
     """
-    names = [f"round-{number}" for number in sorted(rounds, key=int)]
-    parquet = [f"round-{number}" for number in sorted(rounds, key=int) if rounds[number]["format"] == "parquet"]
+    ordered = {f"round-{number}": rounds[number] for number in sorted(rounds, key=int)}
     content: Row = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -86,15 +85,15 @@ def render_croissant(recipe: Recipe, rounds: Mapping[str, ExportedRound], url: s
         "conformsTo": ["http://mlcommons.org/croissant/1.1", "http://mlcommons.org/croissant/RAI/1.0"],
         "license": licence,
         "url": url,
-        "version": f"{names[-1].removeprefix('round-')}.0.0",
+        "version": f"{max(map(int, rounds))}.0.0",
         "datePublished": datetime.now(UTC).date().isoformat(),
         "citeAs": "PROST-LLM, arXiv:2601.16618",
         "inLanguage": list(recipe.languages),
         "keywords": ["preference pairs", "speech-to-speech translation", "DPO"],
-        "distribution": [_describe_repository(url), *map(_describe_files, names)],
-        "recordSet": [_describe_records(name) for name in parquet],
+        "distribution": [_describe_repository(url), *(_describe_files(*item) for item in ordered.items())],
+        "recordSet": [_describe_records(name) for name, one in ordered.items() if one["format"] == "parquet"],
         **_describe_origin(recipe),
-        **_describe_responsibility(rounds),
+        **_describe_responsibility(ordered),
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -110,14 +109,16 @@ def _describe_repository(url: str) -> Row:
     }
 
 
-def _describe_files(name: str) -> Row:
+def _describe_files(name: str, exported: ExportedRound) -> Row:
+    kinds = {"parquet": ("application/x-parquet", "*.parquet")}
+    encoding, files = kinds.get(exported["format"], ("application/octet-stream", "**"))  # several kinds of files
     return {
         "@type": "cr:FileSet",
         "@id": f"files-of-{name}",
         "name": f"files of {name}",
         "containedIn": {"@id": REPOSITORY},
-        "encodingFormat": "application/x-parquet",
-        "includes": f"data/{name}/*.parquet",
+        "encodingFormat": encoding,
+        "includes": f"data/{name}/{files}",
     }
 
 
@@ -147,9 +148,9 @@ def _describe_origin(recipe: Recipe) -> Row:
     }
 
 
-def _describe_responsibility(rounds: Mapping[str, ExportedRound]) -> Row:
+def _describe_responsibility(ordered: Mapping[str, ExportedRound]) -> Row:
     """Return the RAI fields; what the audit says about the labels is in the section of each round."""
-    sections = "\n\n".join(rounds[number]["section"] for number in sorted(rounds, key=int))
+    sections = "\n\n".join(one["section"] for one in ordered.values())
     return {
         "rai:dataCollection": "Speech of the named corpora, translated several times and back by a policy over units.",
         "rai:dataAnnotationProtocol": sections,

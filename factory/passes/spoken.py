@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from factory.passes.progress import Clock
 from factory.passes.references import with_references
 from factory.passes.sequences import build_sequences, is_taken
 from factory.passes.tokenize import list_speech
-from factory.passes.weights import actor_weights, compute_digests
+from factory.passes.weights import actor_vocoders, compute_digests
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK, Row
@@ -94,8 +95,7 @@ def speak(recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
         return
     named = [row | {"utt_id": row["pair_id"], "lang": row["src_lang"]} for row in rows]
     pool = recipe.resources.vocoder
-    vocoders = {lang: actor_weights(name) for lang, name in recipe.vocoder.items()}
-    actor = partial(Speaker, vocoders, pool.threads)
+    actor = partial(Speaker, actor_vocoders(recipe), pool.threads)
     plan = map_actor(out.unfinished(ray.data.from_arrow(pa.Table.from_pylist(named))), actor, pool)
     run_plan(plan, out, [row["pair_id"] for row in rows], clock, "speak", recipe.resources, ["vocoder"])
 
@@ -163,11 +163,6 @@ def _take(task: Variant, row: Row, tgt_lang: str, answer: str, recipe: Recipe) -
 
 
 def _batch(rows: Iterable[Row]) -> Iterator[Sequence[Row]]:
-    batch: list[Row] = []
-    for row in rows:
-        batch.append(row)
-        if len(batch) == BATCH:
-            yield batch
-            batch = []
-    if batch:
+    left = iter(rows)
+    while batch := list(islice(left, BATCH)):
         yield batch

@@ -78,9 +78,9 @@ def _make_policy(round_: Round) -> list[Stage]:
 def _speak(round_: Round) -> list[Stage]:
     """Return the stage that speaks a corpus of units; none if it holds recordings, or is not here."""
     corpus = round_.recipe.corpus.paired
-    if count_rows(corpus) is None or _reading_actors(corpus):
+    rows, share = count_rows(corpus), max(round_.recipe.policy.tasks.values())
+    if rows is None or _reading_actors(corpus):
         return []
-    rows, share = count_rows(corpus) or 0, max(round_.recipe.policy.tasks.values())
     return [Stage("speak paired", round_.run.speech("paired"), ("vocoder",), round(rows * share))]
 
 

@@ -60,6 +60,8 @@ def test_rounds_are_in_order_and_only_parquet_has_records() -> None:
     rounds = {"10": exported_round("parquet"), "9": exported_round("trl")}
     metadata = json.loads(render_croissant(toy_recipe(), rounds, "https://example.com/set", "mit"))
     assert [part["@id"] for part in metadata["distribution"]] == [REPOSITORY, "files-of-round-9", "files-of-round-10"]
+    patterns = [part["includes"] for part in metadata["distribution"][1:]]
+    assert patterns == ["data/round-9/**", "data/round-10/*.parquet"]
     assert [part["@id"] for part in metadata["recordSet"]] == ["round-10"] and metadata["version"] == "10.0.0"
     assert metadata["rai:dataAnnotationProtocol"] == "made as trl\n\nmade as parquet"
     assert metadata["url"] == metadata["distribution"][0]["contentUrl"] == "https://example.com/set"

@@ -42,6 +42,14 @@ def test_a_candidate_without_text_has_the_worst_scores_and_a_reason(rewards: Rou
 
 
 @pytest.mark.service
+def test_a_back_translation_that_does_not_end_has_the_worst_scores_and_a_reason() -> None:
+    recipe = load(ROOT / "recipes/station.yaml", ["translator.max_tokens=3"])
+    [cut] = RoundTripRewards(recipe, POLICY, ("chrfpp", "wer")).score([RIGHT])
+    assert cut["back_translation"] and SOURCE.startswith(cut["back_translation"])
+    assert (cut["scores"], cut["finish"]) == ({"chrfpp": 0.0, "wer": 1.0}, "length")
+
+
+@pytest.mark.service
 def test_a_failed_scorer_is_an_error_and_no_score(rewards: RoundTripRewards) -> None:
     with pytest.raises(RewardError, match="candidate 1 could not be scored: error: "):
         rewards.score([RIGHT, RIGHT._replace(source=None), WRONG])  # type: ignore[arg-type]

@@ -78,11 +78,14 @@ def write(path: Path, rows: list[Row]) -> Path:
 
 @pytest.fixture(scope="module")
 def start(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return speech_policy(tmp_path_factory.mktemp("speech"), tiny, QUICK)
+
+
+def speech_policy(folder: Path, llm: Path, part: PartConfig) -> Path:
+    """Write an untrained policy of continuous speech with a tiny wav2vec 2.0 into a new folder, and return its path."""
     torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("speech")
     encoder = EncoderConfig(kind="wav2vec2", model=tiny_network(folder / "encoder", "wav2vec2"), layer=2)
-    out = folder / "start"
-    return create_speech_policy(tiny, out, encoder=encoder, part=QUICK, langs=("fr", "en"), seed=1)
+    return create_speech_policy(llm, folder / "policy", encoder=encoder, part=part, langs=("fr", "en"), seed=1)
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:

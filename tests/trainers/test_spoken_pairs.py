@@ -18,16 +18,13 @@ from factory.corpora.audio import encode
 from factory.models.speech_lm import SpeechLM
 from factory.models.weights import policy_digest
 from factory.recipe.part import PartConfig
-from factory.recipe.sections import EncoderConfig
 from factory.recipe.training import Loss, PreferenceConfig
 from schemas.datasets import UTTERANCE, Row
 from schemas.sequences import Variant, prompt
-from tests.models.test_speech_encoders import tiny_network
-from tests.trainers.test_part import speak
+from tests.trainers.test_part import speak, speech_policy
 from tests.trainers.toys import WORDS, interrupt_preference, read_curve
 from trainers.errors import TrainingError
 from trainers.preference import train_preference
-from trainers.speech_policy import create_speech_policy
 from trainers.spoken_pairs import let_hear, read_heard_pairs
 
 QUICK = PreferenceConfig(batch=8, epochs=2, lr=5e-3, held_out=0.2, save_every=2, precision="fp32")
@@ -50,11 +47,7 @@ def write(path: Path, rows: list[Row]) -> Path:
 
 @pytest.fixture(scope="module")
 def policy(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.set_num_threads(1)
-    folder = tmp_path_factory.mktemp("speech")
-    encoder = EncoderConfig(kind="wav2vec2", model=tiny_network(folder / "encoder", "wav2vec2"), layer=2)
-    out = folder / "policy"
-    return create_speech_policy(tiny, out, encoder=encoder, part=PartConfig(), langs=("fr", "en"), seed=1)
+    return speech_policy(tmp_path_factory.mktemp("speech"), tiny, PartConfig())
 
 
 @pytest.fixture(scope="module")
