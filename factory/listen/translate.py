@@ -21,7 +21,7 @@ from factory.passes.weights import actor_encoder, actor_weights
 from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.report.players import embed_waves
-from factory.storage.names import on_one_line
+from factory.storage.names import escape
 from schemas.datasets import OK, Row
 from schemas.errors import RoundtripError
 
@@ -113,12 +113,12 @@ def translate_files(
 
 def describe(translation: Translation, direction: Direction) -> Iterator[str]:
     """Yield the lines that a terminal shows for a translation."""
-    yield on_one_line(translation["file"])
+    yield escape(translation["file"])
     parts = {direction.target: translation["text"], f"back to {direction.source}": translation["back_translation"]}
     parts |= {"speech": translation["speech"], "missing": translation["reason"]}
     for label, value in parts.items():
         if value is not None:
-            yield f"  {label:12} {on_one_line(value)}"
+            yield f"  {label:12} {escape(value)}"
 
 
 def _encode(recordings: Sequence[str], direction: Direction, recipe: Recipe) -> list[Row]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -17,9 +18,10 @@ from factory.passes.progress import Clock
 from factory.passes.references import with_references
 from factory.passes.sequences import build_sequences, is_taken
 from factory.passes.tokenize import list_speech
-from factory.passes.weights import actor_vocoders, compute_digests
+from factory.passes.weights import actor_weights, compute_digests
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
+from factory.storage.reasons import count_reasons
 from schemas.datasets import OK, Row
 from schemas.fingerprint import json_digest
 from schemas.sequences import Variant, completion, prompt, text_prompt
@@ -55,18 +57,20 @@ def write_spoken_sequences(recipe: Recipe, speech: DatasetDir, out: DatasetDir, 
     if not out.start(recipe.content("spoken_sequences", {"corpus": corpus, "text": json_digest(text)})):
         return
     counts: dict[str, int] = dict.fromkeys(recipe.policy.tasks, 0)
-    for rows in _batch(_make_sequences(found.rows if found else speech.dataset(), found, text, recipe)):
+    left_out = Counter[str]()
+    for rows in _batch(_make_sequences(found.rows if found else speech.dataset(), found, text, recipe, left_out)):
         out.append(pa.Table.from_pylist(rows, schema=SPOKEN_SEQUENCE))
         for row in rows:
             counts[row["task"]] += 1
+    lost = f"; left out: {', '.join(f'{reason} {count:,}' for reason, count in left_out.items())}" if left_out else ""
     if empty := [task for task, count in counts.items() if not count and recipe.policy.tasks[task]]:
         raise PassError(
             f"round 0 has no training sequence of {', '.join(empty)}: asr needs a text, s2t a reference or a partner "
             f"NAME/LANG in corpus.paired ({recipe.corpus.paired}), and mt parallel text (corpus.text); give them, or "
-            "leave these tasks out of policy.tasks"
+            f"leave these tasks out of policy.tasks{lost}"
         )
     out.publish()
-    print(f"  sequences: {', '.join(f'{task} {count:,}' for task, count in counts.items())}", flush=True)
+    print(f"  sequences: {', '.join(f'{task} {count:,}' for task, count in counts.items())}{lost}", flush=True)
 
 
 def speak(recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
@@ -95,7 +99,8 @@ def speak(recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
         return
     named = [row | {"utt_id": row["pair_id"], "lang": row["src_lang"]} for row in rows]
     pool = recipe.resources.vocoder
-    actor = partial(Speaker, actor_vocoders(recipe), pool.threads)
+    vocoders = {lang: actor_weights(name) for lang, name in recipe.vocoder.items()}
+    actor = partial(Speaker, vocoders, pool.threads)
     plan = map_actor(out.unfinished(ray.data.from_arrow(pa.Table.from_pylist(named))), actor, pool)
     run_plan(plan, out, [row["pair_id"] for row in rows], clock, "speak", recipe.resources, ["vocoder"])
 
@@ -117,13 +122,16 @@ def read_texts(recipe: Recipe) -> list[Row]:
 
 
 def _make_sequences(
-    rows: ray.data.Dataset, speech: Speech | None, text: Iterable[Row], recipe: Recipe
+    rows: ray.data.Dataset, speech: Speech | None, text: Iterable[Row], recipe: Recipe, left_out: Counter[str]
 ) -> Iterator[Row]:
+    """Yield all sequences, and count in `left_out` the utterances that are not ok, by reason."""
     texts: dict[str, str] = {}
     if speech is not None and len(recipe.languages) > 2:  # references are the texts of partners
         for table in rows.select_columns(["utt_id", "text"]).iter_batches(batch_format="pyarrow", batch_size=None):
             texts |= {row["utt_id"]: row["text"] for row in pa.table(table).to_pylist()}
-    for table in rows.iter_batches(batch_format="pyarrow", batch_size=BATCH):
+    for batch in rows.iter_batches(batch_format="pyarrow", batch_size=BATCH):
+        table = cast(pa.Table, batch)
+        left_out.update(count_reasons(table.filter(pc.not_equal(table["status"], OK))))
         yield from build_spoken(table, recipe, texts)
     yield from ({key: row.get(key) for key in SPOKEN_SEQUENCE.names} for row in text)
 

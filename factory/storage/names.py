@@ -29,9 +29,13 @@ def file_name(identifier: str) -> str:
 
 def on_one_line(identifier: str) -> str:
     """Return an id for a terminal: unprintable characters are escaped, a long id is cut to `MAX_LENGTH` characters."""
-    beginning = identifier[: MAX_LENGTH + 1]
-    shown = "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in beginning)
+    shown = escape(identifier[: MAX_LENGTH + 1])
     return shown if len(shown) <= MAX_LENGTH else f"{shown[: MAX_LENGTH - 1]}…"
+
+
+def escape(text: str) -> str:
+    """Return a whole text for a terminal: unprintable characters, line breaks among them, are escaped."""
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in text)
 
 
 def _is_plain(identifier: str) -> bool:

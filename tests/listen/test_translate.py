@@ -10,7 +10,7 @@ import pytest
 
 from factory.cli import main
 from factory.corpora.audio import read
-from factory.listen.translate import TranslateError, choose_direction, translate_files
+from factory.listen.translate import TranslateError, Translation, choose_direction, describe, translate_files
 from factory.recipe.directions import Direction
 from factory.recipe.loading import load
 
@@ -47,6 +47,20 @@ def test_a_recipe_that_cannot_speak_is_refused(recipe: str, changes: list[str], 
         translate_files(
             ["a.wav"], "policy", Direction("fr-en"), load(ROOT / f"recipes/{recipe}.yaml", changes), tmp_path
         )
+
+
+def test_a_long_translation_is_shown_whole_and_on_one_line() -> None:
+    text = "the train leaves " * 20 + "\nat noon"
+    found: Translation = {
+        "file": "/" + "folder/" * 30 + "a.wav",
+        "text": text,
+        "back_translation": None,
+        "speech": "out/a.en.wav",
+        "reason": None,
+    }
+    file, translation, speech = describe(found, Direction("fr-en"))
+    assert file == found["file"] and speech == "  speech       out/a.en.wav"
+    assert translation == "  en           " + text.replace("\n", "\\n")
 
 
 @pytest.mark.service

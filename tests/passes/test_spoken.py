@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from factory.corpora.audio import read
 from factory.corpora.base import CORPUS_ROW
 from factory.passes.errors import PassError
 from factory.passes.progress import Clock
@@ -17,6 +19,7 @@ from factory.passes.spoken import build_spoken, speak, write_spoken_sequences
 from factory.planning.places import Round, Run
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
+from schemas.audio import SAMPLE_RATE
 from schemas.datasets import PAIRED, Row
 from tests.corpora.speech import put, tone
 
@@ -88,6 +91,25 @@ def test_units_without_a_vocoder_are_refused(tmp_path: Path) -> None:
     recipe = load(RECIPE, [f"corpus.paired={file}", ALL, "vocoder={fr: assets/phrasebook/vocoder-fr}"])
     with pytest.raises(PassError, match=r"no vocoder that speaks those in en: give vocoder.en, or recordings"):
         speak(recipe, Run(str(tmp_path / "run")).speech("paired"), Clock(str(tmp_path)))
+
+
+def test_units_are_spoken_as_recordings_and_those_that_cannot_be_are_counted(
+    local_ray: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = paired(tmp_path / "paired.parquet")
+    broken = pq.read_table(file).slice(0, 1).to_pylist()[0] | {"pair_id": "zz", "src_units": [1, 10_000]}
+    mixed = tmp_path / "mixed.parquet"
+    pq.write_table(pa.concat_tables([pq.read_table(file), pa.Table.from_pylist([broken], schema=PAIRED)]), mixed)
+    recipe = load(RECIPE, [f"corpus.paired={mixed}", ALL])
+    round_ = Round(Run(str(tmp_path / "run")), 0, recipe)
+    write_spoken_sequences(recipe, round_.run.speech("paired"), round_.sequences, Clock(str(tmp_path)))
+    assert re.search(r"sequences: asr 20, s2t 20, mt [\d,]+; left out: error 1\n", capsys.readouterr().out)
+    *rows, lost = round_.run.speech("paired").rows().to_pylist()
+    assert lost["status"] == "failed" and lost["reason"].startswith("error: ")
+    for row, pair in zip(rows, pq.read_table(file).to_pylist(), strict=True):
+        assert (row["utt_id"], row["status"], row["reason"]) == (pair["pair_id"], "ok", None)
+        assert (row["lang"], row["text"], row["reference"]) == (pair["src_lang"], pair["src_text"], pair["tgt_text"])
+        assert 0.5 < len(read(row["audio"])) / SAMPLE_RATE / (0.02 * len(pair["src_units"])) < 4, "deduplicated units"
 
 
 def test_a_task_that_no_utterance_serves_is_named(local_ray: None, tmp_path: Path) -> None:
