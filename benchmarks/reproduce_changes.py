@@ -108,7 +108,7 @@ def describe_score(score: Score | None) -> str:
 def describe_agreement(found: bootstrap.Estimate, paper: float | None) -> str:
     """Return in words if a difference is significant, and if it agrees with the paper."""
     if found.low <= 0 <= found.high:
-        return "cannot be told apart from none" + ", as in the paper" * (paper == 0)
+        return "cannot be told apart from zero" + ", as in the paper" * (paper == 0)
     if paper is None:
-        return "can be told apart from none"
+        return "can be told apart from zero"
     return "agrees with the paper" if paper * found.point > 0 else "contradicts the paper"
