@@ -141,7 +141,7 @@ def pack(world: World, speech: Path, units: Path, out: Path) -> None:
 def write(rows: list[Row], schema: pa.Schema, path: Path) -> None:
     """Write the rows of a file that ships."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd")
+    pq.write_table(pa.Table.from_pylist(rows, schema=schema), path, compression="zstd", compression_level=19)
 
 
 if __name__ == "__main__":

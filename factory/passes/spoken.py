@@ -18,7 +18,7 @@ from factory.passes.progress import Clock
 from factory.passes.references import with_references
 from factory.passes.sequences import build_sequences, is_taken
 from factory.passes.tokenize import list_speech
-from factory.passes.weights import actor_weights, compute_digests
+from factory.passes.weights import compute_digests, list_voices
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from factory.storage.reasons import count_reasons
@@ -99,8 +99,7 @@ def speak(recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
         return
     named = [row | {"utt_id": row["pair_id"], "lang": row["src_lang"]} for row in rows]
     pool = recipe.resources.vocoder
-    vocoders = {lang: actor_weights(name) for lang, name in recipe.vocoder.items()}
-    actor = partial(Speaker, vocoders, pool.threads)
+    actor = partial(Speaker, list_voices(recipe), pool.threads)
     plan = map_actor(out.unfinished(ray.data.from_arrow(pa.Table.from_pylist(named))), actor, pool)
     run_plan(plan, out, [row["pair_id"] for row in rows], clock, "speak", recipe.resources, ["vocoder"])
 

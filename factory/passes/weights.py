@@ -25,8 +25,11 @@ def actor_weights(name: str) -> str:
 
 def actor_vocoders(recipe: Recipe) -> dict[str, str]:
     """Return the vocoder of each language, by the name that an actor finds it by; {} if nothing is spoken."""
-    if not recipe.writes_speech:
-        return {}
+    return list_voices(recipe) if recipe.writes_speech else {}
+
+
+def list_voices(recipe: Recipe) -> dict[str, str]:
+    """Return the vocoder of each language, by the name that an actor finds it by."""
     return {lang: actor_weights(name) for lang, name in recipe.vocoder.items()}
 
 
