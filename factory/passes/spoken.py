@@ -98,15 +98,18 @@ def speak(recipe: Recipe, out: DatasetDir, clock: Clock) -> None:
     if not out.start({"stage": "speak", "inputs": weights | {"units": json_digest(rows)}}):
         return
     named = [row | {"utt_id": row["pair_id"], "lang": row["src_lang"]} for row in rows]
+    unheard = {"src_units": None}  # of a row that only tasks of text take
+    named = [row if _is_used(row, recipe, hears=True) else row | unheard for row in named]
     pool = recipe.resources.vocoder
     actor = partial(Speaker, list_voices(recipe), pool.threads)
     plan = map_actor(out.unfinished(ray.data.from_arrow(pa.Table.from_pylist(named))), actor, pool)
     run_plan(plan, out, [row["pair_id"] for row in rows], clock, "speak", recipe.resources, ["vocoder"])
 
 
-def _is_used(row: Row, recipe: Recipe) -> bool:
-    """Return True if a task takes a row of PAIRED with units."""
-    taken = (is_taken(task, row["pair_id"], share) for task, share in recipe.policy.tasks.items())
+def _is_used(row: Row, recipe: Recipe, hears: bool = False) -> bool:
+    """Return True if a task (one that `hears` speech) takes a row of PAIRED with units."""
+    tasks = recipe.policy.tasks.items()
+    taken = (is_taken(task, row["pair_id"], share) for task, share in tasks if not (hears and Variant(task).reads_text))
     return bool(row["src_units"]) and row["src_lang"] in recipe.languages and any(taken)
 
 

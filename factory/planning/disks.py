@@ -18,7 +18,7 @@ T = TypeVar("T")
 ROW_BYTES = {
     "tokenize": 500,
     "read": 300,
-    "speak": 12_000,
+    "speak": 60_000,
     "utterances": 500,
     "sequences": 1_500,
     "produce": 1_000,

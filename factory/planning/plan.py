@@ -14,6 +14,7 @@ from factory.recipe.paths import list_missing_files, local_paths
 from factory.recipe.recipe import Recipe
 from factory.runtime.redact import redact
 from factory.storage.dataset import DatasetDir
+from schemas.sequences import Variant
 
 
 class Stage(NamedTuple):
@@ -78,7 +79,8 @@ def _make_policy(round_: Round) -> list[Stage]:
 def _speak(round_: Round) -> list[Stage]:
     """Return the stage that speaks a corpus of units; none if it holds recordings, or is not here."""
     corpus = round_.recipe.corpus.paired
-    rows, share = count_rows(corpus), max(round_.recipe.policy.tasks.values())
+    rows, tasks = count_rows(corpus), round_.recipe.policy.tasks.items()
+    share = min(1.0, sum(share for task, share in tasks if not Variant(task).reads_text))
     if rows is None or _reading_actors(corpus):
         return []
     return [Stage("speak paired", round_.run.speech("paired"), ("vocoder",), round(rows * share))]

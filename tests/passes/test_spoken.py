@@ -112,6 +112,25 @@ def test_units_are_spoken_as_recordings_and_those_that_cannot_be_are_counted(
         assert 0.5 < len(read(row["audio"])) / SAMPLE_RATE / (0.02 * len(pair["src_units"])) < 4, "deduplicated units"
 
 
+def test_what_only_tasks_of_text_take_is_not_spoken(local_ray: None, tmp_path: Path) -> None:
+    file = paired(tmp_path / "paired.parquet", ["fr"])
+    text = tmp_path / "text.parquet"
+    pq.write_table(pq.read_table("assets/phrasebook/text.parquet").slice(0, 4), text)
+    tasks = "policy.tasks={asr: 0.3, s2t: 0.3, mt: 1.0}"
+    recipe = load(RECIPE, [f"corpus.paired={file}", f"corpus.text={text}", tasks])
+    round_ = Round(Run(str(tmp_path / "run")), 0, recipe)
+    write_spoken_sequences(recipe, round_.run.speech("paired"), round_.sequences, Clock(str(tmp_path)))
+    spoken = {row["utt_id"]: row["audio"] is not None for row in round_.run.speech("paired").rows().to_pylist()}
+    counts = Counter(round_.sequences.rows()["task"].to_pylist())
+    heard = {
+        row["sequence_id"].split("-", 1)[1].removesuffix("-en")
+        for row in round_.sequences.rows().to_pylist()
+        if row["task"] != "mt"
+    }
+    assert {name for name, is_spoken in spoken.items() if is_spoken} == heard
+    assert 0 < len(heard) < len(spoken) == counts["mt"] - 4, "a text needs no recording"
+
+
 def test_a_task_that_no_utterance_serves_is_named(local_ray: None, tmp_path: Path) -> None:
     put(tmp_path / "speech/fr/one.wav", tone())
     put(tmp_path / "speech/fr/one.txt", "la gare")

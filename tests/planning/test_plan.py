@@ -77,7 +77,7 @@ def test_rounds_over_continuous_speech_read_and_speak() -> None:
     plans = [[(stage.name, stage.rows) for stage in stages(round_)] for round_ in (first, second)]
     assert plans[0] == [
         ("read test", 200),
-        ("speak paired", 1720),  # a fifth of the rows
+        ("speak paired", 3440),  # a fifth of the rows for asr, and another for s2t
         ("sequences", 8600),
         ("train", None),
         ("evaluate round 0", 200),
