@@ -31,7 +31,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.interleave_grid import FIRST_SPOKEN, TEXT  # noqa: E402
-from benchmarks.reproduce_cells import INTERLEAVE, Cell, Sizes  # noqa: E402
+from benchmarks.part_grid import FIRST_PART  # noqa: E402
+from benchmarks.part_tables import OUTPUTS, UNITS  # noqa: E402
+from benchmarks.reproduce_cells import INTERLEAVE, PART, Cell, Sizes  # noqa: E402
 from benchmarks.reproduce_grid import (  # noqa: E402
     BASE,
     FIRST,
@@ -93,6 +95,8 @@ def copy_shared(cell: Cell, out: Path) -> None:
     # the round trip in the evaluation of a start uses the recipe's back-translation
     from_start = SHARED[: 2 if set(SPOKEN) & set(cell.changes) else 3]
     donors = {FIRST: SHARED[:2], cell.base: from_start, cell.shares: SHARED} if cell.name != BASE else {}
+    if cell.variant == PART:
+        donors = {FIRST_PART: ("speech",)}
     if cell.variant == INTERLEAVE:  # a round of table H is tested in more directions than its start
         donors = {FIRST_SPOKEN: SHARED[:2]} if cell.base == TEXT else {}
     for donor, names in donors.items():
@@ -149,7 +153,19 @@ def run_cells(cells: list[Cell], sizes: Sizes, out: Path, to: Path, changes: lis
             parts = [part.replace(str(out), "RUNS") for part in command[1:]]
             origin = {"start": cell.base if cell.base != BASE else None, "command": parts}
             keep(to, cell.name, out / cell.name, cell.last_round, origin)
+        if cell.variant == PART and read_summary(cell, out):
+            failed += not write_outputs(cell.name, "phrasebook_part", out / cell.name / "round-0" / "policy", to)
+            failed += not write_outputs(UNITS, "phrasebook", ROOT / "assets/phrasebook/policy", to)
     return failed
+
+
+def write_outputs(name: str, recipe: str, policy: Path, to: Path) -> bool:
+    """Keep what a policy writes for the recordings of table I; return whether that is done."""
+    path = to / OUTPUTS / f"{name}.parquet"
+    script = [sys.executable, "benchmarks/speech_to_text.py", "--recipe", f"recipes/{recipe}.yaml"]
+    if path.exists():
+        return True
+    return subprocess.run([*script, "--policy", str(policy), "--to", str(path)], cwd=ROOT).returncode == 0
 
 
 def run_cell(cell: Cell, out: Path, command: list[str]) -> bool:

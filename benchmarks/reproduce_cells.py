@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 INTERLEAVE = "interleave"
 """The variant of the cells of tables G and H: chain of thought in three languages."""
+PART = "part"
+"""The variant of the cells of table I: a policy that hears continuous speech."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Cell:
 
     Attributes:
         name: the name of its folder and record.
-        variant: the variant of its recipe, BASE, or INTERLEAVE.
+        variant: the variant of its recipe, BASE, INTERLEAVE or PART.
         seed: the seed of its recipe.
         changes: changes of its recipe.
         rounds: the rounds to run.

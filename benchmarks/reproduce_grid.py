@@ -8,7 +8,8 @@ from functools import reduce
 from pathlib import Path
 
 from benchmarks.interleave_grid import make_interleave_cells
-from benchmarks.reproduce_cells import INTERLEAVE, Cell, Sizes
+from benchmarks.part_grid import make_part_cells
+from benchmarks.reproduce_cells import INTERLEAVE, PART, Cell, Sizes
 
 DELTAS = (0.0, 0.05, 0.1, 0.2, 0.3)
 BASE = "base"
@@ -53,6 +54,7 @@ def make_grid(sizes: Sizes) -> Iterator[Cell]:
                 yield Cell(f"com-s{seed}-more", variant, seed, more, base=start)
     yield from _make_first_seed(sizes)
     yield from make_interleave_cells(sizes)
+    yield from make_part_cells(sizes)
 
 
 def _make_first_seed(sizes: Sizes) -> Iterator[Cell]:
@@ -90,14 +92,7 @@ def make_command(cell: Cell, sizes: Sizes, out: Path, changes: list[str], pairs:
     """
     own_recipes = {BASE: "phrasebook.yaml", "com": "phrasebook.yaml", INTERLEAVE: "phrasebook_es.yaml"}
     recipe = own_recipes.get(cell.variant, f"phrasebook_{cell.variant}.yaml")
-    corpora = {"test": INTERLEAVE_TEST} if cell.variant == INTERLEAVE else {name: name for name in SPLITS}
-    common = [
-        f"seed={cell.seed}",
-        f"corpus.limit={sizes.limit}",
-        *(f"corpus.{name}={out / file}.parquet" for name, file in corpora.items()),
-        f"evaluate.s2t_utterances={sizes.s2t}",
-        f"evaluate.asr_utterances={sizes.asr}",
-    ]
+    common = [f"seed={cell.seed}", *(_describe_corpora(cell, sizes, out) if cell.variant != PART else ())]
     if cell.base:
         common.append(f"policy.{'base' if cell.rounds == '0' else 'start'}={out / cell.base}/round-0/policy")
     values = {"{out}": str(out)} | {f"{{pairs_{share}}}": str(max(1, pairs // share)) for share in (2, 4)}
@@ -106,4 +101,15 @@ def make_command(cell: Cell, sizes: Sizes, out: Path, changes: list[str], pairs:
     return [
         *(sys.executable, "factory/run_round.py", "--recipe", f"recipes/{recipe}"),
         *("--run", str(out / cell.name), "--round", cell.rounds, *sets),
+    ]
+
+
+def _describe_corpora(cell: Cell, sizes: Sizes, out: Path) -> list[str]:
+    """Return the changes of the corpora of units; a policy of continuous speech has the recordings of its recipe."""
+    corpora = {"test": INTERLEAVE_TEST} if cell.variant == INTERLEAVE else {name: name for name in SPLITS}
+    return [
+        f"corpus.limit={sizes.limit}",
+        *(f"corpus.{name}={out / file}.parquet" for name, file in corpora.items()),
+        f"evaluate.s2t_utterances={sizes.s2t}",
+        f"evaluate.asr_utterances={sizes.asr}",
     ]

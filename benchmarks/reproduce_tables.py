@@ -1,4 +1,4 @@
-"""Tables A to H of a reproduction as Markdown, each with intervals and a comparison with the paper."""
+"""Tables A to I of a reproduction as Markdown, each with intervals and a comparison with the paper."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.interleave_tables import table_g, table_h
+from benchmarks.part_tables import OUTPUTS, table_i
 from benchmarks.reproduce_changes import (
     DIRECTIONS,
     SCORES,
@@ -64,6 +65,7 @@ def write_tables(records: Records, seeds: Sequence[int], to: Path, arguments: st
     parts += ["", f"`{command}`; {READING}"]
     for table in (_table_a, _table_b, _table_c, _table_d, _table_e, _table_f, table_g, table_h):
         parts += ["", *table(records, list(seeds))]
+    parts += ["", *table_i(to.parent / OUTPUTS, list(seeds))]
     to.parent.mkdir(parents=True, exist_ok=True)
     to.write_text("\n".join(parts) + "\n")
 

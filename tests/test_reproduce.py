@@ -8,18 +8,25 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from benchmarks import reproduce
 from benchmarks.hear_all import transcribe_evaluation
+from benchmarks.part_grid import ROWS as PART_ROWS
+from benchmarks.part_tables import table_i
 from benchmarks.reproduce import comparable, copy_shared, copy_shipped, count_pairs, split_corpus
-from benchmarks.reproduce_cells import Cell, Sizes
+from benchmarks.reproduce_cells import PART, Cell, Sizes
 from benchmarks.reproduce_grid import MORE, make_command, make_grid
 from benchmarks.reproduce_records import keep, kept
 from benchmarks.reproduce_tables import write_tables
+from benchmarks.speech_to_text import OUTPUTS, carry
+from factory.corpora.audio import encode, read
+from factory.recipe.loading import load
 from factory.storage.dataset import DatasetDir
+from schemas.audio import SAMPLE_RATE
 from schemas.datasets import EVALUATED
 from tests.toy_run import toy_run
 
@@ -268,3 +275,54 @@ def test_missing_transcripts_are_made_once(tmp_path: Path) -> None:
     assert [row["asr_text"] for row in record.said("fr-en")] == ["entendu", "", "alors", ""]
     assert calls == [([[3, 6]], "fr"), ([[3, 2]], "en")]
     assert {path.name for path in tmp_path.iterdir()} == {"run", "run.parquet"}
+
+
+def test_cells_of_part_learn_the_same_speech_as_often(tmp_path: Path) -> None:
+    cells = [cell for cell in CELLS.values() if cell.variant == PART]
+    assert len(cells) == len(PART_ROWS)
+    totals = set()
+    for cell in cells:
+        command = make_command(cell, SIZES, tmp_path, [], 0)
+        assert command[command.index("--recipe") + 1] == "recipes/phrasebook_part.yaml"
+        changes = [command[place + 1] for place, part in enumerate(command) if part == "--set"]
+        stages = load(ROOT / "recipes/phrasebook_part.yaml", changes).part.stages
+        totals.add(
+            tuple(round(sum(s.epochs * s.tasks.get(task, 0) for s in stages), 6) for task in ("asr", "s2t", "mt"))
+        )
+    assert totals == {(6.75, 1.5, 0.25)}
+    shipped = load(ROOT / "recipes/phrasebook_part.yaml").part.stages
+    staged = load(ROOT / "recipes/phrasebook_part.yaml", [f"part.stages={PART_ROWS['staged'].stages}"]).part.stages
+    assert staged == shipped, "the recipe that people run is the row of the table"
+
+
+def test_table_i_compares_what_policies_write_for_recordings(tmp_path: Path) -> None:
+    def write(name: str, transcript: str, translation: str) -> None:
+        rows = [
+            {"condition": condition, "utt_id": f"{src}-{number}", "src_lang": src, "tgt_lang": tgt}
+            | {"text": f"un deux trois {number}", "reference": f"one two three four {number}"}
+            | {"transcript": transcript.format(number), "translation": translation.format(number)}
+            for condition in ("clean", "telephone")
+            for src, tgt in (("fr", "en"), ("en", "fr"))
+            for number in range(12)
+        ]
+        pq.write_table(pa.Table.from_pylist(rows, schema=OUTPUTS), tmp_path / f"{name}.parquet")
+
+    write("part-staged-s1", "un deux trois {}", "one two three four {}")
+    write("part-two-stage-s1", "un deux {}", "one two {}")
+    table = "\n".join(table_i(tmp_path, [1]))
+    assert "| PART | 0.000 [0.000, 0.000] |" in table and "100.00 [100.00, 100.00]" in table
+    assert "two stages, minus PART: WER en, clean +0.25 [+0.25, +0.25], which agrees with the paper" in table
+    assert re.search(
+        r"S2T BLEU fr-en, telephone -\d+\.\d+ \[-\d+\.\d+, -\d+\.\d+\], which agrees with the paper", table
+    )
+    assert "| also without LoRA | - |" in table and "also without LoRA, minus" not in table
+
+
+def test_a_telephone_leaves_no_high_band_and_adds_noise_of_a_known_level() -> None:
+    time = np.arange(SAMPLE_RATE) / SAMPLE_RATE
+    low, high = (0.2 * np.sin(2 * np.pi * hz * time).astype(np.float32) for hz in (1_000, 6_000))
+    row = {"utt_id": "one", "audio": {"bytes": encode(low + high, "FLAC"), "path": None}}
+    carried = read(carry(row))
+    assert np.array_equal(carried, read(carry(row))), "the noise belongs to the utterance"
+    noise = carried - low
+    assert 7.0 < 10 * np.log10(np.mean(low**2) / np.mean(noise[200:-200] ** 2)) < 9.0
