@@ -148,8 +148,13 @@ class TrainingLoop(ABC, Generic[B]):
         torch.nn.utils.clip_grad_norm_(self.weights, MAX_GRADIENT)
         self.optimizer.step()
         self.step += 1
-        pulse(self.work)
+        pulse(self.work, self._describe(losses) if rank() == 0 else None)
         return losses
+
+    def _describe(self, losses: Sequence[float]) -> str:
+        """Return the status after a step with these losses of its batches."""
+        pace = (time.monotonic() - self.began) / max(1, self.step - self.first_step)
+        return describe_step(self.step, self.steps, sum(losses) / len(losses), None, pace)
 
     def rate(self) -> float:
         """Return the learning rate of this step as a share of `lr`: linear warm-up, then a cosine down to LAST_RATE."""
@@ -170,8 +175,6 @@ class TrainingLoop(ABC, Generic[B]):
         self.curve.append(line)
         if rank() == 0:
             print(f"  {self.title} {json.dumps(line)}", flush=True)
-            pace = (time.monotonic() - self.began) / max(1, self.step - self.first_step)
-            pulse(self.work, describe_step(self.step, self.steps, loss, None, pace))
 
     def _save(self) -> None:
         state = full_state(self.network, self.optimizer)

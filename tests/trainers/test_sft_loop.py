@@ -43,9 +43,10 @@ def test_the_learning_rate_rises_linearly_and_falls_as_a_cosine_to_2_percent(job
 def test_a_step_uses_the_learning_rate_of_its_number(job: LocalJob[SftConfig]) -> None:
     loop = SftLoop(replace(job, config=replace(QUICK, warmup=0.5)))
     rate = loop.rate()
-    loop.learn([loop.data.batch([0])])
+    [loss] = loop.learn([loop.data.batch([0])])
     assert loop.optimizer.param_groups[0]["lr"] == pytest.approx(QUICK.lr * rate)
-    assert loop.step == 1 and (job.work / "pulse").exists()
+    assert loop.step == 1
+    assert (job.work / "pulse").read_text().startswith(f"step 1 of {loop.steps:,}, loss {loss:.3f}, ")
 
 
 def test_the_gradient_of_a_step_is_the_mean_over_its_batches(job: LocalJob[SftConfig]) -> None:
