@@ -39,7 +39,7 @@ from factory.storage.dataset import DatasetDir  # noqa: E402
 from factory.storage.files import put_table  # noqa: E402
 from schemas.audio import SAMPLE_RATE  # noqa: E402
 from schemas.datasets import Row  # noqa: E402
-from schemas.sequences import SOSP, Variant, parse  # noqa: E402
+from schemas.sequences import SOSP, Variant, parse, words  # noqa: E402
 
 OUTPUTS = pa.schema(
     [(name, pa.string()) for name in ("condition", "utt_id", "src_lang", "tgt_lang", "transcript", "translation")]
@@ -77,7 +77,7 @@ def write_outputs(policy: str, recipe: Recipe) -> list[Row]:
     outputs = engine.generate(requests, seed=0)
     for (index, column), output in outputs.items():
         variant = translation if column == "translation" else Variant.ASR
-        heard[index][column] = parse(variant, output.text).text or ""
+        heard[index][column] = words(parse(variant, output.text).text or "")
     return [{name: row[name] for name in OUTPUTS.names} for row in heard]
 
 
