@@ -12,6 +12,7 @@ from factory.planning.kept_recipe import as_yaml
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
 from factory.report import collect, plots, sections
+from factory.report.malformed import count_malformed, describe_malformed
 from factory.report.pairs import MAX_PLAYERS, ShownPair, choose_pairs_with_players, make_table_row, read_shown_pairs
 from factory.report.players import embed_waves, find_recordings, load_vocoders, make_waves
 from factory.report.summary import read_summary
@@ -86,6 +87,7 @@ def _preference_values(round_: Round) -> Values:
     bars = plots.bars([(step["step"], step["count"]) for step in funnel], "count")
     return {
         "funnel": funnel,
+        "malformed": describe_malformed(count_malformed(round_.pairs)),
         "funnel_plot": sections.Figure(plots.draw("funnel", bars), "The number that each step passes on."),
         "gap_plots": gap_plots,
         "correlation": correlation,

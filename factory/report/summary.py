@@ -12,6 +12,7 @@ from factory.passes.progress import Clock
 from factory.planning.places import Round, Run
 from factory.planning.usable_speech import list_unmeasured
 from factory.recipe.directions import Direction
+from factory.report.malformed import count_malformed
 from factory.report.scores import read_evaluation, score_evaluation
 from factory.report.summary_types import Failure, LabelBin, Production, Summary
 from factory.report.toplines import score_toplines
@@ -93,6 +94,7 @@ def summarise_production(round_: Round) -> Production:
     return {
         "rows": {name: status.get(name, 0) for name in (OK, SKIPPED, FAILED)},
         "pairs": {direction: pairs[direction] for direction in recipe.used_directions},
+        "malformed": count_malformed(round_.pairs),
         "label_accuracy": {judge: _label_bins(rows, metric, judge) for judge in ("bleu", "chrf")},
         "unmeasured": explain_unmeasured(len(rows), has_judge),
     }

@@ -94,6 +94,15 @@ class LabelBin(GapBin):
     judge: str
 
 
+class MalformedPairs(TypedDict):
+    """How many pairs have a malformed back-translation: on either side, of the chosen, of the rejected; `of` all."""
+
+    pairs: int
+    chosen: int
+    rejected: int
+    of: int
+
+
 class Production(TypedDict, total=False):
     """The product of a preference round: rows by status, pairs by direction, accuracy of labels by judge.
 
@@ -102,6 +111,8 @@ class Production(TypedDict, total=False):
 
     rows: dict[str, int]
     pairs: dict[str, int]
+    malformed: MalformedPairs | None
+    """Pairs whose score is that of a malformed back-translation; None if nothing was translated back."""
     label_accuracy: dict[str, list[LabelBin]]
     unmeasured: str | None
     """Why the accuracy could not be measured."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import fill
 
 from factory.audit.formats import format_gap
+from factory.report.malformed import describe_malformed
 from factory.report.summary_types import BeforeAfter, Interval, LabelBin, MeanName, Score, ScoreName, Summary, Topline
 from factory.storage.names import on_one_line
 
@@ -58,6 +59,8 @@ def _production_lines(summary: Summary) -> Iterator[str]:
         return
     yield f"  utterances   {_counts(summary['rows'])}"
     yield f"  pairs        {_counts(summary['pairs'])}"
+    if malformed := describe_malformed(summary.get("malformed")):
+        yield f"  malformed    {malformed}"
     yield from _label_lines(summary["label_accuracy"])
     if summary["unmeasured"]:
         yield f"  note         {summary['unmeasured']}"

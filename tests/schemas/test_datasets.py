@@ -46,6 +46,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     | DIRECTION
     | dict.fromkeys(("prompt", "chosen", "rejected", "chosen_text", "rejected_text"), "string")
     | {"chosen_scores": "SCORES", "rejected_scores": "SCORES"}
+    | {"chosen_back_translation_finish": "string", "rejected_back_translation_finish": "string"}
     | STATUS,
     "PAIRED": {"pair_id": "string not null", "src_text": "string", "tgt_text": "string"}
     | DIRECTION
