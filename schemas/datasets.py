@@ -253,6 +253,9 @@ EVALUATED = pa.schema(
         pa.field("back_translation", pa.string()),
         pa.field("cascade_text", pa.string()),
         pa.field("cascade_mos", pa.float64()),
+        pa.field("spoken_lang", pa.string()),
+        pa.field("source_s", pa.float64()),
+        pa.field("speech_s", pa.float64()),
         *_STATUS,
     ]
 )
@@ -268,6 +271,10 @@ EVALUATED = pa.schema(
   it is the recognizer's transcript, and null where it was not synthesised.
 - `cascade_text`, `cascade_mos`: transcript and mean opinion score (1..5) of a baseline, text-to-speech of the
   policy's text.
+- `spoken_lang`: language of the synthesised translation, by the recognizer; null if nothing is said.
+- `source_s`, `speech_s`: seconds of the source's units and of the synthesised translation (0 without units).
+
+Older files end without the last three; they count as null.
 """
 
 TOPLINE = pa.schema(

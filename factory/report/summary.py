@@ -47,7 +47,8 @@ def summarise(round_: Round, clock: Clock) -> Summary:
         clock: the times and the peak memory of the stages.
     """
     run, recipe, previous = round_.run, round_.recipe, round_.previous
-    columns = select_test_rows(run.units("test"), recipe).select(["utt_id", "tgt_lang", "text", "spoken"])
+    names = ["utt_id", "tgt_lang", "text", "durations", "spoken"]
+    columns = select_test_rows(run.units("test"), recipe).select(names)
     tested = {(row["utt_id"], row["tgt_lang"]): row for row in columns.to_pylist()}
     after = read_evaluation(round_.evaluation, tested, recipe)
     before = None if previous is None else read_evaluation(previous.evaluation, tested, recipe)

@@ -62,7 +62,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "EVALUATED": {"utt_id": "string not null", "units": "list<int32>", "mos": "double", "cascade_mos": "double"}
     | DIRECTION
     | dict.fromkeys(("reference", "text", "finish", "asr_text", "source_text", "cascade_text"), "string")
-    | {"back_translation": "string"}
+    | {"back_translation": "string", "spoken_lang": "string", "source_s": "double", "speech_s": "double"}
     | STATUS,
     "TOPLINE": {"utt_id": "string not null", "lang": "string not null", "reference": "string"}
     | {"audio_asr": "string", "audio_mos": "double", "resynthesised_asr": "string", "resynthesised_mos": "double"}
