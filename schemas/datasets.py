@@ -39,6 +39,8 @@ UNSPOKEN = "unspoken"
 
 _STATUS = [pa.field("status", pa.string(), nullable=False), pa.field("reason", pa.string())]
 _UNITS = pa.list_(pa.int32())
+_DIRECTION = [pa.field(name, pa.string(), nullable=False) for name in ("src_lang", "tgt_lang")]
+_ABOUT = [pa.field(name, pa.string()) for name in ("text", "reference", "speaker", "split")]
 WORD = pa.struct([("text", pa.string()), ("start", pa.int32()), ("end", pa.int32())])
 """A word of a transcript and where it is spoken, in frames of 20 ms.
 
@@ -51,10 +53,7 @@ UTTERANCE = pa.schema(
         pa.field("utt_id", pa.string(), nullable=False),
         pa.field("lang", pa.string(), nullable=False),
         pa.field("audio", pa.struct([("bytes", pa.binary()), ("path", pa.string())])),
-        pa.field("text", pa.string()),
-        pa.field("reference", pa.string()),
-        pa.field("speaker", pa.string()),
-        pa.field("split", pa.string()),
+        *_ABOUT,
     ]
 )
 """One recorded sentence.
@@ -72,10 +71,7 @@ UNITS = pa.schema(
     [
         pa.field("utt_id", pa.string(), nullable=False),
         pa.field("lang", pa.string(), nullable=False),
-        pa.field("text", pa.string()),
-        pa.field("reference", pa.string()),
-        pa.field("speaker", pa.string()),
-        pa.field("split", pa.string()),
+        *_ABOUT,
         pa.field("units", _UNITS),
         pa.field("durations", _UNITS),
         pa.field("num_samples", pa.int64()),
@@ -144,8 +140,7 @@ CANDIDATE = pa.struct(
 SCORED = pa.schema(
     [
         pa.field("utt_id", pa.string(), nullable=False),
-        pa.field("src_lang", pa.string(), nullable=False),
-        pa.field("tgt_lang", pa.string(), nullable=False),
+        *_DIRECTION,
         pa.field("text", pa.string()),
         pa.field("reference", pa.string()),
         pa.field("units", _UNITS),
@@ -167,15 +162,12 @@ PAIR = pa.schema(
     [
         pa.field("pair_id", pa.string(), nullable=False),
         pa.field("utt_id", pa.string(), nullable=False),
-        pa.field("src_lang", pa.string(), nullable=False),
-        pa.field("tgt_lang", pa.string(), nullable=False),
-        pa.field("prompt", pa.string()),
-        pa.field("chosen", pa.string()),
-        pa.field("rejected", pa.string()),
-        pa.field("chosen_text", pa.string()),
-        pa.field("rejected_text", pa.string()),
+        *_DIRECTION,
+        *(pa.field(name, pa.string()) for name in ("prompt", "chosen", "rejected", "chosen_text", "rejected_text")),
         pa.field("chosen_scores", SCORES),
         pa.field("rejected_scores", SCORES),
+        pa.field("chosen_back_translation_finish", pa.string()),
+        pa.field("rejected_back_translation_finish", pa.string()),
         pa.field("metric", pa.string()),
         pa.field("margin", pa.float64()),
         *_STATUS,
@@ -188,6 +180,7 @@ PAIR = pa.schema(
 - `prompt`, `chosen`, `rejected`: texts of the policy's tokens (`schemas.sequences`), named as TRL names them.
 - `chosen_text`, `rejected_text`: the translations as plain text; null where the policy writes none.
 - `chosen_scores`, `rejected_scores`: see SCORES.
+- `chosen_back_translation_finish`, `rejected_back_translation_finish`: as in CANDIDATE; absent from older files.
 - `metric`: the metric that ranked the candidates.
 - `margin`: absolute difference of the two scores in `metric`, on its scale.
 """
@@ -195,8 +188,7 @@ PAIR = pa.schema(
 PAIRED = pa.schema(
     [
         pa.field("pair_id", pa.string(), nullable=False),
-        pa.field("src_lang", pa.string(), nullable=False),
-        pa.field("tgt_lang", pa.string(), nullable=False),
+        *_DIRECTION,
         pa.field("src_text", pa.string()),
         pa.field("src_units", _UNITS),
         pa.field("tgt_text", pa.string()),
@@ -250,8 +242,7 @@ Files that end with `completion` have no words.
 EVALUATED = pa.schema(
     [
         pa.field("utt_id", pa.string(), nullable=False),
-        pa.field("src_lang", pa.string(), nullable=False),
-        pa.field("tgt_lang", pa.string(), nullable=False),
+        *_DIRECTION,
         pa.field("reference", pa.string()),
         pa.field("text", pa.string()),
         pa.field("units", _UNITS),
@@ -262,6 +253,9 @@ EVALUATED = pa.schema(
         pa.field("back_translation", pa.string()),
         pa.field("cascade_text", pa.string()),
         pa.field("cascade_mos", pa.float64()),
+        pa.field("spoken_lang", pa.string()),
+        pa.field("source_s", pa.float64()),
+        pa.field("speech_s", pa.float64()),
         *_STATUS,
     ]
 )
@@ -277,6 +271,10 @@ EVALUATED = pa.schema(
   it is the recognizer's transcript, and null where it was not synthesised.
 - `cascade_text`, `cascade_mos`: transcript and mean opinion score (1..5) of a baseline, text-to-speech of the
   policy's text.
+- `spoken_lang`: language of the synthesised translation, by the recognizer; null if nothing is said.
+- `source_s`, `speech_s`: seconds of the source's units and of the synthesised translation (0 without units).
+
+Older files end without the last three; they count as null.
 """
 
 TOPLINE = pa.schema(

@@ -186,6 +186,7 @@ def _write_rest(run: Run, pairs: list[Row]) -> None:
         "s2t_bleu": both,
         "s2t_chrf": both,
         "asr_bleu": both,
+        "slc_02": both,
         "peak_rss_mb": 1000,
     }
     summary |= {"cascade_bleu": dict.fromkeys(both), "round_trip": dict.fromkeys(both), "tripwire": [], "untested": []}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pyarrow as pa
 
 from factory.actors.base import to_table
 from factory.actors.greedy import POLICY
+from factory.runtime.counters import FRAME_S
 from schemas.datasets import EVALUATED, OK, Candidate, Row
 from schemas.sequences import words
 
@@ -29,6 +32,11 @@ def read_evaluated(row: Row, has_back_translation: bool) -> Row:
         "back_translation_units": candidate["back_translation_units"],
         "back_translation": (candidate["back_translation"] or "") if has_back_translation else None,
     }
+
+
+def count_seconds(durations: Sequence[int] | None) -> float | None:
+    """Return the length (seconds) of units whose durations (frames of 20 ms) are known; None where they are not."""
+    return FRAME_S * sum(durations) if durations else None
 
 
 def read_texts(table: pa.Table) -> pa.Table:

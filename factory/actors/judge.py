@@ -10,19 +10,23 @@ import pyarrow as pa
 
 from factory.actors.base import RowActor
 from factory.actors.encoder import Encoder
-from factory.actors.evaluated import JUDGED, read_evaluated
+from factory.actors.evaluated import JUDGED, count_seconds, read_evaluated
 from factory.actors.greedy import SPOKEN
 from factory.actors.recognition import load_recognizer
+from factory.models.recognizer import Transcript
 from factory.models.tts import Speakers
 from factory.recipe.sections import EncoderConfig, RecognizerConfig
+from schemas.audio import SAMPLE_RATE
 from schemas.datasets import TOPLINE, Row
 
 
 class _Verdict(NamedTuple):
-    """The transcript of a sound and its predicted mean opinion score (1..5)."""
+    """The transcript of a sound, its predicted mean opinion score (1..5), its language if asked for, its seconds."""
 
     text: str | None = None
     mos: float | None = None
+    lang: str | None = None
+    seconds: float = 0.0
 
 
 class _Listener:
@@ -36,13 +40,21 @@ class _Listener:
         self.recognizer = load_recognizer(recognizer, threads)
         self.mos = Mos(threads)
 
-    def rate(self, waves: list[np.ndarray], lang: str) -> list[_Verdict]:
-        """Transcribe and rate each wave (samples,) at 16 kHz."""
-        return list(map(_Verdict, self.recognizer.transcribe(waves, lang), self.mos.rate(waves)))
+    def rate(self, waves: list[np.ndarray], lang: str, detects: bool = False) -> list[_Verdict]:
+        """Transcribe and rate each wave (samples,) at 16 kHz; with `detects`, detect the language of its speech."""
+        transcripts = (
+            self.recognizer.transcribe_and_detect(waves, lang)
+            if detects
+            else map(Transcript, self.recognizer.transcribe(waves, lang))
+        )
+        return [
+            _Verdict(transcript.text, mos, transcript.lang, len(wave) / SAMPLE_RATE)
+            for transcript, mos, wave in zip(transcripts, self.mos.rate(waves), waves, strict=True)
+        ]
 
-    def rate_units(self, units: list[list[int]], lang: str) -> list[_Verdict]:
-        """Speak each list of units with predicted durations; transcribe and rate the speech."""
-        return self.rate(self.voices[lang].speak(units), lang)
+    def rate_units(self, units: list[list[int]], lang: str, detects: bool = False) -> list[_Verdict]:
+        """Speak each list of units with predicted durations; judge the speech (`rate`)."""
+        return self.rate(self.voices[lang].speak(units), lang, detects)
 
 
 class Judge(RowActor):
@@ -84,8 +96,10 @@ class Judge(RowActor):
             read_evaluated(row, self.writes_text and (row[SPOKEN] or self.translates_texts_back)) for row in rows
         ]
         spoken = [row for row in evaluated if row[SPOKEN]]
-        for row, verdict in self._judge_units(spoken, "units", "tgt_lang"):
+        for row, verdict in self._judge_units(spoken, "units", "tgt_lang", detects=True):
             row["asr_text"], row["mos"] = verdict.text or "", verdict.mos
+            row["spoken_lang"], row["speech_s"] = verdict.lang, verdict.seconds
+            row["source_s"] = count_seconds(row["durations"])
         if not self.writes_text:
             for row, verdict in self._judge_units(spoken, "back_translation_units", "src_lang"):
                 row["back_translation"] = verdict.text or ""
@@ -93,12 +107,15 @@ class Judge(RowActor):
             self._judge_cascade([row for row in spoken if row["text"]], self.speakers)
         return evaluated
 
-    def _judge_units(self, rows: Sequence[Row], units: str, language: str) -> list[tuple[Row, _Verdict]]:
+    def _judge_units(
+        self, rows: Sequence[Row], units: str, language: str, detects: bool = False
+    ) -> list[tuple[Row, _Verdict]]:
         """Return each row with the verdict on its units; `units` and `language` are names of columns."""
         pairs = [(row, _Verdict()) for row in rows if not row[units]]
         for lang in sorted({row[language] for row in rows}):
             voiced = [row for row in rows if row[units] and row[language] == lang]
-            pairs += zip(voiced, self.listener.rate_units([row[units] for row in voiced], lang), strict=True)
+            verdicts = self.listener.rate_units([row[units] for row in voiced], lang, detects)
+            pairs += zip(voiced, verdicts, strict=True)
         return pairs
 
     def _judge_cascade(self, rows: Sequence[Row], speakers: Speakers) -> None:
@@ -106,7 +123,7 @@ class Judge(RowActor):
             in_lang = [row for row in rows if row["tgt_lang"] == lang]
             waves = speakers.speak([row["text"] for row in in_lang], lang)
             for row, verdict in zip(in_lang, self.listener.rate(waves, lang), strict=True):
-                row["cascade_text"], row["cascade_mos"] = verdict
+                row["cascade_text"], row["cascade_mos"] = verdict.text, verdict.mos
 
 
 class ToplineJudge(RowActor):

@@ -17,6 +17,7 @@ from factory.recipe.directions import Direction
 from factory.recipe.paths import portable_paths
 from factory.recipe.recipe import Recipe
 from factory.report import collect
+from factory.report.malformed import count_malformed, describe_malformed
 from factory.report.summary import read_summary
 from factory.report.table import LABELS, scores_by_direction
 from factory.runtime.redact import redact
@@ -101,6 +102,7 @@ def _origin(round_: Round) -> Values:
         "versions": origins[-1]["versions"] if origins else {},
         "signatures": collect.list_signatures(round_.recipe),
         "funnel": collect.make_funnel(round_) if round_.number else [],
+        "malformed": describe_malformed(count_malformed(round_.pairs)) if round_.number else None,
     }
 
 

@@ -36,11 +36,26 @@ MAX_CHARACTERS_PER_S = 50
 _DECODER_BATCH = 16
 
 
+class Transcript(NamedTuple):
+    """The words of a wave, and the most probable language of its speech: Whisper's code; None if nothing is said."""
+
+    text: str
+    lang: str | None = None
+
+
+class _Task(NamedTuple):
+    """What is computed of a batch: its transcripts after a prompt, and its languages if `detects`."""
+
+    prompt: list[int]
+    detects: bool
+
+
 class _Result(NamedTuple):
-    """A transcript; `loops` is True if it reached its limit or repeats itself."""
+    """A transcript and its language; `loops` is True if it reached its limit or repeats itself."""
 
     text: str
     loops: bool = False
+    lang: str | None = None
 
 
 def protocol(*, model: str, compute_type: str, beam_size: int, lang: str) -> str:
@@ -59,7 +74,7 @@ def protocol(*, model: str, compute_type: str, beam_size: int, lang: str) -> str
 
 
 class Recognizer:
-    """A multilingual Whisper in CTranslate2's format. It does not guess the language: the caller names it."""
+    """A multilingual Whisper in CTranslate2's format. It does not guess the language of a text: the caller names it."""
 
     def __init__(
         self, *, model: str, compute_type: str, beam_size: int, threads: int = 1, device: str = "auto"
@@ -92,42 +107,53 @@ class Recognizer:
         Raises:
             WeightsError: Whisper does not know the language.
         """
-        prompt = self.network.prompt(lang)
+        return [found.text for found in self._transcribe(waves, _Task(self.network.prompt(lang), detects=False))]
+
+    def transcribe_and_detect(self, waves: Sequence[np.ndarray], lang: str) -> list[Transcript]:
+        """Transcribe speech as `transcribe` does, and detect its language.
+
+        The language costs a step of the decoder, a tenth of the CPU time of `transcribe`. That of a wave longer than
+        30 s is the language of its first piece with speech.
+        """
+        return self._transcribe(waves, _Task(self.network.prompt(lang), detects=True))
+
+    def _transcribe(self, waves: Sequence[np.ndarray], task: _Task) -> list[Transcript]:
         owners, pieces = _cut(waves)
         results = [_Result("")] * len(pieces)
         for context, indices in group_by_context(pieces):
-            self._transcribe_into(results, pieces, indices, context, prompt)
+            self._transcribe_into(results, pieces, indices, context, task)
         longest = int(CONTEXTS_S[-2] * SAMPLE_RATE)  # a longer piece had the full context already
         loops = [index for index, result in enumerate(results) if result.loops and len(pieces[index]) <= longest]
-        self._transcribe_into(results, pieces, loops, CONTEXTS_S[-1], prompt)
-        texts: list[list[str]] = [[] for _ in waves]
+        self._transcribe_into(results, pieces, loops, CONTEXTS_S[-1], task)
+        parts: list[list[_Result]] = [[] for _ in waves]
         for owner, result in zip(owners, results, strict=True):
-            texts[owner].append(remove_repetitions(result.text) if result.loops else result.text)
-        return [" ".join(filter(None, parts)) for parts in texts]
+            parts[owner].append(result)
+        return list(map(_join, parts))
 
     def _transcribe_into(
-        self, results: list[_Result], pieces: list[np.ndarray], indices: list[int], context: float, prompt: list[int]
+        self, results: list[_Result], pieces: list[np.ndarray], indices: list[int], context: float, task: _Task
     ) -> None:
         """Transcribe the pieces at these indices with one context (seconds), and store their results."""
         for batch in batches(indices, _DECODER_BATCH):
-            transcribed = self._transcribe_batch([pieces[index] for index in batch], context, prompt)
+            transcribed = self._transcribe_batch([pieces[index] for index in batch], context, task)
             for index, result in zip(batch, transcribed, strict=True):
                 results[index] = result
 
-    def _transcribe_batch(self, waves: list[np.ndarray], context: float, prompt: list[int]) -> list[_Result]:
+    def _transcribe_batch(self, waves: list[np.ndarray], context: float, task: _Task) -> list[_Result]:
         limits = [max(MIN_TOKENS, min(MAX_TOKENS, int(TOKENS_PER_S * len(wave) / SAMPLE_RATE))) for wave in waves]
-        states, longest = self.network.encode(waves, context), _max_length(max(limits), prompt)
+        states, longest = self.network.encode(waves, context), _max_length(max(limits), task.prompt)
         outputs = self.network.whisper.generate(
             states,
-            [prompt] * len(waves),
+            [task.prompt] * len(waves),
             beam_size=self.beam_size,
             max_length=longest,
             return_no_speech_prob=True,
         )
-        found = zip(outputs, waves, limits, strict=True)
-        return [self._read(output, len(wave) / SAMPLE_RATE, limit) for output, wave, limit in found]
+        langs = self.network.detect_languages(states) if task.detects else [None] * len(waves)
+        found = zip(outputs, waves, limits, langs, strict=True)
+        return [self._read(output, len(wave) / SAMPLE_RATE, limit, lang) for output, wave, limit, lang in found]
 
-    def _read(self, output: WhisperGenerationResult, seconds: float, limit: int) -> _Result:
+    def _read(self, output: WhisperGenerationResult, seconds: float, limit: int, lang: str | None) -> _Result:
         """Read the transcript of a wave of so many seconds.
 
         Its tokens are cut at the utterance's own limit: the limit of the batch depends on its other utterances.
@@ -136,7 +162,13 @@ class Recognizer:
         text = self.network.tokenizer.decode(tokens[:limit]).strip()
         if output.no_speech_prob > NO_SPEECH or len(text) > MAX_CHARACTERS_PER_S * seconds:
             return _Result("")
-        return _Result(text, len(tokens) >= limit or is_repetitive(text))
+        return _Result(text, len(tokens) >= limit or is_repetitive(text), lang)
+
+
+def _join(parts: Sequence[_Result]) -> Transcript:
+    """Return the transcript of a wave from those of its pieces."""
+    texts = (remove_repetitions(part.text) if part.loops else part.text for part in parts)
+    return Transcript(" ".join(filter(None, texts)), next((part.lang for part in parts if part.lang), None))
 
 
 def _max_length(limit: int, prompt: Sequence[int]) -> int:

@@ -82,6 +82,13 @@ class WhisperNetwork:
             parts.append(np.array(self.whisper.encode(ctranslate2.StorageView.from_array(features), to_cpu=True)))
         return ctranslate2.StorageView.from_array(np.concatenate(parts))
 
+    def detect_languages(self, states: Any) -> list[str]:
+        """Return the code of the most probable language of each utterance of encoder's states (`encode`).
+
+        It is one step of the decoder, over all languages that Whisper knows (Radford et al., 2023, section 2.3).
+        """
+        return [guesses[0][0].strip("<|>") for guesses in self.whisper.detect_language(states)]
+
     def _log_mel(self, wave: np.ndarray, context: float) -> np.ndarray:
         """Return log-mel features (mels, 100 * context) of a wave padded with silence."""
         padded = np.zeros(int(context * SAMPLE_RATE), dtype=np.float32)

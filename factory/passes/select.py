@@ -144,4 +144,6 @@ def _write_sides(row: Row, chosen: Candidate, rejected: Candidate, variant: Vari
         "rejected_text": rejected["text"],
         "chosen_scores": chosen["scores"],
         "rejected_scores": rejected["scores"],
+        "chosen_back_translation_finish": chosen["back_translation_finish"],
+        "rejected_back_translation_finish": rejected["back_translation_finish"],
     }

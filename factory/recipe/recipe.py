@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from typing import Literal
 
 from factory.metrics import METRICS
 from factory.recipe.directions import Directions
@@ -67,6 +68,9 @@ class Recipe:
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     expected: ExpectedConfig = field(default_factory=ExpectedConfig)
+    # what shows the curves of a run: tensorboard writes each round's scores with intervals, and the losses of its
+    # training, into RUN/tensorboard; []: nothing
+    tracking: tuple[Literal["tensorboard"], ...] = ()
 
     @cached_property
     def used_directions(self) -> Directions:

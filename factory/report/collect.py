@@ -126,7 +126,7 @@ def correlate_metrics(utterances: Sequence[ScoredUtterance], metrics: Sequence[s
 
     ranks = np.apply_along_axis(rankdata, 0, np.array(preferences))
     with np.errstate(invalid="ignore", divide="ignore"):
-        return np.corrcoef(ranks, rowvar=False)
+        return np.corrcoef(ranks, rowvar=False).reshape(len(metrics), len(metrics))  # of one metric it is a number
 
 
 def _preferences(utterance: ScoredUtterance, metrics: Sequence[str]) -> list[float] | None:

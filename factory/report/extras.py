@@ -1,4 +1,7 @@
-"""The extras of a finished round: samples, report and history. A round counts as finished without them."""
+"""The extras of a finished round: samples, report, history, and curves if they are tracked.
+
+A round counts as finished without them.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,9 @@ from factory.planning.kept_recipe import kept_recipe
 from factory.planning.places import Round
 from factory.runtime.redact import redact
 
+TRACKED = "tracking=[tensorboard]"
+"""The setting of a command that writes the curves of a round that is finished already."""
+
 
 class Extra(NamedTuple):
     """Something made from a finished round, and the command that makes it alone."""
@@ -22,10 +28,14 @@ class Extra(NamedTuple):
 
 
 def list_extras(round_: Round) -> Iterator[Extra]:
-    """Yield the extras of a round. They are made with the recipe that the round was run with."""
+    """Yield the extras of a round. They are made with the recipe that the round was run with.
+
+    Whether it is tracked is up to the recipe of the command, so that curves can be had of a finished round too.
+    """
     from factory.report.history import has_history, write_history
     from factory.report.report import report_uri, write_report
     from factory.report.samples import has_samples, write_samples
+    from factory.report.tracking import is_tracked, write_tensorboard
     from factory.storage.files import exists
 
     def with_kept_recipe() -> Round:
@@ -38,6 +48,9 @@ def list_extras(round_: Round) -> Iterator[Extra]:
         yield Extra("samples", lambda: has_samples(round_), lambda: write_samples(with_kept_recipe()), run)
     yield Extra("report", lambda: exists(report_uri(round_)), lambda: write_report(with_kept_recipe()), report)
     yield Extra("history", lambda: has_history(round_.run), lambda: write_history(round_.run), run)
+    if "tensorboard" in round_.recipe.tracking:
+        track = f"{run} --set '{TRACKED}'"
+        yield Extra("tracking", lambda: is_tracked(round_), lambda: write_tensorboard(round_), track)
 
 
 def make_extras(round_: Round) -> list[str]:

@@ -12,10 +12,11 @@ from factory.planning.kept_recipe import as_yaml
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
 from factory.report import collect, plots, sections
+from factory.report.malformed import count_malformed, describe_malformed
 from factory.report.pairs import MAX_PLAYERS, ShownPair, choose_pairs_with_players, make_table_row, read_shown_pairs
 from factory.report.players import embed_waves, find_recordings, load_vocoders, make_waves
 from factory.report.summary import read_summary
-from factory.report.table import LABELS, MEANS
+from factory.report.table import LABELS, MEANS, SPEECH_LABELS
 from factory.report.training_log import read_training_log
 from factory.storage.files import filesystem, put
 
@@ -66,7 +67,7 @@ def _common_values(round_: Round) -> Values:
         "command": f"python factory/run_round.py {names} --recipe recipe.yaml",
         "directions": round_.recipe.used_directions,
         "summary": summary,
-        "labels": LABELS,
+        "labels": LABELS | SPEECH_LABELS,
         "means": MEANS,
         "scores": sections.plot_scores(collect.read_summaries(round_)),
         "training": sections.plot_training(read_training_log(round_)),
@@ -86,6 +87,7 @@ def _preference_values(round_: Round) -> Values:
     bars = plots.bars([(step["step"], step["count"]) for step in funnel], "count")
     return {
         "funnel": funnel,
+        "malformed": describe_malformed(count_malformed(round_.pairs)),
         "funnel_plot": sections.Figure(plots.draw("funnel", bars), "The number that each step passes on."),
         "gap_plots": gap_plots,
         "correlation": correlation,

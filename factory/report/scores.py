@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Literal
 
+from factory.actors.evaluated import count_seconds
 from factory.metrics import bootstrap, normalise
 from factory.models.recognizer import protocol
 from factory.passes.filters import repetition_share
 from factory.recipe.directions import Direction
 from factory.recipe.paths import portable_paths
 from factory.recipe.recipe import Recipe
-from factory.report.summary_types import BeforeAfter, EvaluationScores, Interval, Score
+from factory.report.spoken import SHARES, sample_share
+from factory.report.summary_types import BeforeAfter, EvaluationScores, Interval, Score, ShareName
 from factory.report.tripwire import find_collapse, find_reward_hacking
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK, Row
@@ -28,20 +31,22 @@ def read_evaluation(evaluation: DatasetDir, tested: Mapping[tuple[str, str], Row
 
     Args:
         evaluation: a dataset of EVALUATED.
-        tested: the test utterances by id and target language, with `text` (the transcript) and `spoken` (True if the
-            translation is resynthesised).
+        tested: the test utterances by id and target language, with `text` (the transcript), `durations`, and `spoken`
+            (True if the translation is resynthesised).
         recipe: the experiment.
     """
     rows = evaluation.rows().to_pylist()
     return [
-        row if row["status"] == OK else row | _empty_translation(tested[row["utt_id"], row["tgt_lang"]], recipe)
+        row if row["status"] == OK else row | _empty_translation(row, tested[row["utt_id"], row["tgt_lang"]], recipe)
         for row in rows
     ]
 
 
-def _empty_translation(utterance: Row, recipe: Recipe) -> Row:
+def _empty_translation(row: Row, utterance: Row, recipe: Recipe) -> Row:
+    """Return the columns of a lost row; its speech has 0 seconds, unless the evaluation is older than that column."""
     transcript = "" if utterance["spoken"] else None
-    return {
+    silence = {"speech_s": 0.0, "source_s": count_seconds(utterance["durations"]), "spoken_lang": None}
+    return (silence if utterance["spoken"] and "speech_s" in row else {}) | {
         "text": "",
         "units": None,
         "finish": None,
@@ -67,6 +72,9 @@ def score_evaluation(after: list[Row], before: list[Row] | None, recipe: Recipe)
         asr_bleu={},
         cascade_bleu={},
         round_trip={},
+        slc_02={},
+        slc_04={},
+        spoken_language={},
         mos={},
         well_formed={},
         distinct={},
@@ -80,6 +88,8 @@ def score_evaluation(after: list[Row], before: list[Row] | None, recipe: Recipe)
         scores["asr_bleu"][direction] = sides.score("bleu", "asr_text")
         scores["cascade_bleu"][direction] = sides.score("bleu", "cascade_text")
         scores["round_trip"][direction] = sides.score("bleu", "back_translation")
+        for name in SHARES:
+            scores[name][direction] = sides.share(name)
         scores["mos"][direction] = sides.compare(_mean_mos)
         scores["well_formed"][direction] = sides.compare(_share_well_formed)
         scores["distinct"][direction] = sides.compare(_share_distinct)
@@ -113,19 +123,40 @@ class _Sides:
         before = None if self.before is None else _scorable(column, self.before, self.recipe)
         if not after or before == []:
             return None
-        sample, resamples = score_column(metric, column, after), self.recipe.evaluate.resamples
+        sample = score_column(metric, column, after)
+        signature = sample.signature + self._asr_signature(column, after[0])
+        baseline = None if before is None else score_column(metric, column, before)
+        return self._compare(replace(sample, signature=signature), baseline)
+
+    def share(self, name: ShareName) -> Score | None:
+        """Return a share of the spoken rows (0..100) with intervals; None if it was not measured after the round.
+
+        Evaluations of older versions were not measured, so that the first later round has no share before it.
+        """
+        if not self.after:
+            return None
+        signature = f"lid:argmax|{asr_protocol(self.recipe, self.after[0]['tgt_lang'])}"
+        signature = signature if name == "spoken_language" else f"slc:0.{name[-1]}"
+        sample = sample_share(name, self.after, signature)
+        if sample is None:
+            return None
+        return self._compare(sample, sample_share(name, self.before or [], signature))
+
+    def _compare(self, sample: bootstrap.Sample, baseline: bootstrap.Sample | None) -> Score:
+        """Return a score with its interval and, where there is a baseline, the difference to it."""
+        resamples = self.recipe.evaluate.resamples
         score = Score(
-            signature=sample.signature + self._asr_signature(column, after[0]),
+            signature=sample.signature,
             utterances=len(sample.statistics),
             before=None,
             after=0.0,
             ci=[],
         )
-        if before is None:
+        if baseline is None:
             estimate = bootstrap.estimate(sample, resamples)
             score.update({"after": rounded(estimate.point), "ci": _bounds(estimate)})
             return score
-        compared = bootstrap.compare(sample, score_column(metric, column, before), resamples)
+        compared = bootstrap.compare(sample, baseline, resamples)
         score.update({"before": rounded(compared.baseline.point), "after": rounded(compared.system.point)})
         score.update({"ci": _bounds(compared.system), "difference": rounded(compared.difference.point)})
         score.update({"difference_ci": _bounds(compared.difference), "p": rounded(compared.p, 4)})

@@ -12,6 +12,7 @@ from factory.passes.progress import Clock
 from factory.planning.places import Round, Run
 from factory.planning.usable_speech import list_unmeasured
 from factory.recipe.directions import Direction
+from factory.report.malformed import count_malformed
 from factory.report.scores import read_evaluation, score_evaluation
 from factory.report.summary_types import Failure, LabelBin, Production, Summary
 from factory.report.toplines import score_toplines
@@ -46,7 +47,8 @@ def summarise(round_: Round, clock: Clock) -> Summary:
         clock: the times and the peak memory of the stages.
     """
     run, recipe, previous = round_.run, round_.recipe, round_.previous
-    columns = select_test_rows(run.units("test"), recipe).select(["utt_id", "tgt_lang", "text", "spoken"])
+    names = ["utt_id", "tgt_lang", "text", "durations", "spoken"]
+    columns = select_test_rows(run.units("test"), recipe).select(names)
     tested = {(row["utt_id"], row["tgt_lang"]): row for row in columns.to_pylist()}
     after = read_evaluation(round_.evaluation, tested, recipe)
     before = None if previous is None else read_evaluation(previous.evaluation, tested, recipe)
@@ -93,6 +95,7 @@ def summarise_production(round_: Round) -> Production:
     return {
         "rows": {name: status.get(name, 0) for name in (OK, SKIPPED, FAILED)},
         "pairs": {direction: pairs[direction] for direction in recipe.used_directions},
+        "malformed": count_malformed(round_.pairs),
         "label_accuracy": {judge: _label_bins(rows, metric, judge) for judge in ("bleu", "chrf")},
         "unmeasured": explain_unmeasured(len(rows), has_judge),
     }

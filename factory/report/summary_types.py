@@ -6,7 +6,9 @@ from typing import Literal, NotRequired, TypedDict
 
 from factory.audit.result import GapBin
 
-ScoreName = Literal["s2t_bleu", "s2t_chrf", "asr_bleu", "cascade_bleu", "round_trip"]
+ShareName = Literal["slc_02", "slc_04", "spoken_language"]
+"""Shares (0..100) of the spoken translations (`factory.report.spoken`)."""
+ScoreName = Literal["s2t_bleu", "s2t_chrf", "asr_bleu", "cascade_bleu", "round_trip", ShareName]
 """The corpus scores of an evaluation. `round_trip` compares back-translations with the source, the others compare
 translations with a reference; `cascade_bleu` is ASR-BLEU of a baseline that speaks the policy's text."""
 MeanName = Literal["mos", "well_formed", "distinct", "repetition"]
@@ -43,6 +45,12 @@ class EvaluationScores(TypedDict):
     asr_bleu: dict[str, Score | None]
     cascade_bleu: dict[str, Score | None]
     round_trip: dict[str, Score | None]
+    slc_02: NotRequired[dict[str, Score | None]]
+    """Share (0..100) of spoken translations whose duration is the source's, within 20 %; absent in older rounds."""
+    slc_04: NotRequired[dict[str, Score | None]]
+    """The same within 40 %."""
+    spoken_language: NotRequired[dict[str, Score | None]]
+    """Share (0..100) of spoken translations whose speech is in the target language; absent in older rounds."""
     mos: dict[str, BeforeAfter]
     """Mean DistilMOS (1..5) of the speech."""
     well_formed: dict[str, BeforeAfter]
@@ -94,6 +102,15 @@ class LabelBin(GapBin):
     judge: str
 
 
+class MalformedPairs(TypedDict):
+    """How many pairs have a malformed back-translation: on either side, of the chosen, of the rejected; `of` all."""
+
+    pairs: int
+    chosen: int
+    rejected: int
+    of: int
+
+
 class Production(TypedDict, total=False):
     """The product of a preference round: rows by status, pairs by direction, accuracy of labels by judge.
 
@@ -102,6 +119,8 @@ class Production(TypedDict, total=False):
 
     rows: dict[str, int]
     pairs: dict[str, int]
+    malformed: MalformedPairs | None
+    """Pairs whose score is that of a malformed back-translation; None if nothing was translated back."""
     label_accuracy: dict[str, list[LabelBin]]
     unmeasured: str | None
     """Why the accuracy could not be measured."""

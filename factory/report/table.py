@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from textwrap import fill
 
 from factory.audit.formats import format_gap
+from factory.report.malformed import describe_malformed
 from factory.report.summary_types import BeforeAfter, Interval, LabelBin, MeanName, Score, ScoreName, Summary, Topline
 from factory.storage.names import on_one_line
 
@@ -13,6 +14,8 @@ LABELS: dict[ScoreName, str] = {"s2t_bleu": "S2T BLEU", "s2t_chrf": "S2T chrF", 
 """The scores of the policy's translations against references."""
 OTHER_LABELS: dict[ScoreName, str] = {"cascade_bleu": "cascade", "round_trip": "round trip"}
 """The ASR-BLEU of the baseline, and BLEU of back-translations against the source."""
+SPEECH_LABELS: dict[ScoreName, str] = {"slc_02": "SLC 0.2", "slc_04": "SLC 0.4", "spoken_language": "spoken lang"}
+"""Shares (%) of the spoken translations: of the source's duration within 20 and 40 %, and in the target language."""
 MEANS: dict[MeanName, str] = {
     "mos": "DistilMOS",
     "well_formed": "well-formed",
@@ -44,8 +47,11 @@ def render_summary(summary: Summary, uri: str) -> str:
 
 
 def scores_by_direction(summary: Summary, name: ScoreName) -> dict[str, Score]:
-    """Return a score of the summary for each direction that has it; a policy without text has no S2T score."""
-    return {direction: score for direction, score in summary[name].items() if score is not None}
+    """Return a score of the summary for each direction that has it.
+
+    A policy without text has no S2T score, and a round of an older version no share of its speech.
+    """
+    return {direction: score for direction, score in summary.get(name, {}).items() if score is not None}
 
 
 def means_by_direction(summary: Summary, name: MeanName) -> dict[str, BeforeAfter]:
@@ -58,6 +64,8 @@ def _production_lines(summary: Summary) -> Iterator[str]:
         return
     yield f"  utterances   {_counts(summary['rows'])}"
     yield f"  pairs        {_counts(summary['pairs'])}"
+    if malformed := describe_malformed(summary.get("malformed")):
+        yield f"  malformed    {malformed}"
     yield from _label_lines(summary["label_accuracy"])
     if summary["unmeasured"]:
         yield f"  note         {summary['unmeasured']}"
@@ -76,7 +84,7 @@ def _label_lines(accuracy: dict[str, list[LabelBin]]) -> Iterator[str]:
 
 
 def _score_lines(summary: Summary) -> Iterator[str]:
-    for name, label in (LABELS | OTHER_LABELS).items():
+    for name, label in (LABELS | OTHER_LABELS | SPEECH_LABELS).items():
         for direction, score in scores_by_direction(summary, name).items():
             low, high = score["ci"]
             cells = f"{_cell(score['before'])}{_cell(score['after'])}   {f'[{low:.2f}, {high:.2f}]':17}"

@@ -147,6 +147,10 @@ class DatasetDir:
             hint = "expected Parquet with the columns of the stage; write it again, or repair the store"
             raise StoreError(f"{self.uri} could not be read: {error}; {hint}") from error
 
+    def column_names(self) -> list[str]:
+        """Return the columns of the rows that are written so far; older rows can have fewer than the schema."""
+        return list(self._parquet().schema.names)
+
     def dataset(self, columns: list[str] | None = None) -> ray.data.Dataset:
         """Stream a finished dataset, or other Parquet; raise StoreError for an unfinished dataset."""
         import ray.data
@@ -257,7 +261,7 @@ class DatasetDir:
         progress = self._progress()
         if progress is None:
             raise StoreError(f"{self.path}/{PROGRESS} is missing; run the stage again")
-        names = set(self._parquet().schema.names)
+        names = self.column_names()
         table = self.rows([name for name in ("status", "reason") if name in names] or [self.key])
         ends = [file.mtime for file in parquet_files(self.fs, self.path) if file.mtime]
         return Manifest(

@@ -16,6 +16,7 @@ from factory.actors.judge import Judge, ToplineJudge
 from factory.actors.recognition import load_recognizer
 from factory.corpora.audio import encode
 from factory.models.voice import Voice
+from factory.models.whisper import WhisperNetwork
 from factory.recipe.loading import load
 from schemas.datasets import TOPLINE, UNITS, Row
 from tests.toys import tiny_vits
@@ -50,6 +51,7 @@ def scored(pair: Row) -> list[Row]:
     }
     malformed = dict.fromkeys(valid) | {"text": "words <|sosp|>", "finish": "unclosed"}
     head = {"src_lang": "fr", "tgt_lang": "en", "text": pair["src_text"], "reference": pair["tgt_text"], "status": "ok"}
+    head |= {"durations": [30, 20]}
     return [head | {"utt_id": f"u{n}", "candidates": [each]} for n, each in enumerate((valid, malformed, valid))]
 
 
@@ -81,6 +83,10 @@ def test_translation_back_translation_and_cascade_are_spoken_and_transcribed(
     assert valid["asr_text"] == transcribe(pair["tgt_units"], "en") != ""
     assert valid["back_translation"] == transcribe(pair["src_units"], "fr") != ""
     assert 1 < valid["mos"] < 5
+    seconds = len(Voice(VOCODERS["en"]).speak([pair["tgt_units"]])[0]) / 16_000
+    assert (valid["spoken_lang"], valid["source_s"], valid["speech_s"]) == ("en", 1.0, seconds)
+    assert (malformed["spoken_lang"], malformed["source_s"], malformed["speech_s"]) == (None, 1.0, 0.0)
+    assert [unspoken[key] for key in ("spoken_lang", "source_s", "speech_s")] == [None] * 3
     assert valid["cascade_text"] is not None and 1 <= valid["cascade_mos"] < 5
     assert (malformed["text"], malformed["finish"]) == ("words", "unclosed"), "a text ends where speech begins"
     assert (malformed["asr_text"], malformed["mos"], malformed["back_translation"]) == ("", None, "")
@@ -103,7 +109,8 @@ def test_a_back_translation_with_a_text_is_read(scored: list[Row]) -> None:
     )
 
 
-def test_a_topline_judges_the_recording_and_its_resynthesis(pair: Row) -> None:
+def test_a_topline_judges_the_recording_and_its_resynthesis(pair: Row, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(WhisperNetwork, "detect_languages")  # no topline has a language
     wave = Voice(VOCODERS["en"]).speak([pair["tgt_units"]])[0]
     row = {"utt_id": "a", "lang": "en", "text": pair["tgt_text"], "status": "ok"}
     table = pa.Table.from_pylist([row | {"audio": {"bytes": encode(wave, "FLAC"), "path": None}}])

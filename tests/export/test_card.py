@@ -40,6 +40,7 @@ def test_the_dataset_card_says_how_the_pairs_were_made(round_: Round, pairs: dic
         "package:whisper-base",
         "selected by bleu with a gap above δ = 0.1",
         "below_delta",
+        f"0 of {len(pairs)} pairs have a malformed back-translation (0 chosen, 0 rejected), scored as worst.",
         "nrefs:1",
         "2 blind judgements by people are in the config `round-1-judgements`",
         "## Bias, Risks, and Limitations",

@@ -128,6 +128,28 @@ def test_an_utterance_gets_the_shortest_context_that_holds_it(
     assert recording.contexts[:3] == [10.0, 20.0, 30.0]
 
 
+def test_the_language_of_speech_is_detected_from_the_states_that_are_there(
+    recognizer: Recognizer, speech: list[np.ndarray], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = pq.read_table(ROOT / "assets/phrasebook/test/fr.parquet").slice(0, 2).to_pylist()
+    waves = [*(read(row["audio"]) for row in rows), speech[0], np.zeros(SAMPLE_RATE, np.float32)]
+    recording = Recording(recognizer.network.whisper)
+    monkeypatch.setattr(recognizer.network, "whisper", recording)
+    found = recognizer.transcribe_and_detect(waves, "en")
+    assert [one.lang for one in found] == ["fr", "fr", "en", None], "whatever language the caller names"
+    encoded = len(recording.contexts)
+    assert [one.text for one in found] == recognizer.transcribe(waves, "en")
+    assert len(recording.contexts) == 2 * encoded, "the encoder runs once for both"
+
+
+def test_a_long_wave_has_the_language_of_its_first_piece_with_speech(
+    recognizer: Recognizer, speech: list[np.ndarray]
+) -> None:
+    wave = np.concatenate([np.zeros(30 * SAMPLE_RATE, np.float32), speech[0]])
+    [found] = recognizer.transcribe_and_detect([wave], "en")
+    assert (found.text, found.lang) == (recognizer.transcribe(speech[:1], "en")[0], "en")
+
+
 @pytest.mark.parametrize("lang", ["en", "fr"])
 def test_no_speech_has_no_transcript(recognizer: Recognizer, speech: list[np.ndarray], lang: str) -> None:
     random = np.random.default_rng(0)

@@ -51,7 +51,7 @@ def select(*candidates: Candidate, variant: Variant = Variant.COM, **config: Any
 
 def test_a_pair_holds_the_better_candidate_as_chosen_and_the_other_as_rejected() -> None:
     worse, better = candidate("it snows", 0.2, wer=0.9), candidate("it rains", 0.9, units=(9, 8, 7), wer=0.1)
-    pair = select(worse, better)
+    pair = select(worse | {"back_translation_finish": "unclosed"}, better)
     assert pair == {
         "pair_id": "u1-en",
         "utt_id": "u1",
@@ -64,6 +64,8 @@ def test_a_pair_holds_the_better_candidate_as_chosen_and_the_other_as_rejected()
         "rejected_text": "it snows",
         "chosen_scores": {"bleu": 0.9, "wer": 0.1},
         "rejected_scores": {"bleu": 0.2, "wer": 0.9},
+        "chosen_back_translation_finish": "ok",
+        "rejected_back_translation_finish": "unclosed",
         "metric": "bleu",
         "margin": pytest.approx(0.7),
         "status": "ok",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from factory.arguments import INCOMPLETE
 from factory.cli import main
 from factory.planning.kept_recipe import keep_recipe
 from factory.planning.places import Round
+from factory.recipe.loading import load
 from factory.report.extras import list_extras, make_extras
 from factory.storage.manifest import StoreError
 from tests.toy_run import ROOT, toy_recipe, toy_run
@@ -92,6 +95,19 @@ def test_an_unreadable_recipe_fails_only_the_extras_that_need_it(round_: Round) 
 def test_round_0_has_no_samples(round_: Round) -> None:
     first = Round(round_.run, 0, round_.recipe)
     assert [extra.name for extra in list_extras(first)] == ["report", "history"]
+
+
+def test_a_finished_round_is_tracked_once_if_a_command_asks_for_it(round_: Round) -> None:
+    tracked = replace(round_, recipe=replace(round_.recipe, tracking=("tensorboard",)))
+    assert "tracking" not in [extra.name for extra in list_extras(round_)]
+    *_, extra = list_extras(tracked)
+    assert extra.name == "tracking" and not extra.is_made()
+    extra.make()
+    before = write_times(round_)
+    assert extra.is_made() and make_extras(tracked) == []
+    assert {path: time for path, time in write_times(round_).items() if path in before} == before
+    command = shlex.split(extra.command)
+    assert command[-2:] == ["--set", "tracking=[tensorboard]"] and load(None, command[-1:]).tracking == ("tensorboard",)
 
 
 def test_the_recipe_that_the_round_was_run_with_makes_its_extras(round_: Round) -> None:

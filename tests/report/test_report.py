@@ -66,11 +66,13 @@ def test_the_tables_have_the_numbers_of_the_round(html: str) -> None:
     for row in (
         "bleu all 10 0.80 [0.60, 1.00] 0.594 [0.189, 0.994] none – – –",
         "S2T BLEU fr-en 10.00 12.50 [11.00, 13.00] 2.50 [1.00, 4.00] 6",
+        "SLC 0.2 fr-en 10.00 12.50 [11.00, 13.00] 2.50 [1.00, 4.00] 6",
         "DistilMOS fr-en – 2.00",
         "fr: resynthesised recordings 50.0 [40.0, 60.0] 50.000 [40.000, 60.000] 50.00 [40.00, 60.00] 6",
         "produce 12.0 12 1.00",
         "utterances of this round 12",
         "pairs skipped below_delta 6 a, b",
+        "0 of 6 pairs have a malformed back-translation (0 chosen, 0 rejected), scored as worst.",
     ):
         assert row in text, row
 

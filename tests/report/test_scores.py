@@ -143,6 +143,26 @@ def test_outputs_that_are_alike_and_speech_that_repeats_itself_are_measured(reci
     assert any("collapse" in sentence for sentence in score_evaluation(many, None, recipe)["tripwire"])
 
 
+def test_shares_of_the_speech_are_compared_on_the_same_utterances(recipe: Recipe) -> None:
+    fits = {"source_s": 2.0, "speech_s": 2.0, "spoken_lang": "en"}
+    after = [evaluated("a", GOOD, **fits), evaluated("b", GOOD, **fits), evaluated("c", GOOD, asr_text=None)]
+    before = [after[0], evaluated("b", GOOD, **fits | {"speech_s": 2.6, "spoken_lang": "fr"}), after[2]]
+    scores = score_evaluation(after, before, recipe)
+    compared = bootstrap.compare(bootstrap.mean([100, 100]), bootstrap.mean([100, 0]), 50)
+    for name in ("slc_02", "spoken_language"):
+        score = scores[name]["fr-en"]  # type: ignore[literal-required]
+        assert (score["before"], score["after"], score["difference"], score["utterances"]) == (50, 100, 50, 2)
+        assert score["difference_ci"] == [compared.difference.low, compared.difference.high]
+    wide = scores["slc_04"]["fr-en"]
+    assert wide and (wide["before"], wide["after"], wide["signature"]) == (100, 100, "slc:0.4")
+    assert scores["spoken_language"]["fr-en"]["signature"] == f"lid:argmax|{asr_protocol(recipe, 'en')}"
+    assert scores["slc_02"]["en-fr"] is None
+    older = [evaluated("a", GOOD), evaluated("b", GOOD), after[2]]
+    first = score_evaluation(after, older, recipe)["slc_02"]["fr-en"]
+    assert first and first["before"] is None and first["after"] == 100, "the evaluation before is older"
+    assert score_evaluation(older, before, recipe)["slc_02"]["fr-en"] is None
+
+
 def test_a_back_translation_is_compared_with_the_source(recipe: Recipe) -> None:
     right = score_evaluation([evaluated("a", BAD)], None, recipe)["round_trip"]["fr-en"]
     wrong = score_evaluation([evaluated("a", BAD, back_translation=GOOD)], None, recipe)["round_trip"]["fr-en"]
@@ -159,7 +179,8 @@ def test_the_tripwire_looks_at_the_scores(recipe: Recipe) -> None:
 def test_a_lost_translation_counts_as_an_empty_one(recipe: Recipe, tmp_path: Path) -> None:
     rows = [evaluated("a", GOOD), evaluated("lost", "copy", status="failed", reason="killed", cascade_text="x")]
     dataset = write(f"{tmp_path}/evaluation", rows)
-    tested = {(name, "en"): {"text": "la source", "spoken": name == "lost"} for name in ("a", "lost")}
+    source = {"text": "la source", "durations": [30, 20]}
+    tested = {(name, "en"): source | {"spoken": name == "lost"} for name in ("a", "lost")}
     kept, lost = read_evaluation(dataset, tested, recipe)
     assert {name: kept[name] for name in rows[0]} == rows[0]
     assert {name: lost[name] for name in ("text", "asr_text", "back_translation", "source_text")} == {
@@ -179,9 +200,10 @@ def test_a_lost_translation_is_silent_only_if_it_would_have_been_resynthesised(r
     cascade = replace(recipe, evaluate=replace(recipe.evaluate, cascade={"en": "voice"}))
     by_text = replace(recipe, translator=replace(recipe.translator, back_translate="text"))
     for spoken, transcript in ((True, ""), (False, None)):
-        tested = {("lost", "en"): {"text": "la source", "spoken": spoken}}
+        tested = {("lost", "en"): {"text": "la source", "durations": [30, 20], "spoken": spoken}}
         [lost] = read_evaluation(dataset, tested, recipe)
         assert (lost["asr_text"], lost["back_translation"], lost["cascade_text"]) == (transcript, transcript, None)
+        assert (lost["source_s"], lost["speech_s"]) == ((1.0, 0.0) if spoken else (None, None))
         assert read_evaluation(dataset, tested, by_text)[0]["back_translation"] == "", "every text is translated back"
         assert read_evaluation(dataset, tested, silent)[0]["back_translation"] == transcript
         assert read_evaluation(dataset, tested, cascade)[0]["cascade_text"] == transcript

@@ -32,6 +32,14 @@ def test_every_metric_has_its_gaps_and_the_metric_of_select_its_delta(round_: Ro
     assert "δ =" not in sections.plot_gaps(replace(round_, recipe=auto))[0][0].svg
 
 
+def test_a_round_with_one_metric_and_one_direction_has_its_plots(tmp_path: Path, round_: Round) -> None:
+    scorer = replace(round_.recipe.scorer, metrics=("bleu",))
+    one = Round(toy_run(tmp_path, langs=("fr",)), 1, replace(round_.recipe, scorer=scorer))
+    figures, correlation = sections.plot_gaps(one)
+    assert len(figures) == 1 and "fr-en (n=6)" in figures[0].svg
+    assert ">1.00<" in correlation.svg
+
+
 def test_shapes_name_a_sample(round_: Round) -> None:
     pairs = read_shown_pairs(round_.pairs, round_.scored, 3)
     whole, part = sections.plot_shapes(pairs, 3), sections.plot_shapes(pairs, 1234)

@@ -32,6 +32,7 @@ def test_the_summary_has_the_scores_counts_and_times_of_the_round(round_: Round)
     assert summary["rows"] == {"ok": 12, "skipped": 0, "failed": 0}
     pairs = round_.pairs.rows(["src_lang"], "ok")["src_lang"].to_pylist()
     assert summary["pairs"] == {"fr-en": pairs.count("fr"), "en-fr": pairs.count("en")}
+    assert summary["malformed"] == {"pairs": 0, "chosen": 0, "rejected": 0, "of": len(pairs)}
     assert list(summary["wall_s"]) == ["select"] and summary["peak_rss_mb"] > 0
     assert summary["unmeasured"] is None and "fr-en is measured on 6 utterances" in summary["untested"][0]
     assert set(summary["failures"]) == {"units 1", "scored", "pairs", "evaluation"}

@@ -91,6 +91,23 @@ def test_labels_that_could_not_be_measured_have_a_note() -> None:
     assert "  note         labels could not be measured\n" in render_summary(unmeasured, "uri")
 
 
+def test_shares_of_the_speech_follow_the_scores() -> None:
+    spoken = summary()
+    spoken["slc_02"], spoken["spoken_language"] = {"fr-en": SCORE, "en-fr": None}, {"en-fr": FIRST}
+    lines = render_summary(spoken, "uri").splitlines()
+    assert lines[14:16] == [
+        "  SLC 0.2     fr-en     10.00   12.50   [11.00, 13.00]    +2.50 [-1.00, +4.00]  n=6",
+        "  spoken lang en-fr         -   12.50   [11.00, 13.00]      n=6",
+    ]
+
+
+def test_pairs_with_a_malformed_back_translation_follow_the_pairs() -> None:
+    counted = summary()
+    counted["malformed"] = {"pairs": 2, "chosen": 0, "rejected": 2, "of": 900}
+    line = "  malformed    2 of 900 pairs have a malformed back-translation (0 chosen, 2 rejected), scored as worst\n"
+    assert f"en-fr 500\n{line}" in render_summary(counted, "uri")
+
+
 def test_round_0_has_no_rows_and_no_pairs() -> None:
     first = summary()
     for key in ("rows", "pairs", "label_accuracy", "unmeasured"):

@@ -46,6 +46,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     | DIRECTION
     | dict.fromkeys(("prompt", "chosen", "rejected", "chosen_text", "rejected_text"), "string")
     | {"chosen_scores": "SCORES", "rejected_scores": "SCORES"}
+    | {"chosen_back_translation_finish": "string", "rejected_back_translation_finish": "string"}
     | STATUS,
     "PAIRED": {"pair_id": "string not null", "src_text": "string", "tgt_text": "string"}
     | DIRECTION
@@ -61,7 +62,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     "EVALUATED": {"utt_id": "string not null", "units": "list<int32>", "mos": "double", "cascade_mos": "double"}
     | DIRECTION
     | dict.fromkeys(("reference", "text", "finish", "asr_text", "source_text", "cascade_text"), "string")
-    | {"back_translation": "string"}
+    | {"back_translation": "string", "spoken_lang": "string", "source_s": "double", "speech_s": "double"}
     | STATUS,
     "TOPLINE": {"utt_id": "string not null", "lang": "string not null", "reference": "string"}
     | {"audio_asr": "string", "audio_mos": "double", "resynthesised_asr": "string", "resynthesised_mos": "double"}
