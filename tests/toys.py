@@ -172,7 +172,7 @@ def _tiny_chat_tokenizer() -> PreTrainedTokenizerFast:
     from transformers import PreTrainedTokenizerFast
 
     special = ["<|endoftext|>", "<unk>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>"]
-    words = "where is the station où se trouve la gare French English speech text".split()
+    words = ["where", "is", "the", "station", "où", "se", "trouve", "la", "gare", "French", "English", "speech", "text"]
     model = models.WordLevel({word: index for index, word in enumerate([*special, *words])}, unk_token="<unk>")
     tokenizer = Tokenizer(model)
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()

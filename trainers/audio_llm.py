@@ -90,7 +90,7 @@ class AudioLLM:
         return save
 
 
-class _Read(Exception):  # noqa: N818  it ends a forward pass, and is no error
+class _Read(Exception):
     """Ends the forward pass where the language model begins."""
 
 
@@ -122,13 +122,13 @@ def find_decoder(network: PreTrainedModel, policy: str) -> PreTrainedModel:
 
 def with_head(decoder: PreTrainedModel, network: PreTrainedModel) -> PreTrainedModel:
     """Return a causal language model of the decoder and the head of an audio LLM; it shares their weights."""
-    if decoder.get_output_embeddings() is not None:
+    if cast(Any, decoder).get_output_embeddings() is not None:
         return decoder
     with torch.device("meta"):
-        whole = cast(PreTrainedModel, AutoModelForCausalLM.from_config(decoder.config))
+        whole: Any = cast(Any, AutoModelForCausalLM).from_config(decoder.config)
     setattr(whole, whole.base_model_prefix, decoder)
-    whole.set_output_embeddings(network.get_output_embeddings())
-    return whole
+    whole.set_output_embeddings(cast(Any, network).get_output_embeddings())
+    return cast(PreTrainedModel, whole)
 
 
 def _rewrite(file: Path, out: Path, learned: Mapping[str, Tensor]) -> set[str]:

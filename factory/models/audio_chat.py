@@ -1,7 +1,7 @@
 """The chat of an audio LLM: prompts of the factory, as the chat template of its processor writes them.
 
     chat = AudioChat(folder, "Qwen/Qwen2-Audio-7B-Instruct")
-    chat.write("<|s2t|><|fr|><|en|><|sosp|><|eosp|>")   # "... <|AUDIO|> ... Translate the French speech into English. ..."
+    chat.write("<|s2t|><|fr|><|en|><|sosp|><|eosp|>")  # "... <|AUDIO|> ... Translate the French speech into ..."
 
 An audio LLM by name was trained on chats, and knows no tags. Datasets and pairs keep the prompts of the factory.
 """
@@ -61,14 +61,14 @@ class AudioChat:
 
         check_audio_llm(folder, policy)
         try:
-            self.processor: Any = AutoProcessor.from_pretrained(folder)
+            self.processor: Any = cast(Any, AutoProcessor).from_pretrained(folder)
             self.tokenizer: PreTrainedTokenizerBase = self.processor.tokenizer
             self.place = cast(int, self.tokenizer.convert_tokens_to_ids(self.processor.audio_token))
             """The token that stands for a recording."""
             asked = self.encode([prompt(Variant.S2T, "fr", "en", ()), text_prompt("fr", "en", "oui")])
             self.end = self._find_end()
             """The token that ends an answer."""
-        except (OSError, ValueError, TypeError, KeyError, AttributeError, StopIteration) as error:
+        except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
             raise WeightsError(
                 f"the processor of {policy} writes no chats ({type(error).__name__}: {error})"
             ) from error

@@ -76,6 +76,6 @@ class AudioEngine(Engine):
         if self._last is None or self._last[0] != ids or self._last[1] is not wave:
             recording = {"audio": [(wave, SAMPLE_RATE)]}
             asked = {"prompt_token_ids": ids, "multi_modal_data": recording}
-            [made] = self.llm.llm_engine.renderer.render_cmpl([asked])  # type: ignore[list-item]
+            [made] = self.llm.llm_engine.renderer.render_cmpl([asked])
             self._last = (ids, wave, made)
         return cast("EngineInput", dict(self._last[2]))

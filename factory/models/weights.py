@@ -135,8 +135,6 @@ def weights_digest(path: str | Path) -> str:
 def policy_digest(policy: str | Path) -> str:
     """Return the fingerprint of a policy: 16 hexadecimal digits of its weights, its tokenizer and its configuration.
 
-    The configuration includes the chat template and the processor, where a policy has them.
-
     A policy has the same fingerprint in every folder, and for all that name it: a manifest, identity.json, a record.
     Files that a training or an export adds (identity.json, training.json, adapter/, README.md) do not count, and keys
     for a library's version or the folder that it read do not either. The weights are read once per process, and again

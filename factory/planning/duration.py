@@ -15,6 +15,7 @@ from factory.models.device import resolve_dtype
 from factory.planning.estimate import count_parameters, sft_tokens, tokens_of_produce
 from factory.planning.places import Round
 from factory.planning.plan import Stage, amounts_of, stages
+from factory.planning.sizes import find_parameters
 from factory.recipe.paths import portable_paths
 from factory.recipe.recipe import Recipe
 
@@ -80,7 +81,7 @@ def describe_duration(round_: Round) -> str:
     on_gpu = any(
         getattr(resources, name).num_gpus for name in ("translator", "trainer", "recognizer", "encoder", "aligner")
     )
-    if on_gpu or os.environ.get("RAY_ADDRESS"):
+    if on_gpu or os.environ.get("RAY_ADDRESS") or find_parameters(round_.recipe) is None:
         return ""
     cores = len(os.sched_getaffinity(0))
     durations = expect_durations(round_, cores, probe_speed())
