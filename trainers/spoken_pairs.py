@@ -144,8 +144,8 @@ def _write_heard_pairs(
 ) -> None:
     rows = read_texts(path, ("prompt", *SIDES))
     check_pairs(rows, str(path))
-    hearer.check(rows, path)
     audio = _read_audio(path)
+    hearer.check(rows, path)
     left_out: Counter[str] = Counter()
     kept: list[dict[str, list[int]]] = []
     speech: list[Tensor] = []
