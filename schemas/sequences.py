@@ -9,7 +9,7 @@ token of the tokenizer.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -19,6 +19,7 @@ EOS, PAD, UNK = "<|eos|>", "<|pad|>", "<|unk|>"
 
 _UNIT = re.compile(r"<\|u(\d+)\|>")
 _TAG = re.compile(r"<\|[a-z]+\|>")
+_PROMPT = re.compile(r"<\|([a-z0-9]+)\|><\|([a-z]+)\|><\|([a-z]+)\|>(.*)", re.DOTALL)
 
 
 class Variant(StrEnum):
@@ -67,6 +68,16 @@ class Parsed(NamedTuple):
     units: list[int] | None
     source_text: str | None
     reason: str
+
+
+class Asked(NamedTuple):
+    """What a prompt asks for."""
+
+    variant: Variant
+    src_lang: str
+    tgt_lang: str
+    text: str
+    """The text to translate, where the task reads one."""
 
 
 def special_tokens(num_units: int, langs: Sequence[str], tasks: Collection[str] = ()) -> list[str]:
@@ -176,6 +187,16 @@ def task(text: str) -> Variant:
     return Variant(text.removeprefix("<|").partition("|>")[0])
 
 
+def read_prompt(text: str) -> Asked:
+    """Return what a prompt asks for; raise ValueError for a text that is no prompt."""
+    found = _PROMPT.fullmatch(text)
+    if found is None:
+        raise ValueError(f"not a prompt: {text[:80]!r}")
+    name, src_lang, tgt_lang, source = found.groups()
+    variant = Variant(name)
+    return Asked(variant, src_lang, tgt_lang, source.removesuffix(SEP) if variant.reads_text else "")
+
+
 def words(text: str) -> str:
     """Return the words of a text: all of it before the first token, which a malformed output may have in its text."""
     return text.partition("<|")[0].strip()
@@ -228,3 +249,14 @@ def _read_units(segment: str) -> tuple[list[int] | None, str]:
     if not closed:
         return units, "unclosed"
     return units, "after_units" if after.strip() else "ok"
+
+
+def find_banned(added: Mapping[str, int], tags: Collection[str]) -> set[int]:
+    """Return the ids of the added tokens that no output may hold: tags and padding, which are for prompts.
+
+    Args:
+        added: the added tokens of a policy and their ids.
+        tags: the tags of the prompts; a chain of thought (`<|cot|>`) has a separator between its two texts.
+    """
+    written = {EOS, SOSP, EOSP, *([SEP] if tag(Variant.COT) in tags else [])}
+    return {index for token, index in added.items() if token not in written and not is_unit(token)}

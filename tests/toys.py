@@ -122,3 +122,61 @@ def tiny_vits(folder: Path) -> Path:
         torch.manual_seed(0)
         VitsModel(VitsConfig(vocab_size=len(letters) + 1, **sizes)).save_pretrained(folder)
     return folder
+
+
+def tiny_audio_llm(folder: Path, seed: int = 0) -> Path:
+    """Write a random Qwen2-Audio with its processor and a tokenizer of words, and return its folder.
+
+    Its vocabulary is so small that most of its random texts end.
+    """
+    import torch
+    from safetensors.torch import load_file, save_file
+    from transformers import (
+        Qwen2AudioConfig,
+        Qwen2AudioForConditionalGeneration,
+        Qwen2AudioProcessor,
+        WhisperFeatureExtractor,
+    )
+
+    tokenizer = _tiny_chat_tokenizer()
+    heads = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2}
+    text = {"model_type": "qwen2", "vocab_size": len(tokenizer), "hidden_size": 64, "intermediate_size": 128, **heads}
+    text |= {"max_position_embeddings": 512, "tie_word_embeddings": False, "initializer_range": 0.2}
+    tower = {
+        "d_model": 32,
+        "encoder_layers": 1,
+        "encoder_attention_heads": 2,
+        "encoder_ffn_dim": 32,
+        "num_mel_bins": 16,
+    }
+    audio = {"model_type": "qwen2_audio_encoder", "max_source_positions": 1500, **tower}
+    config = Qwen2AudioConfig(audio_config=audio, text_config=text, audio_token_index=tokenizer.vocab["<|AUDIO|>"])
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Qwen2AudioForConditionalGeneration(config)
+        model.lm_head.weight.data *= 0.5
+    model.generation_config.eos_token_id = tokenizer.vocab["<|im_end|>"]
+    model.save_pretrained(folder)
+    weights = load_file(
+        folder / "model.safetensors"
+    )  # transformers 5.19 writes names that vLLM and the hub do not have
+    weights = {name.replace("language_model.model.model.", "language_model.model."): weights[name] for name in weights}
+    save_file(weights, folder / "model.safetensors", {"format": "pt"})
+    Qwen2AudioProcessor(WhisperFeatureExtractor(feature_size=16), tokenizer).save_pretrained(folder)
+    return folder
+
+
+def _tiny_chat_tokenizer() -> PreTrainedTokenizerFast:
+    """Return a tokenizer of a few words, with the special tokens of Qwen2-Audio's chats."""
+    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["<|endoftext|>", "<unk>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>"]
+    words = ["where", "is", "the", "station", "où", "se", "trouve", "la", "gare", "French", "English", "speech", "text"]
+    model = models.WordLevel({word: index for index, word in enumerate([*special, *words])}, unk_token="<unk>")
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in special])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, eos_token="<|im_end|>", pad_token="<|endoftext|>", unk_token="<unk>"
+    )

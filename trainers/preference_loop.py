@@ -14,9 +14,6 @@ import torch
 from datasets import Dataset
 from peft import PeftModel
 from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
     Trainer,
     TrainerCallback,
@@ -25,16 +22,16 @@ from transformers import (
     TrainingArguments,
 )
 
-from factory.models.speech_config import LLM
 from factory.recipe.training import PreferenceConfig
 from trainers.checks import check_pairs, check_targets, check_tokens, nothing_fits, read_texts
 from trainers.errors import TrainingError
 from trainers.held_out import MARGIN, PUBLISHED, is_over, load_best
 from trainers.job import LocalJob
 from trainers.launch import pulse
-from trainers.publish import ADAPTER, publish, saver
+from trainers.publish import ADAPTER, publish
 from trainers.remote import CHECKPOINT_LAST, last_checkpoint
-from trainers.spoken_pairs import count_embeddings, hears, let_hear, read_heard_pairs, speech_saver
+from trainers.spoken_pairs import count_embeddings, let_hear, read_heard_pairs
+from trainers.starts import load_start
 from trainers.status import describe_step
 from trainers.workers import rank
 
@@ -93,21 +90,22 @@ def train_worker(job: LocalJob[PreferenceConfig]) -> None:
 
     config = job.config
     torch.set_num_threads(config.threads or 1)
-    start = job.inputs["policy"]
+    folder = job.inputs["policy"]
     pulse(job.work, "loading the policy")
-    llm = start / LLM if hears(start) else start
-    tokenizer = AutoTokenizer.from_pretrained(llm)
-    model = cast(PreTrainedModel, AutoModelForCausalLM.from_pretrained(llm, dtype=torch.float32))
+    start = load_start(folder)
+    model, tokenizer = start.model, start.tokenizer
     model.register_forward_pre_hook(lambda *_: pulse(job.work))
     linear = [name for name, layer in model.named_modules() if isinstance(layer, torch.nn.Linear)]
-    check_targets(config.targets or (), linear, start.name)
+    check_targets(config.targets or (), linear, folder.name)
     longest = config.max_length or model.config.max_position_embeddings
     left_out: dict[str, int] = {}
     heard = 0
-    if hears(start):
+    if start.open_hearer is not None:
         _check_loss(config)
         vocabulary = count_embeddings(model)
-        pairs, speech, left_out = read_heard_pairs(job.inputs["pairs"], start, tokenizer, vocabulary, longest, job.work)
+        pairs, speech, left_out = read_heard_pairs(
+            job.inputs["pairs"], start.open_hearer, tokenizer, vocabulary, longest, job.work
+        )
         let_hear(model, speech)
         heard = vocabulary + len(speech) - len(tokenizer)  # a table may be larger than its vocabulary
         too_long = left_out.pop("too_long", 0)
@@ -135,16 +133,14 @@ def train_worker(job: LocalJob[PreferenceConfig]) -> None:
         trained.save_pretrained(str(job.work / ADAPTER))
     if left_out:
         summary["left_out"] = left_out
-    merged = trained.merge_and_unload()
-    save = speech_saver(start, merged, tokenizer) if hears(start) else saver(merged, tokenizer)
-    publish(save, job, curve, summary)
+    publish(start.saver(trained.merge_and_unload()), job, curve, summary)
 
 
 def _check_loss(config: PreferenceConfig) -> None:
-    """Raise TrainingError where the settings do not suit a policy that hears continuous speech."""
+    """Raise TrainingError where the settings do not suit a policy that hears."""
     if not config.loss.needs_reference_model or config.unit_kl:
         raise TrainingError(
-            f"a policy of continuous speech is trained with preference.loss: dpo and preference.unit_kl: 0; got "
+            f"a policy that hears is trained with preference.loss: dpo and preference.unit_kl: 0; got "
             f"{config.loss} and {config.unit_kl}"
         )
 

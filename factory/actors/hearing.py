@@ -1,7 +1,8 @@
-"""What a translator of continuous speech does first: recordings become embeddings of its language model."""
+"""What a translator of speech does first: it reads the recordings, and a speech language model embeds them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,30 @@ from factory.recipe.sections import EncoderConfig
 from schemas.datasets import SKIPPED, Row
 
 
-class Hearing:
+class Recordings:
+    """Reads the recordings of rows, for an audio LLM."""
+
+    def __init__(self, config: EncoderConfig, check: Callable[[np.ndarray], None]) -> None:
+        """Take the accepted durations from `config`; `check` raises ValueError for a wave that the model refuses."""
+        self.config, self.check = config, check
+
+    def __call__(self, rows: list[Row]) -> list[Row]:
+        """Return the rows with their waves (samples,) as `speech`; one that has none gets `status` and `reason`."""
+        return [row | {"speech": wave} for row, wave in map(self.read, rows)]
+
+    def read(self, row: Row) -> tuple[Row, np.ndarray | None]:
+        """Return the row and its wave; or the row with `status` and `reason`, and None."""
+        row, wave = read_speech(row, self.config.min_s, self.config.max_s)
+        if wave is None:
+            return row, None
+        try:
+            self.check(wave)
+        except ValueError as error:
+            return row | {"status": SKIPPED, "reason": f"refused_length: {error}"}, None
+        return row, wave
+
+
+class Hearing(Recordings):
     """The encoder and the adapter of a speech language model.
 
     Attributes:
@@ -39,22 +63,13 @@ class Hearing:
 
         torch.set_num_threads(threads)
         folder = Path(resolve(policy))
-        self.config, self.llm = config, str(folder / LLM)
+        self.llm = str(folder / LLM)
         self.embedder = SpeechEmbedder.from_folder(folder).for_inference()
+        super().__init__(config, self.embedder.speech_encoder.check)
 
     def __call__(self, rows: list[Row]) -> list[Row]:
         """Return the rows with their embeddings (T, D) as `speech`; one that has none gets `status` and `reason`."""
-        read = [self._read(row) for row in rows]
+        read = [self.read(row) for row in rows]
         waves = {index: wave for index, (_, wave) in enumerate(read) if wave is not None}
         speech = dict(zip(waves, self.embedder.embed(list(waves.values())), strict=True))
         return [row | {"speech": speech.get(index)} for index, (row, _) in enumerate(read)]
-
-    def _read(self, row: Row) -> tuple[Row, np.ndarray | None]:
-        row, wave = read_speech(row, self.config.min_s, self.config.max_s)
-        if wave is None:
-            return row, None
-        try:
-            self.embedder.speech_encoder.check(wave)
-        except ValueError as error:
-            return row | {"status": SKIPPED, "reason": f"refused_length: {error}"}, None
-        return row, wave

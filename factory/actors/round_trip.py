@@ -35,7 +35,8 @@ class TranslationJob:
     seed: int  # of the sampling
     writes_back: bool = True  # write back-translations
     reconstructs: bool = False  # score candidates by the likelihood of the source text (factory.metrics.reconstruction)
-    recordings: EncoderConfig | None = None  # which recordings a policy of continuous speech takes; None: rows of units
+    recordings: EncoderConfig | None = None  # which recordings a policy that hears takes; None: rows of units
+    chats: bool = False  # the policy that hears is an audio LLM, which is asked in a chat
 
 
 def choose_back_variants(config: TranslatorConfig, job: TranslationJob) -> tuple[Variant, ...]:
@@ -217,7 +218,7 @@ def read_output(variant: Variant, output: Output) -> Parsed:
 
 
 def request_source(row: Row, variant: Variant, sampling: Sampling) -> Request:
-    """Return the request of a translation of a row, from its units or from the embeddings of its `speech`."""
+    """Return the request of a translation of a row, from its units or from its `speech`."""
     text = prompt(variant, row["lang"], row["tgt_lang"], row.get("units") or ())
     return Request(text, sampling, speech=row.get("speech"))
 

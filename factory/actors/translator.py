@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import pyarrow as pa
 
@@ -12,8 +12,12 @@ from factory.actors.base import RowActor
 from factory.actors.round_trip import RoundTrip, TranslationJob, choose_back_variants
 from factory.models.engine import Engine, EngineConfig, Sampling
 from factory.recipe.sections import TranslatorConfig
+from schemas.audio import SAMPLE_RATE
 from schemas.datasets import OK, SCORED, SKIPPED, Candidate, Row
 from schemas.sequences import EOSP, SOSP, Variant, is_unit, tag, unit_token
+
+if TYPE_CHECKING:
+    from factory.actors.hearing import Recordings
 
 
 class Translator(RowActor):
@@ -40,7 +44,7 @@ class Translator(RowActor):
 
         Args:
             policy: a Hugging Face folder, or another name for `factory.models.weights.resolve`; with `job.recordings`
-                that of a speech language model.
+                that of a speech language model, or of an audio LLM (`job.chats`).
             config: how candidates and back-translations are sampled.
             job: what is written.
             engine: how vLLM computes.
@@ -52,15 +56,7 @@ class Translator(RowActor):
         self.config, self.job = config, job
         variants = {job.variant, job.text_variant, *choose_back_variants(config, job)}
         tokens = [tag(variant) for variant in Variant if variant in variants]
-        if job.recordings is None:
-            self.hearing, self.engine = None, Engine(policy, engine, tokens)
-        else:
-            from factory.actors.hearing import Hearing
-
-            self.hearing = Hearing(policy, job.recordings, engine.threads)
-            self.engine = Engine(self.hearing.llm, engine, tokens, hears=True)
-            known = self.engine.vocabulary.items()  # it writes text only
-            self.engine.banned |= {index for token, index in known if token in (SOSP, EOSP) or is_unit(token)}
+        self.hearing, self.engine = _load(policy, job, engine, tokens)
         for temperature in (config.temperature, config.unit_temperature or 0.0, config.back_translation_temperature):
             sampling = Sampling(temperature, config.top_p, config.top_k, config.max_tokens)
             self.engine.params(sampling, prompt_length=1)  # raises here once, not for every row
@@ -73,9 +69,7 @@ class Translator(RowActor):
         trip.on_finished = self.on_finished
         candidates = trip.run(self.engine, self._batch_seed(rows))
         for index in trip.rows.keys() - candidates.keys():
-            length = len(heard[index]["speech"] if self.hearing else heard[index]["units"])
-            what = "embeddings of speech" if self.hearing else "units"
-            problems[index] = f"too_long: {length} {what} do not fit into {self.engine.context} tokens"
+            problems[index] = f"too_long: {_measure(heard[index])} do not fit into {self.engine.context} tokens"
         return [_scored_row(row, problems.get(index), candidates.get(index)) for index, row in enumerate(heard)]
 
     def prepare(self, rows: Mapping[int, Row]) -> RoundTrip:
@@ -89,14 +83,14 @@ class Translator(RowActor):
     def _find_problem(self, row: Row) -> str | None:
         if row.get("status", OK) != OK:  # its recording cannot be used
             return str(row["reason"])
-        vocabulary, lang, target, units = self.engine.vocabulary, row["lang"], row["tgt_lang"], row.get("units") or ()
+        lang, target, units = row["lang"], row["tgt_lang"], row.get("units") or ()
         if not units and not self.hearing:
             return "no_units: there is nothing to translate"
-        if unknown := [name for name in (lang, target) if tag(name) not in vocabulary]:
+        if unknown := [name for name in (lang, target) if not self.engine.knows(name)]:
             return f"unknown_lang: the policy has no language {unknown[0]}"
         if lang == target:
             return f"same_lang: source and target language are both {lang}"
-        if missing := [unit for unit in units if unit_token(unit) not in vocabulary]:
+        if missing := [unit for unit in units if unit_token(unit) not in self.engine.vocabulary]:
             return f"unknown_unit: the policy has no unit {missing[0]}"
         return None
 
@@ -104,6 +98,36 @@ class Translator(RowActor):
         """Return 31 bits that depend on the seed and the ids of the batch only."""
         content = repr((self.job.seed, [str(row["utt_id"]) for row in rows]))
         return int.from_bytes(hashlib.sha256(content.encode()).digest()[:4], "big") >> 1
+
+
+def _load(
+    policy: str, job: TranslationJob, config: EngineConfig, tokens: list[str]
+) -> tuple[Recordings | None, Engine]:
+    """Return what reads recordings (None: rows have units), and the engine."""
+    if job.recordings is None:
+        return None, Engine(policy, config, tokens)
+    from factory.actors.hearing import Hearing, Recordings
+
+    if job.chats:
+        from factory.models.audio_engine import AudioEngine
+
+        chatting = AudioEngine(policy, config)
+        return Recordings(job.recordings, chatting.chat.check), chatting
+    hearing = Hearing(policy, job.recordings, config.threads)
+    engine = Engine(hearing.llm, config, tokens, hears=True)
+    known = engine.vocabulary.items()  # it writes text only
+    engine.banned |= {index for token, index in known if token in (SOSP, EOSP) or is_unit(token)}
+    return hearing, engine
+
+
+def _measure(row: Row) -> str:
+    """Return how long the source of a row is, as a prompt has it."""
+    speech = row.get("speech")
+    if speech is None:
+        return f"{len(row['units'])} units"
+    if speech.ndim == 1:
+        return f"{len(speech) / SAMPLE_RATE:.2f} s of speech and the instruction"
+    return f"{len(speech)} embeddings of speech"
 
 
 def _scored_row(row: Row, problem: str | None, candidates: list[Candidate] | None) -> Row:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from factory.export.layout import split_rows
 from factory.export.writing import count_frames, count_splits, ids_of, write_json_lines, write_sound
+from factory.models.instructions import ask_for_speech
 from schemas.audio import SAMPLE_RATE
 from schemas.datasets import Row
 
@@ -83,15 +84,7 @@ def _nemo_line(row: Row, folder: Path) -> Row:
 
 
 def _ask(row: Row) -> Row:
-    source, target = (_name_language(row[key]) for key in ("src_lang", "tgt_lang"))
-    return {"role": "user", "content": f"{AUDIO}Translate this speech from {source} into {target}."}
-
-
-def _name_language(code: str) -> str:
-    """Return the English name of a language; a code that Whisper does not know stays a code."""
-    from transformers.models.whisper.tokenization_whisper import LANGUAGES
-
-    return str(LANGUAGES[code]).title() if code in LANGUAGES else code
+    return {"role": "user", "content": AUDIO + ask_for_speech(row["src_lang"], row["tgt_lang"])}
 
 
 def _write_source(row: Row, folder: Path) -> str:

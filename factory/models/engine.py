@@ -7,22 +7,23 @@ sequence.
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar, cast
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Sized
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from factory.models import likelihood
-from factory.models.device import WantedDtype
 from factory.models.prompt_embeds import check_embeddings, insert_speech
-from factory.models.vllm_start import set_environment, start_vllm
+from factory.models.vllm_start import EngineConfig as EngineConfig
+from factory.models.vllm_start import Speech, set_environment, start_vllm
 from factory.models.weights import WeightsError, resolve
-from schemas.sequences import EOS, EOSP, SEP, SOSP, Variant, is_unit, tag
+from schemas.sequences import EOS, EOSP, SOSP, find_banned, tag
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
     from torch import Tensor
     from transformers import PreTrainedTokenizerBase
     from vllm import LLM, SamplingParams
+    from vllm.inputs.engine import EngineInput
     from vllm.outputs import RequestOutput
     from vllm.v1.core.sched.scheduler import Scheduler
     from vllm.v1.engine.core_client import InprocClient
@@ -33,17 +34,6 @@ Key = TypeVar("Key", bound=Hashable)
 
 _BAN = -100.0  # the strongest bias that vLLM allows; the logits of a policy span less
 _LOOP = {"min_pattern_size": 1, "max_pattern_size": 16, "min_count": 8}
-
-
-@dataclass(frozen=True)
-class EngineConfig:
-    """How vLLM computes: speed and memory. Other values sample other outputs, but from the same distribution."""
-
-    dtype: WantedDtype  # numbers of the network; auto: bfloat16 where the CPU or GPU has units for it, else float32
-    threads: int  # threads of the math libraries, on a CPU
-    kv_cache_gib: int  # memory (GiB) for keys and values, on a CPU
-    gpu_memory_utilization: float  # share (0..1) of a GPU's memory that vLLM takes
-    max_model_len: int | None  # longest prompt and output together, in tokens; None: the context of the policy
 
 
 class Sampling(NamedTuple):
@@ -62,7 +52,8 @@ class Request(NamedTuple):
     prompt: str
     sampling: Sampling | None  # None: the completion is given
     completion: str = ""  # what follows the prompt, its end token included; the prompt must end with an added token
-    speech: Tensor | None = None  # embeddings (T, D) that stand behind the start of speech of the prompt
+    # embeddings (T, D) that stand behind the start of speech of the prompt; for an audio LLM the wave (samples,)
+    speech: Tensor | np.ndarray | None = None
 
 
 class Output(NamedTuple):
@@ -88,6 +79,8 @@ class Engine:
     process.
     """
 
+    _speech: ClassVar[Speech | None] = None
+
     def __init__(self, policy: str, config: EngineConfig, tokens: Iterable[str] = (), *, hears: bool = False) -> None:
         """Load a policy.
 
@@ -104,9 +97,25 @@ class Engine:
             WeightsError: the tokenizer lacks a token, or vLLM takes no embeddings for this kind of network.
         """
         set_environment(config.threads, config.kv_cache_gib)
+        folder = str(resolve(policy))
+        self._open(folder, policy, set(tokens))
+        self.generated = 0
+        """Tokens generated since the start."""
+        self.prefilled = 0
+        """Tokens of prompts computed since the start; tokens that another sequence had computed are not counted."""
+        speech = self._speech or ("embeddings" if hears else None)
+        self._llm: LLM | None = start_vllm(folder, config, speech)
+        self._shares_prefixes = self._llm.llm_engine.vllm_config.kv_transfer_config is not None
+        self.context: int = self._llm.model_config.max_model_len
+        """Longest prompt and output together, in tokens."""
+        if hears:
+            request = Request(SOSP + EOSP, Sampling(0.0, 1.0, 0, 1))
+            check_embeddings(lambda speech: self.generate({0: request._replace(speech=speech)}, 0), self.llm, policy)
+
+    def _open(self, folder: str, policy: str, tokens: set[str]) -> None:
+        """Load the tokenizer, and set which tokens end an output and which are banned."""
         from transformers import AutoTokenizer
 
-        folder, tokens = str(resolve(policy)), set(tokens)
         self.tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(folder)
         self.vocabulary: dict[str, int] = self.tokenizer.get_vocab()
         for token in (EOS, SOSP, EOSP, *sorted(tokens)):
@@ -116,21 +125,11 @@ class Engine:
                     "this task (schemas/sequences.py lists the tokens)"
                 )
         self._eos = self.vocabulary[EOS]
-        added = self.tokenizer.get_added_vocab()
-        self.banned = find_banned(added, tokens)
-        self.generated = 0
-        """Tokens generated since the start."""
-        self.prefilled = 0
-        """Tokens of prompts computed since the start; tokens that another sequence had computed are not counted."""
-        self._llm: LLM | None = start_vllm(
-            folder, config.dtype, config.threads, config.max_model_len, config.gpu_memory_utilization, hears
-        )
-        self._shares_prefixes = self._llm.llm_engine.vllm_config.kv_transfer_config is not None
-        self.context: int = self._llm.model_config.max_model_len
-        """Longest prompt and output together, in tokens."""
-        if hears:
-            request = Request(SOSP + EOSP, Sampling(0.0, 1.0, 0, 1))
-            check_embeddings(lambda speech: self.generate({0: request._replace(speech=speech)}, 0), self.llm, policy)
+        self.banned = find_banned(self.tokenizer.get_added_vocab(), tokens)
+
+    def knows(self, lang: str) -> bool:
+        """Return True if a prompt can name this language."""
+        return tag(lang) in self.vocabulary
 
     def generate(
         self,
@@ -205,20 +204,19 @@ class Engine:
         text = str(self.tokenizer.decode(ids[:-1] if ids and ids[-1] == self._eos else ids, skip_special_tokens=False))
         return Output(text, sequence.finish_reason or "error", sequence.cumulative_logprob or 0.0, len(ids))
 
-    def submit(self, name: str, ids: list[int], sampling: Sampling | None, speech: Tensor | None = None) -> None:
-        """Queue one sequence under a unique name; `speech` (T, D) goes behind the start of speech of the prompt `ids`.
-
-        Without `sampling` it is only read.
-        """
+    def make_prompt(self, ids: list[int], speech: Tensor | np.ndarray | None) -> EngineInput:
+        """Return the prompt `ids` as vLLM takes it; `speech` (T, D) goes behind its start of speech."""
         from vllm.inputs import tokens_input
 
-        length = len(ids) + (0 if speech is None else len(speech))
-        params = likelihood.params() if sampling is None else self.params(sampling, length)
         if speech is None:
-            self.llm.llm_engine.add_request(name, tokens_input(ids), params)
-            return
+            return tokens_input(ids)
         place, dtype = ids.index(self.vocabulary[SOSP]) + 1, cast("torch.dtype", self.llm.model_config.dtype)
-        self.llm.llm_engine.add_request(name, insert_speech(ids, speech, place, dtype), params)
+        return insert_speech(ids, cast("Tensor", speech), place, dtype)
+
+    def submit(self, name: str, prompt: EngineInput, sampling: Sampling | None) -> None:
+        """Queue one sequence under a unique name. Without `sampling` it is only read."""
+        params = likelihood.params() if sampling is None else self.params(sampling, count_tokens(prompt))
+        self.llm.llm_engine.add_request(name, prompt, params)
 
     def release(self) -> None:
         """Free the memory (the GPU's as well); the engine cannot be used afterwards."""
@@ -268,13 +266,13 @@ class _Batch(Generic[Key]):
         unique = list(dict.fromkeys([*texts.values(), *(one.prompt for one in requests.values())]))  # n share a prompt
         ids = dict(zip(unique, self._engine.encode(unique), strict=True))
         for key, request in requests.items():
-            spoken = 0 if request.speech is None else len(request.speech)
-            if len(ids[texts[key]]) + spoken >= self._engine.context:
+            prompt = self._engine.make_prompt(ids[texts[key]], request.speech)
+            if count_tokens(prompt) >= self._engine.context:
                 self._store(key, Output("", "too_long", 0.0, 0))
                 continue
             name = str(self._count)
             self._count += 1
-            self._engine.submit(name, ids[texts[key]], request.sampling, request.speech)
+            self._engine.submit(name, prompt, request.sampling)
             self.waiting[name] = key
             self.num_given[name] = len(ids[texts[key]]) - len(ids[request.prompt])
 
@@ -288,12 +286,6 @@ class _Batch(Generic[Key]):
             self.add(self._follow_up(key, output))
 
 
-def find_banned(added: Mapping[str, int], tags: Collection[str]) -> set[int]:
-    """Return the ids of the added tokens that no output may hold: tags and padding, which are for prompts.
-
-    Args:
-        added: the added tokens of a policy and their ids.
-        tags: the tags of the prompts; a chain of thought (`<|cot|>`) has a separator between its two texts.
-    """
-    written = {EOS, SOSP, EOSP, *([SEP] if tag(Variant.COT) in tags else [])}
-    return {index for token, index in added.items() if token not in written and not is_unit(token)}
+def count_tokens(prompt: EngineInput) -> int:
+    """Return the tokens and embeddings of a prompt."""
+    return len(cast("Sized", prompt["prompt_token_ids"]))  # type: ignore[typeddict-item]

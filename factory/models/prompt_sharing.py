@@ -47,14 +47,21 @@ logging.getLogger(base.__name__).setLevel(logging.ERROR)  # it warns at each sta
 
 def _read_prefix(request: Request) -> _Prefix:
     """Return the prefix of a request; of two prompts with the same tokens and other speech, the digests differ."""
-    ids = request.all_token_ids[:-1]
+    ids = list(request.all_token_ids[:-1])
+    for recording in request.mm_features:
+        start, count = recording.mm_position.offset, recording.mm_position.length
+        ids[start : start + count] = [_mark(recording.identifier.encode())] * count
     if request.prompt_embeds is None:
         return tuple(ids)
-    content = request.prompt_embeds.contiguous().view(torch.uint8).numpy().tobytes()
-    mark = -1 - int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
+    mark = _mark(request.prompt_embeds.contiguous().view(torch.uint8).numpy().tobytes())
     kinds = request.prompt_is_token_ids or [False] * len(request.prompt_embeds)
     prompt = [token if is_token else mark for token, is_token in zip(ids, kinds, strict=False)]
     return (*prompt, *ids[len(prompt) :])
+
+
+def _mark(content: bytes) -> int:
+    """Return what stands for speech in a prefix: a number that no token has."""
+    return -1 - int.from_bytes(hashlib.blake2b(content, digest_size=8).digest())
 
 
 @dataclass

@@ -7,8 +7,9 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from factory.models.device import WantedDtype, resolve_dtype
 
@@ -16,8 +17,21 @@ if TYPE_CHECKING:
     from vllm import LLM
     from vllm.config import KVTransferConfig
 
+Speech = Literal["embeddings", "recordings"]
+"""What the prompts of an engine hold next to token ids."""
 KV_BLOCK = 32
 """Tokens in one block of keys and values on a CPU (vLLM's minimum): the smaller, the less memory is left unused."""
+
+
+@dataclass(frozen=True)
+class EngineConfig:
+    """How vLLM computes: speed and memory. Other values sample other outputs, but from the same distribution."""
+
+    dtype: WantedDtype  # numbers of the network; auto: bfloat16 where the CPU or GPU has units for it, else float32
+    threads: int  # threads of the math libraries, on a CPU
+    kv_cache_gib: int  # memory (GiB) for keys and values, on a CPU
+    gpu_memory_utilization: float  # share (0..1) of a GPU's memory that vLLM takes
+    max_model_len: int | None  # longest prompt and output together, in tokens; None: the context of the policy
 
 
 def set_environment(threads: int, kv_cache_gib: int) -> None:
@@ -39,42 +53,34 @@ def set_environment(threads: int, kv_cache_gib: int) -> None:
     os.environ.setdefault("VLLM_LOGGING_LEVEL", "WARNING")
 
 
-def start_vllm(
-    folder: str,
-    dtype: WantedDtype,
-    threads: int,
-    max_model_len: int | None,
-    gpu_memory_utilization: float,
-    takes_embeddings: bool = False,
-) -> LLM:
+def start_vllm(folder: str, config: EngineConfig, speech: Speech | None = None) -> LLM:
     """Load a policy into a vLLM in this process; `set_environment` comes first.
 
     Args:
         folder: a Hugging Face folder with a checkpoint.
-        dtype: numbers of the network.
-        threads: of the math libraries, on a CPU.
-        max_model_len: longest prompt and output together, in tokens; None: the context of the policy.
-        gpu_memory_utilization: share (0..1) of a GPU's memory that vLLM takes.
-        takes_embeddings: prompts may hold embeddings next to token ids.
+        config: how to compute.
+        speech: what prompts may hold next to token ids.
     """
     import torch
     from vllm import LLM
 
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
-        torch.set_num_threads(threads)  # in case torch was imported before OMP_NUM_THREADS was set
+        torch.set_num_threads(config.threads)  # in case torch was imported before OMP_NUM_THREADS was set
     gc.freeze()  # vLLM collects garbage five times while it starts: let it not search all imported modules
     with hide_unreadable_modules():
         return LLM(
             model=folder,
-            skip_tokenizer_init=True,
+            skip_tokenizer_init=speech != "recordings",  # its processor needs one
             enforce_eager=not on_gpu,
-            dtype=resolve_dtype(dtype, on_gpu=on_gpu),
+            dtype=resolve_dtype(config.dtype, on_gpu=on_gpu),
             block_size=None if on_gpu else KV_BLOCK,
             kv_transfer_config=None if on_gpu else _share_prompts(),
-            max_model_len=max_model_len,
-            gpu_memory_utilization=gpu_memory_utilization,
-            enable_prompt_embeds=takes_embeddings,
+            max_model_len=config.max_model_len,
+            gpu_memory_utilization=config.gpu_memory_utilization,
+            enable_prompt_embeds=speech == "embeddings",
+            limit_mm_per_prompt={"audio": 1} if speech == "recordings" else None,
+            mm_processor_cache_gb=0,  # a recording is processed once anyway (factory.models.audio_engine)
         )
 
 

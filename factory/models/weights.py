@@ -32,6 +32,8 @@ HASH_MARK = "#sha256="
 _CHUNK = 1 << 20
 _BOOKKEEPING = ("_name_or_path", "name_or_path", "transformers_version", "is_local", "local_files_only")
 """Keys of a policy's JSON files that say which library wrote it and where it was read, not what it is."""
+_CHAT = ("chat_template.jinja", "chat_template.json", "preprocessor_config.json", "processor_config.json")
+"""Files of a policy that is asked in chats, or that hears: other ones are other prompts, or other features."""
 _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?")  # no ./NAME or ../NAME: those are paths
 
 
@@ -152,7 +154,8 @@ def policy_digest(policy: str | Path) -> str:
         raise WeightsError(
             f"{policy} is not a policy, because it has no {', '.join(missing)}: give a folder that a training wrote"
         )
-    configs = [folder / name for name in (*required, "generation_config.json", "tokenizer_config.json")]
+    optional = ("generation_config.json", "tokenizer_config.json", *_CHAT)  # those that exist count
+    configs = [folder / name for name in (*required, *optional)]
     stats = [(file, file.stat()) for file in (*configs, *weights) if file.is_file()]
     return _policy_digest(tuple((file, stat.st_size, stat.st_mtime_ns) for file, stat in stats))
 

@@ -37,7 +37,7 @@ def produce(
 ) -> None:
     """Write a row of SCORED for every utterance of a round; an utterance without units passes through with its reason.
 
-    A policy of continuous speech reads the recordings of `corpus.mono` again, where it embeds them.
+    A policy that hears reads the recordings of `corpus.mono` again.
 
     Args:
         sources: the datasets of UNITS that utterances are taken from, the same number from each.
@@ -162,6 +162,7 @@ def build_job(recipe: Recipe) -> TranslationJob:
         writes_back=recipe.writes_back_translations,
         reconstructs="reconstruction" in recipe.scorer.metrics,
         recordings=recipe.encoder if recipe.hears_speech else None,
+        chats=recipe.chats,
     )
 
 
@@ -173,5 +174,6 @@ def build_engine_config(recipe: Recipe) -> EngineConfig:
         threads=pool.threads,
         kv_cache_gib=recipe.resources.kv_cache_gib,
         gpu_memory_utilization=GPU_SHARE * min(1.0, pool.num_gpus or 1.0),  # other actors have the rest of the GPU
-        max_model_len=recipe.policy.max_length if recipe.policy.base else None,  # a base model's context may be endless
+        # the context of a model by name may be endless
+        max_model_len=recipe.policy.max_length if recipe.policy.base or recipe.chats else None,
     )

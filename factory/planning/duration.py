@@ -15,6 +15,7 @@ from factory.models.device import resolve_dtype
 from factory.planning.estimate import count_parameters, sft_tokens, tokens_of_produce
 from factory.planning.places import Round
 from factory.planning.plan import Stage, amounts_of, stages
+from factory.planning.sizes import find_parameters
 from factory.recipe.paths import portable_paths
 from factory.recipe.recipe import Recipe
 
@@ -41,6 +42,8 @@ TOKEN, TEXT = 1 / 3_000, 0.012
 """Seconds of a core to write a token of candidates, and to write a test utterance's text and back-translation."""
 PAIR, SFT_TOKEN = 0.15, 2 / 3_300
 """Seconds of a core to learn from a pair once, and from a token of round 0."""
+FEATURES = 0.05
+"""Seconds of a core for the features of a recording and an audio LLM's tower, which take 30 s however short it is."""
 READ = 0.002
 """Seconds of a core to decode and check a second of speech."""
 LEARN_ADAPTER, LEARN_ENCODER = 0.055, 0.09
@@ -80,7 +83,7 @@ def describe_duration(round_: Round) -> str:
     on_gpu = any(
         getattr(resources, name).num_gpus for name in ("translator", "trainer", "recognizer", "encoder", "aligner")
     )
-    if on_gpu or os.environ.get("RAY_ADDRESS"):
+    if on_gpu or os.environ.get("RAY_ADDRESS") or find_parameters(round_.recipe) is None:
         return ""
     cores = len(os.sched_getaffinity(0))
     durations = expect_durations(round_, cores, probe_speed())
@@ -119,15 +122,17 @@ def _core_seconds(stage: Stage, round_: Round) -> float:
     recipe, name, rows = round_.recipe, stage.name.split()[0], stage.rows or 0
     policy = count_parameters(recipe) / REFERENCE_PARAMETERS
     writing = policy * (1 if resolve_dtype(recipe.resources.dtype, on_gpu=False) == "bfloat16" else FLOAT32)
-    speech, directions = recipe.expected.seconds, len(recipe.used_directions)
+    speech = recipe.expected.seconds
+    spoken = len(recipe.used_directions) * recipe.evaluate.asr_utterances if recipe.writes_speech else 0
+    features = FEATURES if recipe.chats else 0.0
     work = {
         "tokenize": rows * ENCODE * speech,
         "read": rows * READ * speech,
         "speak": rows * SPEAK * speech,
-        "produce": rows * tokens_of_produce(recipe) * TOKEN * writing,
+        "produce": rows * (tokens_of_produce(recipe) * TOKEN * writing + features),
         "train": _training(round_) * policy,
         "toplines": rows * speech * (ENCODE + SPEAK + 2 * HEAR),
-        "evaluate": rows * TEXT * writing + directions * recipe.evaluate.asr_utterances * _hearing(recipe, writing),
+        "evaluate": rows * (TEXT * writing + features) + spoken * _hearing(recipe, writing),
     }
     if not stage.actors or (name == "toplines" and _knows_toplines(recipe)):
         return 0.0

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
+from factory.planning.sizes import find_parameters
 from factory.recipe.part import StageConfig
 from factory.recipe.recipe import Recipe
 from schemas.sequences import Variant
@@ -26,6 +27,8 @@ TEXTS_WITH_UNITS = 4
 """Texts per utterance that get units if only the ends of its rankings do."""
 FRAMES_PER_S = 50
 """Frames of an encoder per second of speech."""
+AUDIO_TOKENS_PER_S, INSTRUCTION = 25, 40
+"""Embeddings of an audio LLM per second of speech (Qwen2-Audio's), and tokens of a chat around them."""
 ENCODER_ACTIVATIONS = 1.9
 """Bytes of the activations of a frame, per parameter of the encoder to the power of 2/3: 34 per channel and layer,
 of networks 40 times wider than deep (1280 channels in 32 layers)."""
@@ -52,13 +55,15 @@ class Cost(NamedTuple):
 
 
 def costs(recipe: Recipe, number: int, amounts: Amounts) -> list[Cost]:
-    """Return the costs of the stages of a round that run on GPUs.
+    """Return the costs of the stages of a round that run on GPUs; none if the size of the policy is not known.
 
     Args:
         recipe: the recipe.
         number: the number of the round.
         amounts: the data of the round.
     """
+    if find_parameters(recipe) is None:
+        return []
     if recipe.hears_speech:
         first = [_stage(recipe, stage, amounts.rows) for stage in recipe.part.stages]
         later = [*_produce(recipe, amounts.rows), _preference(recipe, amounts.rows)]
@@ -71,9 +76,8 @@ def costs(recipe: Recipe, number: int, amounts: Amounts) -> list[Cost]:
 
 
 def count_parameters(recipe: Recipe) -> float:
-    """Return the policy's parameters: as the recipe expects them, or from the shape of a small model."""
-    shape = recipe.policy
-    return recipe.expected.parameters or 12 * shape.hidden**2 * shape.layers + 2_500 * shape.hidden
+    """Return the policy's parameters (`factory.planning.sizes`); 0 if they are not known."""
+    return find_parameters(recipe) or 0.0
 
 
 def _units(recipe: Recipe) -> float:
@@ -90,6 +94,8 @@ def _prompt(recipe: Recipe, variant: Variant) -> float:
     """Return the tokens, or embeddings, of one prompt."""
     if variant.reads_text:
         return _units(recipe) * TEXT_SHARE
+    if recipe.chats:
+        return recipe.expected.seconds * AUDIO_TOKENS_PER_S + INSTRUCTION
     return _frames(recipe) / recipe.part.stride if recipe.hears_speech else _units(recipe)
 
 
@@ -271,6 +277,8 @@ def render(recipe: Recipe, number: int, amounts: Amounts) -> str:
         amounts: the data of the round.
     """
     expected, stages = recipe.expected, costs(recipe, number, amounts)
+    if not stages:
+        return f"  no estimate: the size of {recipe.policy.start} is not known; give it as expected.parameters"
     gpu = f"a GPU of {expected.gpu_gib:g} GiB and {expected.gpu_tflops:g} TFLOPS"
     size = f"{count_parameters(recipe) / 1e9:.2f} G parameters"
     lines = [f"  estimate within a factor of two, for {gpu}; policy of {size}, {expected.seconds:g} s per utterance"]

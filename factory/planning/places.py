@@ -148,8 +148,15 @@ class Round:
 
 
 def rounds_from(arguments: argparse.Namespace) -> list[Round]:
-    """Return the rounds that a command line names (`factory.arguments.round_parser`). Raises RecipeError."""
+    """Return the rounds that a command line names (`factory.arguments.round_parser`).
+
+    Raises RecipeError; or MissingRound for round 0 of an audio LLM, which is not trained.
+    """
     recipe = load(arguments.recipe, arguments.set)
+    if recipe.chats and 0 in arguments.round:
+        raise MissingRound(
+            f"policy.kind: audio_llm has no round 0, because {recipe.policy.start} is finished: begin with --round 1"
+        )
     run = Run(arguments.run or f"runs/{recipe.name}")
     return [Round(run, number, recipe) for number in arguments.round]
 

@@ -7,6 +7,7 @@ from itertools import chain
 from pathlib import Path
 from uuid import uuid4
 
+from factory.models.audio_chat import check_audio_llm
 from factory.models.device import cpu_has_bf16, describe_dtype
 from factory.models.speech_config import LLM, read_front_config
 from factory.models.vocoder_config import VocoderError
@@ -34,6 +35,9 @@ def check_policy(policy: str, recipe: Recipe) -> None:
         RoundtripError: something is missing; the message names it.
     """
     folder = local_weights(policy)
+    if recipe.chats:
+        check_audio_llm(folder, policy)
+        return
     if recipe.hears_speech:
         check_hearing(policy, folder, recipe)
         return

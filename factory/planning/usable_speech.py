@@ -67,8 +67,8 @@ def check_recordings(recipe: Recipe, corpora: Sequence[str]) -> None:
         uri = getattr(recipe.corpus, name)
         if open_corpus(uri).holds_units:
             raise UnusableSpeech(
-                f"corpus.{name} ({redact(uri)}) holds units, and policy.kind: continuous reads recordings: give "
-                "recordings, or set policy.kind: units"
+                f"corpus.{name} ({redact(uri)}) holds units, and policy.kind: {recipe.policy.kind} reads recordings: "
+                "give recordings, or set policy.kind: units"
             )
 
 

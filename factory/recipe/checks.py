@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from factory.metrics import METRICS
+from factory.models.instructions import has_name
 from factory.recipe.directions import Direction, Directions
 from factory.recipe.part import TASKS
 from factory.recipe.recipe import Recipe
@@ -17,7 +18,7 @@ def check(recipe: Recipe) -> None:
     """Raise RecipeError where the values of two sections do not fit."""
     _check_languages(recipe)
     _check_directions(recipe)
-    _check_continuous(recipe)
+    _check_hearing(recipe)
     _check_tasks(recipe)
     _check_translator(recipe)
     _check_scores(recipe)
@@ -63,32 +64,54 @@ def _check_vocoder(direction: Direction, lang: str, recipe: Recipe) -> None:
         )
 
 
-def _check_continuous(recipe: Recipe) -> None:
-    """Raise RecipeError where a policy of continuous speech would need units."""
+def _check_hearing(recipe: Recipe) -> None:
+    """Raise RecipeError where a policy that reads speech would need units."""
     if not recipe.hears_speech:
         return
-    key, corpus = "policy.kind: continuous", recipe.corpus
+    key, corpus = f"policy.kind: {recipe.policy.kind}", recipe.corpus
     require(recipe.policy.variant is Variant.S2T, f"{key} writes text: set policy.variant: s2t", recipe.policy.variant)
     text = f"{key} needs translator.back_translate: text, because there are no units to translate back"
     require(recipe.translator.back_translate == "text", text, recipe.translator.back_translate)
+    require(corpus.source == "mono", f"{key} makes pairs from corpus.mono: set corpus.source: mono", corpus.source)
+    written = recipe.scorer.score_text
+    require(written == "policy", f"{key} has no speech to transcribe: set scorer.score_text: policy", written)
+    delta = f"{key} needs a number as select.delta, because the audit that chooses one reads units"
+    require(recipe.select.delta != "auto", delta, recipe.select.delta)
+    preference = recipe.preference
+    require(preference.loss.needs_reference_model, f"{key} is trained with preference.loss: dpo", preference.loss)
+    no_units = f"{key} has no units to keep as they are: set preference.unit_kl: 0"
+    require(not preference.unit_kl, no_units, preference.unit_kl)
+    require(not recipe.evaluate.cascade, f"{key} has no cascade baseline: leave out evaluate.cascade", "one")
+    if recipe.chats:
+        _check_audio_llm(recipe)
+    else:
+        _check_continuous(recipe)
+
+
+def _check_continuous(recipe: Recipe) -> None:
+    """Raise RecipeError if no speech language model can be made, or a stage learns what is not there."""
+    key = "policy.kind: continuous"
     for task in recipe.policy.tasks:
         choose(task, TASKS, f"a task of policy.tasks with {key}")
     for stage in recipe.part.stages:
         for task in stage.tasks:
             known = f"part.stages, stage {stage.name}: tasks must name tasks of policy.tasks"
             require(task in recipe.policy.tasks, known, task)
-    require(corpus.source == "mono", f"{key} makes pairs from corpus.mono: set corpus.source: mono", corpus.source)
-    written = recipe.scorer.score_text
-    require(written == "policy", f"{key} has no speech to transcribe: set scorer.score_text: policy", written)
-    delta = f"{key} needs a number as select.delta, because the audit that chooses one reads units"
-    require(recipe.select.delta != "auto", delta, recipe.select.delta)
     has_policy = f"{key} needs policy.start, or policy.base (a language model) and part.stages"
     require(recipe.policy.start or (recipe.policy.base and recipe.part.stages), has_policy, recipe.policy.base)
-    preference = recipe.preference
-    require(preference.loss.needs_reference_model, f"{key} is trained with preference.loss: dpo", preference.loss)
-    no_units = f"{key} has no units to keep as they are: set preference.unit_kl: 0"
-    require(not preference.unit_kl, no_units, preference.unit_kl)
-    require(not recipe.evaluate.cascade, f"{key} has no cascade baseline: leave out evaluate.cascade", "one")
+
+
+def _check_audio_llm(recipe: Recipe) -> None:
+    """Raise RecipeError where an audio LLM cannot be asked."""
+    key = "policy.kind: audio_llm"
+    named = f"{key} needs policy.start, the name or folder of an audio LLM such as Qwen/Qwen2-Audio-7B-Instruct"
+    require(recipe.policy.start, named, recipe.policy.start)
+    for lang in recipe.languages:
+        asked = f"{key} has no instruction for {lang}, because it has no English name for this code: use one that Whisper"
+        require(has_name(lang), f"{asked} knows (de, and not deu), or leave the language out", lang)
+    for name in recipe.scorer.metrics:
+        scores = f"{key} scores no candidates itself: leave {name} out of scorer.metrics"
+        require(not METRICS[name].by_policy, scores, name)
 
 
 def _check_tasks(recipe: Recipe) -> None:
@@ -106,7 +129,8 @@ def _check_translator(recipe: Recipe) -> None:
         return
     require(variant.has_text, f"{key}: text needs a policy.variant with text", variant)
     tasks = recipe.policy.tasks
-    require(tasks.get("mt"), f"{key}: text needs the task mt, so policy.tasks with mt", tasks)
+    known = tasks.get("mt") or recipe.chats
+    require(known, f"{key}: text needs the task mt, so policy.tasks with mt", tasks)
     metrics = recipe.scorer.metrics
     require(not recipe.speaks_back_translations, f"{key}: text has no speech, so scorer.metrics without mcd", metrics)
 

@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import Literal
 
 from factory.metrics import METRICS
+from factory.models.instructions import ask_for_speech, ask_for_text
 from factory.recipe.directions import Directions
 from factory.recipe.part import PartConfig
 from factory.recipe.resources import ResourcesConfig
@@ -90,8 +91,13 @@ class Recipe:
 
     @property
     def hears_speech(self) -> bool:
-        """True if the policy reads continuous speech, and not units."""
-        return self.policy.kind == "continuous"
+        """True if the policy reads speech, and not units."""
+        return self.policy.kind != "units"
+
+    @property
+    def chats(self) -> bool:
+        """True if the policy is an audio LLM by name, which is asked in a chat."""
+        return self.policy.kind == "audio_llm"
 
     @property
     def writes_speech(self) -> bool:
@@ -173,6 +179,8 @@ class Recipe:
                 value = value and value[name]  # a section that is null has no values
             if value is not None:
                 content[key] = _without_nulls(value)
+        if self.chats and stage in ("produce", "evaluate"):
+            content["instructions"] = [ask_for_speech("fr", "en"), ask_for_text("fr", "en", "text")]
         return {"stage": stage, **content, "templates": _digest_templates(), "inputs": dict(inputs)}
 
     def inputs(self, stage: str) -> list[str]:

@@ -99,9 +99,10 @@ class RecognizerConfig:
 class PolicyConfig:
     """The language model over units that translates; `hidden`, `layers` and `heads` shape a new model of round 0."""
 
-    # what the policy reads: units, or continuous speech, to which it answers in text only (docs/continuous-speech.md)
-    kind: Literal["units", "continuous"] = "units"
-    # folder or Hub name of a finished round-0 policy; null: round 0 has to be run first
+    # what the policy reads: units, or speech, to which it answers in text only: a speech language model (continuous,
+    # docs/continuous-speech.md), or an audio LLM by name that is asked in a chat (audio_llm, docs/audio-llms.md)
+    kind: Literal["units", "continuous", "audio_llm"] = "units"
+    # folder or Hub name of a finished round-0 policy, or of the audio LLM; null: round 0 has to be run first
     start: str | None = None
     # folder or Hub name of a language model that round 0 trains on units; null: a small new model. A policy of
     # continuous speech needs one
@@ -134,12 +135,9 @@ class PolicyConfig:
             require(not self.variant.has_text, without_text, self.variant)
             require(self.text_variant is Variant.S2T, "policy.text_variant must be s2t", self.text_variant)
         for key, variant in (("variant", self.variant), ("text_variant", self.text_variant)):
-            require(
-                variant is None or self.tasks.get(variant),
-                f"policy.tasks must have {variant}, the policy.{key}, with a share above 0: otherwise round 0 does not "
-                "teach what the rounds use",
-                self.tasks,
-            )
+            known = variant is None or self.tasks.get(variant) or self.kind == "audio_llm"  # which learns no tasks
+            taught = f"policy.tasks must have {variant}, the policy.{key}, with a share above 0"
+            require(known, f"{taught}: otherwise round 0 does not teach what the rounds use", self.tasks)
 
 
 @dataclass(frozen=True)

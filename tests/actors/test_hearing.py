@@ -80,7 +80,7 @@ def test_texts_are_those_of_the_speech_language_model(policy: Path, translator: 
 
 def greedy(model: SpeechLM, wave: np.ndarray, max_tokens: int) -> str:
     """Write greedily with the network itself, under the bans of the engine."""
-    from factory.models.engine import find_banned
+    from schemas.sequences import find_banned
 
     vocabulary = model.tokenizer.get_vocab()
     speech = [index for token, index in vocabulary.items() if token in (SOSP, EOSP) or is_unit(token)]

@@ -15,11 +15,11 @@ import pytest
 from factory.actors.round_trip import TranslationJob
 from factory.actors.translator import Translator
 from factory.metrics import METRICS
-from factory.models.engine import EngineConfig, find_banned
+from factory.models.engine import EngineConfig
 from factory.models.weights import WeightsError
 from factory.recipe.sections import TranslatorConfig
 from schemas.datasets import SCORED, UNITS, UNSPOKEN, Candidate, Row
-from schemas.sequences import EOS, SOSP, Variant, completion, prompt, speech, tag, text_prompt
+from schemas.sequences import EOS, SOSP, Variant, completion, find_banned, prompt, speech, tag, text_prompt
 from tests.toys import tiny_policy, tiny_tokenizer
 
 pytestmark = pytest.mark.service

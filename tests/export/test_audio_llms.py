@@ -18,8 +18,8 @@ from tests.export.test_formats import check_ids, export, read_json_lines, split
 
 pytestmark = pytest.mark.service
 ASK = {
-    "fr": "<audio>Translate this speech from French into English.",
-    "en": "<audio>Translate this speech from English into French.",
+    "fr": "<audio>Translate the French speech into English. Answer with the translation only.",
+    "en": "<audio>Translate the English speech into French. Answer with the translation only.",
 }
 
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from factory.models.device import resolve_dtype, select_device
-from factory.models.engine import Engine, EngineConfig, Output, Request, Sampling, find_banned
+from factory.models.engine import Engine, EngineConfig, Output, Request, Sampling
 from factory.models.weights import WeightsError
-from schemas.sequences import EOS, EOSP, SOSP, Variant, prompt, tag, unit_token
+from schemas.sequences import EOS, EOSP, SOSP, Variant, find_banned, prompt, tag, unit_token
 from tests.toys import tiny_policy, tiny_tokenizer
 
 pytestmark = pytest.mark.service

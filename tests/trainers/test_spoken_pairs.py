@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pyarrow as pa
@@ -25,7 +26,7 @@ from tests.trainers.test_part import speak, speech_policy
 from tests.trainers.toys import WORDS, interrupt_preference, read_curve
 from trainers.errors import TrainingError
 from trainers.preference import train_preference
-from trainers.spoken_pairs import let_hear, read_heard_pairs
+from trainers.spoken_pairs import SpeechHearer, let_hear, read_heard_pairs
 
 QUICK = PreferenceConfig(batch=8, epochs=2, lr=5e-3, held_out=0.2, save_every=2, precision="fp32")
 
@@ -91,7 +92,9 @@ def test_ids_of_speech_are_computed_as_its_embeddings(policy: Path, pairs: Path,
     model = SpeechLM.from_pretrained(policy)
     llm = AutoModelForCausalLM.from_pretrained(policy / "llm")
     table = llm.get_input_embeddings().weight.detach()
-    heard = read_heard_pairs(pairs, policy, model.tokenizer, len(table), 128, tmp_path)
+    heard = read_heard_pairs(
+        pairs, partial(SpeechHearer, policy, model.tokenizer), model.tokenizer, len(table), 128, tmp_path
+    )
     let_hear(llm, heard.speech)
     row = heard_pair(3)
     [speech] = model.embed([speak(row["chosen"].split()[::-1])])
@@ -131,5 +134,5 @@ def test_pairs_that_do_not_fit_the_policy_are_refused(policy: Path, tmp_path: Pa
     with pytest.raises(TrainingError, match="has no column audio"):
         train_preference(bare, policy, tmp_path / "bare", QUICK)
     simpo = replace(QUICK, loss=Loss.SIMPO)
-    with pytest.raises(TrainingError, match="a policy of continuous speech is trained with preference.loss: dpo"):
+    with pytest.raises(TrainingError, match="a policy that hears is trained with preference.loss: dpo"):
         train_preference(write(tmp_path / "one.parquet", [heard_pair(1)]), policy, tmp_path / "simpo", simpo)
