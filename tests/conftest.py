@@ -68,6 +68,7 @@ TOGETHER = {
     "actors/test_greedy.py": "vllm",
     "actors/test_hearing.py": "vllm",
     "listen/test_translate.py": "vllm",
+    "models/test_audio_engine.py": "vllm",
     "models/test_engine.py": "vllm",
     "models/test_engine_speech.py": "vllm",
     "models/test_prompt_sharing.py": "vllm",

@@ -64,7 +64,9 @@ def make_corpus(folder: Path, rows: int, extra: list[Row]) -> None:
     for lang in ("fr", "en"):
         table = pq.read_table(ASSETS / f"{folder.name}/{lang}.parquet").slice(0, rows)
         more = [{**table.slice(0, 1).to_pylist()[0], **row} for row in extra] if lang == "fr" else []
-        pq.write_table(pa.concat_tables([table, pa.Table.from_pylist(more, schema=table.schema)]), folder / f"{lang}.parquet")
+        pq.write_table(
+            pa.concat_tables([table, pa.Table.from_pylist(more, schema=table.schema)]), folder / f"{lang}.parquet"
+        )
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +184,8 @@ def test_pairs_are_exported_for_the_toolkits_of_audio_llms(run: Path, tmp_path: 
     audio: Any = line["audio_filepath"] if format == "nemo" else line["audios"][0]
     assert [path for path in out.rglob(audio) if path.stat().st_size > 1_000]
     if format != "nemo":
-        asked = {f"<audio>Translate the {one} speech into {other}. Answer with the translation only." for one, other in
-                 (("French", "English"), ("English", "French"))}
+        asked = {
+            f"<audio>Translate the {one} speech into {other}. Answer with the translation only."
+            for one, other in (("French", "English"), ("English", "French"))
+        }
         assert line["messages"][0]["content"] in asked

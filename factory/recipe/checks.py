@@ -107,7 +107,9 @@ def _check_audio_llm(recipe: Recipe) -> None:
     named = f"{key} needs policy.start, the name or folder of an audio LLM such as Qwen/Qwen2-Audio-7B-Instruct"
     require(recipe.policy.start, named, recipe.policy.start)
     for lang in recipe.languages:
-        asked = f"{key} has no instruction for {lang}, because it has no English name for this code: use one that Whisper"
+        asked = (
+            f"{key} has no instruction for {lang}, because it has no English name for this code: use one that Whisper"
+        )
         require(has_name(lang), f"{asked} knows (de, and not deu), or leave the language out", lang)
     for name in recipe.scorer.metrics:
         scores = f"{key} scores no candidates itself: leave {name} out of scorer.metrics"

@@ -18,6 +18,7 @@ from factory.planning.estimate import (
     tokens_of_produce,
 )
 from factory.recipe.loading import load
+from factory.run_round import main
 from schemas.sequences import Variant
 from tests.limits import HANG_S
 
@@ -48,9 +49,26 @@ def test_a_dry_run_of_continuous_speech_has_stages_and_no_vocoder(tmp_path: Path
     assert "tokenize" not in printed and "vocoder" not in printed and "recognizer" not in printed
 
 
-def dry_run(name: str, tmp_path: Path) -> str:
-    """Return what a dry run of rounds 0 and 1 prints; it writes nothing, and each stage fits into its GPU."""
-    command = [sys.executable, "factory/run_round.py", "--round", "0-1", "--recipe", f"recipes/{name}.yaml"]
+def test_a_dry_run_of_an_audio_llm_knows_its_size_or_says_that_it_does_not(tmp_path: Path) -> None:
+    printed = dry_run("audio_llm", tmp_path, "1")
+    for words in ("policy: Qwen/Qwen2-Audio-7B-Instruct", "7.76 G parameters", "read mono, 20,000 rows", "GPU h"):
+        assert words in printed
+    assert "vocoder" not in printed and "recognizer" not in printed
+    by_name = load(ROOT / "recipes/audio_llm.yaml", ["expected.parameters=null"])
+    assert "7.00 G parameters" in render(by_name, 1, ONE)
+    unknown = load(ROOT / "recipes/audio_llm.yaml", ["expected.parameters=null", "policy.start=owner/talker"])
+    assert costs(unknown, 1, ONE) == []
+    assert render(unknown, 1, ONE).endswith("the size of owner/talker is not known; give it as expected.parameters")
+
+
+def test_an_audio_llm_has_no_round_0(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--recipe", str(ROOT / "recipes/audio_llm.yaml"), "--round", "0-1", "--dry-run"]) == 2
+    assert "policy.kind: audio_llm has no round 0, because Qwen/Qwen2-Audio-7B-Instruct" in capsys.readouterr().err
+
+
+def dry_run(name: str, tmp_path: Path, rounds: str = "0-1") -> str:
+    """Return what a dry run prints; it writes nothing, and each stage fits into its GPU."""
+    command = [sys.executable, "factory/run_round.py", "--round", rounds, "--recipe", f"recipes/{name}.yaml"]
     command += ["--run", str(tmp_path), "--dry-run"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
     assert done.returncode == 0, done.stderr

@@ -186,3 +186,33 @@ def test_a_policy_of_continuous_speech_needs_no_vocoder() -> None:
     recipe = load("recipes/part_2b.yaml")
     assert recipe.hears_speech and not recipe.writes_speech and recipe.vocoder == {}
     assert recipe.inputs("evaluate") == ["units", "policy"]
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("policy.variant=com", "policy.kind: audio_llm writes text: set policy.variant: s2t; got com"),
+        ("translator.back_translate=speech", "policy.kind: audio_llm needs translator.back_translate: text"),
+        ("corpus.source=both", "policy.kind: audio_llm makes pairs from corpus.mono: set corpus.source: mono"),
+        ("policy.start=null", "policy.kind: audio_llm needs policy.start, the name or folder of an audio LLM such as"),
+        (
+            "languages=[fr, en, deu]",
+            "policy.kind: audio_llm has no instruction for deu, because it has no English name",
+        ),
+        ("scorer.metrics=[bleu, reconstruction]", "policy.kind: audio_llm scores no candidates itself: leave recon"),
+        ("preference.loss=simpo", "policy.kind: audio_llm is trained with preference.loss: dpo; got simpo"),
+    ],
+)
+def test_an_audio_llm_is_asked_for_texts(change: str, sentence: str) -> None:
+    more = ["directions=null"] if "deu" in change else []
+    with pytest.raises(RecipeError, match=re.escape(sentence)):
+        load("recipes/audio_llm.yaml", [*more, change])
+
+
+def test_the_instruction_counts_in_fingerprints_of_an_audio_llm_alone() -> None:
+    contents = {
+        name: load(f"recipes/{name}.yaml").content("evaluate", dict.fromkeys(["units", "policy"], "1"))
+        for name in ("audio_llm", "part_2b")
+    }
+    assert "Answer with the translation only." in contents["audio_llm"]["instructions"][0]
+    assert "instructions" not in contents["part_2b"]
