@@ -46,6 +46,11 @@ def test_pairs_are_counted_by_the_side_with_the_malformed_back_translation(tmp_p
     assert count_malformed(write(f"{tmp_path}/pairs", table)) == COUNTS
 
 
+def test_a_pair_with_one_back_translation_is_counted(tmp_path: Path) -> None:
+    counted = count_malformed(write(f"{tmp_path}/pairs", select({"a": (None, "unclosed")})))
+    assert counted == {"pairs": 1, "chosen": 0, "rejected": 1, "of": 1}
+
+
 @pytest.mark.parametrize("case", ["nothing went back", "no pair", "older columns"])
 def test_without_back_translations_there_are_no_counts(case: str, tmp_path: Path) -> None:
     table = select({"nothing went back": {"a": (None, None)}, "no pair": {}}.get(case, FINISHES))

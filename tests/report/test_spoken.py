@@ -21,6 +21,10 @@ def test_a_duration_complies_within_a_share_of_that_of_the_source(speech_s: floa
     assert (is_compliant(row, 0.2), is_compliant(row, 0.4)) == within
 
 
+def test_a_duration_at_the_very_limit_complies() -> None:
+    assert is_compliant(spoken(2.0, 2.5), 0.25) and is_compliant(spoken(2.0, 1.5), 0.25)
+
+
 def test_speech_that_is_too_long_or_missing_does_not_comply() -> None:
     assert [is_compliant(spoken(2.0, seconds), 0.4) for seconds in (2.81, 1.19, 0.0)] == [False] * 3
 
