@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from factory.arguments import RECIPE, print_any_text, run_command
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from factory.planning.places import Round
     from factory.recipe.recipe import Recipe
 
-FORMATS = ("parquet", "trl", "slamkit", "fairseq", "audiofolder", "llamafactory", "ms-swift", "nemo")
+FORMATS = ("parquet", "trl", "slamkit", "fairseq", "audiofolder", "llamafactory", "ms-swift", "nemo", "versa")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -52,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_round_command(commands, "report", "write report/index.html of a round again", _report)
     _add_listen(commands)
     _add_export(commands)
+    _add_read_versa(commands)
     _add_translate(commands)
     _add_serve_rewards(commands)
     return parser
@@ -95,9 +97,18 @@ def _add_export(commands: Any) -> None:
     formats = "parquet: for load_dataset, with audio (the default)"
     export.add_argument("--format", choices=FORMATS, default="parquet", help=formats)
     export.add_argument("--policy", action="store_true", help="export the policy of the round instead of its pairs")
+    base = "with --policy: the published model that the adapter belongs to (hf://OWNER/NAME), so that peft loads it"
+    export.add_argument("--base", metavar="MODEL", help=base)
     license = "licence of the speech (default: the embedded world's, else unknown)"
     export.add_argument("--license", metavar="ID", help=license)
     export.add_argument("--public", action="store_true", help="make a new repository public (default: private)")
+
+
+def _add_read_versa(commands: Any) -> None:
+    summary = "keep VERSA's scores of a round's pairs, which export --format versa wrote, for later exports"
+    versa = _add_round_command(commands, "read-versa", summary, _read_versa)
+    versa.add_argument("--chosen", required=True, metavar="FILE", help="VERSA's output for chosen.scp")
+    versa.add_argument("--rejected", required=True, metavar="FILE", help="VERSA's output for rejected.scp")
 
 
 def _add_translate(commands: Any) -> None:
@@ -205,21 +216,29 @@ def _listen(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
+    from factory.export.base import ExportError
     from factory.export.export import export_pairs, export_policy
 
+    if arguments.base and not arguments.policy:
+        raise ExportError("--base names the base model of an adapter: give --policy too")
     round_ = _finished_round(arguments)
     options = {"license": arguments.license, "private": not arguments.public}
     if arguments.policy:
-        print(export_policy(round_, arguments.to, **options))
+        print(export_policy(round_, arguments.to, base=arguments.base, **options))
     else:
         print(export_pairs(round_, arguments.to, format=arguments.format, **options))
     return 0
 
 
+def _read_versa(arguments: argparse.Namespace) -> int:
+    from factory.export.versa import keep_scores
+
+    print(keep_scores(_finished_round(arguments), Path(arguments.chosen), Path(arguments.rejected)))
+    return 0
+
+
 def _translate(arguments: argparse.Namespace) -> int:
     """Translate the files; the exit code is 1 if one of them could not be read or translated."""
-    from pathlib import Path
-
     from factory.listen.translate import PAGE, choose_direction, describe, translate_files
     from factory.recipe.loading import load
 

@@ -31,6 +31,8 @@ class ExportedRound(TypedDict):
     """Bytes of its files."""
     format: str
     judgements: int
+    versa: NotRequired[list[str]]
+    """The names of the scores of VERSA."""
     section: str
     """Its section of the card."""
 

@@ -174,13 +174,15 @@ def _describe(name: str, exported: ExportedRound) -> Values:
     from datasets import DatasetInfo, SplitDict, SplitInfo
 
     splits = SplitDict({split: SplitInfo(split, **size) for split, size in exported["splits"].items()})
-    features = make_features(audio=True)
+    features = make_features(audio=True, versa=exported.get("versa", ()))
     info = DatasetInfo(features=features, splits=splits, config_name=name, download_size=exported["bytes"])
     info.dataset_size = sum(size.get("num_bytes", 0) for size in exported["splits"].values())
     return {"config_name": name, **info._to_yaml_dict()}
 
 
-def render_model_card(round_: Round, repository: str, stated_licence: str | None, has_adapter: bool) -> str:
+def render_model_card(
+    round_: Round, repository: str, stated_licence: str | None, has_adapter: bool, base: str | None = None
+) -> str:
     """Return the README of a round's policy.
 
     Args:
@@ -188,6 +190,7 @@ def render_model_card(round_: Round, repository: str, stated_licence: str | None
         repository: the name of the repository, or the folder.
         stated_licence: the licence of the speech; None if nobody stated it.
         has_adapter: whether the export holds a LoRA adapter.
+        base: the published base model of the adapter; None if nobody named it.
     """
     from huggingface_hub import EvalResult, ModelCardData
 
@@ -213,6 +216,7 @@ def render_model_card(round_: Round, repository: str, stated_licence: str | None
     values = _head(recipe, repository, licence) | _origin(round_)
     values |= {"number": round_.number, "scores": scores, "well_formed": summary["well_formed"]}
     values |= {"training": training, "settings": json.dumps(training.get("settings", {})), "has_adapter": has_adapter}
+    values["base"] = base
     values["policy"] = name_policy(round_) if round_.number else ""
     example = recipe.used_directions[0]
     values["prompt"] = prompt(recipe.policy.variant, example.source, example.target, _EXAMPLE_UNITS)

@@ -16,7 +16,8 @@ from factory.export.croissant import CROISSANT, render_croissant
 from factory.export.formats import FORMATS, NEEDS_AUDIO, WORDS, write_words
 from factory.export.layout import make_rows, write_parquet
 from factory.export.sounds import make_sounds
-from factory.export.targets import parse_target, read_mark
+from factory.export.targets import parse_base, parse_target, read_mark
+from factory.export.versa import list_names, load_scores
 from factory.listen.judgements import read_judgement_table
 from factory.planning.places import Round
 from factory.report.pairs import ShownPair, read_shown_pairs
@@ -65,7 +66,9 @@ def export_pairs(
         return target.publish(stage, replaces=f"data/round-{round_.number}", private=private, message=message)
 
 
-def export_policy(round_: Round, to: str, *, license: str | None = None, private: bool = True) -> str:
+def export_policy(
+    round_: Round, to: str, *, license: str | None = None, private: bool = True, base: str | None = None
+) -> str:
     """Export the policy of a round with a model card and return where it is.
 
     Args:
@@ -73,20 +76,25 @@ def export_policy(round_: Round, to: str, *, license: str | None = None, private
         to: a folder, a URI of an object store, or `hf://OWNER/NAME`.
         license: the licence of the speech; None: the one of the embedded speech, else `unknown`.
         private: True to make a new repository private.
+        base: the published model that the adapter belongs to, `hf://OWNER/NAME` or a folder, so that peft finds it;
+            None: the adapter names the round whose policy it was trained on, which nobody else can load.
 
     Raises:
         ExportError: the export cannot be made or published; then nothing was published.
         StoreError: the object store fails.
     """
     target, name = parse_target(to, "model"), round_.recipe.name
+    base_name = parse_base(base) if base else f"{name}-round-{round_.number - 1}"
     if not round_.has_policy:
         raise ExportError(f"round {round_.number} of {round_.run.uri} has no policy at {round_.policy_uri}")
     _check_mark(read_mark(target), target, {"kind": "policy", "recipe": name})
     with _make_stage() as stage:
         with _convert_disk_errors():
             download(round_.policy_uri, stage)
-            has_adapter = _rename_base(stage / "adapter/adapter_config.json", f"{name}-round-{round_.number - 1}")
-            card = render_model_card(round_, target.name, license, has_adapter)
+            has_adapter = _rename_base(stage / "adapter/adapter_config.json", base_name)
+            if base and not has_adapter:
+                raise ExportError(f"{round_.policy_uri} has no adapter, so it has no base model: leave out --base")
+            card = render_model_card(round_, target.name, license, has_adapter, base and base_name)
             _stage_card(stage, card, {"kind": "policy", "recipe": name, "round": round_.number})
         message = f"Policy of round {round_.number} of {name}"
         return target.publish(stage, replaces="adapter", private=private, message=message)
@@ -153,7 +161,8 @@ def _make_rows(round_: Round, audio: bool) -> list[Row]:
         raise ExportError(f"round {round_.number} of {round_.run.uri} has no pairs ({reasons or 'no utterances'})")
     if audio:
         _check_audio(pairs, round_)
-    return list(make_rows(round_.pairs, pairs, make_sounds(round_, pairs) if audio else None))
+    rows, versa = make_rows(round_.pairs, pairs, make_sounds(round_, pairs) if audio else None), load_scores(round_)
+    return [row | versa.get(row["pair_id"], {}) for row in rows]
 
 
 def _check_audio(pairs: list[ShownPair], round_: Round) -> None:
@@ -171,9 +180,9 @@ def _check_audio(pairs: list[ShownPair], round_: Round) -> None:
 
 def _stage_round(round_: Round, rows: list[Row], format: str, stage: Path) -> ExportedRound:
     folder = stage / f"data/round-{round_.number}"
-    judgements = 0
+    judgements, versa = 0, list_names(load_scores(round_))
     if format == "parquet":
-        splits = write_parquet(rows, folder, audio=True)
+        splits = write_parquet(rows, folder, audio=True, versa=versa)
         judgements = _stage_judgements(round_, stage)
     else:
         folder.mkdir(parents=True)
@@ -183,6 +192,7 @@ def _stage_round(round_: Round, rows: list[Row], format: str, stage: Path) -> Ex
         "bytes": sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()),
         "format": format,
         "judgements": judgements,
+        "versa": versa,
         "section": render_round_section(round_, judgements),
     }
 

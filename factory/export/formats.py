@@ -12,6 +12,7 @@ from typing import Literal
 
 from factory.export.audio_llms import write_llamafactory, write_nemo, write_swift
 from factory.export.layout import SOUNDS, split_rows
+from factory.export.versa import write_versa
 from factory.export.writing import count_frames, count_splits, ids_of, write_json_lines, write_sound
 from factory.storage.names import file_name
 from schemas.datasets import Row
@@ -124,6 +125,7 @@ FORMATS: dict[str, Callable[[Sequence[Row], Path], dict[str, int]]] = {
     "llamafactory": write_llamafactory,
     "ms-swift": write_swift,
     "nemo": write_nemo,
+    "versa": write_versa,
 }
 """The writers by the name that `--format` takes; `parquet` is `factory.export.layout.write_parquet`."""
 WORDS = "words.jsonl"

@@ -39,8 +39,11 @@ def split_rows(rows: Sequence[Row]) -> dict[str, list[Row]]:
     return {name: members for name, members in splits.items() if members}
 
 
-def make_features(audio: bool) -> datasets.Features:
-    """Return the columns of an export: TRL's three first, then texts, units, scores and, with `audio`, the sounds."""
+def make_features(audio: bool, versa: Sequence[str] = ()) -> datasets.Features:
+    """Return the columns of an export: TRL's three first, then texts, units, scores and, with `audio`, the sounds.
+
+    `versa` names the scores of VERSA that a round keeps; without any there are no such columns.
+    """
     from datasets import Audio, Features, List, Value
 
     text, scores = Value("string"), {field.name: Value("float64") for field in SCORES}
@@ -51,6 +54,8 @@ def make_features(audio: bool) -> datasets.Features:
     columns |= {f"{name}_units": List(Value("int32")) for name in SOUNDS}
     columns |= {"chosen_scores": scores, "rejected_scores": scores, "metric": text, "margin": Value("float64")}
     columns |= dict.fromkeys(("chosen_logprob", "rejected_logprob"), Value("float64"))
+    if versa:
+        columns |= {f"{side}_versa": dict.fromkeys(versa, Value("float64")) for side in SIDES}
     if audio:
         columns |= {f"{name}_audio": Audio(sampling_rate=SAMPLE_RATE) for name in SOUNDS}
     return Features(columns)
@@ -98,16 +103,17 @@ def _make_audio(table: pa.Table, index: int) -> Row:
     return audio
 
 
-def write_parquet(rows: Sequence[Row], folder: Path, audio: bool) -> dict[str, SplitSize]:
+def write_parquet(rows: Sequence[Row], folder: Path, audio: bool, versa: Sequence[str] = ()) -> dict[str, SplitSize]:
     """Write `train-00000-of-0000N.parquet` and `test-...`; return the size of each split that has rows.
 
     Args:
         rows: the rows of the export.
         folder: the folder to make.
         audio: whether the rows have audio.
+        versa: the names of VERSA's scores in the rows.
     """
     sizes: dict[str, SplitSize] = {}
-    schema = make_features(audio).arrow_schema
+    schema = make_features(audio, versa).arrow_schema
     folder.mkdir(parents=True)
     for split, members in split_rows(rows).items():
         count, size = -(-len(members) // FILE_ROWS), 0

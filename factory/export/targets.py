@@ -37,6 +37,19 @@ def parse_target(to: str, repo_type: RepoType) -> Target:
     return HubTarget(name, repo_type)
 
 
+def parse_base(base: str) -> str:
+    """Return the name of a base model as peft reads it: `OWNER/NAME` of `hf://OWNER/NAME`, or the folder as it is.
+
+    Raises ExportError if it is no model on the Hub.
+    """
+    if not base.startswith("hf://"):
+        return base
+    name = base.removeprefix("hf://").removeprefix("models/").strip("/")
+    if name.startswith("datasets/") or name.count("/") != 1:
+        raise ExportError(f"--base {base} is not a model: expected hf://OWNER/NAME, or a folder")
+    return name
+
+
 def read_mark(target: Target) -> Mark | None:
     """Return the mark of the export that is at the target; None if nothing is there.
 

@@ -17,6 +17,7 @@ from factory.corpora.opening import open_corpus
 from factory.export.base import ExportError
 from factory.export.export import export_pairs, export_policy
 from factory.export.layout import choose_split
+from factory.export.targets import parse_base
 from factory.planning.places import Round
 from factory.storage.files import files_below, filesystem
 from schemas.datasets import Row
@@ -24,7 +25,7 @@ from schemas.sequences import Variant, parse
 from tests.export.client import export_arguments, run_exports
 from tests.export.hub import TOKEN, Hub
 from tests.s3 import s3_server
-from tests.toy_run import ROOT
+from tests.toy_run import ROOT, toy_run
 from tests.toys import tiny_policy
 
 
@@ -142,6 +143,52 @@ def test_a_policy_is_exported_with_its_card_and_adapter(round_: Round, hub: Hub,
     files = hub.files("someone/policy", "model")
     assert files.keys() == expected
     assert json.loads(files["adapter/adapter_config.json"])["base_model_name_or_path"] == "station-round-0"
+
+
+def test_peft_loads_an_adapter_whose_base_is_named(round_: Round, tmp_path: Path) -> None:
+    import torch
+    from peft import AutoPeftModelForCausalLM, LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    base = tiny_policy(tmp_path / "base", seed=1)
+    trained = Round(toy_run(tmp_path / "run", count=1), 1, round_.recipe)
+    policy = tiny_policy(Path(trained.policy_uri))
+    shutil.copy(Path(round_.policy_uri) / "training.json", policy)
+    adapted = get_peft_model(AutoModelForCausalLM.from_pretrained(base), LoraConfig(r=2, init_lora_weights=False))
+    adapted.save_pretrained(policy / "adapter")
+    folder = export_policy(trained, str(tmp_path / "policy"), base=str(base))
+    config = json.loads((Path(folder) / "adapter/adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(base) and config["r"] == 2
+    loaded = AutoPeftModelForCausalLM.from_pretrained(Path(folder) / "adapter")
+    ids = torch.arange(8)[None]
+    assert torch.equal(loaded.eval()(ids).logits, adapted.eval()(ids).logits)
+    assert "AutoPeftModelForCausalLM" in (Path(folder) / "README.md").read_text()
+
+
+def test_a_base_is_a_model_on_the_hub_or_a_folder(round_: Round, hub: Hub, tmp_path: Path) -> None:
+    assert [parse_base(base) for base in ("hf://me/it", "hf://models/me/it/", "runs/a/b/c")] == [
+        "me/it",
+        "me/it",
+        "runs/a/b/c",
+    ]
+    for wrong in ("hf://it", "hf://datasets/me/it", "hf://me/it/more"):
+        with pytest.raises(ExportError, match="is not a model: expected hf://OWNER/NAME"):
+            parse_base(wrong)
+    to = ("hf://someone/other", "--policy", "--base", "hf://me/it")
+    without = export_arguments(round_, str(tmp_path / "set"), "--base", "hf://me/it")
+    pushed, refused = run_exports(hub, tmp_path, (export_arguments(round_, *to), TOKEN), (without, TOKEN))
+    assert pushed.code == 0, pushed.error
+    config = json.loads(hub.files("someone/other", "model")["adapter/adapter_config.json"])
+    assert config == {"r": 8, "base_model_name_or_path": "me/it"}
+    assert refused.code == 2 and "--base names the base model of an adapter: give --policy too" in refused.error
+
+
+def test_a_base_without_an_adapter_is_refused(round_: Round, tmp_path: Path) -> None:
+    merged = Round(toy_run(tmp_path / "run", count=1), 1, round_.recipe)
+    tiny_policy(Path(merged.policy_uri))
+    with pytest.raises(ExportError, match="has no adapter, so it has no base model: leave out --base"):
+        export_policy(merged, str(tmp_path / "policy"), base="hf://me/it")
+    assert not (tmp_path / "policy").exists()
 
 
 def test_a_round_that_cannot_be_exported_is_refused_before_any_work(round_: Round, tmp_path: Path) -> None:
