@@ -50,6 +50,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("submit", help="run rounds on a Ray cluster; see roundtrip submit --help")
     _add_rows(commands)
     _add_audit(commands)
+    _add_judge(commands)
     _add_round_command(commands, "report", "write report/index.html of a round again", _report)
     _add_listen(commands)
     _add_export(commands)
@@ -76,6 +77,18 @@ def _add_audit(commands: Any) -> None:
     audit.add_argument(
         "--human", action="store_true", help="agreement of each metric with the judgements of roundtrip listen"
     )
+
+
+def _add_judge(commands: Any) -> None:
+    summary = "score a round's candidates by COMET or another judge, in an environment of its own"
+    judge = _add_round_command(commands, "judge", summary, _judge)
+    judge.add_argument("--judge", required=True, metavar="NAME|FILE", help="comet, chrf, or a script of your own")
+    judge.add_argument(
+        "--model", default="", metavar="MODEL", help="for comet: Unbabel/wmt22-cometkiwi-da, or a folder"
+    )
+    compare = "candidates with their source (the default), back-translations with it, or candidates with references"
+    judge.add_argument("--compare", choices=("source", "back_translation", "reference"), default="source", help=compare)
+    judge.add_argument("--python", metavar="PATH", help="of an environment with its packages (default: one is made)")
 
 
 def _add_listen(commands: Any) -> None:
@@ -196,6 +209,15 @@ def _audit(arguments: argparse.Namespace) -> int:
     from factory.audit.text import render_audit
 
     print(render_audit(audit_round(round_, arguments.asr)))
+    return 0
+
+
+def _judge(arguments: argparse.Namespace) -> int:
+    from factory.judges.judge import Judge, describe, judge_round
+
+    judge = Judge(arguments.judge, arguments.model, arguments.compare)
+    python = Path(arguments.python).absolute() if arguments.python else None
+    print(describe(judge_round(_finished_round(arguments), judge, python), judge))
     return 0
 
 

@@ -14,7 +14,7 @@ TIERS = (
     ("factory.metrics", "factory.models", "factory.storage", "factory.runtime", "factory.arguments"),
     ("factory.recipe",),
     ("factory.corpora", "factory.actors", "trainers"),
-    ("factory.passes", "factory.planning", "factory.audit"),
+    ("factory.passes", "factory.planning", "factory.audit", "factory.judges"),
     ("factory.report", "factory.listen", "factory.export", "factory.rewards"),
     ("cluster", "factory.rounds", "factory.run_round", "factory.cli"),
 )

@@ -10,6 +10,7 @@ from factory.audit.delta import recommend
 from factory.audit.labels import JUDGES, ScoredUtterance, explain_unmeasured, judge_rows, read_rows_with_reference
 from factory.audit.result import Audit, AuditTable, RoundAudit, RuleName
 from factory.audit.transcripts import read_transcripts, transcribe_candidates
+from factory.judges.dataset import add_scores, read_judges
 from factory.planning.places import Round
 from factory.storage.files import filesystem, get_json, put_json
 
@@ -19,7 +20,8 @@ ALL = "all"
 
 def audit(rows: Sequence[ScoredUtterance], metrics: Sequence[str]) -> Audit:
     """Audit the labels of every metric by every judge that could score candidates, per direction and rule."""
-    judges = [judge for judge in JUDGES if any(judge in one.judgements for row in rows for one in row.candidates)]
+    named = {judge for row in rows for one in row.candidates for judge in one.judgements}
+    judges = [*(judge for judge in JUDGES if judge in named), *sorted(named - set(JUDGES))]
     directions = [ALL, *sorted({row.direction for row in rows})]
     return {
         "utterances": len(rows),
@@ -52,6 +54,8 @@ def _make_table(rows: Sequence[ScoredUtterance], metric: str, judge: str, direct
 def audit_round(round_: Round, asr: int = 0) -> RoundAudit:
     """Audit the candidates of a round and write `audit/audit.json`.
 
+    The scores of `roundtrip judge` count too: those that read references judge the labels, the others give labels.
+
     Args:
         round_: a round with candidates.
         asr: number of utterances per direction whose candidates are resynthesised and transcribed, for ASR-BLEU.
@@ -60,10 +64,14 @@ def audit_round(round_: Round, asr: int = 0) -> RoundAudit:
     folder, select = f"{round_.uri}/audit", round_.recipe.select
     transcripts = transcribe_candidates(round_, folder, asr) if asr else read_transcripts(round_.scored, folder)
     known = read_rows_with_reference(round_.scored)
-    rows = judge_rows(known, select.filters, transcripts, round_.recipe.languages)
-    result = RoundAudit(
-        **audit(rows, round_.recipe.scorer.metrics), select={"metric": select.metric, "delta": select.delta}
-    )
+    judges = read_judges(round_.scored)
+    labelling = [judge for judge in judges if judge.compare != "reference"]
+    for judge in labelling:
+        add_scores(known, judge.name, judge.scores)
+    judgements = {judge.name: judge.scores for judge in judges if judge.compare == "reference"}
+    rows = judge_rows(known, select.filters, transcripts, round_.recipe.languages, judgements)
+    metrics = [*round_.recipe.scorer.metrics, *(judge.name for judge in labelling)]
+    result = RoundAudit(**audit(rows, metrics), select={"metric": select.metric, "delta": select.delta})
     fs, path = filesystem(f"{folder}/audit.json")
     put_json(fs, path, result)
     return result

@@ -64,6 +64,7 @@ def judge_rows(
     filters: FiltersConfig,
     transcripts: Mapping[CandidateKey, str] | None = None,
     languages: Sequence[str] = (),
+    judgements: Mapping[str, Mapping[CandidateKey, float]] | None = None,
 ) -> list[ScoredUtterance]:
     """Score the candidates of rows against their references.
 
@@ -72,12 +73,14 @@ def judge_rows(
         filters: the filters of the recipe, which decide whether a candidate is valid.
         transcripts: ASR transcripts of candidates; with them `asr_bleu` is one of the judges.
         languages: the languages of the recipe, for the filter of the wrong language.
+        judgements: scores of candidates by further judges, which read their references (`factory.judges`).
 
     Returns:
         An utterance for each row that is `ok` and has a reference.
     """
-    known = transcripts or {}
-    return [_judge_row(row, filters, known, languages) for row in rows if row["status"] == OK and row["reference"]]
+    known, more = transcripts or {}, judgements or {}
+    judged = (row for row in rows if row["status"] == OK and row["reference"])
+    return [_judge_row(row, filters, known, languages, more) for row in judged]
 
 
 def read_scores(row: Row, filters: FiltersConfig, languages: Sequence[str] = ()) -> ScoredUtterance:
@@ -126,16 +129,22 @@ def explain_unmeasured(utterances: int, has_judge: bool) -> str | None:
 
 
 def _judge_row(
-    row: Row, filters: FiltersConfig, transcripts: Mapping[CandidateKey, str], languages: Sequence[str]
+    row: Row,
+    filters: FiltersConfig,
+    transcripts: Mapping[CandidateKey, str],
+    languages: Sequence[str],
+    more: Mapping[str, Mapping[CandidateKey, float]],
 ) -> ScoredUtterance:
+    keys = [(row["utt_id"], row["tgt_lang"], index) for index in range(len(row["candidates"]))]
     candidates = [
         ScoredCandidate(
             scores=candidate["scores"],
-            judgements=_judge(candidate["text"], transcripts.get((row["utt_id"], row["tgt_lang"], index)), row),
+            judgements=_judge(candidate["text"], transcripts.get(key), row)
+            | {judge: scores[key] for judge, scores in more.items() if key in scores},
             is_valid=rejection_reason(candidate, row, filters, languages) is None,
             has_speech=candidate["finish"] != UNSPOKEN,
         )
-        for index, candidate in enumerate(row["candidates"])
+        for key, candidate in zip(keys, row["candidates"], strict=True)
         if candidate["finish"] in (OK, UNSPOKEN)
     ]
     return ScoredUtterance(row["utt_id"], Direction.of_row(row), candidates)

@@ -8,6 +8,7 @@ from typing import NamedTuple, cast
 
 from factory.audit.comparisons import Choice, best_worst
 from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
+from factory.judges.dataset import add_select_scores
 from factory.listen.judgements import ListenError
 from factory.metrics import METRICS
 from factory.planning.places import Round
@@ -61,6 +62,7 @@ def choose_questions(round_: Round, choose: str, count: int) -> list[Question]:
     """
     recipe = round_.recipe
     rows = sample_rows(round_.scored.rows(status=OK), MAX_UTTERANCES)
+    add_select_scores(rows, round_.scored, recipe.select.metric)
     compared = [found for row in rows if (found := _compare(row, recipe)) is not None]
     if not compared:
         raise ListenError(
@@ -88,7 +90,8 @@ def _compare(row: Row, recipe: Recipe) -> _Compared | None:
 def _advantages(utterance: ScoredUtterance, choice: Choice, recipe: Recipe) -> dict[str, float]:
     """Return by how much each metric that scored both candidates prefers the first."""
     first, second = (utterance.candidates[index].scores for index in choice)
-    scores = {metric: (first.get(metric), second.get(metric)) for metric in recipe.scorer.metrics}
+    metrics = {*recipe.scorer.metrics, recipe.select.metric}  # the second may be a judge
+    scores = {metric: (first.get(metric), second.get(metric)) for metric in metrics}
     return {
         metric: METRICS[metric].advantage(one, two)
         for metric, (one, two) in scores.items()

@@ -6,12 +6,14 @@ It takes seconds and no model, so that another metric or δ needs no new candida
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 import pyarrow as pa
 
+from factory.judges.dataset import Key, add_scores, read_judge_for_pairs
 from factory.metrics import METRICS
+from factory.metrics.judge import is_judge
 from factory.passes.execute import run_plan
 from factory.passes.filters import rejection_reason
 from factory.passes.progress import Clock
@@ -35,9 +37,12 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
         out: the dataset to write.
         clock: measures and shows progress.
     """
-    if not out.start(recipe.content("select", {"scored": scored.manifest().fingerprint})):
+    inputs = {"scored": scored.manifest().fingerprint}
+    judge = read_judge_for_pairs(scored, recipe.select.metric) if is_judge(recipe.select.metric) else None
+    inputs |= {"judge": judge.fingerprint} if judge else {}
+    if not out.start(recipe.content("select", inputs)):
         return
-    make = partial(make_pairs, recipe=recipe)
+    make = partial(make_pairs, recipe=recipe, judged=judge.scores if judge else None)
     rows = out.unfinished(scored).map_batches(make, batch_format="pyarrow", **light_task())
     run_plan(rows, out, out.list_ids(scored.rows(list(out.id_columns))), clock, "select", recipe.resources)
     for direction, number in count_pairs(out).items():
@@ -49,10 +54,18 @@ def count_pairs(dataset: DatasetDir) -> Counter[Direction]:
     return Counter(map(Direction.of_row, dataset.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()))
 
 
-def make_pairs(table: pa.Table, recipe: Recipe) -> pa.Table:
-    """Return the rows of PAIR of rows of SCORED; the recipe's `select.delta` is a number."""
-    variant, metrics = recipe.policy.variant, recipe.scorer.metrics
-    pairs = [make_pair(row, recipe.select, variant, metrics, recipe.languages) for row in table.to_pylist()]
+def make_pairs(table: pa.Table, recipe: Recipe, judged: Mapping[Key, float] | None = None) -> pa.Table:
+    """Return the rows of PAIR of rows of SCORED; the recipe's `select.delta` is a number.
+
+    Args:
+        table: rows of SCORED.
+        recipe: the experiment.
+        judged: the scores by the judge of `select.metric`; None if it is no judge.
+    """
+    variant, metrics, rows = recipe.policy.variant, recipe.scorer.metrics, table.to_pylist()
+    if judged is not None:
+        add_scores(rows, recipe.select.metric, judged)
+    pairs = [make_pair(row, recipe.select, variant, metrics, recipe.languages) for row in rows]
     return pa.Table.from_pylist(pairs, schema=PAIR)
 
 

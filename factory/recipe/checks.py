@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from factory.metrics import METRICS
+from factory.metrics.judge import is_judge
 from factory.models.instructions import has_name
 from factory.recipe.directions import Direction, Directions
 from factory.recipe.part import TASKS
@@ -139,7 +140,10 @@ def _check_translator(recipe: Recipe) -> None:
 
 def _check_scores(recipe: Recipe) -> None:
     metric, metrics = recipe.select.metric, recipe.scorer.metrics
-    require(metric in metrics, f"select.metric must be one of scorer.metrics ({', '.join(metrics)})", metric)
+    known = f"select.metric must be one of scorer.metrics ({', '.join(metrics)})"
+    require(metric in metrics or is_judge(metric), known, metric)
+    number = "select.metric: judge:NAME needs a number as select.delta, because no judge has scored corpus.dev"
+    require(not is_judge(metric) or recipe.select.delta != "auto", number, recipe.select.delta)
     by_policy = f"select.metric: {metric} needs a policy that writes text (a policy.variant with text, or text_variant)"
     require(not METRICS[metric].by_policy or recipe.writes_text, by_policy, recipe.policy.variant)
     has_text = recipe.writes_text or recipe.scorer.score_text == "asr" or metric == "mcd"

@@ -7,6 +7,7 @@ from typing import cast
 
 from factory.audit.comparisons import compare, group_by_gap
 from factory.audit.labels import ScoredUtterance, explain_unmeasured, judge_rows, read_rows_with_reference
+from factory.judges.dataset import add_select_scores
 from factory.passes.evaluate import select_test_rows
 from factory.passes.progress import Clock
 from factory.planning.places import Round, Run
@@ -87,6 +88,7 @@ def summarise_production(round_: Round) -> Production:
     """Count the rows and pairs of a preference round, and measure its labels where references are known."""
     recipe, metric = round_.recipe, round_.recipe.select.metric
     known = read_rows_with_reference(round_.scored)
+    add_select_scores(known, round_.scored, metric)
     rows = judge_rows(known, recipe.select.filters, languages=recipe.languages)
     status = round_.scored.manifest().by_status
     langs = round_.pairs.rows(["src_lang", "tgt_lang"], OK).to_pylist()

@@ -1,0 +1,54 @@
+"""Runs a judge inside of its environment: `python -I runner.py SCRIPT FOLDER MODEL`. It imports nothing of ours.
+
+Every `N.in.parquet` of the folder (`id`, `source`, `candidate`, `reference`) is answered by `N.out.parquet` (`id`,
+`score`, `reason`), which appears whole or not at all.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+import os
+import runpy
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+_PR_SET_PDEATHSIG = 1
+
+
+def split_result(result: object) -> tuple[float | None, str | None]:
+    """Return what a judge returned for a row as a score or a reason, never as both."""
+    if isinstance(result, str):
+        return None, result
+    if result is None:
+        return None, "unjudged: the judge gave no score"
+    score = float(result)  # type: ignore[arg-type]
+    return (score, None) if math.isfinite(score) else (None, f"not_finite: the judge gave {score}")
+
+
+def main() -> None:
+    """Load the judge once, then answer every file; the process ends with its parent."""
+    script, folder, model = sys.argv[1:]
+    with suppress(AttributeError, OSError):  # only Linux has prctl
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    score = runpy.run_path(script)["load"](model)
+    for path in sorted(Path(folder).glob("*.in.parquet")):
+        rows = pq.read_table(path).to_pylist()
+        results = [split_result(result) for result in score(rows)]
+        if len(results) != len(rows):
+            sys.exit(f"{script} returned {len(results)} results for {len(rows)} rows: it must return one for each")
+        columns = [[row["id"] for row in rows], *([result[part] for result in results] for part in (0, 1))]
+        types = (pa.string(), pa.float64(), pa.string())
+        arrays = [pa.array(column, kind) for column, kind in zip(columns, types)]
+        temporary = path.with_suffix(".tmp")
+        pq.write_table(pa.table(arrays, ["id", "score", "reason"]), temporary)
+        os.replace(temporary, path.with_name(path.name.replace(".in.", ".out.")))
+
+
+if __name__ == "__main__":
+    main()
