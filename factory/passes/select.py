@@ -157,6 +157,7 @@ def _write_sides(row: Row, chosen: Candidate, rejected: Candidate, variant: Vari
         "rejected_text": rejected["text"],
         "chosen_scores": chosen["scores"],
         "rejected_scores": rejected["scores"],
-        "chosen_back_translation_finish": chosen["back_translation_finish"],
-        "rejected_back_translation_finish": rejected["back_translation_finish"],
+        # candidates of a user's own may lack it
+        "chosen_back_translation_finish": chosen.get("back_translation_finish"),
+        "rejected_back_translation_finish": rejected.get("back_translation_finish"),
     }
