@@ -157,9 +157,11 @@ def test_the_job_is_that_of_the_policy_and_the_seed() -> None:
         "writes_back": True,
         "reconstructs": False,
         "recordings": None,
+        "chats": False,
     }
     hearing = load("recipes/phrasebook_part.yaml")
     assert build_job(hearing).recordings == hearing.encoder and build_job(hearing).variant is Variant.S2T
+    assert build_job(load("recipes/audio_llm.yaml")).chats and not build_job(hearing).chats
     both = build_job(load(RECIPE, ["scorer.metrics=[bleu, reconstruction]"]))
     assert (both.writes_back, both.reconstructs) == (True, True)
     alone = build_job(load(RECIPE, ["scorer.metrics=[reconstruction]", "select.metric=reconstruction"]))
