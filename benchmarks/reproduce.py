@@ -165,7 +165,7 @@ def write_outputs(name: str, recipe: str, policy: Path, to: Path) -> bool:
     script = [sys.executable, "benchmarks/speech_to_text.py", "--recipe", f"recipes/{recipe}.yaml"]
     if path.exists():
         return True
-    return subprocess.run([*script, "--policy", str(policy), "--to", str(path)], cwd=ROOT).returncode == 0
+    return subprocess.run([*script, "--policy", str(policy), "--to", str(path.absolute())], cwd=ROOT).returncode == 0
 
 
 def run_cell(cell: Cell, out: Path, command: list[str]) -> bool:
