@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from factory.metrics.judge import is_judge
 from factory.recipe.typed import choose, require
 from schemas.datasets import METRIC_NAMES
 from schemas.sequences import Variant
@@ -222,8 +223,7 @@ class FiltersConfig:
 class SelectConfig:
     """Which two candidates become a preference pair."""
 
-    # the metric that ranks candidates: one of scorer.metrics (the paper finds them close, and BLEU needs no audio), or
-    # judge:NAME, the scores of `roundtrip judge`
+    # the metric that ranks candidates: one of scorer.metrics (close, by the paper), or judge:NAME of `roundtrip judge`
     metric: str = "bleu"
     # the rule that takes two of n candidates; open: the paper has n = 2
     rule: Literal["best_worst", "all_agree", "pareto", "quantile"] = "best_worst"
@@ -239,6 +239,8 @@ class SelectConfig:
     filters: FiltersConfig = field(default_factory=FiltersConfig)
 
     def __post_init__(self) -> None:
+        if not is_judge(self.metric):
+            choose(self.metric, METRIC_NAMES, "select.metric")
         require(self.delta == "auto" or self.delta >= 0, "select.delta must not be negative", self.delta)
         require(0.5 < self.quantile <= 1, "select.quantile must lie in (0.5, 1]", self.quantile)
         require(self.pairs is None or self.pairs > 0, "select.pairs must be 1 or more, or null for all", self.pairs)
