@@ -3,6 +3,8 @@ PYTHON ?= python3.11
 VENV ?= .venv
 # On a machine with an NVIDIA GPU: requirements/gpu.txt
 LOCK ?= requirements/cpu.txt
+# of tests at once: one more than cores, because many tests wait
+PROCESSES ?= $(shell expr $$(nproc) + 1)
 NAME ?=
 ARGS ?=
 
@@ -24,7 +26,7 @@ lint: setup ## run ruff and mypy
 
 test: lint ## lint, then run all tests; ARGS='-k store' runs a part of them
 	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/docs.txt requirements/manifests.txt requirements/metadata.txt
-	@$(VENV)/bin/python -m pytest --numprocesses 2 --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(ARGS)
+	@$(VENV)/bin/python -m pytest --numprocesses $(PROCESSES) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 mutants: setup ## change the code in small ways and count the changes that the fast tests notice (continues where it stopped)
 	@$(VENV)/bin/python tests/mutants.py $(ARGS)

@@ -46,7 +46,6 @@ FIRST = (
     "test_launch.py",
     "test_run_round.py",
     "test_elastic.py",
-    "test_languages.py",
     "test_nodes.py",
     "test_submit.py",
     "test_simulate.py",

@@ -1,7 +1,7 @@
 """The main job as a user runs it, on a few utterances of the embedded world: real speech, real models, every stage.
 
-The round and its corpora are on an S3 server. The round starts on one machine and ends as a job of a Ray cluster.
-`test_rounds.py` has round 0 and the other variants.
+The round and its corpora, in three languages, are on an S3 server. The round starts on one machine and ends as a job of
+a Ray cluster. `test_rounds.py` has round 0 and the other variants.
 """
 
 from __future__ import annotations
@@ -12,33 +12,39 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from factory.export.export import export_policy
 from factory.models.weights import policy_digest
+from factory.planning.kept_recipe import kept_recipe
 from factory.planning.places import Round, Run
-from factory.recipe.loading import load
+from factory.recipe.directions import Direction
+from factory.report.history import history_rows
+from factory.report.summary import read_summary
 from factory.run_round import main
-from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, get_json
+from schemas.datasets import UTTERANCE
 from tests.cluster.nodes import NODE, nodes
 from tests.limits import HANG_S
 from tests.s3 import s3_server
+from tests.three_languages import DIRECTIONS, SETTINGS, make_mono, make_test, write_policy
 
 ROOT = Path(__file__).resolve().parent.parent
 SMALL = {
-    "corpus.limit": "6",
-    "evaluate.s2t_utterances": "4",
-    "evaluate.asr_utterances": "2",
+    "evaluate.s2t_utterances": "3",
+    "evaluate.asr_utterances": "1",
+    "translator.n": "8",
     "select.delta": "0.0",
     "preference.epochs": "1",
 }
-STORED = {"corpus.mono": "s3://roundtrip/mono", "corpus.test": "s3://roundtrip/test"}
+STORED = SETTINGS | {"corpus.mono": "s3://roundtrip/mono.parquet", "corpus.test": "s3://roundtrip/test.parquet"}
 
 
 def make_command(*arguments: str, **changes: str) -> list[str]:
@@ -57,22 +63,35 @@ def read_json(uri: str) -> Any:
     return get_json(*filesystem(uri))
 
 
+class Finished(NamedTuple):
+    """A round that is finished, how it ended, and the keys of its recipe that differ from the phrasebook's."""
+
+    round_: Round
+    again: subprocess.CompletedProcess[str]
+    changes: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, subprocess.CompletedProcess[str]]]:
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
     """Yield a round in an object store that was killed in produce and continued on a cluster."""
+    folder = tmp_path_factory.mktemp("first")
+    changes = STORED | {"policy.start": write_policy(folder / "start")}
     with s3_server() as bucket:
-        for name in ("mono", "test"):
-            fs, path = filesystem(f"{bucket}/{name}")
-            for lang in ("fr", "en"):
-                speech = pq.read_table(ROOT / f"assets/phrasebook/{name}/{lang}.parquet").slice(0, 8)
-                pq.write_table(speech, f"{path}/{lang}.parquet", filesystem=fs)
-        yield _run_twice(f"{bucket}/runs/toy", tmp_path_factory.mktemp("first") / "log")
+        for name, rows in (("mono", make_mono()), ("test", make_test())):
+            fs, path = filesystem(f"{bucket}/{name}.parquet")
+            pq.write_table(pa.Table.from_pylist(rows, schema=UTTERANCE), path, filesystem=fs)
+        run = Run(f"{bucket}/runs/toy")
+        again = _run_twice(run.uri, changes, folder / "log")
+        assert again.returncode == 0, again.stdout[-5000:] + again.stderr[-3000:]
+        recipe = kept_recipe(run, 1)
+        assert recipe is not None and recipe.used_directions == tuple(DIRECTIONS)
+        yield Finished(Round(run, 1, recipe), again, changes)
 
 
-def _run_twice(uri: str, log: Path) -> tuple[str, subprocess.CompletedProcess[str]]:
-    """Kill a round in produce, and continue it on a cluster; return its URI and the job."""
+def _run_twice(uri: str, changes: dict[str, str], log: Path) -> subprocess.CompletedProcess[str]:
+    """Kill a round in produce, and continue it on a cluster; return the job."""
     first = subprocess.Popen(
-        make_command("--round", "1", "--run", uri, **STORED),
+        make_command("--round", "1", "--run", uri, **changes),
         cwd=ROOT,
         start_new_session=True,
         stdout=log.open("w"),
@@ -86,69 +105,101 @@ def _run_twice(uri: str, log: Path) -> tuple[str, subprocess.CompletedProcess[st
     node = NODE | {"num_cpus": 6, "object_store_memory": 300 * 2**20}
     with nodes(node) as cluster:  # one node: a second one on this machine would delete the code of the job
         submit = [sys.executable, "-m", "factory.cli", "submit", "--address", f"http://{cluster.webui_url}"]
-        arguments = make_command("--round", "1", "--run", uri, **STORED)[2:]
-        return uri, subprocess.run([*submit, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
+        arguments = make_command("--round", "1", "--run", uri, **changes)[2:]
+        return subprocess.run([*submit, *arguments], cwd=ROOT, capture_output=True, text=True, timeout=HANG_S)
 
 
 @pytest.mark.slow
-def test_a_killed_round_continues_and_loses_nothing(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
-    uri, again = finished
-    assert again.returncode == 0, again.stdout[-5000:] + again.stderr[-3000:]
-    for name in ("scored", "pairs"):
-        ids = DatasetDir(f"{uri}/round-1/{name}").rows(["utt_id"])["utt_id"].to_pylist()
-        assert len(ids) == len(set(ids)) == 12
-    assert DatasetDir(f"{uri}/round-1/scored").manifest().attempts == 2
+def test_a_killed_round_continues_and_loses_nothing(finished: Finished) -> None:
+    round_ = finished.round_
+    units = round_.run.units("mono").rows(["utt_id", "lang"])
+    assert Counter(units["lang"].to_pylist()) == {"fr": 4, "en": 4, "de": 4}
+    for dataset in (round_.scored, round_.pairs):
+        rows = dataset.rows(["utt_id", "src_lang", "tgt_lang"])
+        assert Counter(map(Direction.of_row, rows.to_pylist())) == dict.fromkeys(DIRECTIONS, 4)
+        assert len(set(dataset.list_ids(rows))) == rows.num_rows == dataset.manifest().rows == 16
+    assert set(round_.scored.rows()["status"].to_pylist()) == {"ok"}
+    assert round_.scored.manifest().attempts == 2
 
 
 @pytest.mark.slow
-def test_the_summary_has_all_scores_and_times(finished: tuple[str, subprocess.CompletedProcess[str]]) -> None:
-    uri, again = finished
-    summary = read_json(f"{uri}/round-1/summary.json")
-    assert sum(summary["rows"].values()) == 12
-    assert set(summary["pairs"]) == {"fr-en", "en-fr"}
-    for score in ("s2t_bleu", "asr_bleu"):
-        for direction in ("fr-en", "en-fr"):
-            assert {"before", "after", "ci", "difference_ci", "signature"} <= set(summary[score][direction])
-    assert set(summary["toplines"]) == {"fr", "en"}
+def test_a_candidate_is_translated_back_into_the_language_of_its_source(finished: Finished) -> None:
+    round_ = finished.round_
+    rows = round_.scored.rows().to_pylist()
+    best = [max(one["scores"]["bleu"] or 0.0 for one in row["candidates"]) for row in rows]
+    by_direction = {name: [] for name in DIRECTIONS}
+    for row, score in zip(rows, best, strict=True):
+        by_direction[Direction.of_row(row)].append(score)
+    assert all(sum(scores) / len(scores) > 0.3 for scores in by_direction.values()), by_direction
+    owned = {Direction.of_row(row) for row in rows if row["reference"]}
+    assert owned == {"fr-en", "de-en"}, "nobody knows which language an English utterance was translated into"
+
+
+@pytest.mark.slow
+def test_every_direction_is_evaluated_against_its_own_references(finished: Finished) -> None:
+    round_ = finished.round_
+    summary = read_summary(round_.run, 1)
+    for name in ("s2t_bleu", "asr_bleu", "round_trip", "mos", "pairs"):
+        assert list(summary[name]) == DIRECTIONS  # type: ignore[literal-required]
+    assert all(score and score["utterances"] == 3 for score in summary["s2t_bleu"].values())
+    assert set(summary["toplines"]) == {"fr", "en", "de"} and summary["untested"] == []
+    rows = round_.evaluation.rows().to_pylist()
+    references = {Direction.of_row(row): row["reference"] for row in rows if "00000" in row["utt_id"]}
+    assert references["en-fr"] == references["en-de"] != references["fr-en"] == references["de-en"]
+
+
+@pytest.mark.slow
+def test_report_and_history_have_every_direction(finished: Finished) -> None:
+    round_ = finished.round_
+    fs, path = filesystem(f"{round_.uri}/report/index.html")
+    page = fs.open_input_file(path).read().decode()
+    history = [row["direction"] for row in history_rows(round_.run)]
+    for name in DIRECTIONS:
+        assert f"<option>{name}</option>" in page and name in history
+    assert "all directions" in page
+
+
+@pytest.mark.slow
+def test_the_summary_has_all_scores_and_times(finished: Finished) -> None:
+    uri, printed = finished.round_.uri, finished.again.stdout
+    summary = read_summary(finished.round_.run, 1)
+    assert sum(summary["rows"].values()) == 16
+    for score in (summary["s2t_bleu"], summary["asr_bleu"]):
+        for direction in DIRECTIONS:
+            assert {"before", "after", "ci", "difference_ci", "signature"} <= set(score[direction] or {})
     assert {"tokenize", "produce", "select", "train", "evaluate"} <= set(summary["wall_s"])
     assert summary["peak_rss_mb"] > 0
-    assert "S2T BLEU" in again.stdout and "difference" in again.stdout
-    assert "Starting execution of Dataset" not in again.stdout + again.stderr, "Ray Data's own log is not shown"
-    assert exists(f"{uri}/round-1/samples/texts.tsv")
-    assert exists(f"{uri}/round-1/report/index.html")
+    assert "S2T BLEU" in printed and "difference" in printed
+    assert "Starting execution of Dataset" not in printed + finished.again.stderr, "Ray Data's own log is not shown"
+    assert exists(f"{uri}/samples/texts.tsv")
 
 
 @pytest.mark.slow
-def test_the_policy_of_a_run_in_an_object_store_is_exported(
-    finished: tuple[str, subprocess.CompletedProcess[str]], tmp_path: Path
-) -> None:
-    round_ = Round(Run(finished[0]), 1, load(ROOT / "recipes/phrasebook.yaml"))
-    export_policy(round_, str(tmp_path / "policy"))
+def test_the_policy_of_a_run_in_an_object_store_is_exported(finished: Finished, tmp_path: Path) -> None:
+    export_policy(finished.round_, str(tmp_path / "policy"))
     assert {"config.json", "model.safetensors", "README.md"} <= {path.name for path in (tmp_path / "policy").iterdir()}
-    recorded = round_.evaluation.manifest().inputs["policy"]
-    assert recorded == policy_digest(round_.policy_uri) == policy_digest(tmp_path / "policy")
+    recorded = finished.round_.evaluation.manifest().inputs["policy"]
+    assert recorded == policy_digest(finished.round_.policy_uri) == policy_digest(tmp_path / "policy")
 
 
 @pytest.mark.slow
-def test_manifests_and_the_training_name_a_policy_by_the_same_digest(
-    finished: tuple[str, subprocess.CompletedProcess[str]],
-) -> None:
-    uri, _ = finished
-    identity = read_json(f"{uri}/round-1/policy/identity.json")
-    assert identity["policy"] == DatasetDir(f"{uri}/round-1/scored").manifest().inputs["policy"]
-    assert identity["policy"] != DatasetDir(f"{uri}/round-1/evaluation").manifest().inputs["policy"]
+def test_manifests_and_the_training_name_a_policy_by_the_same_digest(finished: Finished) -> None:
+    round_ = finished.round_
+    identity = read_json(f"{round_.policy_uri}/identity.json")
+    assert identity["policy"] == round_.scored.manifest().inputs["policy"]
+    assert identity["policy"] != round_.evaluation.manifest().inputs["policy"]
 
 
 @pytest.mark.slow
 def test_a_finished_round_does_nothing_and_another_recipe_is_refused(
-    local_ray: None, finished: tuple[str, subprocess.CompletedProcess[str]], capsys: pytest.CaptureFixture[str]
+    local_ray: None, finished: Finished, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    uri, _ = finished
-    assert run_here("--round", "1", "--run", uri, **STORED) == 0
+    uri, changes = finished.round_.run.uri, finished.changes
+    assert run_here("--round", "1", "--run", uri, **changes) == 0
     assert "is finished" in capsys.readouterr().out
     fs, path = filesystem(f"{uri}/round-1/summary.json")
     fs.delete_file(path)
-    assert run_here("--round", "1", "--run", uri, **STORED, **{"translator.temperature": "0.5"}) == 2
+    assert run_here("--round", "1", "--run", uri, **changes, **{"translator.temperature": "0.5"}) == 2
     assert "translator.temperature: 0.7 in the folder, 0.5 in the recipe" in capsys.readouterr().err
 
 
