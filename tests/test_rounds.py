@@ -33,7 +33,8 @@ SMALL = {
     "translator.temperature": "0.5",
     "select.metric": "mcd",
     "select.delta": "0.0",
-    "select.filters": "{min_length_ratio: 0, max_length_ratio: 99, max_repetition: 1, max_copy: 1}",
+    "select.filters": "{min_length_ratio: 0, max_length_ratio: 99, max_repetition: 1, max_copy: 1, "
+    "max_wrong_language: 1}",
     "preference.epochs": "1",
     "evaluate.s2t_utterances": "3",
     "evaluate.asr_utterances": "2",

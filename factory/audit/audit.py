@@ -11,6 +11,7 @@ from factory.audit.labels import JUDGES, ScoredUtterance, explain_unmeasured, ju
 from factory.audit.result import Audit, AuditTable, RoundAudit, RuleName
 from factory.audit.transcripts import read_transcripts, transcribe_candidates
 from factory.judges.dataset import add_scores, read_judges
+from factory.passes.unit_languages import read_languages
 from factory.planning.places import Round
 from factory.storage.files import filesystem, get_json, put_json
 
@@ -69,7 +70,8 @@ def audit_round(round_: Round, asr: int = 0) -> RoundAudit:
     for judge in labelling:
         add_scores(known, judge.name, judge.scores)
     judgements = {judge.name: judge.scores for judge in judges if judge.compare == "reference"}
-    rows = judge_rows(known, select.filters, transcripts, round_.recipe.languages, judgements)
+    languages = read_languages(round_.scored, round_.recipe)
+    rows = judge_rows(known, select.filters, transcripts, languages, judgements)
     metrics = [*round_.recipe.scorer.metrics, *(judge.name for judge in labelling)]
     result = RoundAudit(**audit(rows, metrics), select={"metric": select.metric, "delta": select.delta})
     fs, path = filesystem(f"{folder}/audit.json")

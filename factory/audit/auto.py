@@ -8,6 +8,7 @@ from factory.audit.delta import choose_delta
 from factory.audit.labels import judge_rows, read_rows_with_reference
 from factory.passes.produce import produce
 from factory.passes.progress import Clock
+from factory.passes.unit_languages import read_languages
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
@@ -37,7 +38,8 @@ def with_recommended_delta(recipe: Recipe, scored: DatasetDir) -> Recipe:
     Raises:
         NoDelta: the audit recommends no δ.
     """
-    rows = judge_rows(read_rows_with_reference(scored), recipe.select.filters, languages=recipe.languages)
+    languages = read_languages(scored, recipe)
+    rows = judge_rows(read_rows_with_reference(scored), recipe.select.filters, languages=languages)
     delta = choose_delta(rows, recipe.select.metric)
     print(f"  select.delta: auto is {delta:g} (audit of {len(rows)} utterances of {recipe.corpus.dev})", flush=True)
     return replace(recipe, select=replace(recipe.select, delta=delta))

@@ -8,7 +8,7 @@ labels.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import cast
 
@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from factory.metrics import METRICS, normalise
 from factory.passes.filters import rejection_reason
+from factory.passes.unit_languages import OF_ROW, Languages
 from factory.recipe.directions import Direction
 from factory.recipe.sections import FiltersConfig
 from factory.storage.dataset import DatasetDir
@@ -63,7 +64,7 @@ def judge_rows(
     rows: Iterable[Row],
     filters: FiltersConfig,
     transcripts: Mapping[CandidateKey, str] | None = None,
-    languages: Sequence[str] = (),
+    languages: Languages = OF_ROW,
     judgements: Mapping[str, Mapping[CandidateKey, float]] | None = None,
 ) -> list[ScoredUtterance]:
     """Score the candidates of rows against their references.
@@ -72,7 +73,7 @@ def judge_rows(
         rows: rows of SCORED. Those without a reference are left out, and so are malformed candidates.
         filters: the filters of the recipe, which decide whether a candidate is valid.
         transcripts: ASR transcripts of candidates; with them `asr_bleu` is one of the judges.
-        languages: the languages of the recipe, for the filter of the wrong language.
+        languages: the languages of the recipe, and what identifies them, for the filter of the wrong language.
         judgements: scores of candidates by further judges, which read their references (`factory.judges`).
 
     Returns:
@@ -83,7 +84,7 @@ def judge_rows(
     return [_judge_row(row, filters, known, languages, more) for row in judged]
 
 
-def read_scores(row: Row, filters: FiltersConfig, languages: Sequence[str] = ()) -> ScoredUtterance:
+def read_scores(row: Row, filters: FiltersConfig, languages: Languages = OF_ROW) -> ScoredUtterance:
     """Return the scores of all candidates of a row of SCORED, in their order, without judgements."""
     candidates = [
         ScoredCandidate(
@@ -132,7 +133,7 @@ def _judge_row(
     row: Row,
     filters: FiltersConfig,
     transcripts: Mapping[CandidateKey, str],
-    languages: Sequence[str],
+    languages: Languages,
     more: Mapping[str, Mapping[CandidateKey, float]],
 ) -> ScoredUtterance:
     keys = [(row["utt_id"], row["tgt_lang"], index) for index in range(len(row["candidates"]))]

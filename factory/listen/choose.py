@@ -11,6 +11,7 @@ from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
 from factory.judges.dataset import add_select_scores
 from factory.listen.judgements import ListenError
 from factory.metrics import METRICS
+from factory.passes.unit_languages import Languages, read_languages
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
 from schemas.datasets import OK, Candidate, Row
@@ -63,7 +64,8 @@ def choose_questions(round_: Round, choose: str, count: int) -> list[Question]:
     recipe = round_.recipe
     rows = sample_rows(round_.scored.rows(status=OK), MAX_UTTERANCES)
     add_select_scores(rows, round_.scored, recipe.select.metric)
-    compared = [found for row in rows if (found := _compare(row, recipe)) is not None]
+    languages = read_languages(round_.scored, recipe)
+    compared = [found for row in rows if (found := _compare(row, recipe, languages)) is not None]
     if not compared:
         raise ListenError(
             f"round {round_.number} of {round_.run.uri} has no utterance with two valid candidates that differ: "
@@ -79,9 +81,9 @@ def choose_questions(round_: Round, choose: str, count: int) -> list[Question]:
     return [Question(one.row, *draw.sample(one.choice, 2)) for one in ranked[:count]]
 
 
-def _compare(row: Row, recipe: Recipe) -> _Compared | None:
+def _compare(row: Row, recipe: Recipe, languages: Languages) -> _Compared | None:
     """Compare the two candidates that select compares; None if there are none, or if no metric prefers one."""
-    utterance = read_scores(row, recipe.select.filters, recipe.languages)
+    utterance = read_scores(row, recipe.select.filters, languages)
     choice = best_worst(utterance, recipe.select.metric)
     advantages = _advantages(utterance, choice, recipe) if choice else {}
     return _Compared(row, choice, advantages) if choice and any(advantages.values()) else None

@@ -7,6 +7,7 @@ from functools import cache
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING
 
+from factory.passes.unit_languages import OF_ROW, Languages
 from factory.recipe.sections import FiltersConfig
 from schemas.datasets import OK, UNSPOKEN, Candidate, Row
 
@@ -18,35 +19,41 @@ ORDER = 3
 
 
 def rejection_reason(
-    candidate: Candidate, row: Row, filters: FiltersConfig, languages: Sequence[str] = ()
+    candidate: Candidate, row: Row, filters: FiltersConfig, languages: Languages = OF_ROW
 ) -> str | None:
     """Return the slug of the first filter that rejects a candidate; None if it is valid.
 
     The slug is the parser's reason if the candidate is malformed; `copy` (the text of the source, or too many of its
     units), `wrong_language` (a text in the source's language, or in another one that is not the target's), `too_short`,
     `too_long` (units compared with the source's) or `repetition`. A candidate that is not spoken is judged by its text
-    alone. No filter judges the language of speech: a candidate of the variant vanilla has no text of its own, so that
-    `wrong_language` and a copied text are never detected in it.
+    alone. A candidate of the variant vanilla has no text of its own: its language is that of its units, and a copied
+    text is never detected in it.
 
     Args:
         candidate: a candidate of the row.
         row: a row of SCORED.
         filters: the thresholds.
-        languages: the languages of the recipe; the two of the row always count.
+        languages: the languages of the recipe, and what identifies them in speech.
     """
     if candidate["finish"] not in (OK, UNSPOKEN):
         return candidate["finish"]
     text, units = candidate["text"], candidate["units"] or ()
-    return _reject_text(text, row, filters, languages) or _reject_units(units, row, filters)
-
-
-def _reject_text(text: str | None, row: Row, filters: FiltersConfig, languages: Sequence[str]) -> str | None:
-    if not text:
-        return None
-    if text == row["text"]:
+    if text and text == row["text"]:
         return "copy"
-    probability = wrong_language_probability(text, {*languages, row["src_lang"]}, row["tgt_lang"])
-    return "wrong_language" if probability > filters.max_wrong_language else None
+    if _is_in_wrong_language(candidate, row, filters, languages):
+        return "wrong_language"
+    return _reject_units(units, row, filters)
+
+
+def _is_in_wrong_language(candidate: Candidate, row: Row, filters: FiltersConfig, languages: Languages) -> bool:
+    """Return whether the text of a candidate is in another language, or its units if it has no text."""
+    text, units, names = candidate["text"], candidate["units"], {*languages.names, row["src_lang"]}
+    probability = 0.0
+    if text:
+        probability = wrong_language_probability(text, names, row["tgt_lang"])
+    elif units and languages.speech:
+        probability = languages.speech.wrong_language_probability(units, names, row["tgt_lang"])
+    return probability > filters.max_wrong_language
 
 
 def _reject_units(units: Sequence[int], row: Row, filters: FiltersConfig) -> str | None:

@@ -18,6 +18,7 @@ from factory.passes.execute import run_plan
 from factory.passes.filters import rejection_reason
 from factory.passes.progress import Clock
 from factory.passes.rules import RULES, Choice
+from factory.passes.unit_languages import OF_ROW, Languages, read_languages
 from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.recipe.sections import SelectConfig
@@ -42,7 +43,8 @@ def select_pairs(scored: DatasetDir, recipe: Recipe, out: DatasetDir, clock: Clo
     inputs |= {"judge": judge.fingerprint} if judge else {}
     if not out.start(recipe.content("select", inputs)):
         return
-    make = partial(make_pairs, recipe=recipe, judged=judge.scores if judge else None)
+    languages = read_languages(scored, recipe)
+    make = partial(make_pairs, recipe=recipe, judged=judge.scores if judge else None, languages=languages)
     rows = out.unfinished(scored).map_batches(make, batch_format="pyarrow", **light_task())
     run_plan(rows, out, out.list_ids(scored.rows(list(out.id_columns))), clock, "select", recipe.resources)
     for direction, number in count_pairs(out).items():
@@ -54,23 +56,27 @@ def count_pairs(dataset: DatasetDir) -> Counter[Direction]:
     return Counter(map(Direction.of_row, dataset.rows(["src_lang", "tgt_lang"], status=OK).to_pylist()))
 
 
-def make_pairs(table: pa.Table, recipe: Recipe, judged: Mapping[Key, float] | None = None) -> pa.Table:
+def make_pairs(
+    table: pa.Table, recipe: Recipe, judged: Mapping[Key, float] | None = None, languages: Languages | None = None
+) -> pa.Table:
     """Return the rows of PAIR of rows of SCORED; the recipe's `select.delta` is a number.
 
     Args:
         table: rows of SCORED.
         recipe: the experiment.
         judged: the scores by the judge of `select.metric`; None if it is no judge.
+        languages: the languages of the recipe, and what identifies them in speech; None: their names alone.
     """
+    languages = languages or Languages(recipe.languages)
     variant, metrics, rows = recipe.policy.variant, recipe.scorer.metrics, table.to_pylist()
     if judged is not None:
         add_scores(rows, recipe.select.metric, judged)
-    pairs = [make_pair(row, recipe.select, variant, metrics, recipe.languages) for row in rows]
+    pairs = [make_pair(row, recipe.select, variant, metrics, languages) for row in rows]
     return pa.Table.from_pylist(pairs, schema=PAIR)
 
 
 def make_pair(
-    row: Row, config: SelectConfig, variant: Variant, metrics: Sequence[str], languages: Sequence[str] = ()
+    row: Row, config: SelectConfig, variant: Variant, metrics: Sequence[str], languages: Languages = OF_ROW
 ) -> Row:
     """Return the pair of one utterance (a row of PAIR): two valid candidates that `select.rule` chooses.
 
@@ -83,7 +89,8 @@ def make_pair(
         config: the section `select`, with a number as `delta`.
         variant: how the pair's prompt and completions are written.
         metrics: the metrics that were scored, which the rules all_agree and pareto compare.
-        languages: the languages that a candidate may be in by mistake, next to that of its source.
+        languages: the languages that a candidate may be in by mistake, next to that of its source, and what
+            identifies them in speech.
     """
     head = {key: row[key] for key in ("utt_id", "src_lang", "tgt_lang")}
     head |= {"pair_id": f"{row['utt_id']}-{row['tgt_lang']}", "metric": config.metric}
@@ -109,7 +116,7 @@ def _explain_margin(margin: float, config: SelectConfig) -> str | None:
     return None
 
 
-def _choose(row: Row, config: SelectConfig, metrics: Sequence[str], languages: Sequence[str]) -> Choice:
+def _choose(row: Row, config: SelectConfig, metrics: Sequence[str], languages: Languages) -> Choice:
     """Return the chosen and the rejected candidate, or the reason why there are no two to compare."""
     candidates: list[Candidate] = [candidate for candidate in row["candidates"] if candidate["finish"] != UNSPOKEN]
     judged = [(candidate, rejection_reason(candidate, row, config.filters, languages)) for candidate in candidates]

@@ -206,8 +206,8 @@ class FiltersConfig:
     max_repetition: float = 0.5
     # share of the candidate's unit trigrams that the source has too, 0..1, at most
     max_copy: float = 0.5
-    # probability (0..1) that the candidate's text is in another language of the recipe than the target's, at most;
-    # candidates without text (vanilla, tri-task) are not checked: no model listens to their units
+    # probability (0..1) that the candidate's text is in another language of the recipe than the target's, at most; the
+    # language of a candidate without text (vanilla) is that of its units
     max_wrong_language: float = 0.8
 
     def __post_init__(self) -> None:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
 from factory.metrics import METRICS
 from factory.passes.filters import repetition_share
+from factory.passes.unit_languages import read_languages
 from factory.planning.places import Round, finished_rounds
 from factory.recipe.recipe import Recipe
 from factory.report.pairs import SIDES, ShownPair, Side
@@ -94,7 +95,8 @@ def read_candidates(round_: Round) -> tuple[list[ScoredUtterance], int]:
     """Return the scores of a sample of utterances, with or without a reference, and the number of all utterances."""
     table = round_.scored.rows(status=OK)
     rows, recipe = sample_rows(table, MAX_PLOTTED), round_.recipe
-    return [read_scores(row, recipe.select.filters, recipe.languages) for row in rows], table.num_rows
+    languages = read_languages(round_.scored, recipe)
+    return [read_scores(row, recipe.select.filters, languages) for row in rows], table.num_rows
 
 
 def compute_gaps(utterances: Sequence[ScoredUtterance], metric: str, direction: str) -> np.ndarray:

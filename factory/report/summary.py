@@ -10,6 +10,7 @@ from factory.audit.labels import ScoredUtterance, explain_unmeasured, judge_rows
 from factory.judges.dataset import add_select_scores
 from factory.passes.evaluate import select_test_rows
 from factory.passes.progress import Clock
+from factory.passes.unit_languages import read_languages
 from factory.planning.places import Round, Run
 from factory.planning.usable_speech import list_unmeasured
 from factory.recipe.directions import Direction
@@ -89,7 +90,7 @@ def summarise_production(round_: Round) -> Production:
     recipe, metric = round_.recipe, round_.recipe.select.metric
     known = read_rows_with_reference(round_.scored)
     add_select_scores(known, round_.scored, metric)
-    rows = judge_rows(known, recipe.select.filters, languages=recipe.languages)
+    rows = judge_rows(known, recipe.select.filters, languages=read_languages(round_.scored, recipe))
     status = round_.scored.manifest().by_status
     langs = round_.pairs.rows(["src_lang", "tgt_lang"], OK).to_pylist()
     pairs = Counter(map(Direction.of_row, langs))

@@ -18,6 +18,7 @@ from factory.audit.labels import (
     sample_rows,
 )
 from factory.metrics import METRICS
+from factory.passes.unit_languages import OF_ROW, Languages
 from factory.recipe.sections import FiltersConfig
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import SCORED, UNITS
@@ -80,7 +81,7 @@ def test_a_candidate_that_a_filter_rejects_is_not_valid() -> None:
 
 def test_a_translation_into_a_third_language_of_the_recipe_is_not_valid() -> None:
     one = row(0, 0, candidates=[candidate("der Zug fährt um neun Uhr ab", 0.5), candidate(RIGHT, 0.9)])
-    for languages, valid in (((), [True, True]), (("fr", "en", "de"), [False, True])):
+    for languages, valid in ((OF_ROW, [True, True]), (Languages(("fr", "en", "de")), [False, True])):
         assert [found.is_valid for found in judge_rows([one], FiltersConfig(), {}, languages)[0].candidates] == valid
         assert [found.is_valid for found in read_scores(one, FiltersConfig(), languages).candidates] == valid
 

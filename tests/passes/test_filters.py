@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from factory.passes.filters import copy_share, rejection_reason, repetition_share, wrong_language_probability
+from factory.passes.unit_languages import Languages, UnitLanguages
 from factory.recipe.sections import FiltersConfig
 from schemas.datasets import UNSPOKEN, Candidate, Row
 
@@ -95,6 +96,22 @@ def test_the_threshold_of_the_language_is_allowed() -> None:
     assert rejection_reason(candidate(text=text), ROW, replace(OPEN, max_wrong_language=probability)) is None
     below = replace(OPEN, max_wrong_language=probability - 1e-6)
     assert rejection_reason(candidate(text=text), ROW, below) == "wrong_language"
+
+
+def test_the_language_of_a_candidate_without_text_is_that_of_its_units() -> None:
+    english, french = list(range(100, 120)), list(range(120, 140))
+    speech = UnitLanguages([("en", english), ("fr", french)])
+    languages = Languages(("en", "fr"), speech)
+    strict = replace(OPEN, max_wrong_language=0.5)
+    for units, reason in ((english, None), (french, "wrong_language")):
+        assert rejection_reason(candidate(text=None, units=units), ROW, strict, languages) == reason
+        assert rejection_reason(candidate(units=units), ROW, strict, languages) is None, "its text is looked at"
+        assert rejection_reason(candidate(text=None, units=units), ROW, strict) is None, "nothing was learned"
+    mixed = english[:10] + french[10:]
+    probability = speech.wrong_language_probability(mixed, ["fr"], "en")
+    at, below = (replace(OPEN, max_wrong_language=probability - less) for less in (0, 1e-9))
+    assert rejection_reason(candidate(text=None, units=mixed), ROW, at, languages) is None
+    assert rejection_reason(candidate(text=None, units=mixed), ROW, below, languages) == "wrong_language"
 
 
 def test_the_default_thresholds_are_those_of_the_documentation() -> None:

@@ -275,3 +275,25 @@ def test_the_pass_writes_a_row_for_every_utterance(local_ray: None, tmp_path: Pa
     }
     assert written["a"] == make_pair(scored.rows().to_pylist()[0], recipe.select, Variant.COM, recipe.scorer.metrics)
     assert pairs.manifest().content["select"]["delta"] == recipe.select.delta
+
+
+def test_speech_without_text_in_the_language_of_its_source_is_in_no_pair(local_ray: None, tmp_path: Path) -> None:
+    recipe = load("recipes/phrasebook_vanilla.yaml", ["select.filters.max_copy=1", "select.metric=bleu"])
+    french, english = tuple(range(9)), tuple(range(20, 29))
+    scores: Scores = dict.fromkeys(recipe.scorer.metrics, 0.5)
+    spoken = [candidate(None, bleu, units) for units in (french, english) for bleu in (0.9, 0.2)]
+    for number, one in enumerate(spoken):
+        one["scores"] = scores | one["scores"]
+        one["units"] = [*one["units"], number]
+    rows = [
+        row(*spoken[:2], utt_id="a", text=None, units=french),
+        row(*spoken[2:], utt_id="b", text=None, units=french),
+        row(*spoken[:2], utt_id="c", text=None, units=english, src_lang="en", tgt_lang="fr"),
+    ]
+    scored, pairs = DatasetDir(str(tmp_path / "scored"), SCORED), DatasetDir(str(tmp_path / "pairs"), PAIR)
+    scored.start({"stage": "toy"})
+    scored.append(pa.Table.from_pylist(rows, schema=SCORED))
+    scored.publish()
+    select_pairs(scored, recipe, pairs, Clock(str(tmp_path)))
+    reasons = {one["utt_id"]: one["reason"] and one["reason"].split(":")[0] for one in pairs.rows().to_pylist()}
+    assert reasons == {"a": "wrong_language", "b": None, "c": None}
