@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import pyarrow.parquet as pq
 
 from benchmarks.part_grid import REPEATED, ROWS
 from benchmarks.reproduce_cells import PART
 from benchmarks.reproduce_changes import DIRECTIONS, describe_agreement, signed
+from benchmarks.speech_measures import Measure
 from factory.metrics import bootstrap
 from schemas.datasets import Row
 
@@ -24,38 +24,6 @@ SAYS = (
     "Without the step from recognition to translation it loses 0.4 points of WER and 0.3 BLEU, also without LoRA 1.6 "
     "and 1.1, also without progressive unfreezing 1.6 and 1.4."
 )
-
-
-class Measure(NamedTuple):
-    """A score of one direction in one condition; `better` is the sign of its improvement."""
-
-    name: Literal["wer", "bleu"]
-    condition: str
-    direction: str
-
-    @property
-    def better(self) -> float:
-        """-1 if lower is better, else 1."""
-        return -1.0 if self.name == "wer" else 1.0
-
-    @property
-    def words(self) -> str:
-        """The score and what it is of, as a head of a column."""
-        if self.name == "wer":
-            return f"WER {self.direction.split('-')[0]}, {self.condition}"
-        return f"S2T BLEU {self.direction}, {self.condition}"
-
-    def sample(self, rows: Sequence[Row]) -> bootstrap.Sample:
-        """Return the statistics of the rows of this condition and direction, by sentence in the order of their ids."""
-        src, tgt = self.direction.split("-")
-        own = [
-            row for row in rows if (row["condition"], row["src_lang"], row["tgt_lang"]) == (self.condition, src, tgt)
-        ]
-        output, expected, lang = (
-            ("transcript", "text", src) if self.name == "wer" else ("translation", "reference", tgt)
-        )
-        own.sort(key=lambda row: str(row["utt_id"]))
-        return bootstrap.corpus(self.name, [row[output] for row in own], [row[expected] for row in own], lang)
 
 
 MEASURES = [Measure(name, condition, to) for condition in CONDITIONS for name in ("wer", "bleu") for to in DIRECTIONS]

@@ -25,6 +25,7 @@ from pyarrow.fs import LocalFileSystem
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.speech_measures import Measure  # noqa: E402
 from factory.actors.encoder import Encoder  # noqa: E402
 from factory.actors.hearing import Hearing  # noqa: E402
 from factory.actors.round_trip import request_source  # noqa: E402
@@ -111,21 +112,13 @@ def _hear(policy: str, rows: list[Row], recipe: Recipe) -> tuple[list[Row], str]
 def score(rows: list[Row]) -> dict[str, dict[str, list[float]]]:
     """Return WER and S2T BLEU, each with the ends of its interval, by condition and direction."""
     scores: dict[str, dict[str, list[float]]] = {}
-    for (condition, src, tgt), own in _group(rows).items():
-        wer = bootstrap.corpus("wer", [row["transcript"] for row in own], [row["text"] for row in own], src)
-        bleu = bootstrap.corpus("bleu", [row["translation"] for row in own], [row["reference"] for row in own], tgt)
-        scores[f"{condition} {src}-{tgt}"] = {
-            "wer": [round(value, 3) for value in bootstrap.estimate(wer)],
-            "s2t_bleu": [round(value, 2) for value in bootstrap.estimate(bleu)],
+    for condition, direction in sorted({(row["condition"], f"{row['src_lang']}-{row['tgt_lang']}") for row in rows}):
+        wer, bleu = (bootstrap.estimate(Measure(name, condition, direction).sample(rows)) for name in ("wer", "bleu"))
+        scores[f"{condition} {direction}"] = {
+            "wer": [round(value, 3) for value in wer],
+            "s2t_bleu": [round(value, 2) for value in bleu],
         }
     return scores
-
-
-def _group(rows: list[Row]) -> dict[tuple[str, str, str], list[Row]]:
-    groups: dict[tuple[str, str, str], list[Row]] = {}
-    for row in rows:
-        groups.setdefault((row["condition"], row["src_lang"], row["tgt_lang"]), []).append(row)
-    return groups
 
 
 def main() -> None:
