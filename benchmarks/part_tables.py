@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow.parquet as pq
 
 from benchmarks.part_grid import REPEATED, ROWS
+from benchmarks.part_measures import Measure
 from benchmarks.reproduce_cells import PART
 from benchmarks.reproduce_changes import DIRECTIONS, describe_agreement, signed
-from benchmarks.speech_measures import Measure
 from factory.metrics import bootstrap
 from schemas.datasets import Row
 

@@ -25,7 +25,7 @@ from pyarrow.fs import LocalFileSystem
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.speech_measures import Measure  # noqa: E402
+from benchmarks.part_measures import Measure  # noqa: E402
 from factory.actors.encoder import Encoder  # noqa: E402
 from factory.actors.hearing import Hearing  # noqa: E402
 from factory.actors.round_trip import request_source  # noqa: E402
