@@ -33,7 +33,7 @@ from factory.passes.produce import build_engine_config, build_job  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
 from factory.recipe.sections import TranslatorConfig  # noqa: E402
-from schemas.datasets import OK, Row  # noqa: E402
+from schemas.datasets import OK, UNSPOKEN, Row  # noqa: E402
 from schemas.sequences import Variant, prompt, text_of_completion, text_prompt  # noqa: E402
 
 METRICS = ("bleu", "chrf", "meteor", "wer", "reconstruction")
@@ -49,9 +49,9 @@ def write_readings(rows: Sequence[Row], by_text: bool, variant: Variant) -> list
     readings = []
     for row in rows:
         for candidate in row["candidates"]:
-            if candidate["finish"] == OK:
+            units, text = candidate["units"], candidate["text"]
+            if candidate["finish"] in (OK, UNSPOKEN) and (text if by_text else units):
                 back = row["tgt_lang"], row["src_lang"]
-                units, text = candidate["units"], candidate["text"]
                 question = text_prompt(*back, text) if by_text else prompt(reader, *back, units)
                 readings.append((question, text_of_completion(reader, row["text"])))
     return readings
