@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -29,7 +28,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.best_of import BATCH, read_utterances  # noqa: E402
-from benchmarks.reconstruction import PASSES, Reading, decode, read, write_readings  # noqa: E402
+from benchmarks.reconstruction import PASSES, Reading, decode, read, time_ways, write_readings  # noqa: E402
 from factory.actors.scorer import Scorer  # noqa: E402
 from factory.actors.translator import Translator  # noqa: E402
 from factory.actors.vocoder import Vocoder  # noqa: E402
@@ -87,21 +86,15 @@ def measure_cost(rows: list[Row], recipe: Recipe, actor: Translator, vocoder: Vo
     # candidates of an utterance with the same text share what follows it
     groups = [dict.fromkeys(write_readings([row], by_text, recipe.policy.variant)) for row in rows]
     readings: list[Reading] = [reading for group in groups for reading in group]
-    ways: dict[str, Callable[[], None]] = {
+    ways: dict[str, Callable[[], object]] = {
         "back_translation": lambda: decode(actor.engine, readings, recipe.translator),
         "reconstruction": lambda: read(actor.engine, readings),
     }
     ways |= {metric: _score_with(metric, rows, recipe) for metric in TEXT_METRICS}
     if vocoder:
-        ways["vocoder"] = lambda: vocoder.process(rows) and None
+        ways["vocoder"] = lambda: vocoder.process(rows)
         ways["mcd"] = _score_with("mcd", vocoder.process(rows), recipe)
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(PASSES):
-        for name, way in ways.items():
-            began = time.process_time()
-            way()
-            times[name].append(time.process_time() - began)
-    return {name: round(1000 * statistics.median(found) / len(rows), 2) for name, found in times.items()}
+    return time_ways(ways, len(rows))
 
 
 def _score_with(metric: str, rows: Sequence[Row], recipe: Recipe) -> Callable[[], None]:

@@ -16,7 +16,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -93,6 +93,17 @@ class Forward:
                 logits.log_softmax(-1).gather(2, padded[:, 1:, None]).sum().item()
 
 
+def time_ways(ways: Mapping[str, Callable[[], object]], number: int) -> dict[str, float]:
+    """Return CPU milliseconds of each way, divided by `number`: the median of PASSES, in which they take turns."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(PASSES):
+        for name, way in ways.items():
+            began = time.process_time()
+            way()
+            times[name].append(time.process_time() - began)
+    return {name: round(1000 * statistics.median(found) / number, 2) for name, found in times.items()}
+
+
 def measure_cost(recipe: Recipe, engine: Engine, readings: Sequence[Reading]) -> dict[str, float]:
     """Return CPU milliseconds per candidate of each way."""
     forward = Forward(recipe.policy.start or "", engine)
@@ -102,13 +113,7 @@ def measure_cost(recipe: Recipe, engine: Engine, readings: Sequence[Reading]) ->
         "forward_padded": lambda: forward.read(readings, BATCH),
         "forward_single": lambda: forward.read(readings, 1),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(PASSES):
-        for name, way in ways.items():
-            began = time.process_time()
-            way()
-            times[name].append(time.process_time() - began)
-    return {name: round(1000 * statistics.median(found) / len(readings), 2) for name, found in times.items()}
+    return time_ways(ways, len(readings))
 
 
 def measure_labels(rows: Sequence[Row], recipe: Recipe) -> dict[str, dict[str, object]]:
