@@ -16,7 +16,7 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -33,7 +33,7 @@ from factory.passes.produce import build_engine_config, build_job  # noqa: E402
 from factory.recipe.loading import load  # noqa: E402
 from factory.recipe.recipe import Recipe  # noqa: E402
 from factory.recipe.sections import TranslatorConfig  # noqa: E402
-from schemas.datasets import OK, Row  # noqa: E402
+from schemas.datasets import OK, UNSPOKEN, Row  # noqa: E402
 from schemas.sequences import Variant, prompt, text_of_completion, text_prompt  # noqa: E402
 
 METRICS = ("bleu", "chrf", "meteor", "wer", "reconstruction")
@@ -49,9 +49,9 @@ def write_readings(rows: Sequence[Row], by_text: bool, variant: Variant) -> list
     readings = []
     for row in rows:
         for candidate in row["candidates"]:
-            if candidate["finish"] == OK:
+            units, text = candidate["units"], candidate["text"]
+            if candidate["finish"] in (OK, UNSPOKEN) and (text if by_text else units):
                 back = row["tgt_lang"], row["src_lang"]
-                units, text = candidate["units"], candidate["text"]
                 question = text_prompt(*back, text) if by_text else prompt(reader, *back, units)
                 readings.append((question, text_of_completion(reader, row["text"])))
     return readings
@@ -93,6 +93,17 @@ class Forward:
                 logits.log_softmax(-1).gather(2, padded[:, 1:, None]).sum().item()
 
 
+def time_ways(ways: Mapping[str, Callable[[], object]], number: int) -> dict[str, float]:
+    """Return CPU milliseconds of each way, divided by `number`: the median of PASSES, in which they take turns."""
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(PASSES):
+        for name, way in ways.items():
+            began = time.process_time()
+            way()
+            times[name].append(time.process_time() - began)
+    return {name: round(1000 * statistics.median(found) / number, 2) for name, found in times.items()}
+
+
 def measure_cost(recipe: Recipe, engine: Engine, readings: Sequence[Reading]) -> dict[str, float]:
     """Return CPU milliseconds per candidate of each way."""
     forward = Forward(recipe.policy.start or "", engine)
@@ -102,13 +113,7 @@ def measure_cost(recipe: Recipe, engine: Engine, readings: Sequence[Reading]) ->
         "forward_padded": lambda: forward.read(readings, BATCH),
         "forward_single": lambda: forward.read(readings, 1),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(PASSES):
-        for name, way in ways.items():
-            began = time.process_time()
-            way()
-            times[name].append(time.process_time() - began)
-    return {name: round(1000 * statistics.median(found) / len(readings), 2) for name, found in times.items()}
+    return time_ways(ways, len(readings))
 
 
 def measure_labels(rows: Sequence[Row], recipe: Recipe) -> dict[str, dict[str, object]]:

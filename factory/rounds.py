@@ -80,7 +80,7 @@ def _run_stages(round_: Round) -> tuple[Round, Summary]:
     from factory.planning.duration import describe_duration
     from factory.planning.kept_recipe import keep_recipe
     from factory.planning.preflight import preflight
-    from factory.planning.ready import check_policy, check_vocoders, check_writable, describe_arithmetic
+    from factory.planning.ready import check_measures, check_policy, check_vocoders, check_writable, describe_arithmetic
     from factory.report.summary import summarise
 
     previous = round_.previous.policy if round_.previous else None
@@ -88,6 +88,7 @@ def _run_stages(round_: Round) -> tuple[Round, Summary]:
         check_policy(previous, round_.recipe)
     if round_.recipe.writes_speech:
         check_vocoders(round_.recipe)
+        check_measures(round_.recipe)
     check_writable(round_.uri)
     start_ray()
     preflight(round_)

@@ -256,6 +256,8 @@ EVALUATED = pa.schema(
         pa.field("spoken_lang", pa.string()),
         pa.field("source_s", pa.float64()),
         pa.field("speech_s", pa.float64()),
+        *(pa.field(name, pa.float64()) for name in ("dnsmos", "speaker_similarity")),
+        pa.field("unmeasured", pa.list_(pa.string())),
         *_STATUS,
     ]
 )
@@ -263,18 +265,18 @@ EVALUATED = pa.schema(
 
 - `utt_id`, `src_lang`, `tgt_lang`, `reference`: as in SCORED.
 - `text`, `units`, `finish`: the translation, as in CANDIDATE.
-- `asr_text`: transcript of the synthesised translation; empty where there are no units, null where it was not
-  synthesised.
+- `asr_text`: transcript of the synthesised translation; empty where there are no units, null where nothing was spoken.
 - `mos`: predicted naturalness of the synthesised translation, as a mean opinion score (1..5).
 - `source_text`: transcript of the source, the reference of `back_translation`.
 - `back_translation`: the back-translation as text, empty where the policy wrote none. Where the policy writes no text
   it is the recognizer's transcript, and null where it was not synthesised.
-- `cascade_text`, `cascade_mos`: transcript and mean opinion score (1..5) of a baseline, text-to-speech of the
-  policy's text.
+- `cascade_text`, `cascade_mos`: transcript and MOS (1..5) of a baseline, text-to-speech of the policy's text.
 - `spoken_lang`: language of the synthesised translation, by the recognizer; null if nothing is said.
 - `source_s`, `speech_s`: seconds of the source's units and of the synthesised translation (0 without units).
+- `dnsmos`, `speaker_similarity`: DNSMOS (1..5) of the synthesised translation; cosine (0..1) of its voice and its
+  source's. Null if not asked for (`evaluate.speech_measures`), else with a reason in `unmeasured` (`dnsmos: silent`).
 
-Older files end without the last three; they count as null.
+Older files end without the last three, or six; they count as null.
 """
 
 TOPLINE = pa.schema(
@@ -293,6 +295,6 @@ TOPLINE = pa.schema(
 
 - `utt_id`, `lang`: as in UTTERANCE.
 - `reference`: transcript of the recording, the reference of the other two.
-- `audio_asr`, `audio_mos`: transcript and mean opinion score (1..5) of the recording.
-- `resynthesised_asr`, `resynthesised_mos`: transcript and mean opinion score (1..5) of its units, resynthesised.
+- `audio_asr`, `audio_mos`, `resynthesised_asr`, `resynthesised_mos`: transcript and MOS (1..5) of the recording, and of
+  its units, resynthesised.
 """

@@ -14,13 +14,18 @@ from factory.actors.round_trip import RoundTrip, TranslationJob, read_output, re
 from factory.actors.translator import Translator
 from factory.models.engine import Engine, EngineConfig, Output, Request, Sampling
 from factory.recipe.sections import TranslatorConfig
-from schemas.datasets import OK, SCORED, UNSPOKEN, Candidate, Row
+from schemas.datasets import OK, SCORED, UNSPOKEN, UTTERANCE, Candidate, Row
 from schemas.sequences import SOSP, Parsed, Variant, text_prompt
 
-POLICY, SPOKEN = "policy", "spoken"
-"""Columns of the rows: the name of the policy that translates a row, and whether its speech is judged."""
-TRANSLATED = pa.schema([*SCORED, pa.field(POLICY, pa.string()), pa.field(SPOKEN, pa.bool_())])
-"""SCORED with one candidate and without scores, and the columns `policy` and `spoken` of its row."""
+POLICY, SPOKEN, RECORDING = "policy", "spoken", "audio"
+"""Columns of the rows: the policy that translates a row, whether its speech is judged, and the source's recording."""
+TRANSLATED = pa.schema(
+    [*SCORED, pa.field(POLICY, pa.string()), pa.field(SPOKEN, pa.bool_()), UTTERANCE.field(RECORDING)]
+)
+"""SCORED with one candidate and without scores, and the columns `policy`, `spoken` and `audio` of its row.
+
+`audio` is null where nothing compares the speech with it.
+"""
 
 
 class GreedyTranslator(RowActor):
@@ -30,7 +35,8 @@ class GreedyTranslator(RowActor):
     has the finish `unspoken`, and it is translated back if texts are. A policy is loaded when a row names it, and the
     one before is released, so that all policies of an evaluation share the start of one process.
 
-    Rows in: the columns of UNITS, and `tgt_lang`, `policy`, `spoken`. Rows out: TRANSLATED.
+    Rows in: the columns of UNITS, and `tgt_lang`, `policy`, `spoken`; `audio` for a policy that hears, and for measures
+    of a spoken row. Rows out: TRANSLATED.
     """
 
     schema: ClassVar[pa.Schema] = TRANSLATED
@@ -64,7 +70,10 @@ class GreedyTranslator(RowActor):
         """Return the rows with their candidate, or with the reason why they have none."""
         self.translator.on_finished = self.on_finished
         translated = self.translator.process(rows)
-        return [new | {key: old[key] for key in (POLICY, SPOKEN)} for new, old in zip(translated, rows, strict=True)]
+        return [
+            new | {POLICY: old[POLICY], SPOKEN: old[SPOKEN], RECORDING: old.get(RECORDING) if old[SPOKEN] else None}
+            for new, old in zip(translated, rows, strict=True)
+        ]
 
     def release(self) -> None:
         """Free the memory of the engine (the GPU's as well)."""

@@ -11,8 +11,9 @@ import pyarrow as pa
 from factory.actors.base import RowActor
 from factory.actors.encoder import Encoder
 from factory.actors.evaluated import JUDGED, count_seconds, read_evaluated
-from factory.actors.greedy import SPOKEN
+from factory.actors.greedy import RECORDING, SPOKEN
 from factory.actors.recognition import load_recognizer
+from factory.actors.speech_measures import SpeechMeasures
 from factory.models.recognizer import Transcript
 from factory.models.tts import Speakers
 from factory.recipe.sections import EncoderConfig, RecognizerConfig
@@ -21,12 +22,17 @@ from schemas.datasets import TOPLINE, Row
 
 
 class _Verdict(NamedTuple):
-    """The transcript of a sound, its predicted mean opinion score (1..5), its language if asked for, its seconds."""
+    """The transcript of a sound, its predicted mean opinion score (1..5), its language if asked for, and its wave."""
 
     text: str | None = None
     mos: float | None = None
     lang: str | None = None
-    seconds: float = 0.0
+    wave: np.ndarray | None = None
+
+    @property
+    def seconds(self) -> float:
+        """The length of the sound; 0 without one."""
+        return 0.0 if self.wave is None else len(self.wave) / SAMPLE_RATE
 
 
 class _Listener:
@@ -48,7 +54,7 @@ class _Listener:
             else map(Transcript, self.recognizer.transcribe(waves, lang))
         )
         return [
-            _Verdict(transcript.text, mos, transcript.lang, len(wave) / SAMPLE_RATE)
+            _Verdict(transcript.text, mos, transcript.lang, wave)
             for transcript, mos, wave in zip(transcripts, self.mos.rate(waves), waves, strict=True)
         ]
 
@@ -73,6 +79,7 @@ class Judge(RowActor):
         writes_text: bool,
         translates_texts_back: bool,
         cascade: Mapping[str, str],
+        measures: Sequence[str],
         threads: int,
     ) -> None:
         """Load the models.
@@ -84,11 +91,13 @@ class Judge(RowActor):
             translates_texts_back: a row that is not spoken has a back-translation too.
             cascade: the text-to-speech voice of each language that speaks the policy's text as a baseline; {}: no
                 baseline.
+            measures: the names of `evaluate.speech_measures`.
             threads: threads of the models, in the whole process.
         """
         self.listener = _Listener(vocoders, recognizer, threads)
         self.writes_text, self.translates_texts_back = writes_text, translates_texts_back
         self.speakers = Speakers(dict(cascade), threads) if cascade else None
+        self.measures = SpeechMeasures(measures, threads) if measures else None
 
     def process(self, rows: list[Row]) -> list[Row]:
         """Return rows of EVALUATED; a translation without units counts as silence, with an empty transcript."""
@@ -100,6 +109,8 @@ class Judge(RowActor):
             row["asr_text"], row["mos"] = verdict.text or "", verdict.mos
             row["spoken_lang"], row["speech_s"] = verdict.lang, verdict.seconds
             row["source_s"] = count_seconds(row["durations"])
+            if self.measures:
+                row |= self.measures.measure(verdict.wave, row[RECORDING])
         if not self.writes_text:
             for row, verdict in self._judge_units(spoken, "back_translation_units", "src_lang"):
                 row["back_translation"] = verdict.text or ""

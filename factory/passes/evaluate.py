@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.actors.evaluated import read_texts
-from factory.actors.greedy import POLICY, SPOKEN
+from factory.actors.greedy import POLICY, RECORDING, SPOKEN
 from factory.corpora.opening import open_corpus
 from factory.passes.execute import fit_pool, map_actor, run_plan
 from factory.passes.produce import build_engine_config, build_job
@@ -63,11 +63,13 @@ def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], reci
     ids = next(iter(group.datasets.values())).list_ids(table)
     unfinished = group.unfinished(_spoken_first(table))
     if not recipe.writes_speech:
-        rows = _translate(ray.data.from_arrow(_add_recordings(unfinished, recipe)), weights, recipe)
+        rows = _translate(ray.data.from_arrow(add_recordings(unfinished, recipe)), weights, recipe)
         rows = rows.map_batches(read_texts, batch_format="pyarrow", **light_task())
         run_plan(rows, group, ids, clock, "evaluate", recipe.resources, ["translator"])
         return
     judged = fit_pool(recipe.resources.recognizer, pc.sum(unfinished[SPOKEN]).as_py() or 0)
+    if "speaker_similarity" in recipe.evaluate.speech_measures:
+        unfinished = add_recordings(unfinished, recipe)
     rows = _translate(ray.data.from_arrow(unfinished), weights, recipe)
     block = max(MIN_BLOCK, judged.batch_size)  # so small that every judge gets rows
     rows = rows.repartition(target_num_rows_per_block=block, strict=True)
@@ -76,17 +78,21 @@ def evaluate(units: DatasetDir, policies: Sequence[tuple[str, DatasetDir]], reci
     run_plan(rows, group, ids, clock, "evaluate", resources, ["translator", "recognizer"])
 
 
-def _add_recordings(rows: pa.Table, recipe: Recipe) -> pa.Table:
-    """Return rows of the test corpus with their recordings, for a policy of continuous speech."""
-    ids = rows["utt_id"].to_pylist()
-    audio = open_corpus(recipe.corpus.test).find_audio(set(ids))
-    column = pa.array([audio.get(utt_id) for utt_id in ids], UTTERANCE.field("audio").type)
-    return rows.append_column("audio", column)
+def add_recordings(rows: pa.Table, recipe: Recipe) -> pa.Table:
+    """Return rows of the test corpus with their recordings: all for a policy that hears, else those that are spoken.
+
+    A corpus of units has none.
+    """
+    ids, corpus = rows["utt_id"].to_pylist(), open_corpus(recipe.corpus.test)
+    wanted = ids if recipe.hears_speech else rows.filter(rows[SPOKEN])["utt_id"].to_pylist()
+    audio = {} if corpus.holds_units else corpus.find_audio(set(wanted))
+    column = pa.array([audio.get(utt_id) for utt_id in ids], UTTERANCE.field(RECORDING).type)
+    return rows.append_column(RECORDING, column)
 
 
 def _start(units: DatasetDir, policy: str, recipe: Recipe, out: DatasetDir) -> bool:
     """Start to write the evaluation of a policy; return False if it is finished."""
-    names = recipe.judge_weights | {"policy": policy} | recipe.cascade_weights
+    names = recipe.judge_weights | {"policy": policy} | recipe.cascade_weights | recipe.measure_weights
     inputs = compute_digests(names) | {"units": units.manifest().fingerprint}
     return out.start(recipe.content("evaluate", inputs))
 
@@ -116,6 +122,7 @@ def _judge(rows: ray.data.Dataset, recipe: Recipe, pool: PoolConfig) -> ray.data
         writes_text=recipe.writes_text,
         translates_texts_back=recipe.translator.back_translate == "text",
         cascade={lang: actor_weights(voice) for lang, voice in (recipe.evaluate.cascade or {}).items()},
+        measures=recipe.evaluate.speech_measures,
         threads=pool.threads,
     )
     return map_actor(rows, actor, pool)

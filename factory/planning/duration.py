@@ -38,6 +38,8 @@ START = {
 """Seconds of a core until a stage has loaded its models; `round`: until Ray has started."""
 ENCODE, HEAR, SPEAK = 0.014, 0.07, 0.01
 """Seconds of a core per second of speech: to units; transcript and MOS; units to speech."""
+MEASURES = {"dnsmos": 1.5, "speaker_similarity": 0.1}
+"""Seconds of a core for each of `evaluate.speech_measures`, of a short utterance."""
 TOKEN, TEXT = 1 / 3_000, 0.012
 """Seconds of a core to write a token of candidates, and to write a test utterance's text and back-translation."""
 PAIR, SFT_TOKEN = 0.15, 2 / 3_300
@@ -167,7 +169,8 @@ def _staged_training(recipe: Recipe, rows: int) -> float:
 def _hearing(recipe: Recipe, writing: float) -> float:
     """Return the seconds of a translation that is spoken and heard."""
     speech = recipe.expected.seconds
-    return speech * (recipe.expected.units_per_s * TOKEN * writing + SPEAK + HEAR)
+    measures = sum(MEASURES[name] for name in recipe.evaluate.speech_measures)
+    return speech * (recipe.expected.units_per_s * TOKEN * writing + SPEAK + HEAR) + measures
 
 
 def _knows_toplines(recipe: Recipe) -> bool:

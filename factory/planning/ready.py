@@ -80,6 +80,12 @@ def check_hearing(policy: str, folder: Path, recipe: Recipe) -> None:
         check_targets(targets, _matrices(folder / LLM), policy)
 
 
+def check_measures(recipe: Recipe) -> None:
+    """Check that the weights of `evaluate.speech_measures` are installed. Raises WeightsError."""
+    for name in recipe.measure_weights.values():
+        local_weights(name)
+
+
 def check_vocoders(recipe: Recipe) -> None:
     """Check that the vocoders take the units that the encoder makes.
 

@@ -83,6 +83,8 @@ def _check_hearing(recipe: Recipe) -> None:
     no_units = f"{key} has no units to keep as they are: set preference.unit_kl: 0"
     require(not preference.unit_kl, no_units, preference.unit_kl)
     require(not recipe.evaluate.cascade, f"{key} has no cascade baseline: leave out evaluate.cascade", "one")
+    measures = recipe.evaluate.speech_measures
+    require(not measures, f"{key} has no speech to measure: leave out evaluate.speech_measures", list(measures))
     if recipe.chats:
         _check_audio_llm(recipe)
     else:

@@ -11,15 +11,15 @@ from typing import Literal
 
 from factory.metrics import METRICS
 from factory.models.instructions import ask_for_speech, ask_for_text
+from factory.models.packaged import DNSMOS, RESEMBLYZER
 from factory.recipe.directions import Directions
 from factory.recipe.part import PartConfig
-from factory.recipe.resources import ResourcesConfig
+from factory.recipe.resources import ExpectedConfig, ResourcesConfig
 from factory.recipe.sections import (
     AlignerConfig,
     CorpusConfig,
     EncoderConfig,
     EvaluateConfig,
-    ExpectedConfig,
     PolicyConfig,
     RecognizerConfig,
     RoundsConfig,
@@ -117,6 +117,12 @@ class Recipe:
         return {f"cascade.{lang}": path for lang, path in (self.evaluate.cascade or {}).items()}
 
     @property
+    def measure_weights(self) -> dict[str, str]:
+        """The weights of the further measures of speech, by their names in `inputs`."""
+        packages = {"dnsmos": DNSMOS, "speaker_similarity": RESEMBLYZER}
+        return {f"measure.{name}": packages[name] for name in self.evaluate.speech_measures}
+
+    @property
     def compares_texts(self) -> bool:
         """True if candidates are ranked by the utterance's transcript, which each utterance needs then."""
         metric = METRICS[self.select.metric]
@@ -157,7 +163,7 @@ class Recipe:
 
         Pools, names and paths are left out: weights and datasets count by their content. A key without a value (null)
         is left out too, so that a new key does not change old fingerprints; so are directions if all are used, and
-        `encoder.deduplicate` if it is true.
+        `encoder.deduplicate` if it is true. The weights of `evaluate.speech_measures` are inputs, and name them.
 
         Args:
             stage: a key of STAGES.
@@ -198,7 +204,7 @@ class Recipe:
             "spoken_sequences": ["corpus", "text"],
             "produce": produce,
             "select": ["scored"],
-            "evaluate": ["units", "policy", *judges, *self.cascade_weights],
+            "evaluate": ["units", "policy", *judges, *self.cascade_weights, *self.measure_weights],
             "toplines": ["units", *vocoders, "recognizer"],
         }[stage]
 

@@ -1,4 +1,4 @@
-"""The sections of a recipe that change how fast a stage is, not what it means: processes, memory, GPUs."""
+"""The sections of a recipe that change no result: processes, memory and GPUs, and what a dry run assumes."""
 
 from __future__ import annotations
 
@@ -85,3 +85,27 @@ class ResourcesConfig:
                 pool.check(f"resources.{name}")
         one_gpu = "resources.trainer.num_gpus must be 0 or 1, because a worker trains on one GPU: for more GPUs raise "
         require(self.trainer.num_gpus in (0, 1), one_gpu + "resources.trainer.actors", self.trainer.num_gpus)
+
+
+@dataclass(frozen=True)
+class ExpectedConfig:
+    """What a dry run assumes about corpora and models that are not here yet, and about the GPU. Changes no result."""
+
+    # rows that round 0 trains on, all directions
+    paired: int | None = None
+    # utterances of all languages
+    mono: int | None = None
+    # seconds of speech per utterance
+    seconds: float = 3.0
+    # units per second; 50 without deduplication
+    units_per_s: float = 24.0
+    # parameters of the policy; null: computed from its shape
+    parameters: float | None = None
+    # parameters of the encoder that a policy of continuous speech hears by
+    encoder_parameters: float | None = None
+    # memory of one GPU, GiB
+    gpu_gib: float = 80.0
+    # bf16 peak of one GPU, TFLOPS (H100 SXM)
+    gpu_tflops: float = 990.0
+    # share of the peak that training reaches, 0..1
+    utilisation: float = 0.35

@@ -259,6 +259,10 @@ class EvaluateConfig:
     resamples: int = 1000
     # language: weights of a VITS voice that reads the policy's text aloud, as a baseline; null: no baseline
     cascade: dict[str, str] | None = None
+    # more measures of the speech than DistilMOS: dnsmos (how clean it sounds), speaker_similarity (how alike its voice
+    # and that of the source's recording are); []: none, because they take longer than all others together
+    # (docs/report.md)
+    speech_measures: tuple[Literal["dnsmos", "speaker_similarity"], ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("s2t_utterances", "asr_utterances", "resamples"):
@@ -274,27 +278,3 @@ class RoundsConfig:
     # no further round begins after one that lowers the mean test score (BLEU, all directions) by more; null: never
     # stop
     stop: float | None = 0.0
-
-
-@dataclass(frozen=True)
-class ExpectedConfig:
-    """What a dry run assumes about corpora and models that are not here yet, and about the GPU. Changes no result."""
-
-    # rows that round 0 trains on, all directions
-    paired: int | None = None
-    # utterances of all languages
-    mono: int | None = None
-    # seconds of speech per utterance
-    seconds: float = 3.0
-    # units per second; 50 without deduplication
-    units_per_s: float = 24.0
-    # parameters of the policy; null: computed from its shape
-    parameters: float | None = None
-    # parameters of the encoder that a policy of continuous speech hears by
-    encoder_parameters: float | None = None
-    # memory of one GPU, GiB
-    gpu_gib: float = 80.0
-    # bf16 peak of one GPU, TFLOPS (H100 SXM)
-    gpu_tflops: float = 990.0
-    # share of the peak that training reaches, 0..1
-    utilisation: float = 0.35

@@ -16,7 +16,7 @@ from factory.report.malformed import count_malformed, describe_malformed
 from factory.report.pairs import MAX_PLAYERS, ShownPair, choose_pairs_with_players, make_table_row, read_shown_pairs
 from factory.report.players import embed_waves, find_recordings, load_vocoders, make_waves
 from factory.report.summary import read_summary
-from factory.report.table import LABELS, MEANS, SPEECH_LABELS
+from factory.report.table import LABELS, MEANS, SPEECH_LABELS, describe_unmeasured
 from factory.report.training_log import read_training_log
 from factory.storage.files import filesystem, put
 
@@ -69,6 +69,7 @@ def _common_values(round_: Round) -> Values:
         "summary": summary,
         "labels": LABELS | SPEECH_LABELS,
         "means": MEANS,
+        "unmeasured_speech": describe_unmeasured(summary),
         "scores": sections.plot_scores(collect.read_summaries(round_)),
         "training": sections.plot_training(read_training_log(round_)),
         "stages": stages,

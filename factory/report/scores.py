@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from factory.actors.evaluated import count_seconds
@@ -52,6 +54,9 @@ def _empty_translation(row: Row, utterance: Row, recipe: Recipe) -> Row:
         "finish": None,
         "asr_text": transcript,
         "mos": None,
+        "dnsmos": None,
+        "speaker_similarity": None,
+        "unmeasured": None,
         "source_text": utterance["text"],
         "back_translation": "" if recipe.writes_text and recipe.translator.back_translate == "text" else transcript,
         "cascade_text": transcript if recipe.evaluate.cascade else None,
@@ -90,7 +95,10 @@ def score_evaluation(after: list[Row], before: list[Row] | None, recipe: Recipe)
         scores["round_trip"][direction] = sides.score("bleu", "back_translation")
         for name in SHARES:
             scores[name][direction] = sides.share(name)
-        scores["mos"][direction] = sides.compare(_mean_mos)
+        scores["mos"][direction] = sides.compare(partial(_mean, "mos"))
+        for measure in recipe.evaluate.speech_measures:
+            scores.setdefault(measure, {})[direction] = sides.compare(partial(_mean, measure))
+            scores.setdefault("unmeasured_speech", {})[direction] = _count_unmeasured(sides.after)
         scores["well_formed"][direction] = sides.compare(_share_well_formed)
         scores["distinct"][direction] = sides.compare(_share_distinct)
         scores["repetition"][direction] = sides.compare(_mean_repetition)
@@ -204,9 +212,15 @@ def score_column(metric: TextMetric, column: Column, rows: list[Row]) -> bootstr
     return bootstrap.corpus(metric, texts, references, lang)
 
 
-def _mean_mos(rows: list[Row]) -> float | None:
-    rated = [row["mos"] for row in rows if row["mos"] is not None]
+def _mean(column: str, rows: list[Row]) -> float | None:
+    """Return the mean of a measure of the spoken rows; None if no row has a value."""
+    rated = [row[column] for row in rows if row.get(column) is not None]
     return rounded(sum(rated) / len(rated)) if rated else None
+
+
+def _count_unmeasured(rows: list[Row]) -> dict[str, int]:
+    """Return how many spoken rows have no value of a measure, by measure and reason, the most frequent first."""
+    return dict(Counter(reason for row in rows for reason in row.get("unmeasured") or ()).most_common())
 
 
 def _share_well_formed(rows: list[Row]) -> float | None:

@@ -11,7 +11,7 @@ ShareName = Literal["slc_02", "slc_04", "spoken_language"]
 ScoreName = Literal["s2t_bleu", "s2t_chrf", "asr_bleu", "cascade_bleu", "round_trip", ShareName]
 """The corpus scores of an evaluation. `round_trip` compares back-translations with the source, the others compare
 translations with a reference; `cascade_bleu` is ASR-BLEU of a baseline that speaks the policy's text."""
-MeanName = Literal["mos", "well_formed", "distinct", "repetition"]
+MeanName = Literal["mos", "dnsmos", "speaker_similarity", "well_formed", "distinct", "repetition"]
 """The means of an evaluation that need no reference."""
 
 
@@ -53,6 +53,12 @@ class EvaluationScores(TypedDict):
     """Share (0..100) of spoken translations whose speech is in the target language; absent in older rounds."""
     mos: dict[str, BeforeAfter]
     """Mean DistilMOS (1..5) of the speech."""
+    dnsmos: NotRequired[dict[str, BeforeAfter]]
+    """Mean DNSMOS (1..5) of the speech; absent if the recipe does not ask for it, as are the next two."""
+    speaker_similarity: NotRequired[dict[str, BeforeAfter]]
+    """Mean similarity (0..1) of the voices of translation and source."""
+    unmeasured_speech: NotRequired[dict[str, dict[str, int]]]
+    """Spoken translations of the policy of the round that a measure has no value for, by measure and reason."""
     well_formed: dict[str, BeforeAfter]
     """Share (0..1) of outputs that could be parsed."""
     distinct: NotRequired[dict[str, BeforeAfter]]

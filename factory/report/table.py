@@ -18,6 +18,8 @@ SPEECH_LABELS: dict[ScoreName, str] = {"slc_02": "SLC 0.2", "slc_04": "SLC 0.4",
 """Shares (%) of the spoken translations: of the source's duration within 20 and 40 %, and in the target language."""
 MEANS: dict[MeanName, str] = {
     "mos": "DistilMOS",
+    "dnsmos": "DNSMOS",
+    "speaker_similarity": "speaker sim",
     "well_formed": "well-formed",
     "distinct": "distinct",
     "repetition": "repetition",
@@ -36,7 +38,7 @@ def render_summary(summary: Summary, uri: str) -> str:
     if scores := [*_score_lines(summary), *_mean_lines(summary)]:
         head = f"  {'':12}{'':7}{'before':>8}{'after':>8}   95 % interval     difference (95 % interval)"
         lines += ["", head, *scores]
-    lines += [f"  note         {sentence}" for sentence in summary["untested"]]
+    lines += [f"  note         {sentence}" for sentence in [*summary["untested"], *describe_unmeasured(summary)]]
     if toplines := [*_topline_lines(summary)]:
         lines += ["", "  topline     lang   ASR-BLEU      WER      MOS", *toplines]
     lines += _failure_lines(summary, uri)
@@ -57,6 +59,15 @@ def scores_by_direction(summary: Summary, name: ScoreName) -> dict[str, Score]:
 def means_by_direction(summary: Summary, name: MeanName) -> dict[str, BeforeAfter]:
     """Return a mean of the summary for each direction; none in a round of before it was measured."""
     return summary.get(name, {})
+
+
+def describe_unmeasured(summary: Summary) -> list[str]:
+    """Return a sentence for each direction, measure and reason that spoken translations have no value for."""
+    return [
+        f"{direction}: {count:,} spoken translations have no {measure} ({reason})"
+        for direction, reasons in summary.get("unmeasured_speech", {}).items()
+        for (measure, _, reason), count in ((one.partition(": "), count) for one, count in reasons.items())
+    ]
 
 
 def _production_lines(summary: Summary) -> Iterator[str]:

@@ -45,8 +45,8 @@ def make_rows(policy: str, spoken: bool, count: int = 6) -> list[Row]:
     ]
 
 
-def translate(actor: GreedyTranslator, rows: list[Row]) -> list[Row]:
-    schema = pa.schema([*UNITS, *(TRANSLATED.field(name) for name in ("tgt_lang", "policy", "spoken"))])
+def translate(actor: GreedyTranslator, rows: list[Row], *more: str) -> list[Row]:
+    schema = pa.schema([*UNITS, *(TRANSLATED.field(name) for name in ("tgt_lang", "policy", "spoken", *more))])
     table = actor(pa.Table.from_pylist(rows, schema=schema))
     assert table.schema == TRANSLATED
     done: list[Row] = table.to_pylist()
@@ -116,3 +116,11 @@ def test_each_policy_translates_its_own_rows(actor: GreedyTranslator) -> None:
     texts = [row["candidates"][0]["text"] for row in done]
     assert texts[:2] == texts[4:] != texts[2:4]
     assert actor.loaded == "shipped"
+
+
+def test_the_recording_of_a_spoken_row_reaches_its_judge(actor: GreedyTranslator) -> None:
+    audio = {"bytes": b"encoded", "path": None}
+    rows = [row | {"spoken": number == 0, "audio": audio} for number, row in enumerate(make_rows("shipped", False, 2))]
+    done = translate(actor, rows, "audio")
+    assert [row["audio"] for row in done] == [audio, None]
+    assert [row["audio"] for row in translate(actor, make_rows("shipped", True, 1))] == [None], "nothing asks for it"

@@ -62,7 +62,13 @@ def transcribe(units: list[int], lang: str) -> str:
 
 def judge(rows: list[Row], **changes: Any) -> list[Row]:
     """Return the rows as a judge returns them; u0 and u1 are spoken."""
-    options = {"writes_text": True, "translates_texts_back": True, "cascade": {}, "threads": 1} | changes
+    options = {
+        "writes_text": True,
+        "translates_texts_back": True,
+        "cascade": {},
+        "measures": (),
+        "threads": 1,
+    } | changes
     actor = Judge(VOCODERS, RECIPE.recognizer, **options)
     marked = [row | {"policy": "1", "spoken": row["utt_id"] in ("u0", "u1")} for row in rows]
     table = actor(pa.Table.from_pylist(marked, schema=TRANSLATED))
@@ -107,6 +113,18 @@ def test_a_back_translation_with_a_text_is_read(scored: list[Row]) -> None:
     assert [row["back_translation"] for row in by_speech] == ["il est là", "", None], (
         "u2 has no units to translate back"
     )
+
+
+def test_measures_compare_the_spoken_translation_with_its_source(scored: list[Row], pair: Row) -> None:
+    wave = Voice(VOCODERS["en"]).speak([pair["tgt_units"]])[0]
+    recorded = [row | {"audio": {"bytes": encode(wave, "FLAC"), "path": None}} for row in scored]
+    same, malformed, unspoken = judge(recorded, measures=("speaker_similarity",))
+    assert same["speaker_similarity"] == pytest.approx(1, abs=0.001), "it is the same sound"
+    assert (same["unmeasured"], same["dnsmos"]) == ([], None)
+    assert (malformed["speaker_similarity"], malformed["unmeasured"]) == (None, ["speaker_similarity: no_speech"])
+    assert (unspoken["speaker_similarity"], unspoken["unmeasured"]) == (None, None)
+    [plain, *_] = judge(recorded)
+    assert plain["speaker_similarity"] is plain["unmeasured"] is None and plain["asr_text"] == same["asr_text"]
 
 
 def test_a_topline_judges_the_recording_and_its_resynthesis(pair: Row, monkeypatch: pytest.MonkeyPatch) -> None:

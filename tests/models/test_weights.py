@@ -60,7 +60,7 @@ def test_a_local_path_is_returned_as_it_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("package:whisper-huge", "known are whisper-base"),
+        ("package:whisper-huge", "known are dnsmos, resemblyzer, whisper-base"),
         ("/no/such/folder", "expected a path, a URI, package:NAME"),
         ("owner/model", "the hub did not return a model of that name"),
         ("owner/model@main", "no path owner/model@main"),

@@ -7,7 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from factory.passes.evaluate import list_topline_ids, select_test_rows
+from factory.passes.evaluate import add_recordings, list_topline_ids, select_test_rows
 from factory.recipe.loading import load
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import UNITS, Row
@@ -106,3 +106,14 @@ def test_an_utterance_with_several_targets_has_the_reference_of_each(tmp_path: P
 def test_two_languages_use_their_own_references_only(tmp_path: Path) -> None:
     sides = [{"utt_id": f"a/{lang}", "lang": lang, "text": f"a in {lang}"} for lang in ("fr", "en")]
     assert select_test_rows(write(tmp_path / "units", *sides), load(RECIPE)).num_rows == 0
+
+
+def test_a_comparison_of_voices_gets_the_recordings_of_what_is_spoken() -> None:
+    table = pa.table({"utt_id": ["test-fr-00000-siwis", "test-fr-00001-siwis", "gone"], "spoken": [True, False, True]})
+    first, second, gone = add_recordings(table, load(RECIPE))["audio"].to_pylist()
+    assert first["bytes"][:4] == b"OggS" and second is gone is None
+    of_units = load(RECIPE, ["corpus.test=assets/phrasebook/dev.parquet"])
+    assert add_recordings(table, of_units)["audio"].to_pylist() == [None] * 3
+    hearing = load("recipes/phrasebook_part.yaml")
+    unspoken = table.set_column(1, "spoken", pa.array([False] * 3))
+    assert [bool(audio) for audio in add_recordings(unspoken, hearing)["audio"].to_pylist()] == [True, True, False]

@@ -68,3 +68,9 @@ def time_of_children() -> tuple[float, float]:
 
     times = os.times()
     return times.children_user, times.children_system
+
+
+def test_measures_of_the_speech_take_time(tmp_path: Path) -> None:
+    names = ("", "dnsmos", "dnsmos, speaker_similarity")
+    none, one, both = (expect(tmp_path, f"evaluate.speech_measures=[{name}]")["evaluate"] for name in names)
+    assert one > 2 * none and (both - none) / (one - none) == pytest.approx(1.6 / 1.5)

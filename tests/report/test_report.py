@@ -58,6 +58,7 @@ def test_one_file_holds_everything(html: str) -> None:
     words = ("below_delta", "Spearman", "topline fr-en", "recommended", "All of 6 pairs", "DistilMOS", "max_repetition")
     assert [word for word in words if word not in html] == []
     assert html.count("<svg") >= 14
+    assert "DNSMOS" not in html and "spoken translations have no" not in html, "nothing was measured"
     assert not any(wrong in html for wrong in WRONG.values())  # the text of a policy never becomes markup
 
 
@@ -81,9 +82,13 @@ def test_round_0_has_no_pairs_in_its_report(tmp_path: Path) -> None:
     run = toy_run(tmp_path)
     first = Round(run, 0, load(ROOT / "recipes/phrasebook.yaml"))
     summary = json.loads(Path(Round(run, 1, first.recipe).uri, "summary.json").read_text("utf-8")) | {"round": 0}
+    summary |= {"dnsmos": {"fr-en": {"before": None, "after": 3.25}}}
+    summary |= {"unmeasured_speech": {"fr-en": {"dnsmos: too_short": 2}, "en-fr": {}}}
     Path(first.uri, "summary.json").write_text(json.dumps(summary))
     page = render_report(first)
     assert "Round 0 of phrasebook" in page and 'id="funnel"' not in page and 'id="pairs"' not in page
+    assert "<tr><td>DNSMOS</td><td>fr-en</td>" in page and "speaker sim" not in page
+    assert "fr-en: 2 spoken translations have no dnsmos (too_short)." in page
     assert "This round has no training log." in page and "<script></script>" in page
 
 

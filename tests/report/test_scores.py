@@ -130,6 +130,33 @@ def test_only_utterances_with_something_to_compare_are_scored(recipe: Recipe) ->
     assert score_evaluation(rows, [], recipe)["s2t_bleu"]["fr-en"] is None
 
 
+def test_further_measures_of_the_speech_are_means_of_the_rows_with_a_value(recipe: Recipe) -> None:
+    assert not {"dnsmos", "speaker_similarity", "unmeasured_speech"} & set(score_evaluation([], None, recipe))
+    evaluate = replace(recipe.evaluate, speech_measures=("dnsmos", "speaker_similarity"))
+    silent = {
+        "dnsmos": None,
+        "speaker_similarity": None,
+        "unmeasured": ["dnsmos: silent", "speaker_similarity: silent"],
+    }
+    after = [
+        evaluated("a", GOOD, dnsmos=3.0, speaker_similarity=0.5, unmeasured=[]),
+        evaluated("b", GOOD, dnsmos=4.0, speaker_similarity=None, unmeasured=["speaker_similarity: not_recorded"]),
+        evaluated("c", GOOD, **silent),
+        evaluated("d", GOOD, **silent),
+        evaluated("e", GOOD, asr_text=None),  # of an older file
+    ]
+    before = [evaluated(name, GOOD, dnsmos=2.0) for name in "abcd"] + [after[-1]]
+    scores = score_evaluation(after, before, replace(recipe, evaluate=evaluate))
+    assert scores["dnsmos"]["fr-en"] == {"before": 2.0, "after": 3.5}
+    assert scores["speaker_similarity"] == {
+        "fr-en": {"before": None, "after": 0.5},
+        "en-fr": {"before": None, "after": None},
+    }
+    reasons = {"dnsmos: silent": 2, "speaker_similarity: silent": 2, "speaker_similarity: not_recorded": 1}
+    assert scores["unmeasured_speech"] == {"fr-en": reasons, "en-fr": {}}
+    assert list(scores["unmeasured_speech"]["fr-en"])[-1] == "speaker_similarity: not_recorded", "most frequent first"
+
+
 def test_outputs_that_are_alike_and_speech_that_repeats_itself_are_measured(recipe: Recipe) -> None:
     same = [evaluated(name, GOOD, units=[1, 2, 3, 4] * 4) for name in "abc"] + [evaluated("d", BAD, units=[5, 6, 7, 8])]
     scores = score_evaluation(same, [evaluated(name, name, units=None) for name in "abcd"], recipe)
@@ -177,20 +204,22 @@ def test_the_tripwire_looks_at_the_scores(recipe: Recipe) -> None:
 
 
 def test_a_lost_translation_counts_as_an_empty_one(recipe: Recipe, tmp_path: Path) -> None:
-    rows = [evaluated("a", GOOD), evaluated("lost", "copy", status="failed", reason="killed", cascade_text="x")]
+    lost = {"status": "failed", "reason": "killed", "cascade_text": "x", "dnsmos": 3.0, "speaker_similarity": 0.5}
+    rows = [evaluated("a", GOOD), evaluated("lost", "copy", unmeasured=["x: y"], **lost)]
     dataset = write(f"{tmp_path}/evaluation", rows)
     source = {"text": "la source", "durations": [30, 20]}
     tested = {(name, "en"): source | {"spoken": name == "lost"} for name in ("a", "lost")}
-    kept, lost = read_evaluation(dataset, tested, recipe)
+    kept, empty = read_evaluation(dataset, tested, recipe)
     assert {name: kept[name] for name in rows[0]} == rows[0]
-    assert {name: lost[name] for name in ("text", "asr_text", "back_translation", "source_text")} == {
+    assert {name: empty[name] for name in ("text", "asr_text", "back_translation", "source_text")} == {
         "text": "",
         "asr_text": "",
         "back_translation": "",
         "source_text": "la source",
     }
-    assert [lost[name] for name in ("units", "finish", "mos", "cascade_text")] == [None] * 4
-    score = score_evaluation([kept, lost], [kept, lost], recipe)["asr_bleu"]["fr-en"]
+    without = ("units", "finish", "mos", "cascade_text", "dnsmos", "speaker_similarity", "unmeasured")
+    assert [empty[name] for name in without] == [None] * 7
+    score = score_evaluation([kept, empty], [kept, empty], recipe)["asr_bleu"]["fr-en"]
     assert score and score["utterances"] == 2 and score["after"] < 100
 
 

@@ -101,6 +101,20 @@ def test_shares_of_the_speech_follow_the_scores() -> None:
     ]
 
 
+def test_measures_of_the_speech_are_shown_where_they_were_made() -> None:
+    measured = summary()
+    measured["dnsmos"] = {"fr-en": {"before": 3.25, "after": 3.5}, "en-fr": {"before": None, "after": None}}
+    measured["speaker_similarity"] = {"fr-en": {"before": None, "after": 0.824}}
+    measured["unmeasured_speech"] = {"fr-en": {"speaker_similarity: not_recorded": 1200}, "en-fr": {}}
+    lines = render_summary(measured, "uri").splitlines()
+    shown = [line for line in lines if line not in EXPECTED.splitlines()]
+    assert shown == [
+        "  DNSMOS      fr-en      3.25    3.50",
+        "  speaker sim fr-en         -    0.82",
+        "  note         fr-en: 1,200 spoken translations have no speaker_similarity (not_recorded)",
+    ]
+
+
 def test_pairs_with_a_malformed_back_translation_follow_the_pairs() -> None:
     counted = summary()
     counted["malformed"] = {"pairs": 2, "chosen": 0, "rejected": 2, "of": 900}

@@ -63,6 +63,7 @@ EXPECTED: dict[str, dict[str, str]] = {
     | DIRECTION
     | dict.fromkeys(("reference", "text", "finish", "asr_text", "source_text", "cascade_text"), "string")
     | {"back_translation": "string", "spoken_lang": "string", "source_s": "double", "speech_s": "double"}
+    | {"dnsmos": "double", "speaker_similarity": "double", "unmeasured": "list<string>"}
     | STATUS,
     "TOPLINE": {"utt_id": "string not null", "lang": "string not null", "reference": "string"}
     | {"audio_asr": "string", "audio_mos": "double", "resynthesised_asr": "string", "resynthesised_mos": "double"}
