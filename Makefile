@@ -25,7 +25,7 @@ lint: setup ## run ruff and mypy
 	@$(VENV)/bin/mypy
 
 test: lint ## lint, then run all tests; ARGS='-k store' runs a part of them
-	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/docs.txt requirements/manifests.txt requirements/metadata.txt
+	@$(PYTHON) requirements/install.py $(VENV) requirements/browser.txt requirements/docs.txt requirements/manifests.txt requirements/metadata.txt requirements/trackers.txt
 	@$(VENV)/bin/python -m pytest --numprocesses $(PROCESSES) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 mutants: setup ## change the code in small ways and count the changes that the fast tests notice (continues where it stopped)

@@ -82,7 +82,9 @@ def _run_stages(round_: Round) -> tuple[Round, Summary]:
     from factory.planning.preflight import preflight
     from factory.planning.ready import check_measures, check_policy, check_vocoders, check_writable, describe_arithmetic
     from factory.report.summary import summarise
+    from factory.report.tracking import check_trackers
 
+    check_trackers(round_)
     previous = round_.previous.policy if round_.previous else None
     if previous is not None:
         check_policy(previous, round_.recipe)

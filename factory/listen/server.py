@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import socket
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.resources import files
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import TypedDict, cast
 
 import numpy as np
+import uvicorn
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
 
 from factory.corpora.audio import encode
 from factory.listen.choose import Question, choose_questions
@@ -19,10 +31,13 @@ from factory.listen.judgements import VERDICTS, ListenError, Verdict, read_judge
 from factory.planning.places import Round
 from factory.report.players import find_recordings, load_vocoders
 from factory.runtime.redact import redact
+from factory.storage.files import filesystem, put
 from schemas.errors import RoundtripError
 
 LOOPBACK = "127.0.0.1"
-_MAX_BODY_BYTES = 4_096
+_NO_STORE = {"Cache-Control": "no-store"}
+_LAST_REQUESTS_S = 2
+"""Seconds that open requests have after Ctrl-C: a browser may hold the rest of a sound for as long as it likes."""
 
 
 class PageRow(TypedDict):
@@ -51,7 +66,7 @@ class Session:
         judgements = read_judgements(round_)
         self.verdicts = {_name(row): row["verdict"] for row in judgements if row["rater"] == rater}
         self.vocoders = load_vocoders(round_.recipe)
-        self.sounds: dict[tuple[int, str], bytes] = {}
+        self.sounds = TemporaryDirectory()
         self.lock = Lock()
         self.worker = ThreadPoolExecutor(1)  # a reader of audio must not end with the thread of a request
 
@@ -71,22 +86,24 @@ class Session:
             ],
         }
 
-    def sound(self, index: int, name: str) -> bytes:
-        """Return the sound `source`, `a` or `b` of a question as Opus; it is made at the first request.
+    def sound(self, index: int, name: str) -> Future[Path]:
+        """Return the file of the sound `source`, `a` or `b` of a question (Opus), which is made at the first request.
 
-        Raises ListenError if it cannot be made.
+        The result raises ListenError if it cannot be made.
         """
-        return self.worker.submit(self._sound, index, name).result()
+        return self.worker.submit(self._sound, index, name)
 
-    def _sound(self, index: int, name: str) -> bytes:
-        if (index, name) not in self.sounds:
+    def _sound(self, index: int, name: str) -> Path:
+        file = Path(self.sounds.name, f"{index}-{name}.opus")
+        if not file.exists():
             try:
-                self.sounds[index, name] = encode(self._make_wave(self.questions[index], name))
+                fs, path = filesystem(str(file))
+                put(fs, path, encode(self._make_wave(self.questions[index], name)))
             except ListenError:
                 raise
             except Exception as error:  # any type: one sound that fails must not stop the others
                 raise ListenError(f"this sound cannot be made ({type(error).__name__}: {error})") from error
-        return self.sounds[index, name]
+        return file
 
     def _make_wave(self, question: Question, name: str) -> np.ndarray:
         """Return a waveform at 16 kHz; a source is resynthesised from its units if its recording cannot be read."""
@@ -138,74 +155,75 @@ def _name(row: Mapping[str, object]) -> tuple[object, object]:
     return row["utt_id"], row["tgt_lang"]
 
 
-class _Handler(BaseHTTPRequestHandler):
-    session: Session
+class _Page:
+    """What the page asks for: itself, its state, the sounds; and what it sends: the verdicts."""
 
-    def log_message(self, *_: object) -> None:
-        """Log nothing: the page shows what happens."""
+    def __init__(self, session: Session) -> None:
+        self.session = session
 
-    def do_GET(self) -> None:
-        """Answer `/`, `/state` and `/sound/INDEX/NAME`."""
-        parts = self.path.strip("/").split("/")
-        if not self._is_local():
-            self._answer(403, b"this page is for this machine only", "text/plain")
-        elif self.path == "/":
-            self._answer(200, (files("factory.listen") / "page.html").read_bytes(), "text/html; charset=utf-8")
-        elif self.path == "/state":
-            self._answer(200, json.dumps(self.session.state()).encode(), "application/json")
-        elif len(parts) == 3 and parts[0] == "sound" and self._is_index(parts[1]) and parts[2] in ("source", "a", "b"):
-            self._answer_sound(int(parts[1]), parts[2])
-        else:
-            self._answer(404, b"there is no such address", "text/plain")
+    async def show(self, _: Request) -> Response:
+        page = (files("factory.listen") / "page.html").read_bytes()
+        return HTMLResponse(page, headers=_NO_STORE)
 
-    def _answer_sound(self, index: int, name: str) -> None:
-        try:
-            self._answer(200, self.session.sound(index, name), "audio/ogg")
-        except ListenError as error:
-            self._answer_error(error)
+    async def state(self, _: Request) -> Response:
+        return JSONResponse(self.session.state(), headers=_NO_STORE)
 
-    def do_POST(self) -> None:
+    async def sound(self, request: Request) -> Response:
+        """Answer with the sound NAME of the question INDEX, or with a range of its bytes."""
+        index, name = request.path_params["index"], request.path_params["name"]
+        if not self._is_index(index) or name not in ("source", "a", "b"):
+            raise HTTPException(404)
+        file = await asyncio.wrap_future(self.session.sound(int(index), name))
+        return FileResponse(file, headers=_NO_STORE, media_type="audio/ogg")
+
+    async def judge(self, request: Request) -> Response:
         """Save a judgement: `{row, verdict, seconds}` as JSON."""
+        if request.headers.get("Content-Type") != "application/json":
+            raise HTTPException(403, "only the page itself may send judgements")
         try:
-            body = json.loads(self.rfile.read(min(_MAX_BODY_BYTES, int(self.headers.get("Content-Length") or 0))))
+            body = json.loads(await request.body())
             index, verdict, seconds = int(body["row"]), str(body["verdict"]), float(body["seconds"])
-        except (ValueError, KeyError, TypeError):
-            return self._answer(400, b"expected row, verdict and seconds", "text/plain")
-        if not self._is_local() or self.path != "/judge" or self.headers.get("Content-Type") != "application/json":
-            return self._answer(403, b"only the page itself may send judgements", "text/plain")
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
+            raise HTTPException(400, "expected row, verdict and seconds") from error
         if verdict not in VERDICTS or not self._is_index(str(index)):
-            return self._answer(400, b"expected the verdict a, b or same, and a row of the page", "text/plain")
-        try:
-            self.session.judge(index, cast(Verdict, verdict), seconds)
-        except RoundtripError as error:
-            return self._answer_error(error)
-        return self._answer(204, b"", "text/plain")
-
-    def _is_local(self) -> bool:
-        """Return whether the request names this machine: another site may not use a name that leads here."""
-        return (self.headers.get("Host") or "").rsplit(":", 1)[0] in (LOOPBACK, "localhost")
+            raise HTTPException(400, "expected the verdict a, b or same, and a row of the page")
+        await asyncio.to_thread(self.session.judge, index, cast(Verdict, verdict), seconds)
+        return Response(status_code=204)
 
     def _is_index(self, text: str) -> bool:
-        return text.isascii() and text.isdigit() and int(text) < len(self.session.questions)
-
-    def _answer_error(self, error: RoundtripError) -> None:
-        self._answer(500, redact(str(error)).encode(), "text/plain; charset=utf-8")
-
-    def _answer(self, status: int, body: bytes, content_type: str) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Cache-Control", "no-store")
-        self.end_headers()
-        self.wfile.write(body)
+        return text in map(str, range(len(self.session.questions)))
 
 
-def make_server(session: Session, port: int) -> ThreadingHTTPServer:
-    """Return a server on loopback; it answers after `serve_forever`. Raises ListenError if the port cannot be used."""
+async def _answer_error(_: Request, error: Exception) -> Response:
+    return PlainTextResponse(redact(str(error)), 500)
+
+
+def make_server(session: Session) -> uvicorn.Server:
+    """Return a server of `/`, `/state`, `/sound/INDEX/NAME` and `/judge`; it answers when it is run with a socket."""
+    page = _Page(session)
+    app = Starlette(
+        routes=[
+            Route("/", page.show),
+            Route("/state", page.state),
+            Route("/sound/{index}/{name}", page.sound),
+            Route("/judge", page.judge, methods=["POST"]),
+        ],
+        # another site may not use a name that leads here
+        middleware=[Middleware(TrustedHostMiddleware, allowed_hosts=[LOOPBACK, "localhost"])],
+        exception_handlers={RoundtripError: _answer_error},
+    )
+    return uvicorn.Server(
+        uvicorn.Config(app, lifespan="off", ws="none", log_level="error", timeout_graceful_shutdown=_LAST_REQUESTS_S)
+    )
+
+
+def open_port(port: int) -> socket.socket:
+    """Return a socket that listens on loopback. Raises ListenError if the port cannot be used."""
     try:
-        return ThreadingHTTPServer((LOOPBACK, port), type("Handler", (_Handler,), {"session": session}))
+        return socket.create_server((LOOPBACK, port))
     except (OSError, OverflowError) as error:
-        reason = getattr(error, "strerror", None) or error
+        errno = getattr(error, "errno", None)
+        reason = os.strerror(errno) if errno else error
         raise ListenError(
             f"port {port} cannot be used ({reason}): give another one with --port, or 0 for a free one"
         ) from error
@@ -225,9 +243,9 @@ def serve(round_: Round, *, choose: str, rows: int, rater: str, port: int) -> st
         ListenError: the round has no candidates to compare, or the port cannot be used.
     """
     session = Session(round_, choose_questions(round_, choose, rows), rater, choose)
-    with make_server(session, port) as server:
-        print(f"listen at http://{LOOPBACK}:{server.server_address[1]}/ as {rater}; end with Ctrl-C", flush=True)
+    with open_port(port) as listener, session.sounds:
+        print(f"listen at http://{LOOPBACK}:{listener.getsockname()[1]}/ as {rater}; end with Ctrl-C", flush=True)
         with suppress(KeyboardInterrupt):
-            server.serve_forever()
+            make_server(session).run(sockets=[listener])
     judged = f"{session.count_judged()} of {len(session.questions)} rows judged by {rater}"
     return f"{judged}; compare with the metrics: roundtrip audit --human --run {round_.run.uri}"

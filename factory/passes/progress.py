@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
@@ -18,7 +19,9 @@ READ_EVERY_S = 3.0
 LINE_EVERY_S = 10.0
 """Seconds between two lines of progress where the output is no terminal: in a file, or in `ray job logs`."""
 SHARE_FOR_ESTIMATE = 0.01
-"""Share (0..1) of the rows that must be finished for an estimate: the time of the first row is that of loading."""
+"""Share (0..1) of the rows that must be finished after the first ones for an estimate."""
+WAITING = ": models are loading, or the first batch runs"
+"""What a line says while no row is finished."""
 BAR_EVERY_S = 1.0
 """Seconds between two looks at the rows where the output is a terminal."""
 
@@ -77,15 +80,22 @@ class Clock:
 class Lines:
     """Progress as lines on stderr: one at the start, one every `LINE_EVERY_S` seconds, one at the end.
 
+    While no row is finished, every third of them is printed. The rate and the remaining time count from the first
+    finished rows on: the time before is that of loading models.
+
     A thread prints them, so that a batch of minutes is not silent. Rows count when they are written, and before that
     while their batch runs: between the end of the batch and the write the number stands still.
     """
+
+    looks_while_waiting = 3
+    """Number of looks at the rows between two lines while no row is finished."""
 
     def __init__(self, name: str, total: int, done: int = 0, count_running: Callable[[], int] = lambda: 0) -> None:
         """Describe a stage: see `Clock.bar`."""
         self.name, self.total, self.written, self.done_before = name, total, done, done
         self.began = time.monotonic()
         self._shown, self._count_running = done, count_running
+        self._first: tuple[float, int] | None = None  # when the first rows were finished, and how many
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._repeat, name=f"progress of {name}", daemon=True)
 
@@ -102,6 +112,7 @@ class Lines:
     def update(self, rows: int) -> None:
         """Count `rows` more that are written."""
         self.written += rows
+        self._note_first(self.written)
 
     @property
     def every_s(self) -> float:
@@ -109,21 +120,43 @@ class Lines:
         return LINE_EVERY_S
 
     def _repeat(self) -> None:
-        while not self._ended.wait(self.every_s):
+        for look in itertools.count(1):
+            if self._ended.wait(self.every_s):
+                return
             self._shown = max(self._shown, min(self.total, self.written + self._count_running()))
-            self._show(self._shown)
+            self._note_first(self._shown)
+            if self._first or look % self.looks_while_waiting == 0:
+                self._show(self._shown)
+
+    def _note_first(self, rows: int) -> None:
+        if self._first is None and rows > self.done_before:
+            self._first = time.monotonic(), rows
 
     def _show(self, rows: int) -> None:
         """Show that so many rows are finished."""
-        passed, done = time.monotonic() - self.began, rows - self.done_before
-        rate, is_known = done / max(passed, 1e-3), done > SHARE_FOR_ESTIMATE * (self.total - self.done_before)
-        left = f", {rate:.3g} rows/s, about {max(0.0, self.total - rows) / rate:.0f} s to go" if is_known else ""
-        since = f" after {passed:.0f} s" if passed >= 1 else ""
-        print(f"  {self.name}: {rows:,} of {self.total:,} rows{since}{left}", file=sys.stderr, flush=True)
+        now = time.monotonic()
+        since = f" after {now - self.began:.0f} s" if now - self.began >= 1 else ""
+        if self._first:
+            at, before = self._first
+            new = self.total - self.done_before
+            since += describe_rate(rows - before, self.total - rows, now - at, least=SHARE_FOR_ESTIMATE * new)
+        elif since and not self._ended.is_set():
+            since += WAITING
+        print(f"  {self.name}: {rows:,} of {self.total:,} rows{since}", file=sys.stderr, flush=True)
+
+
+def describe_rate(rows: int, left: int, seconds: float, least: float) -> str:
+    """Return the rate of `rows` in `seconds` and the time of the rows that are left; nothing for `least` rows."""
+    if rows <= least:
+        return ""
+    rate = rows / max(seconds, 1e-3)
+    return f", {rate:.3g} rows/s, about {left / rate:.0f} s to go"
 
 
 class Bar(Lines):
     """Progress as a bar of tqdm."""
+
+    looks_while_waiting = 1
 
     def __enter__(self) -> Lines:
         self._tqdm = tqdm(

@@ -69,9 +69,9 @@ class Recipe:
     rounds: RoundsConfig = field(default_factory=RoundsConfig)
     resources: ResourcesConfig = field(default_factory=ResourcesConfig)
     expected: ExpectedConfig = field(default_factory=ExpectedConfig)
-    # what shows the curves of a run: tensorboard writes each round's scores with intervals, and the losses of its
-    # training, into RUN/tensorboard; []: nothing
-    tracking: tuple[Literal["tensorboard"], ...] = ()
+    # what shows the curves of a run: each round's scores with intervals, and the losses of its training, are written
+    # into RUN/tensorboard, RUN/mlflow (or to MLFLOW_TRACKING_URI), RUN/wandb (offline) or RUN/trackio; []: nothing
+    tracking: tuple[Literal["tensorboard", "mlflow", "wandb", "trackio"], ...] = ()
 
     @cached_property
     def used_directions(self) -> Directions:

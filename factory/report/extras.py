@@ -8,14 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import NamedTuple
 
 from factory.planning.kept_recipe import kept_recipe
 from factory.planning.places import Round
 from factory.runtime.redact import redact
-
-TRACKED = "tracking=[tensorboard]"
-"""The setting of a command that writes the curves of a round that is finished already."""
 
 
 class Extra(NamedTuple):
@@ -35,7 +33,7 @@ def list_extras(round_: Round) -> Iterator[Extra]:
     from factory.report.history import has_history, write_history
     from factory.report.report import report_uri, write_report
     from factory.report.samples import has_samples, write_samples
-    from factory.report.tracking import is_tracked, write_tensorboard
+    from factory.report.tracking import is_tracked, track
     from factory.storage.files import exists
 
     def with_kept_recipe() -> Round:
@@ -48,9 +46,9 @@ def list_extras(round_: Round) -> Iterator[Extra]:
         yield Extra("samples", lambda: has_samples(round_), lambda: write_samples(with_kept_recipe()), run)
     yield Extra("report", lambda: exists(report_uri(round_)), lambda: write_report(with_kept_recipe()), report)
     yield Extra("history", lambda: has_history(round_.run), lambda: write_history(round_.run), run)
-    if "tensorboard" in round_.recipe.tracking:
-        track = f"{run} --set '{TRACKED}'"
-        yield Extra("tracking", lambda: is_tracked(round_), lambda: write_tensorboard(round_), track)
+    for name in round_.recipe.tracking:
+        command = f"{run} --set 'tracking=[{name}]'"
+        yield Extra("tracking", partial(is_tracked, round_, name), partial(track, round_, name), command)
 
 
 def make_extras(round_: Round) -> list[str]:

@@ -1,80 +1,86 @@
-"""The curves of a finished round for TensorBoard: its scores with their intervals, and the log of its training.
+"""Writes the curves of a finished round for what shows them: TensorBoard, MLflow, Weights & Biases or Trackio.
 
-`tensorboard --logdir RUN/tensorboard` shows all rounds of a run. Each round has two event files with fixed names, which
-are written as a whole: written again, they replace themselves, and no curve is there twice.
+Each has a folder of the run, `RUN/TRACKER`; TensorBoard takes each folder in its own for a run. A round is written as a
+whole: written again, it replaces itself, and no curve is there twice.
 """
 
 from __future__ import annotations
 
+import importlib.util
+import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
-from typing import NamedTuple
+
+import pyarrow.fs as pafs
 
 from factory.planning.places import Round
-from factory.report.summary import read_summary, summary_uri
-from factory.report.summary_types import Summary
-from factory.report.table import LABELS, MEANS, OTHER_LABELS, SPEECH_LABELS, means_by_direction, scores_by_direction
-from factory.report.training_log import LogLine, read_training_log
+from factory.report.curves import Scalar, read_curves
+from factory.report.summary import summary_uri
+from factory.report.trackers import MLFLOW_SERVER, TRACKERS
 from factory.storage.files import filesystem, look, put
-
-FOLDER = "tensorboard"
-"""The folder of a run that TensorBoard shows. It takes each folder in it for a run of its own."""
+from schemas.errors import RoundtripError
 
 
-class Scalar(NamedTuple):
-    """A point of a curve."""
-
-    tag: str
-    step: int
-    value: float
+class TrackingError(RoundtripError):
+    """A tracker that is not installed, or that cannot write where the run is."""
 
 
-def scores_uri(round_: Round) -> str:
-    """Return the URI of the event file with a round's scores; those of all rounds are one run of TensorBoard."""
-    return f"{round_.run.uri}/{FOLDER}/scores/events.out.tfevents.{round_.number:06}"
+def check_trackers(round_: Round) -> None:
+    """Raise TrackingError if a tracker of the recipe cannot write the curves of a round."""
+    for name in round_.recipe.tracking:
+        if name in TRACKERS:
+            check_tracker(round_, name)
 
 
-def training_uri(round_: Round) -> str:
-    """Return the URI of the event file with a round's training."""
-    return f"{round_.run.uri}/{FOLDER}/round-{round_.number}/events.out.tfevents.000000"
+def check_tracker(round_: Round, name: str) -> None:
+    """Raise TrackingError if one of TRACKERS is not installed, or cannot write where the run is."""
+    packages = TRACKERS[name].packages
+    if missing := [package for module, package in packages.items() if importlib.util.find_spec(module) is None]:
+        raise TrackingError(f"tracking: [{name}] needs what is not installed: pip install {' '.join(missing)}")
+    is_elsewhere = name == "mlflow" and os.environ.get(MLFLOW_SERVER)
+    if not is_elsewhere and not isinstance(filesystem(round_.run.uri)[0], pafs.LocalFileSystem):
+        more = f", or set {MLFLOW_SERVER}" if name == "mlflow" else ""
+        raise TrackingError(
+            f"tracking: [{name}] writes into a folder, and {round_.run.uri} is in a store: use tensorboard{more}"
+        )
 
 
-def is_tracked(round_: Round) -> bool:
-    """Return True if the scores of a round were written after its summary."""
-    times = [look(*filesystem(uri)).mtime_ns for uri in (summary_uri(round_.run, round_.number), scores_uri(round_))]
+def is_tracked(round_: Round, name: str) -> bool:
+    """Return True if the curves of a round were written for a tracker after its summary."""
+    uris = (summary_uri(round_.run, round_.number), _last_uri(round_, name))
+    times = [look(*filesystem(uri)).mtime_ns for uri in uris]
     return times[1] is not None and times[0] <= times[1]
 
 
-def write_tensorboard(round_: Round) -> None:
-    """Write the curves of a finished round; the scores last, by which the round is known to be written."""
-    write_events(training_uri(round_), list_training(read_training_log(round_)))
-    write_events(scores_uri(round_), list_scores(read_summary(round_.run, round_.number)))
+def track(round_: Round, name: str) -> None:
+    """Write the curves of a finished round for a tracker. Raises TrackingError if that is impossible here."""
+    curves = read_curves(round_)
+    if name == "tensorboard":
+        write_events(training_uri(round_), curves.training)
+        write_events(_last_uri(round_, name), curves.scores)
+        return
+    check_tracker(round_, name)
+    folder = Path(filesystem(f"{round_.run.uri}/{name}")[1])
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
+        process.submit(TRACKERS[name].write, curves, folder).result()
+    fs, path = filesystem(_last_uri(round_, name))
+    put(fs, path, b"")
 
 
-def list_scores(summary: Summary) -> Iterator[Scalar]:
-    """Yield the scores of a round with the ends of their 95 % intervals, and its means; the step is the round."""
-    step = summary["round"]
-    for name in LABELS | OTHER_LABELS | SPEECH_LABELS:
-        for direction, score in scores_by_direction(summary, name).items():
-            values = zip(("", "/low", "/high"), (score["after"], *score["ci"]), strict=True)
-            yield from (Scalar(f"{name}/{direction}{end}", step, value) for end, value in values)
-    for mean in MEANS:
-        for direction, sides in means_by_direction(summary, mean).items():
-            if sides["after"] is not None:
-                yield Scalar(f"{mean}/{direction}", step, sides["after"])
+def training_uri(round_: Round) -> str:
+    """Return the URI of TensorBoard's event file with a round's training."""
+    return f"{round_.run.uri}/tensorboard/round-{round_.number}/events.out.tfevents.000000"
 
 
-def list_training(log: Iterable[LogLine]) -> Iterator[Scalar]:
-    """Yield all numbers of a training log by step, among them the losses; a line without a step has no point."""
-    for line in log:
-        if "step" in line:
-            yield from (Scalar(f"training/{key}", int(line["step"]), line[key]) for key in _list_curves(line))
-
-
-def _list_curves(line: Mapping[str, object]) -> list[str]:
-    """Return the keys of a line that hold a number: not a switch, not a null, not the step or the number of steps."""
-    return [key for key, value in line.items() if type(value) in (int, float) and key not in ("step", "of")]
+def _last_uri(round_: Round, name: str) -> str:
+    """Return the URI of the file that is written last: TensorBoard's scores, of all rounds in one folder, or a mark."""
+    file = (
+        f"scores/events.out.tfevents.{round_.number:06}" if name == "tensorboard" else f"round-{round_.number}.written"
+    )
+    return f"{round_.run.uri}/{name}/{file}"
 
 
 def write_events(uri: str, scalars: Iterable[Scalar]) -> None:

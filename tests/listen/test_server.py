@@ -27,7 +27,7 @@ from factory.cli import main
 from factory.corpora.audio import encode
 from factory.listen.choose import choose_questions
 from factory.listen.judgements import read_judgement_table, save_judgement
-from factory.listen.server import Session, make_server
+from factory.listen.server import Session, make_server, open_port
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
 from schemas.audio import SAMPLE_RATE
@@ -68,10 +68,22 @@ def start_command(round_: Round) -> tuple[subprocess.Popen[str], str]:
 def serve_session(round_: Round) -> Iterator[str]:
     """Serve four questions of a round in this process, and yield the address."""
     session = Session(round_, choose_questions(round_, "random", 4), "script", "random")
-    with make_server(session, 0) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_address[1]}/"
-        server.shutdown()
+    server = make_server(session)
+    with open_port(0) as listener, session.sounds:
+        thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        server.should_exit = True
+        thread.join(HANG_S)
+
+
+def begin_judgement(address: str) -> socket.socket:
+    """Send the head of a judgement whose body never comes, and return the connection."""
+    port = int(address.rsplit(":", 1)[1].strip("/"))
+    connection = socket.create_connection(("127.0.0.1", port))
+    head = f"POST /judge HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Type: application/json\r\nContent-Length: 9\r\n"
+    connection.sendall(f"{head}\r\n".encode())
+    return connection
 
 
 def answer(page: Page, verdict: str) -> None:
@@ -105,8 +117,10 @@ def test_a_rater_judges_by_keyboard_and_a_kill_loses_nothing(round_: Round, page
     answer(page, "3")
     page.press("ArrowLeft")
     answer(page, "2")  # the second answer replaces the first
-    second.send_signal(signal.SIGINT)
-    assert "3 of 4 rows judged by script" in second.communicate(timeout=HANG_S)[0]
+    with begin_judgement(address):
+        second.send_signal(signal.SIGINT)
+        assert "3 of 4 rows judged by script" in second.communicate(timeout=HANG_S / 30)[0]
+    assert second.returncode == 0
     assert page.problems == []
     rows = read_judgement_table(round_).to_pylist()
     assert sorted(row["verdict"] for row in rows) == ["a", "same", "same"]
@@ -131,6 +145,7 @@ def test_the_page_knows_nothing_that_unblinds_and_only_this_machine_may_use_it(r
             ("judge", {"Content-Type": "application/json"}, b'{"row": 0, "verdict": "c", "seconds": 1}'),
             ("judge", {"Content-Type": "application/json"}, b"nonsense"),
             ("sound/0/../x", {}, None),
+            ("sound/0/c", {}, None),
             ("sound/4/a", {}, None),
         ):
             with pytest.raises(urllib.error.HTTPError) as refused:
@@ -193,19 +208,34 @@ def seconds(url: str) -> float:
     return float(soundfile.info(io.BytesIO(urllib.request.urlopen(url, timeout=300).read())).duration)
 
 
-def wait_for_request_threads() -> None:
-    """Wait until the threads of earlier requests have ended."""
-    for thread in threading.enumerate():
-        if "process_request_thread" in thread.name:
-            thread.join(HANG_S)
-
-
 def test_recordings_can_be_played_after_the_thread_of_the_first_request_ended(tmp_path: Path) -> None:
+    round_ = make_round(tmp_path / "run", write_speech(tmp_path / "speech"))
+    session = Session(round_, choose_questions(round_, "random", 4), "script", "random")
+    sizes: list[float] = []
+    with session.sounds:
+        for index in range(2):
+            ask = threading.Thread(
+                target=lambda index=index: sizes.append(
+                    soundfile.info(session.sound(index, "source").result()).duration
+                )
+            )
+            ask.start()
+            ask.join(HANG_S)
+    assert sizes == [pytest.approx(SECONDS, abs=0.2)] * 2
+
+
+def test_a_sound_is_made_once_and_sent_whole_or_in_ranges(tmp_path: Path) -> None:
     with serve_session(make_round(tmp_path / "run", write_speech(tmp_path / "speech"))) as address:
         assert abs(seconds(f"{address}sound/0/source") - SECONDS) < 0.2
-        wait_for_request_threads()
-        assert abs(seconds(f"{address}sound/1/source") - SECONDS) < 0.2
         assert seconds(f"{address}sound/1/a") > 0
+        whole = urllib.request.urlopen(f"{address}sound/0/source", timeout=300)
+        content = whole.read()
+        assert whole.headers["Content-Type"] == "audio/ogg" and whole.headers["Cache-Control"] == "no-store"
+        (tmp_path / "speech").rename(tmp_path / "moved")
+        request = urllib.request.Request(f"{address}sound/0/source", headers={"Range": "bytes=100-199"})
+        part = urllib.request.urlopen(request, timeout=300)
+        assert part.status == 206 and part.read() == content[100:200]
+        assert part.headers["Content-Range"] == f"bytes 100-199/{len(content)}"
 
 
 def test_a_source_without_a_recording_is_resynthesised(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

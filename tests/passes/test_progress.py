@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from factory.passes import progress
-from factory.passes.progress import Clock, Lines
+from factory.passes.progress import WAITING, Clock, Lines, describe_rate
 from tests.limits import HANG_S
 
 
@@ -62,18 +62,43 @@ def test_progress_is_lines_without_a_terminal_also_while_no_row_is_done(
 
     with bar:
         read_until("200 of 1,000 rows after")
+        began = time.monotonic()
         bar.update(100)
+        time.sleep(0.2)
         bar.update(100)
         read_until("400 of 1,000 rows")
+    ended = time.monotonic()
     assert lines[0] == "  produce: 200 of 1,000 rows"
     assert lines[1].startswith("  produce: 200 of 1,000 rows"), "nothing is done, and a line says so"
+    waiting = [line for line in lines if line.startswith("  produce: 200 of")]
+    assert waiting[-1] == f"  produce: 200 of 1,000 rows after 1 s{WAITING}"
+    assert len(waiting) <= 2 + (began - bar.began) / (3 * progress.LINE_EVERY_S), "few lines while models load"
     [last] = capsys.readouterr().err.splitlines()[-1:]
     middle = next(line for line in lines if "400 of" in line)
     for line in (middle, last):
         assert re.fullmatch(r"  produce: 400 of 1,000 rows after \d+ s, [\d.e+]+ rows/s, about \d+ s to go", line)
-    seconds, rate = (float(text) for text in re.findall(r"after (\d+) s, ([\d.]+) rows", last)[0])
-    assert 200 / (seconds + 1) <= rate * 1.01 and rate <= 200 / seconds * 1.01, "rows of an earlier run do not count"
+    [rate] = (float(text) for text in re.findall(r"s, ([\d.]+) rows/s", last))
+    assert 100 / (ended - began) <= rate * 1.01 and rate <= 100 / 0.2 * 1.01, "the first rows do not count, nor earlier"
     assert not [thread for thread in threading.enumerate() if thread.name == "progress of produce"]
+
+
+def test_the_time_until_the_first_rows_is_not_in_the_rate() -> None:
+    """With 2 of 200 rows after 240 s and 8 after 260 s, 192 rows are left."""
+    assert describe_rate(8 - 2, 192, 260 - 240, least=2) == ", 0.3 rows/s, about 640 s to go"
+
+
+def test_the_rate_begins_inside_the_first_batch(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY_S", 0.02)
+    running, output = [10], ""
+    with Lines("produce", 100, count_running=lambda: running[0]):
+        deadline = time.monotonic() + HANG_S
+        while "to go" not in output and time.monotonic() < deadline:
+            output += capsys.readouterr().err
+            running[0] = 30 if "10 of 100 rows\n" in output else 10
+            time.sleep(0.01)
+    assert "30 of 100 rows, " in output and "10 of 100 rows, " not in output
 
 
 @pytest.mark.parametrize(("total", "done_before", "rows"), [(1000, 0, 10), (1000, 500, 5), (60, 0, 0)])
@@ -82,9 +107,11 @@ def test_the_first_rows_give_no_estimate(
 ) -> None:
     """They come when the models are loaded, so that a rate made of them is absurd."""
     with Lines("produce", total, done_before) as bar:
+        bar.update(50)
         bar.update(rows)
     assert "to go" not in capsys.readouterr().err.splitlines()[-1]
     with Lines("produce", total, done_before) as bar:
+        bar.update(50)
         bar.update(rows + 1)
     assert "to go" in capsys.readouterr().err.splitlines()[-1]
 

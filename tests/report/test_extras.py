@@ -110,6 +110,16 @@ def test_a_finished_round_is_tracked_once_if_a_command_asks_for_it(round_: Round
     assert command[-2:] == ["--set", "tracking=[tensorboard]"] and load(None, command[-1:]).tracking == ("tensorboard",)
 
 
+def test_each_tracker_is_an_extra_of_its_own(round_: Round) -> None:
+    trackers = ("mlflow", "tensorboard", "wandb")
+    *_, first, second, third = list_extras(replace(round_, recipe=replace(round_.recipe, tracking=trackers)))
+    assert [extra.command.split("--set ")[1] for extra in (first, second, third)] == [
+        f"'tracking=[{name}]'" for name in trackers
+    ]
+    second.make()
+    assert [extra.is_made() for extra in (first, second, third)] == [False, True, False]
+
+
 def test_the_recipe_that_the_round_was_run_with_makes_its_extras(round_: Round) -> None:
     assert run_again(round_).returncode == 0  # this command names another recipe, whose only metrics are bleu and chrf
     assert "mcd" in Path(round_.uri, "report/index.html").read_text("utf-8").split('"metrics":')[1]

@@ -12,8 +12,9 @@ from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event
 
 from factory.planning.places import Round
+from factory.report.curves import Scalar, list_scores, list_training
 from factory.report.summary import read_summary, summary_uri
-from factory.report.tracking import Scalar, is_tracked, list_scores, list_training, write_tensorboard
+from factory.report.tracking import is_tracked, track
 from tests.toy_run import toy_recipe, toy_run
 
 FILES = {"scores": "scores/events.out.tfevents.000001", "training": "round-1/events.out.tfevents.000000"}
@@ -43,7 +44,7 @@ def read_scalars(path: Path) -> list[Scalar]:
 
 
 def test_a_round_has_its_scores_with_intervals_and_the_curves_of_its_training(round_: Round) -> None:
-    write_tensorboard(round_)
+    track(round_, "tensorboard")
     folder = Path(round_.run.uri, "tensorboard")
     assert {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()} == set(FILES.values())
     scores = read_scalars(folder / FILES["scores"])
@@ -62,20 +63,20 @@ def test_a_round_has_its_scores_with_intervals_and_the_curves_of_its_training(ro
 
 def test_a_round_that_is_written_again_has_every_point_once(round_: Round) -> None:
     folder = Path(round_.run.uri, "tensorboard")
-    write_tensorboard(round_)
+    track(round_, "tensorboard")
     once = {name: read_scalars(folder / path) for name, path in FILES.items()}
-    write_tensorboard(round_)
+    track(round_, "tensorboard")
     assert {name: read_scalars(folder / path) for name, path in FILES.items()} == once
     assert len(list(folder.rglob("*.tfevents.*"))) == len(FILES)
 
 
 def test_a_round_is_tracked_until_its_summary_is_newer(round_: Round) -> None:
-    assert not is_tracked(round_)
-    write_tensorboard(round_)
-    assert is_tracked(round_)
+    assert not is_tracked(round_, "tensorboard")
+    track(round_, "tensorboard")
+    assert is_tracked(round_, "tensorboard")
     later = Path(summary_uri(round_.run, 1)).stat().st_mtime + 60
     os.utime(summary_uri(round_.run, 1), (later, later))
-    assert not is_tracked(round_)
+    assert not is_tracked(round_, "tensorboard")
 
 
 def test_what_was_not_measured_has_no_point(round_: Round) -> None:
