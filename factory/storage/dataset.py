@@ -135,17 +135,21 @@ class DatasetDir:
             ids: Values of `key`; None: all rows.
 
         Raises:
-            StoreError: There is no Parquet, or it cannot be read.
+            StoreError: There is no Parquet, it cannot be read, or a finished dataset has lost rows (which a selection
+                by `ids` does not notice).
         """
         conditions = [] if status is None else [pads.field("status") == status]
         if ids is not None:
             conditions.append(pads.field(self.key).isin(pa.array(ids, pa.string())))
         condition = conditions[0] if len(conditions) == 1 else conditions[0] & conditions[1] if conditions else None
         try:  # with cached metadata a part would keep 50 kB
-            return self._parquet().to_table(columns=columns, filter=condition, cache_metadata=False)
+            table = self._parquet().to_table(columns=columns, filter=condition, cache_metadata=False)
         except (pa.ArrowException, OSError) as error:
             hint = "expected Parquet with the columns of the stage; write it again, or repair the store"
             raise StoreError(f"{self.uri} could not be read: {error}; {hint}") from error
+        if ids is None and self.is_finished():
+            self.manifest().check_rows(self.uri, table.num_rows, status)
+        return table
 
     def column_names(self) -> list[str]:
         """Return the columns of the rows that are written so far; older rows can have fewer than the schema."""

@@ -75,6 +75,22 @@ class Manifest:
     attempts: int
     seconds: float
 
+    def check_rows(self, uri: str, found: int, status: str | None = None) -> None:
+        """Raise StoreError if a dataset does not hold the rows that were published: a part file is lost or foreign.
+
+        Args:
+            uri: The dataset, for the message.
+            found: Its number of rows.
+            status: The status of the rows that were counted; None: any.
+        """
+        published = self.rows if status is None else self.by_status.get(status, 0)
+        if found != published:
+            which = "" if status is None else f" with the status {status}"
+            raise StoreError(
+                f"{uri} holds {found:,} rows{which}, and its manifest says {published:,}: part files were deleted or "
+                "added; restore them, or delete the folder and run its stage again"
+            )
+
 
 class Progress(TypedDict):
     """The description of a dataset that is being written; `attempts` are the starts of all runs that wrote it."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -207,6 +209,28 @@ def test_parquet_that_is_missing_or_broken_is_named(tmp_path: Path) -> None:
     pq.write_table(pa.table({"n": [1]}), tmp_path / "other.parquet")
     with pytest.raises(StoreError, match=r"other.parquet could not be read: .*utt_id"):
         DatasetDir(str(tmp_path / "other.parquet")).rows(["utt_id"])
+
+
+def test_a_finished_dataset_that_lost_or_got_a_part_is_refused(tmp_path: Path) -> None:
+    out = start(tmp_path)
+    for numbers in (range(10), range(10, 20)):
+        out.append(table(numbers))
+    assert out.rows().num_rows == 20, "rows are read while they are written"
+    out.publish()
+    kept = {status: out.rows(status=status).num_rows for status in (None, OK, SKIPPED, FAILED)}
+    assert kept == {None: 20, OK: 14, SKIPPED: 4, FAILED: 2}
+    lost, other = out.parts()
+    Path(lost).rename(tmp_path / "kept")
+    said = f"{tmp_path} holds 10 rows, and its manifest says 20: part files were deleted or added; restore them, or "
+    with pytest.raises(StoreError, match=re.escape(said)):
+        out.rows(["utt_id"])
+    with pytest.raises(StoreError, match="holds 7 rows with the status ok, and its manifest says 14"):
+        out.rows(status=OK)
+    assert out.rows(ids=["u000", "u010"]).num_rows == 1, "a selection by ids is not counted"
+    Path(tmp_path / "kept").rename(lost)
+    shutil.copy(other, f"{other[:-8]}x.parquet")
+    with pytest.raises(StoreError, match="holds 30 rows, and its manifest says 20"):
+        out.rows()
 
 
 def test_a_repeated_row_keeps_its_first_version_and_the_rest_of_its_part(tmp_path: Path) -> None:
