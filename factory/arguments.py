@@ -67,6 +67,13 @@ def parse_rounds(text: str) -> range:
     return range(int(first), int(last or first) + 1)
 
 
+def parse_count(text: str) -> int:
+    """Return a number of rows; raise ArgumentTypeError, which argparse reports, for less than one."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, got {text}")
+    return int(text)
+
+
 def stay_local() -> None:
     """Let a Ray that is started here listen on the loopback interface only.
 

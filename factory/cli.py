@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory.arguments import RECIPE, print_any_text, run_command
+from factory.arguments import RECIPE, parse_count, print_any_text, run_command
 from factory.storage.names import on_one_line
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def _add_rows(commands: Any) -> None:
     rows = commands.add_parser("rows", help="show the rows of a dataset, and why rows failed")
     rows.add_argument("dataset", metavar="URI", help="folder of a dataset")
     rows.add_argument("--status", choices=("ok", "skipped", "failed"), help="only rows with this status")
-    rows.add_argument("--limit", type=int, default=5, metavar="N", help="number of rows (default: %(default)s)")
+    rows.add_argument("--limit", type=parse_count, default=5, metavar="N", help="number of rows (default: %(default)s)")
     rows.set_defaults(run_subcommand=_rows)
 
 
@@ -97,7 +97,9 @@ def _add_listen(commands: Any) -> None:
     )
     choices = ("random", "near", "disagree")
     listen.add_argument("--choose", choices=choices, default="disagree", help="which rows (default: %(default)s)")
-    listen.add_argument("--rows", type=int, default=50, metavar="N", help="number of rows (default: %(default)s)")
+    listen.add_argument(
+        "--rows", type=parse_count, default=50, metavar="N", help="number of rows (default: %(default)s)"
+    )
     user = os.environ.get("USER", "someone")
     listen.add_argument("--rater", default=user, metavar="NAME", help="who judges (default: %(default)s)")
     listen.add_argument("--port", type=int, default=8765, metavar="N", help="0 takes a free one (default: %(default)s)")

@@ -106,3 +106,11 @@ def test_rounds_are_a_number_or_a_range() -> None:
     for wrong in ("3-1", "x", "-1", "1-x", ""):
         with pytest.raises(ValueError):
             parse_rounds(wrong)
+
+
+@pytest.mark.parametrize("command", [["rows", "x", "--limit"], ["listen", "--run", "x", "--rows"]])
+def test_a_number_of_rows_is_one_or_more(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    for number in ("0", "-3", "1.5"):
+        with pytest.raises(SystemExit):
+            main([*command, number])
+        assert f"expected 1 or more, got {number}" in capsys.readouterr().err

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import ast
 import json
-import math
+import sys
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -64,13 +65,16 @@ def read_scores(path: Path) -> dict[str, dict[str, float]]:
     A line is JSON, or in older versions of VERSA a dict as Python prints it.
 
     Raises:
-        ExportError: the file cannot be read, or a line is neither.
+        ExportError: the file cannot be read, a line is neither, or a key is there twice.
     """
     try:
         lines = path.read_text("utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ExportError(f"{path} cannot be read ({error}): give the --output_file of VERSA") from error
     parsed = [_parse_line(line, f"{path}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    counts = Counter(str(scores["key"]) for scores in parsed)
+    if twice := [key for key, count in counts.items() if count > 1]:
+        raise ExportError(f"{path} has {len(twice)} keys more than once, first {twice[0]}: give the result of one run")
     return {str(scores["key"]): dict(_numbers(scores)) for scores in parsed}
 
 
@@ -78,7 +82,7 @@ def _parse_line(line: str, where: str) -> Row:
     for parse in (json.loads, ast.literal_eval):
         try:
             scores = parse(line)
-        except (ValueError, SyntaxError):
+        except (ValueError, SyntaxError, RecursionError):
             continue
         if isinstance(scores, dict) and "key" in scores:
             return scores
@@ -87,8 +91,8 @@ def _parse_line(line: str, where: str) -> Row:
 
 def _numbers(scores: Row) -> Iterator[tuple[str, float]]:
     for name, value in scores.items():
-        is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if name != "key" and is_number:
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if name != "key" and is_number and abs(value) <= sys.float_info.max:
             yield name, float(value)
 
 

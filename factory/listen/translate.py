@@ -87,16 +87,22 @@ def translate_files(
         A translation for each recording, in their order. One that cannot be read has its reason.
 
     Raises:
-        TranslateError: the recipe has no vocoder of the target language, or its policy has no units.
+        TranslateError: the recipe has no vocoder of the target language, its policy has no units, or `out` cannot be
+            a folder.
         WeightsError: models of the recipe cannot be used.
     """
     if recipe.policy.kind != "units":
         raise TranslateError(f"translate needs a policy of units; policy.kind of the recipe is {recipe.policy.kind}")
     if direction.target not in recipe.vocoder:
         raise TranslateError(f"vocoder of the recipe {recipe.name} has no voice in {direction.target}: add one")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TranslateError(
+            f"{out} cannot be a folder for the translations ({error.strerror}): give another --out"
+        ) from error
     rows = _encode(recordings, direction, recipe)
     usable = [row for row in rows if row["status"] == OK]
-    out.mkdir(parents=True, exist_ok=True)
     translated = {row["utt_id"]: row for row in (_translate(usable, policy, recipe, out / LOG) if usable else [])}
     speech = _speak(list(translated.values()), direction.target, recipe, out / LOG)
     names = _name_outputs(recordings, direction.target)

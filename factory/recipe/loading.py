@@ -41,7 +41,7 @@ def from_values(values: Settings) -> Recipe:
 def _read(path: Path, extending: tuple[Path, ...] = ()) -> Settings:
     """Read a file and merge it into the file that it extends."""
     if not path.is_file():
-        others = ", ".join(sorted(map(str, path.parent.glob("*.yaml")))) or "none"
+        others = ", ".join(sorted(map(str, path.parent.glob("[!.]*.yaml")))) or "none"
         raise RecipeError(f"the recipe {path} does not exist; recipes in that folder: {others}")
     values = read_yaml(path.read_text("utf-8"), str(path))
     require(values is None or isinstance(values, dict), f"{path} must hold sections of keys", values)

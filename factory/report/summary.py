@@ -22,6 +22,7 @@ from factory.report.training_log import read_training_log
 from factory.report.verdict import state_verdict
 from factory.storage.dataset import DatasetDir
 from factory.storage.files import exists, filesystem, get_json, put_json
+from factory.storage.manifest import StoreError
 from schemas.datasets import FAILED, OK, SKIPPED
 
 
@@ -36,9 +37,14 @@ def is_summarised(run: Run, number: int) -> bool:
 
 
 def read_summary(run: Run, number: int) -> Summary:
-    """Return the summary of a finished round."""
-    fs, path = filesystem(summary_uri(run, number))
-    return cast(Summary, get_json(fs, path))
+    """Return the summary of a finished round. Raises StoreError if the file holds something else."""
+    fs, path = filesystem(uri := summary_uri(run, number))
+    summary = get_json(fs, path)
+    if not isinstance(summary, dict) or not {"round", "wall_s", "s2t_bleu"} <= summary.keys():
+        raise StoreError(
+            f"{uri} is no summary of a round: delete it, and run the round again, which only makes it anew"
+        )
+    return cast(Summary, summary)
 
 
 def summarise(round_: Round, clock: Clock) -> Summary:

@@ -93,6 +93,18 @@ def test_a_file_that_is_no_result_is_refused(round_: Round, tmp_path: Path) -> N
     assert load_scores(round_) == {}
 
 
+def test_a_result_with_a_key_twice_is_refused_and_odd_values_are_no_scores(tmp_path: Path) -> None:
+    result = tmp_path / "result.jsonl"
+    result.write_text('{"key": "a", "x": 2.5}\n{"key": "b", "x": 1}\n{"key": "a", "x": 9.5}\n')
+    with pytest.raises(ExportError, match=f"{result} has 1 keys more than once, first a: give the result of one run"):
+        read_scores(result)
+    result.write_text('{"key": "a", "x": 1' + "0" * 400 + ', "y": NaN, "z": -Infinity, "ok": -3}')
+    assert read_scores(result) == {"a": {"ok": -3.0}}
+    result.write_text('{"key": "a", "x": ' + "[" * 100_000)
+    with pytest.raises(ExportError, match="line 1 is no result of VERSA"):
+        read_scores(result)
+
+
 def test_without_a_text_for_every_pair_there_is_no_table_of_texts(round_: Round, tmp_path: Path) -> None:
     from factory.export.versa import write_versa
 

@@ -49,6 +49,13 @@ def test_a_recipe_that_cannot_speak_is_refused(recipe: str, changes: list[str], 
         )
 
 
+def test_an_output_that_cannot_be_a_folder_is_refused_before_models_are_loaded(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    message = "file cannot be a folder for the translations .*: give another --out"
+    with pytest.raises(TranslateError, match=message):
+        translate_files(["a.wav"], "no/policy", Direction("fr-en"), load(STATION), tmp_path / "file")
+
+
 def test_a_long_translation_is_shown_whole_and_on_one_line() -> None:
     text = "the train leaves " * 20 + "\nat noon"
     found: Translation = {

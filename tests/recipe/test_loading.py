@@ -94,7 +94,7 @@ def test_a_recipe_cannot_extend_itself(tmp_path: Path) -> None:
 def test_a_missing_file_names_the_recipes_in_its_folder(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"the recipe .*here\.yaml does not exist; recipes in that folder: none"):
         load(tmp_path / "here.yaml")
-    for name in ("there.yaml", "other.yaml"):
+    for name in ("there.yaml", "other.yaml", ".hidden.yaml"):
         (tmp_path / name).touch()
     with pytest.raises(RecipeError, match=f"recipes in that folder: {tmp_path}/other.yaml, {tmp_path}/there.yaml$"):
         load(tmp_path / "here.yaml")

@@ -13,6 +13,7 @@ from factory.audit.labels import explain_unmeasured, judge_rows, read_rows_with_
 from factory.passes.progress import Clock
 from factory.planning.places import Round
 from factory.report.summary import is_summarised, read_summary, summarise, summarise_production
+from factory.storage.manifest import StoreError
 from tests.toy_run import toy_recipe, toy_run
 
 
@@ -74,3 +75,11 @@ def test_round_0_makes_no_pairs(tmp_path: Path) -> None:
     assert set(summary["failures"]) == {"evaluation"}
     score = summary["s2t_bleu"]["fr-en"]
     assert score and score["before"] is None and "difference" not in score
+
+
+def test_a_file_that_is_no_summary_is_refused(tmp_path: Path) -> None:
+    run = toy_run(tmp_path)
+    for content in ('{"a": 1}', "[]"):
+        (tmp_path / "round-1/summary.json").write_text(content)
+        with pytest.raises(StoreError, match=r"round-1/summary.json is no summary of a round: delete it"):
+            read_summary(run, 1)
