@@ -97,9 +97,8 @@ def _add_listen(commands: Any) -> None:
     )
     choices = ("random", "near", "disagree")
     listen.add_argument("--choose", choices=choices, default="disagree", help="which rows (default: %(default)s)")
-    listen.add_argument(
-        "--rows", type=parse_count, default=50, metavar="N", help="number of rows (default: %(default)s)"
-    )
+    rows = "number of rows (default: %(default)s)"
+    listen.add_argument("--rows", type=parse_count, default=50, metavar="N", help=rows)
     user = os.environ.get("USER", "someone")
     listen.add_argument("--rater", default=user, metavar="NAME", help="who judges (default: %(default)s)")
     listen.add_argument("--port", type=int, default=8765, metavar="N", help="0 takes a free one (default: %(default)s)")

@@ -75,7 +75,7 @@ def test_audit_report_listening_and_exports_are_made_from_recordings(cell: Cell,
     write_samples(round_)
     assert Path(write_report(round_)).stat().st_size > 50_000
     session = Session(round_, choose_questions(round_, "random", 4), "script", "random")
-    assert all(session.sound(index, "source")[:4] == b"OggS" for index in (0, 1))
+    assert all(session.sound(index, "source").result().read_bytes()[:4] == b"OggS" for index in (0, 1))
     for format in FORMATS:
         export_pairs(round_, str(tmp_path / format), format=format)
         assert (tmp_path / format / "README.md").exists()
