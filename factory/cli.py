@@ -163,13 +163,9 @@ def _add_round_command(commands: Any, name: str, summary: str, run_subcommand: A
 
 def _finished_round(arguments: argparse.Namespace) -> Round:
     """Return the finished round that the command line names, with the recipe that it was run with."""
-    from factory.planning.kept_recipe import kept_recipe
-    from factory.planning.places import Round, Run, choose_round
-    from factory.recipe.loading import load
+    from factory.planning.kept_recipe import finished_round
 
-    run = Run(arguments.run)
-    number = choose_round(run, arguments.round)
-    return Round(run, number, kept_recipe(run, number) or load(arguments.recipe))
+    return finished_round(arguments)
 
 
 def _rows(arguments: argparse.Namespace) -> int:
@@ -214,10 +210,12 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 def _judge(arguments: argparse.Namespace) -> int:
     from factory.judges.judge import Judge, describe, judge_round
+    from factory.planning.kept_recipe import finished_round
+    from factory.planning.places import CANDIDATES
 
     judge = Judge(arguments.judge, arguments.model, arguments.compare)
     python = Path(arguments.python).absolute() if arguments.python else None
-    print(describe(judge_round(_finished_round(arguments), judge, python), judge))
+    print(describe(judge_round(finished_round(arguments, CANDIDATES), judge, python), judge))
     return 0
 
 

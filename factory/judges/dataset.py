@@ -53,6 +53,16 @@ def judged_dataset(scored: DatasetDir, name: str) -> DatasetDir:
     return DatasetDir(f"{_folder(scored)}/{name}", JUDGED, more=scored.id_columns[1:])
 
 
+def explain_missing_scores(scored: DatasetDir, metric: str) -> str | None:
+    """Return what to do if the judge of `judge:NAME` has no finished scores of these candidates; None if it has."""
+    out = judged_dataset(scored, metric.removeprefix(PREFIX))
+    if out.is_finished() and scored.is_finished() and out.manifest().inputs["scored"] == scored.manifest().fingerprint:
+        return None
+    run, folder, _ = scored.uri.rsplit("/", 2)
+    command = f"roundtrip judge --run {run} --round {folder.removeprefix('round-')} --judge NAME|FILE"
+    return f"{out.uri} has no finished scores of {scored.uri}: run `{command}`, then this command again"
+
+
 def read_judge(scored: DatasetDir, metric: str) -> JudgeScores:
     """Return the scores of the judge of the metric `judge:NAME`.
 
@@ -60,10 +70,8 @@ def read_judge(scored: DatasetDir, metric: str) -> JudgeScores:
         JudgeError: the judge has no finished scores of these candidates.
     """
     out = judged_dataset(scored, metric.removeprefix(PREFIX))
-    if not out.is_finished() or out.manifest().inputs["scored"] != scored.manifest().fingerprint:
-        raise JudgeError(
-            f"{out.uri} has no finished scores of {scored.uri}: score the candidates with `roundtrip judge`"
-        )
+    if sentence := explain_missing_scores(scored, metric):
+        raise JudgeError(sentence)
     scores = {
         (row["utt_id"], row["tgt_lang"], index): score
         for row in out.rows(["utt_id", "tgt_lang", "scores"]).to_pylist()
