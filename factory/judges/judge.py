@@ -12,11 +12,12 @@ import pyarrow as pa
 
 from factory.audit.transcripts import read_transcripts
 from factory.judges.dataset import JUDGED, Compare, judged_dataset
-from factory.judges.environment import find_script, make_environment
+from factory.judges.environment import JudgeError, find_script, make_environment
 from factory.judges.process import ASKED, Answers, stream_answers
 from factory.passes.progress import Clock
 from factory.planning.places import Round
 from factory.storage.dataset import DatasetDir
+from factory.storage.manifest import FingerprintMismatch
 from factory.storage.names import file_name
 from schemas.datasets import OK, SKIPPED, Row
 from schemas.fingerprint import json_digest
@@ -24,6 +25,14 @@ from schemas.fingerprint import json_digest
 PART_ROWS = 64
 """Utterances that are asked and written together: what a kill can lose."""
 _COLUMNS = ["utt_id", "src_lang", "tgt_lang", "text", "reference", "candidates", "status", "reason"]
+_CHANGES = {
+    "script": "the script",
+    "model": "--model",
+    "compare": "--compare",
+    "transcripts": "the transcripts of roundtrip audit --asr",
+    "inputs.scored": "the candidates",
+}
+"""Key of the content of a dataset of JUDGED -> what it is."""
 Transcripts = Mapping[tuple[str, str, int], str]
 
 
@@ -52,7 +61,8 @@ def judge_round(round_: Round, judge: Judge, python: Path | None = None) -> Data
         python: the Python of an environment that has the judge's packages; None: one is made for it.
 
     Raises:
-        JudgeError: the judge cannot be installed, or fails. What it had scored is kept.
+        JudgeError: the judge cannot be installed, or fails; or the scores are those of another script. What it had
+            scored is kept.
     """
     scored, script = round_.scored, find_script(judge.judge)
     out, transcripts = judged_dataset(scored, judge.name), read_transcripts(scored, f"{round_.uri}/audit")
@@ -64,7 +74,7 @@ def judge_round(round_: Round, judge: Judge, python: Path | None = None) -> Data
         "transcripts": json_digest(sorted([*key, text] for key, text in transcripts.items())),
         "inputs": {"scored": scored.manifest().fingerprint},
     }
-    if out.start(content):
+    if _start(out, content):
         try:
             python = python or make_environment(script)
             _score_rows(scored, out, transcripts, judge, (python, script))
@@ -72,6 +82,18 @@ def judge_round(round_: Round, judge: Judge, python: Path | None = None) -> Data
         finally:
             out.release()
     return out
+
+
+def _start(out: DatasetDir, content: Mapping[str, object]) -> bool:
+    """Start the scores of a judge; say what has changed since they were begun, unless there are none yet."""
+    try:
+        return out.start(content, replace_empty=True)
+    except FingerprintMismatch as error:
+        changed = " and ".join(_CHANGES.get(key, key) for key in error.differences)
+        raise JudgeError(
+            f"{out.uri} has scores, and since they were made changed: {changed}. Delete {out.uri} to score all "
+            "candidates anew, or keep it and give the script another name"
+        ) from error
 
 
 def _score_rows(

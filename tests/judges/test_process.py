@@ -1,0 +1,40 @@
+"""What a judge can do wrong: each is a sentence that says what is expected, and a corrected judge begins anew."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from factory.judges.dataset import judged_dataset
+from factory.judges.environment import JudgeError
+from factory.judges.judge import Judge, judge_round
+from factory.planning.places import Round
+from tests.toy_run import toy_recipe, toy_run
+
+PYTHON = Path(sys.executable)
+HEAD = "# /// script\n# dependencies = []\n# ///\n"
+HALF = "def load(model):\n    return lambda rows: [0.5 for row in rows]\n"
+
+
+@pytest.fixture
+def round_(tmp_path: Path) -> Round:
+    """A finished round with 24 candidates."""
+    return Round(toy_run(tmp_path / "run"), 1, toy_recipe())
+
+
+def write(folder: Path, body: str) -> Judge:
+    """Write the script of the judge `own`."""
+    (folder / "own.py").write_text(HEAD + body)
+    return Judge(str(folder / "own.py"))
+
+
+def test_a_corrected_script_begins_anew_and_another_one_does_not_mix(round_: Round, tmp_path: Path) -> None:
+    with pytest.raises(JudgeError, match="ended with exit code 1"):
+        judge_round(round_, write(tmp_path, "def load(model):\n    raise ValueError\n"), PYTHON)
+    assert judge_round(round_, write(tmp_path, HALF), PYTHON).manifest().attempts == 1
+    changed = write(tmp_path, HALF + "# changed\n")
+    folder = judged_dataset(round_.scored, "own").uri
+    with pytest.raises(JudgeError, match=f"changed: the script. Delete {folder} to .* the script another name$"):
+        judge_round(round_, changed, PYTHON)
