@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from factory.audit.transcripts import read_transcripts
 from factory.judges.dataset import JUDGED, Compare, judged_dataset
-from factory.judges.environment import JudgeError, find_script, make_environment
+from factory.judges.environment import JudgeError, find_model, find_script, make_environment
 from factory.judges.process import ASKED, Answers, stream_answers
 from factory.passes.progress import Clock
 from factory.planning.places import Round
@@ -46,7 +46,7 @@ class Judge(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its scores: the metric is `judge:NAME`."""
-        parts = [Path(self.judge).stem, Path(self.model).name, "" if self.compare == "source" else self.compare]
+        parts = [Path(self.judge).stem, Path(find_model(self.model)).name, "" if self.compare == "source" else self.compare]
         return file_name("-".join(filter(None, parts)))
 
 
@@ -64,7 +64,8 @@ def judge_round(round_: Round, judge: Judge, python: Path | None = None) -> Data
         JudgeError: the judge cannot be installed, or fails; or the scores are those of another script. What it had
             scored is kept.
     """
-    scored, script = round_.scored, find_script(judge.judge)
+    scored, script, model = round_.scored, find_script(judge.judge), find_model(judge.model)
+    judge = judge._replace(model=model)
     out, transcripts = judged_dataset(scored, judge.name), read_transcripts(scored, f"{round_.uri}/audit")
     content = {
         "stage": "judge",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from factory.judges.dataset import judged_dataset
-from factory.judges.environment import JudgeError
+from factory.judges.environment import JudgeError, find_model
 from factory.judges.judge import Judge, judge_round
 from factory.planning.places import Round
 from tests.toy_run import toy_recipe, toy_run
@@ -28,6 +28,18 @@ def write(folder: Path, body: str) -> Judge:
     """Write the script of the judge `own`."""
     (folder / "own.py").write_text(HEAD + body)
     return Judge(str(folder / "own.py"))
+
+
+def test_a_model_in_a_relative_folder_is_found(
+    round_: Round, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "models/kiwi").mkdir(parents=True)
+    (tmp_path / "models/kiwi/score").write_text("0.25")
+    monkeypatch.chdir(tmp_path)
+    read = "def load(model):\n    score = float(open(model + '/score').read())\n    return lambda rows: [score] * len(rows)\n"
+    judge = write(tmp_path, read)._replace(model="models/kiwi")
+    assert judge_round(round_, judge, PYTHON).rows(["scores"]).to_pylist()[0] == {"scores": [0.25, 0.25]}
+    assert judge.name == "own-kiwi" and find_model("") == "" and find_model("Unbabel/kiwi") == "Unbabel/kiwi"
 
 
 def test_a_corrected_script_begins_anew_and_another_one_does_not_mix(round_: Round, tmp_path: Path) -> None:
