@@ -15,10 +15,13 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
 _PR_SET_PDEATHSIG = 1
+WRONG = "wrong"
+"""The file with a sentence that says why the judge was ended."""
+
+
+class WrongJudge(Exception):
+    """A judge, or an environment, that does not do what docs/how-to/judge.md says."""
 
 
 def split_result(result: object) -> tuple[float | None, str | None]:
@@ -31,13 +34,15 @@ def split_result(result: object) -> tuple[float | None, str | None]:
     return (score, None) if math.isfinite(score) else (None, f"not_finite: the judge gave {score}")
 
 
-def main() -> None:
-    """Load the judge once, then answer every file; the process ends with its parent."""
-    script, folder, model = sys.argv[1:]
-    with suppress(AttributeError, OSError):  # only Linux has prctl
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _answer_files(script: str, folder: Path, model: str) -> None:
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        install = f"{sys.executable} -m pip install pyarrow"
+        raise WrongJudge(f"the environment of {sys.executable} has no pyarrow ({error}): {install}") from error
     score = runpy.run_path(script)["load"](model)
-    for path in sorted(Path(folder).glob("*.in.parquet")):
+    for path in sorted(folder.glob("*.in.parquet")):
         rows = pq.read_table(path).to_pylist()
         results = [split_result(result) for result in score(rows)]
         if len(results) != len(rows):
@@ -48,6 +53,18 @@ def main() -> None:
         temporary = path.with_suffix(".tmp")
         pq.write_table(pa.table(arrays, ["id", "score", "reason"]), temporary)
         os.replace(temporary, path.with_name(path.name.replace(".in.", ".out.")))
+
+
+def main() -> None:
+    """Load the judge once, then answer every file; the process ends with its parent."""
+    script, folder, model = sys.argv[1:]
+    with suppress(AttributeError, OSError):  # only Linux has prctl
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    try:
+        _answer_files(script, Path(folder), model)
+    except WrongJudge as error:
+        Path(folder, WRONG).write_text(str(error), "utf-8")
+        sys.exit(1)
 
 
 if __name__ == "__main__":

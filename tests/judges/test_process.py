@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import venv
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,15 @@ def test_a_model_in_a_relative_folder_is_found(
     judge = write(tmp_path, read)._replace(model="models/kiwi")
     assert judge_round(round_, judge, PYTHON).rows(["scores"]).to_pylist()[0] == {"scores": [0.25, 0.25]}
     assert judge.name == "own-kiwi" and find_model("") == "" and find_model("Unbabel/kiwi") == "Unbabel/kiwi"
+
+
+def test_a_python_that_cannot_be_used_is_one_sentence(round_: Round, tmp_path: Path) -> None:
+    venv.create(tmp_path / "bare")
+    wrong = {"none": "No such file", ".": "Permission denied", "bare/bin/python": "has no pyarrow"}
+    for python, sentence in wrong.items():
+        with pytest.raises(JudgeError, match=sentence) as raised:
+            judge_round(round_, write(tmp_path, HALF), tmp_path / python)
+        assert "\n" not in str(raised.value)
 
 
 def test_a_corrected_script_begins_anew_and_another_one_does_not_mix(round_: Round, tmp_path: Path) -> None:
