@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, get_args
 
@@ -83,11 +84,33 @@ def read_judge(scored: DatasetDir, metric: str) -> JudgeScores:
 
 
 def read_judge_for_pairs(scored: DatasetDir, metric: str) -> JudgeScores:
-    """Return the scores of a judge that pairs may be made from. Raises JudgeError if it read references."""
+    """Return the scores of a judge that pairs may be made from.
+
+    Raises:
+        JudgeError: it has no finished scores of these candidates, it read references, or it could score none of them.
+    """
     judge = read_judge(scored, metric)
     if judge.compare == "reference":
         raise JudgeError(f"{metric} read references, which serve measurement alone: judge with another --compare")
+    check_any_score(judged_dataset(scored, metric.removeprefix(PREFIX)))
     return judge
+
+
+def count_candidates(judged: DatasetDir) -> Counter[str | None]:
+    """Count the candidates of JUDGED by the reason why they have no score; None: they have one."""
+    return Counter(reason for row in judged.rows(["reasons"]).to_pylist() for reason in row["reasons"] or ())
+
+
+def check_any_score(judged: DatasetDir) -> None:
+    """Raise JudgeError, with the most frequent reason, if a judge could score no candidate."""
+    counts = count_candidates(judged)
+    if counts[None]:
+        return
+    why = "; ".join(f"{count:,} times {reason}" for reason, count in counts.most_common(1)) or "there are none"
+    raise JudgeError(
+        f"{judged.uri} has no score of any of {counts.total():,} candidates ({why}): delete this folder and judge "
+        "again with what the reason asks for, or name another judge"
+    )
 
 
 def add_select_scores(rows: Iterable[Row], scored: DatasetDir, metric: str) -> None:

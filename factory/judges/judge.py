@@ -11,7 +11,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from factory.audit.transcripts import read_transcripts
-from factory.judges.dataset import JUDGED, Compare, judged_dataset
+from factory.judges.dataset import JUDGED, Compare, count_candidates, judged_dataset
 from factory.judges.environment import JudgeError, find_model, find_script, make_environment
 from factory.judges.process import ASKED, Answers, stream_answers
 from factory.passes.progress import Clock
@@ -46,7 +46,11 @@ class Judge(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its scores: the metric is `judge:NAME`."""
-        parts = [Path(self.judge).stem, Path(find_model(self.model)).name, "" if self.compare == "source" else self.compare]
+        parts = [
+            Path(self.judge).stem,
+            Path(find_model(self.model)).name,
+            "" if self.compare == "source" else self.compare,
+        ]
         return file_name("-".join(filter(None, parts)))
 
 
@@ -155,8 +159,9 @@ def _candidate_id(row: Row, index: int) -> str:
 
 def describe(judged: DatasetDir, judge: Judge) -> str:
     """Return what a judge has scored, and what it could not score, as text for a terminal."""
-    reasons = [reason for row in judged.rows(["reasons"]).to_pylist() for reason in row["reasons"] or ()]
-    counts = Counter(reason.partition(":")[0] for reason in reasons if reason)
-    lines = [f"{reasons.count(None):,} of {len(reasons):,} candidates have a score: metric judge:{judge.name}"]
+    reasons, counts = count_candidates(judged), Counter[str]()
+    for reason, count in reasons.items():
+        counts.update({reason.partition(":")[0]: count} if reason else {})
+    lines = [f"{reasons[None]:,} of {reasons.total():,} candidates have a score: metric judge:{judge.name}"]
     lines += [f"  {count:,} have none: {slug}" for slug, count in counts.most_common()]
     return "\n".join([*lines, f"  {judged.uri}"])
