@@ -193,8 +193,13 @@ def choose_round(run: Run, number: int | None, mark: str = SUMMARY) -> int:
         return finished[-1]
     if number in finished:
         return int(number)
+    if number is not None and number < 0:
+        raise MissingRound(f"there is no round {number}: --round is 0 (supervised training), 1, 2 ...")
+    if number == 0 and mark == CANDIDATES:
+        raise MissingRound("round 0 makes no candidates: name a round from 1 on with --round")
     done = ", ".join(map(str, finished)) or "none"
-    command = f"python factory/run_round.py --round {number or 1} --run {run.uri} (and its --recipe and --set)"
+    missing = 1 if number is None else number
+    command = f"python factory/run_round.py --round {missing} --run {run.uri} (and its --recipe and --set)"
     name = "no round" if number is None else f"round {number}"
     state = _STATES[mark][number is not None]
     raise MissingRound(f"{name} of {run.uri} {state} (finished: {done}): finish it first with {command}")

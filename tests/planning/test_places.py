@@ -49,6 +49,12 @@ def test_a_round_with_finished_candidates_is_enough_for_a_judge(tmp_path: Path) 
     found = finished_round(arguments, CANDIDATES)
     assert found.number == 2 and list(found.recipe.used_directions) == ["fr-en", "fr-de"]
     assert found.scored.id_columns == ("utt_id", "tgt_lang"), "its command line names other languages"
+    with pytest.raises(MissingRound, match=r"^round 0 makes no candidates: name a round from 1 on with --round$"):
+        choose_round(run, 0, CANDIDATES)
+    with pytest.raises(MissingRound, match=r"^there is no round -1: --round is 0"):
+        choose_round(run, -1)
+    with pytest.raises(MissingRound, match=r"finish it first with python factory/run_round.py --round 0 "):
+        choose_round(run, 0)
     assert choose_round(run, None, CANDIDATES) == 2 and choose_round(run, None) == 1
 
 
