@@ -25,7 +25,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from factory.arguments import INCOMPLETE, run_command, run_parser
+from factory.arguments import INCOMPLETE, INTERRUPTED, run_command, run_parser
 from factory.recipe.paths import ROOT, locate
 from factory.runtime.local_ray import TOKEN_HINT
 from factory.runtime.redact import redact
@@ -39,7 +39,7 @@ MAX_MB = 5.0
 """The code has about 1 MB; a larger package contains data, which belongs on a volume or in an object store."""
 FINAL = ("SUCCEEDED", "FAILED", "STOPPED")
 """The statuses of a job that is over."""
-STOPPED, LOST, INTERRUPTED = 3, 4, 130
+STOPPED, LOST = 3, 4
 RESUME = "finished work is kept: submit it again to continue"
 
 

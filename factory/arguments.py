@@ -21,6 +21,10 @@ It is not 0, because a script would not notice; not 2, which says that a round i
 """
 
 
+INTERRUPTED = 130
+"""Exit code after Ctrl-C, as that of a shell: 128 and the number of the signal."""
+
+
 def print_any_text() -> None:
     """Let stdout and stderr print `?` for what the terminal's encoding lacks. Every command calls this first."""
     for stream in (sys.stdout, sys.stderr):
@@ -84,9 +88,10 @@ def stay_local() -> None:
 
 
 def run_command(prog: str, command: Callable[[], int]) -> int:
-    """Return the exit code of a command: its own, or 2 after a RoundtripError, whose message is printed.
+    """Return the exit code of a command: its own, 2 after a RoundtripError, whose message is printed, or INTERRUPTED.
 
-    With ROUNDTRIP_TRACEBACK set, that error is raised instead. Every other error is a bug and keeps its traceback.
+    With ROUNDTRIP_TRACEBACK set, that error or Ctrl-C is raised instead. Every other error is a bug and keeps its
+    traceback.
 
     Args:
         prog: the name of the command, for the message.
@@ -95,6 +100,11 @@ def run_command(prog: str, command: Callable[[], int]) -> int:
     print_any_text()
     try:
         return command()
+    except KeyboardInterrupt:
+        if os.environ.get("ROUNDTRIP_TRACEBACK"):
+            raise
+        print(f"{prog}: stopped; the same command goes on", file=sys.stderr)
+        return INTERRUPTED
     except RoundtripError as error:
         if os.environ.get("ROUNDTRIP_TRACEBACK"):
             raise

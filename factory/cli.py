@@ -162,15 +162,11 @@ def _add_round_command(commands: Any, name: str, summary: str, run_subcommand: A
     return parser
 
 
-def _finished_round(arguments: argparse.Namespace) -> Round:
+def _finished_round(arguments: argparse.Namespace, *mark: str) -> Round:
     """Return the finished round that the command line names, with the recipe that it was run with."""
-    from factory.planning.kept_recipe import kept_recipe
-    from factory.planning.places import Round, Run, choose_round
-    from factory.recipe.loading import load
+    from factory.planning.kept_recipe import finished_round
 
-    run = Run(arguments.run)
-    number = choose_round(run, arguments.round)
-    return Round(run, number, kept_recipe(run, number) or load(arguments.recipe))
+    return finished_round(arguments, *mark)
 
 
 def _rows(arguments: argparse.Namespace) -> int:
@@ -214,11 +210,15 @@ def _audit(arguments: argparse.Namespace) -> int:
 
 
 def _judge(arguments: argparse.Namespace) -> int:
+    from factory.judges.dataset import check_any_score
     from factory.judges.judge import Judge, describe, judge_round
+    from factory.planning.places import CANDIDATES
 
     judge = Judge(arguments.judge, arguments.model, arguments.compare)
     python = Path(arguments.python).absolute() if arguments.python else None
-    print(describe(judge_round(_finished_round(arguments), judge, python), judge))
+    judged = judge_round(_finished_round(arguments, CANDIDATES), judge, python)
+    print(describe(judged, judge))
+    check_any_score(judged)
     return 0
 
 
@@ -232,9 +232,8 @@ def _report(arguments: argparse.Namespace) -> int:
 def _listen(arguments: argparse.Namespace) -> int:
     from factory.listen.server import serve
 
-    round_ = _finished_round(arguments)
     options = {name: getattr(arguments, name) for name in ("choose", "rows", "rater", "port")}
-    print(serve(round_, **options))
+    print(serve(_finished_round(arguments), **options))
     return 0
 
 

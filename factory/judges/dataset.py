@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Literal, NamedTuple, get_args
 
@@ -53,6 +54,16 @@ def judged_dataset(scored: DatasetDir, name: str) -> DatasetDir:
     return DatasetDir(f"{_folder(scored)}/{name}", JUDGED, more=scored.id_columns[1:])
 
 
+def explain_missing_scores(scored: DatasetDir, metric: str) -> str | None:
+    """Return what to do if the judge of `judge:NAME` has no finished scores of these candidates; None if it has."""
+    out = judged_dataset(scored, metric.removeprefix(PREFIX))
+    if out.is_finished() and scored.is_finished() and out.manifest().inputs["scored"] == scored.manifest().fingerprint:
+        return None
+    run, folder, _ = scored.uri.rsplit("/", 2)
+    command = f"roundtrip judge --run {run} --round {folder.removeprefix('round-')} --judge NAME|FILE"
+    return f"{out.uri} has no finished scores of {scored.uri}: run `{command}`, then this command again"
+
+
 def read_judge(scored: DatasetDir, metric: str) -> JudgeScores:
     """Return the scores of the judge of the metric `judge:NAME`.
 
@@ -60,10 +71,8 @@ def read_judge(scored: DatasetDir, metric: str) -> JudgeScores:
         JudgeError: the judge has no finished scores of these candidates.
     """
     out = judged_dataset(scored, metric.removeprefix(PREFIX))
-    if not out.is_finished() or out.manifest().inputs["scored"] != scored.manifest().fingerprint:
-        raise JudgeError(
-            f"{out.uri} has no finished scores of {scored.uri}: score the candidates with `roundtrip judge`"
-        )
+    if sentence := explain_missing_scores(scored, metric):
+        raise JudgeError(sentence)
     scores = {
         (row["utt_id"], row["tgt_lang"], index): score
         for row in out.rows(["utt_id", "tgt_lang", "scores"]).to_pylist()
@@ -75,11 +84,33 @@ def read_judge(scored: DatasetDir, metric: str) -> JudgeScores:
 
 
 def read_judge_for_pairs(scored: DatasetDir, metric: str) -> JudgeScores:
-    """Return the scores of a judge that pairs may be made from. Raises JudgeError if it read references."""
+    """Return the scores of a judge that pairs may be made from.
+
+    Raises:
+        JudgeError: it has no finished scores of these candidates, it read references, or it could score none of them.
+    """
     judge = read_judge(scored, metric)
     if judge.compare == "reference":
         raise JudgeError(f"{metric} read references, which serve measurement alone: judge with another --compare")
+    check_any_score(judged_dataset(scored, metric.removeprefix(PREFIX)))
     return judge
+
+
+def count_candidates(judged: DatasetDir) -> Counter[str | None]:
+    """Count the candidates of JUDGED by the reason why they have no score; None: they have one."""
+    return Counter(reason for row in judged.rows(["reasons"]).to_pylist() for reason in row["reasons"] or ())
+
+
+def check_any_score(judged: DatasetDir) -> None:
+    """Raise JudgeError, with the most frequent reason, if a judge could score no candidate."""
+    counts = count_candidates(judged)
+    if counts[None]:
+        return
+    why = "; ".join(f"{count:,} times {reason}" for reason, count in counts.most_common(1)) or "there are none"
+    raise JudgeError(
+        f"{judged.uri} has no score of any of {counts.total():,} candidates ({why}): delete this folder and judge "
+        "again with what the reason asks for, or name another judge"
+    )
 
 
 def add_select_scores(rows: Iterable[Row], scored: DatasetDir, metric: str) -> None:

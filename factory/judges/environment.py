@@ -39,6 +39,11 @@ def find_script(judge: str) -> Path:
     return script
 
 
+def find_model(model: str) -> str:
+    """Return the absolute path of a model that is here, because a judge runs in a folder of its own; else its name."""
+    return str(Path(model).absolute()) if model and Path(model).exists() else model
+
+
 def read_dependencies(script: Path) -> list[str]:
     """Return the packages that a script names in its block `# /// script`. Raises JudgeError if it names none."""
     expected = '# /// script, # dependencies = ["PACKAGE==VERSION"], # ///'

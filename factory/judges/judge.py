@@ -11,12 +11,13 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from factory.audit.transcripts import read_transcripts
-from factory.judges.dataset import JUDGED, Compare, judged_dataset
-from factory.judges.environment import find_script, make_environment
+from factory.judges.dataset import JUDGED, Compare, count_candidates, judged_dataset
+from factory.judges.environment import JudgeError, find_model, find_script, make_environment
 from factory.judges.process import ASKED, Answers, stream_answers
 from factory.passes.progress import Clock
 from factory.planning.places import Round
 from factory.storage.dataset import DatasetDir
+from factory.storage.manifest import FingerprintMismatch
 from factory.storage.names import file_name
 from schemas.datasets import OK, SKIPPED, Row
 from schemas.fingerprint import json_digest
@@ -24,6 +25,14 @@ from schemas.fingerprint import json_digest
 PART_ROWS = 64
 """Utterances that are asked and written together: what a kill can lose."""
 _COLUMNS = ["utt_id", "src_lang", "tgt_lang", "text", "reference", "candidates", "status", "reason"]
+_CHANGES = {
+    "script": "the script",
+    "model": "--model",
+    "compare": "--compare",
+    "transcripts": "the transcripts of roundtrip audit --asr",
+    "inputs.scored": "the candidates",
+}
+"""Key of the content of a dataset of JUDGED -> what it is."""
 Transcripts = Mapping[tuple[str, str, int], str]
 
 
@@ -37,7 +46,11 @@ class Judge(NamedTuple):
     @property
     def name(self) -> str:
         """The name of its scores: the metric is `judge:NAME`."""
-        parts = [Path(self.judge).stem, Path(self.model).name, "" if self.compare == "source" else self.compare]
+        parts = [
+            Path(self.judge).stem,
+            Path(find_model(self.model)).name,
+            "" if self.compare == "source" else self.compare,
+        ]
         return file_name("-".join(filter(None, parts)))
 
 
@@ -52,9 +65,11 @@ def judge_round(round_: Round, judge: Judge, python: Path | None = None) -> Data
         python: the Python of an environment that has the judge's packages; None: one is made for it.
 
     Raises:
-        JudgeError: the judge cannot be installed, or fails. What it had scored is kept.
+        JudgeError: the judge cannot be installed, or fails; or the scores are those of another script. What it had
+            scored is kept.
     """
-    scored, script = round_.scored, find_script(judge.judge)
+    scored, script, model = round_.scored, find_script(judge.judge), find_model(judge.model)
+    judge = judge._replace(model=model)
     out, transcripts = judged_dataset(scored, judge.name), read_transcripts(scored, f"{round_.uri}/audit")
     content = {
         "stage": "judge",
@@ -64,7 +79,7 @@ def judge_round(round_: Round, judge: Judge, python: Path | None = None) -> Data
         "transcripts": json_digest(sorted([*key, text] for key, text in transcripts.items())),
         "inputs": {"scored": scored.manifest().fingerprint},
     }
-    if out.start(content):
+    if _start(out, content):
         try:
             python = python or make_environment(script)
             _score_rows(scored, out, transcripts, judge, (python, script))
@@ -72,6 +87,18 @@ def judge_round(round_: Round, judge: Judge, python: Path | None = None) -> Data
         finally:
             out.release()
     return out
+
+
+def _start(out: DatasetDir, content: Mapping[str, object]) -> bool:
+    """Start the scores of a judge; say what has changed since they were begun, unless there are none yet."""
+    try:
+        return out.start(content, replace_empty=True)
+    except FingerprintMismatch as error:
+        changed = " and ".join(_CHANGES.get(key, key) for key in error.differences)
+        raise JudgeError(
+            f"{out.uri} has scores, and since they were made changed: {changed}. Delete {out.uri} to score all "
+            "candidates anew, or keep it and give the script another name"
+        ) from error
 
 
 def _score_rows(
@@ -132,8 +159,9 @@ def _candidate_id(row: Row, index: int) -> str:
 
 def describe(judged: DatasetDir, judge: Judge) -> str:
     """Return what a judge has scored, and what it could not score, as text for a terminal."""
-    reasons = [reason for row in judged.rows(["reasons"]).to_pylist() for reason in row["reasons"] or ()]
-    counts = Counter(reason.partition(":")[0] for reason in reasons if reason)
-    lines = [f"{reasons.count(None):,} of {len(reasons):,} candidates have a score: metric judge:{judge.name}"]
+    reasons, counts = count_candidates(judged), Counter[str]()
+    for reason, count in reasons.items():
+        counts.update({reason.partition(":")[0]: count} if reason else {})
+    lines = [f"{reasons[None]:,} of {reasons.total():,} candidates have a score: metric judge:{judge.name}"]
     lines += [f"  {count:,} have none: {slug}" for slug, count in counts.most_common()]
     return "\n".join([*lines, f"  {judged.uri}"])

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from factory.judges.environment import HERE, JudgeError, read_end
+from factory.judges.runner import WRONG
 
 RUNNER = HERE / "runner.py"
 ASKED = pa.schema([(name, pa.string()) for name in ("id", "source", "candidate", "reference")])
@@ -32,7 +33,8 @@ def stream_answers(python: Path, script: Path, model: str, parts: Sequence[pa.Ta
         parts: tables of ASKED.
 
     Raises:
-        JudgeError: the process ended before its last answer; the message has its last lines.
+        JudgeError: the process cannot be started, or ended before its last answer; the message says what is wrong with
+            the judge, or has its last lines.
     """
     with tempfile.TemporaryDirectory(prefix="roundtrip-judge-") as scratch:
         folder = Path(scratch)
@@ -40,10 +42,7 @@ def stream_answers(python: Path, script: Path, model: str, parts: Sequence[pa.Ta
             pq.write_table(part, folder / f"{number:06d}.in.parquet")
         log = folder / "log"
         command = [str(python), "-I", str(RUNNER), str(script), str(folder), model]
-        with log.open("wb") as output:
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=folder
-            )
+        process = _start(command, log)
         try:
             for number, part in enumerate(parts):
                 yield _await_answers(folder / f"{number:06d}.out.parquet", part, process, log)
@@ -52,10 +51,23 @@ def stream_answers(python: Path, script: Path, model: str, parts: Sequence[pa.Ta
             process.wait()
 
 
+def _start(command: list[str], log: Path) -> subprocess.Popen[bytes]:
+    with log.open("wb") as output:
+        try:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT, cwd=log.parent
+            )
+        except OSError as error:
+            needs = "--python needs the Python of an environment, such as ENV/bin/python"
+            raise JudgeError(f"{command[0]} cannot be run ({error.strerror}): {needs}") from error
+
+
 def _await_answers(path: Path, part: pa.Table, process: subprocess.Popen[bytes], log: Path) -> Answers:
     while not path.exists():
         ended = process.poll()
         if ended is not None and not path.exists():  # the last answer may have come between the two looks
+            if (wrong := log.with_name(WRONG)).exists():
+                raise JudgeError(wrong.read_text("utf-8"))
             how = f"was killed by signal {-ended}" if ended < 0 else f"ended with exit code {ended}"
             raise JudgeError(f"the judge {how} before it had scored all rows; its last lines:\n{read_end(log)}")
         time.sleep(LOOK_EVERY_S)

@@ -8,6 +8,8 @@ Source: the script of the judge; the manifest of its scores names its version an
 
 from __future__ import annotations
 
+import re
+
 from factory.metrics.base import Metric
 
 PREFIX = "judge:"
@@ -16,6 +18,11 @@ PREFIX = "judge:"
 def is_judge(name: str) -> bool:
     """Return whether a metric is the scores of a judge."""
     return name.startswith(PREFIX)
+
+
+def has_plain_name(name: str) -> bool:
+    """Return whether a metric is `judge:NAME` with a plain file name as NAME, as `roundtrip judge` prints it."""
+    return re.fullmatch(rf"{PREFIX}\w([\w.-]*[\w-])?", name, re.ASCII) is not None
 
 
 def make_metric(name: str) -> Metric:

@@ -10,11 +10,18 @@ import pyarrow.fs as pafs
 from factory.corpora.base import CORPUS_ROW
 from factory.recipe.loading import load
 from factory.recipe.recipe import Recipe
-from factory.storage.dataset import DatasetDir
+from factory.storage.dataset import MANIFEST, DatasetDir
 from factory.storage.files import exists, filesystem, look, retry
 from schemas.datasets import ALIGNED, EVALUATED, PAIR, PAIRED, SCORED, SEQUENCE, TOPLINE, UNITS
 from schemas.errors import RoundtripError
 from schemas.spoken import SPOKEN_SEQUENCE
+
+SUMMARY, CANDIDATES = "summary.json", f"scored/{MANIFEST}"
+"""The file of a round that shows that it is finished, and the one that shows that its candidates are."""
+_STATES = {
+    SUMMARY: ("is finished", "is not finished"),
+    CANDIDATES: ("has finished candidates", "has no finished candidates"),
+}
 
 
 class MissingRound(RoundtripError):
@@ -161,24 +168,38 @@ def rounds_from(arguments: argparse.Namespace) -> list[Round]:
     return [Round(run, number, recipe) for number in arguments.round]
 
 
-def finished_rounds(run: Run) -> list[int]:
-    """Return the numbers of the rounds that have a summary, in order."""
+def finished_rounds(run: Run, mark: str = SUMMARY) -> list[int]:
+    """Return the numbers of the rounds that have a summary, or another file (CANDIDATES), in order."""
     fs, path = filesystem(run.uri)
     selector = pafs.FileSelector(path, allow_not_found=True)
     names = [info.base_name for info in retry(fs, path, "listed", lambda: fs.get_file_info(selector))]
     numbers = sorted(int(name[6:]) for name in names if name.startswith("round-") and name[6:].isdigit())
-    return [number for number in numbers if look(fs, f"{path}/round-{number}/summary.json").is_file]
+    return [number for number in numbers if look(fs, f"{path}/round-{number}/{mark}").is_file]
 
 
-def choose_round(run: Run, number: int | None) -> int:
-    """Return `number`, or the last finished round for None. Raises MissingRound if that round is not finished."""
-    finished = finished_rounds(run)
+def choose_round(run: Run, number: int | None, mark: str = SUMMARY) -> int:
+    """Return `number`, or the last finished round for None.
+
+    Args:
+        run: the run.
+        number: the number of a round, or None.
+        mark: SUMMARY, or CANDIDATES if the round only needs its scored candidates.
+
+    Raises:
+        MissingRound: that round is not finished; the message names the command that finishes it.
+    """
+    finished = finished_rounds(run, mark)
     if number is None and finished:
         return finished[-1]
     if number in finished:
         return int(number)
+    if number is not None and number < 0:
+        raise MissingRound(f"there is no round {number}: --round is 0 (supervised training), 1, 2 ...")
+    if number == 0 and mark == CANDIDATES:
+        raise MissingRound("round 0 makes no candidates: name a round from 1 on with --round")
     done = ", ".join(map(str, finished)) or "none"
-    command = f"python factory/run_round.py --round {number or 1} --run {run.uri} (and its --recipe and --set)"
+    missing = 1 if number is None else number
+    command = f"python factory/run_round.py --round {missing} --run {run.uri} (and its --recipe and --set)"
     name = "no round" if number is None else f"round {number}"
-    state = "is finished" if number is None else "is not finished"
+    state = _STATES[mark][number is not None]
     raise MissingRound(f"{name} of {run.uri} {state} (finished: {done}): finish it first with {command}")

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from factory.corpora.base import MissingCorpus
 from factory.corpora.opening import open_corpus
+from factory.judges.dataset import explain_missing_scores
+from factory.metrics.judge import is_judge
 from factory.planning.estimate import Amounts, render
 from factory.planning.places import MissingRound, Round
 from factory.recipe.paths import list_missing_files, local_paths
@@ -224,9 +226,19 @@ def _describe(round_: Round, follows: bool) -> str:
     if round_.previous is not None:
         lines.append(f"policy: {round_.previous.policy_uri if follows else _policy(round_.previous)}")
     lines += [_line(stage, round_) for stage in stages(round_)]
+    lines += [f"  note: {note}" for note in list_notes(round_)]
     if any(pool["num_gpus"] for pool in asdict(recipe.resources).values() if isinstance(pool, dict)):
         lines.append(render(recipe, round_.number, amounts_of(round_)))
     return "\n".join(lines)
+
+
+def list_notes(round_: Round) -> list[str]:
+    """Return a sentence if a round will end at select, because its judge can only score candidates that are there."""
+    metric = round_.recipe.select.metric
+    if round_.number == 0 or not is_judge(metric) or round_.pairs.is_finished():
+        return []
+    missing = explain_missing_scores(round_.scored, metric)
+    return [f"this command will end at select: {missing}"] if missing else []
 
 
 def _line(stage: Stage, round_: Round) -> str:

@@ -20,7 +20,7 @@ from factory.passes.execute import list_demands
 from factory.planning.disks import blind_nodes, full_caches, full_disk
 from factory.planning.estimate import costs
 from factory.planning.places import Round, rounds_from
-from factory.planning.plan import Stage, amounts_of, list_missing_inputs, stages
+from factory.planning.plan import Stage, amounts_of, list_missing_inputs, list_notes, stages
 from factory.recipe.recipe import Recipe
 from factory.runtime.watch import (
     ACCELERATOR_PREFIX,
@@ -61,7 +61,13 @@ def check_inputs(rounds: Sequence[Round]) -> None:
 
 
 def preflight(round_: Round) -> None:
-    """Return when the connected cluster can run the round; raise Shortfall with a sentence per missing resource."""
+    """Print notes, and return when the connected cluster can run the round.
+
+    Raises:
+        Shortfall: the cluster lacks resources; a sentence for each.
+    """
+    for note in list_notes(round_):
+        print(f"  note: {note}", flush=True)
     lacking = shortfalls(round_, nodes())
     if lacking and growth_s():
         print("\n".join([*lacking, f"waiting for nodes, at most {growth_s():g} s"]), flush=True)

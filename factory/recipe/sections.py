@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from factory.metrics.judge import is_judge
+from factory.metrics.judge import has_plain_name, is_judge
 from factory.recipe.typed import choose, require
 from schemas.datasets import METRIC_NAMES
 from schemas.sequences import Variant
@@ -239,7 +239,10 @@ class SelectConfig:
     filters: FiltersConfig = field(default_factory=FiltersConfig)
 
     def __post_init__(self) -> None:
-        if not is_judge(self.metric):
+        if is_judge(self.metric):
+            plain = "select.metric: judge:NAME must have a name that `roundtrip judge` prints, such as judge:chrf"
+            require(has_plain_name(self.metric), plain, repr(self.metric))
+        else:
             choose(self.metric, METRIC_NAMES, "select.metric")
         require(self.delta == "auto" or self.delta >= 0, "select.delta must not be negative", self.delta)
         require(0.5 < self.quantile <= 1, "select.quantile must lie in (0.5, 1]", self.quantile)

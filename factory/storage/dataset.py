@@ -87,11 +87,12 @@ class DatasetDir:
             raise StoreError(f"{self.uri} is not finished: it has no {MANIFEST}; run the stage that writes it first")
         return Manifest(**manifest)
 
-    def start(self, content: Mapping[str, object]) -> bool:
+    def start(self, content: Mapping[str, object], replace_empty: bool = False) -> bool:
         """Start or resume writing; return False when the dataset is already finished.
 
         Args:
             content: Everything that decides what the dataset holds; its digest is the fingerprint.
+            replace_empty: Begin anew if another content was started and no row of it is written.
 
         Raises:
             FingerprintMismatch: The folder has rows of another content.
@@ -103,7 +104,9 @@ class DatasetDir:
         if earlier is None and self.parts():
             raise StoreError(f"{self.uri} has Parquet that no run wrote; choose an empty folder")
         if earlier is not None and earlier["content"] != current:
-            raise FingerprintMismatch(self.uri, find_differences(earlier["content"], current))
+            if manifest is not None or not replace_empty or self.parts():
+                raise FingerprintMismatch(self.uri, find_differences(earlier["content"], current))
+            earlier = None
         if manifest is not None:
             return False
         lease.take(self.fs, self.path)

@@ -64,8 +64,10 @@ def test_another_version_of_sacrebleu_judges(python: Path, round_: Round) -> Non
 def test_the_command_says_what_could_not_be_judged(
     python: Path, round_: Round, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["judge", "--run", round_.run.uri, "--judge", "chrf", "--python", str(python)]) == 0
-    lines = capsys.readouterr().out.splitlines()
+    assert main(["judge", "--run", round_.run.uri, "--judge", "chrf", "--python", str(python)]) == 2
+    printed = capsys.readouterr()
+    assert "has no score of any of 24 candidates (24 times no_reference: chrF compares with a ref" in printed.err
+    lines = printed.out.splitlines()
     assert lines[:2] == ["0 of 24 candidates have a score: metric judge:chrf", "  24 have none: no_reference"]
     assert judged_dataset(round_.scored, "chrf").manifest().by_reason == {"no_reference": 12}
     assert read_judges(round_.scored) == []
@@ -171,6 +173,7 @@ def test_a_judge_that_is_wrong_is_an_error(
 
 def test_a_result_is_a_score_or_a_reason() -> None:
     assert split_result(0) == (0.0, None) and split_result("slug: why") == (None, "slug: why")
+    assert split_result(" ") == (None, "unjudged: the judge gave an empty text as its reason")
     assert split_result(None) == (None, "unjudged: the judge gave no score")
     assert split_result(float("nan")) == (None, "not_finite: the judge gave nan")
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 from pathlib import Path
 
 import pytest
 
-from factory.planning.kept_recipe import as_yaml, keep_recipe, kept_recipe
-from factory.planning.places import MissingRound, Round, Run, choose_round, finished_rounds
+from factory.planning.kept_recipe import as_yaml, finished_round, keep_recipe, kept_recipe
+from factory.planning.places import CANDIDATES, MissingRound, Round, Run, choose_round, finished_rounds
 from factory.recipe.loading import load
 from factory.recipe.paths import ROOT
 from factory.recipe.typed import RecipeError
@@ -33,6 +34,28 @@ def test_the_last_finished_round_is_the_default(tmp_path: Path) -> None:
         choose_round(run, 11)
     with pytest.raises(MissingRound, match=r"^no round of .* is finished \(finished: none\): .* --round 1 --run"):
         choose_round(Run(str(tmp_path / "empty")), None)
+
+
+def test_a_round_with_finished_candidates_is_enough_for_a_judge(tmp_path: Path) -> None:
+    run, recipe = finish(tmp_path, 1), load("recipes/phrasebook.yaml")
+    scored = Round(run, 2, recipe).scored
+    assert scored.start({"stage": "produce", "languages": ["fr", "en", "de"], "directions": ["fr-en", "fr-de"]})
+    arguments = argparse.Namespace(run=run.uri, round=2, recipe="recipes/phrasebook.yaml")
+    with pytest.raises(MissingRound, match=r"^round 2 of .* has no finished candidates \(finished: none\): "):
+        finished_round(arguments, CANDIDATES)
+    scored.publish()
+    with pytest.raises(MissingRound, match=r"^round 2 of .* is not finished \(finished: 1\): finish it first"):
+        finished_round(arguments)
+    found = finished_round(arguments, CANDIDATES)
+    assert found.number == 2 and list(found.recipe.used_directions) == ["fr-en", "fr-de"]
+    assert found.scored.id_columns == ("utt_id", "tgt_lang"), "its command line names other languages"
+    with pytest.raises(MissingRound, match=r"^round 0 makes no candidates: name a round from 1 on with --round$"):
+        choose_round(run, 0, CANDIDATES)
+    with pytest.raises(MissingRound, match=r"^there is no round -1: --round is 0"):
+        choose_round(run, -1)
+    with pytest.raises(MissingRound, match=r"finish it first with python factory/run_round.py --round 0 "):
+        choose_round(run, 0)
+    assert choose_round(run, None, CANDIDATES) == 2 and choose_round(run, None) == 1
 
 
 def test_a_round_names_its_datasets_and_its_policy(tmp_path: Path) -> None:

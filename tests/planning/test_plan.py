@@ -7,9 +7,19 @@ from pathlib import Path
 
 import pytest
 
+from factory.judges.dataset import judged_dataset
 from factory.planning.places import Round, Run
-from factory.planning.plan import amounts_of, describe, list_missing_inputs, paired_corpora, produced_rows, stages
+from factory.planning.plan import (
+    amounts_of,
+    describe,
+    list_missing_inputs,
+    list_notes,
+    paired_corpora,
+    produced_rows,
+    stages,
+)
 from factory.recipe.loading import load
+from tests.toy_run import toy_run
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PAPER = ROOT / "recipes/prost_llm_3b.yaml"
@@ -133,6 +143,28 @@ def test_a_plan_is_a_line_per_stage(tmp_path: Path) -> None:
     (tmp_path / "run/round-1/policy/config.json").touch()
     assert "  done   train; 1 trainer" in describe(rounds([1], tmp_path / "run", []))
     assert describe([]) == ""
+
+
+def test_a_plan_says_that_a_judge_scores_candidates_first(tmp_path: Path) -> None:
+    run = toy_run(tmp_path / "run")
+    (round_,) = rounds([1], run.uri, ["select.metric=judge:chrf"])
+    note = (
+        f"  note: this command will end at select: {run.uri}/round-2/judges/chrf has no finished scores of "
+        f"{run.uri}/round-2/scored: run `roundtrip judge --run {run.uri} --round 2 --judge NAME|FILE`, "
+        "then this command again"
+    )
+    assert describe([replace(round_, number=2)]).splitlines()[-1] == note
+    assert not list_notes(round_), "its pairs are finished"
+    assert not list_notes(replace(round_, number=0)) and not list_notes(
+        replace(round_, number=2, recipe=load(EMBEDDED))
+    )
+    other = replace(round_, number=2)
+    other.scored.start({"stage": "toy"})
+    scores = judged_dataset(other.scored, "chrf")
+    scores.start({"inputs": {"scored": other.scored.publish().fingerprint}})
+    assert list_notes(other)
+    scores.publish()
+    assert not list_notes(other)
 
 
 ABSENT = (

@@ -43,6 +43,8 @@ from schemas.sequences import Variant
         (FiltersConfig, {"max_repetition": 1.0, "max_copy": 0.0, "max_wrong_language": 0.0}),
         (SelectConfig, {"delta": 0.0, "quantile": 1.0, "pairs": 1}),
         (SelectConfig, {"delta": "auto", "quantile": 0.51}),
+        (SelectConfig, {"metric": "judge:a"}),
+        (SelectConfig, {"metric": "judge:comet-wmt22-cometkiwi-da-2.0--1"}),
         (EvaluateConfig, {"s2t_utterances": 1, "asr_utterances": 1, "resamples": 1}),
         (PolicyConfig, {"tasks": {"com": 1.0, "asr": 0.0}}),
         (PolicyConfig, {"variant": Variant.COT, "tasks": {"cot": 0.1}}),
@@ -65,6 +67,9 @@ from schemas.sequences import Variant
 )
 def test_values_at_a_limit_are_valid(section: type, value: dict[str, Any]) -> None:
     section(**value)
+
+
+PLAIN = "select.metric: judge:NAME must have a name that `roundtrip judge` prints, such as judge:chrf"
 
 
 @pytest.mark.parametrize(
@@ -96,6 +101,10 @@ def test_values_at_a_limit_are_valid(section: type, value: dict[str, Any]) -> No
         (FiltersConfig, {"max_copy": -0.1}, "select.filters.max_copy must lie in [0, 1]; got -0.1"),
         (FiltersConfig, {"max_wrong_language": 2.0}, "select.filters.max_wrong_language must lie in [0, 1]; got 2.0"),
         (SelectConfig, {"metric": "comet"}, "select.metric is 'comet', which is unknown"),
+        (SelectConfig, {"metric": "judge:"}, "select.metric: judge:NAME must have a name"),
+        (SelectConfig, {"metric": "judge:../x"}, f"{PLAIN}; got 'judge:../x'"),
+        (SelectConfig, {"metric": "judge:chrf "}, f"{PLAIN}; got 'judge:chrf '"),
+        (SelectConfig, {"metric": "judge:chrf."}, f"{PLAIN}; got 'judge:chrf.'"),
         (SelectConfig, {"delta": -0.1}, "select.delta must not be negative; got -0.1"),
         (SelectConfig, {"quantile": 0.5}, "select.quantile must lie in (0.5, 1]; got 0.5"),
         (SelectConfig, {"quantile": 1.1}, "select.quantile must lie in (0.5, 1]; got 1.1"),
