@@ -7,16 +7,14 @@ labels.
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import cast
 
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from factory.metrics import METRICS, normalise
 from factory.passes.filters import rejection_reason
+from factory.passes.sampling import sample_rows
 from factory.passes.unit_languages import OF_ROW, Languages
 from factory.recipe.directions import Direction
 from factory.recipe.sections import FiltersConfig
@@ -99,14 +97,6 @@ def read_rows_with_reference(scored: DatasetDir, limit: int = MAX_UTTERANCES) ->
     """Read at most `limit` rows of SCORED that have a reference, always the same ones (`sample_rows`)."""
     table = scored.rows(status=OK)
     return sample_rows(table.filter(pc.greater(pc.utf8_length(table["reference"]), 0)), limit)
-
-
-def sample_rows(table: pa.Table, limit: int) -> list[Row]:
-    """Return at most `limit` rows of a table with utt_ids: those whose ids have the lowest CRC-32, lowest first."""
-    ids = table["utt_id"].to_pylist()
-    indices = sorted(range(len(ids)), key=lambda index: zlib.crc32(ids[index].encode()))[:limit]
-    rows = table.take(pa.array(indices, pa.int64())).to_pylist()  # typed: Arrow cannot take an empty Python list
-    return cast(list[Row], rows)
 
 
 def explain_unmeasured(utterances: int, has_judge: bool) -> str | None:

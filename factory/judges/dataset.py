@@ -92,7 +92,8 @@ def read_judge_for_pairs(scored: DatasetDir, metric: str) -> JudgeScores:
     judge = read_judge(scored, metric)
     if judge.compare == "reference":
         raise JudgeError(f"{metric} read references, which serve measurement alone: judge with another --compare")
-    check_any_score(judged_dataset(scored, metric.removeprefix(PREFIX)))
+    if not judge.scores:
+        check_any_score(judged_dataset(scored, metric.removeprefix(PREFIX)))
     return judge
 
 

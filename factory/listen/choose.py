@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import NamedTuple, cast
 
 from factory.audit.comparisons import Choice, best_worst
-from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
+from factory.audit.labels import ScoredUtterance, read_scores
 from factory.judges.dataset import add_select_scores
 from factory.listen.judgements import ListenError
 from factory.metrics import METRICS
+from factory.passes.sampling import sample_rows
 from factory.passes.unit_languages import Languages, read_languages
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe

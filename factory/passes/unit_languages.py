@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-import zlib
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 
+import pyarrow.compute as pc
+
+from factory.passes.sampling import sample_rows
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import OK
@@ -97,9 +99,9 @@ def read_languages(scored: DatasetDir, recipe: Recipe) -> Languages:
     """
     if recipe.policy.variant.has_text:
         return Languages(recipe.languages)
-    rows = scored.rows(["utt_id", "src_lang", "units"], status=OK).to_pylist()
-    rows.sort(key=lambda row: zlib.crc32(row["utt_id"].encode()))
-    chosen = {lang: [row for row in rows if row["src_lang"] == lang][:MAX_UTTERANCES] for lang in recipe.languages}
+    table = scored.rows(["utt_id", "src_lang", "units"], status=OK)
+    chosen = {lang: table.filter(pc.equal(table["src_lang"], lang)) for lang in recipe.languages}
     return Languages(
-        recipe.languages, UnitLanguages((lang, row["units"]) for lang, ones in chosen.items() for row in ones)
+        recipe.languages,
+        UnitLanguages((lang, row["units"]) for lang, own in chosen.items() for row in sample_rows(own, MAX_UTTERANCES)),
     )

@@ -9,9 +9,10 @@ from typing import TypedDict
 import numpy as np
 import pyarrow.compute as pc
 
-from factory.audit.labels import ScoredUtterance, read_scores, sample_rows
+from factory.audit.labels import ScoredUtterance, read_scores
 from factory.metrics import METRICS
 from factory.passes.filters import repetition_share
+from factory.passes.sampling import sample_rows
 from factory.passes.unit_languages import read_languages
 from factory.planning.places import Round, finished_rounds
 from factory.recipe.recipe import Recipe

@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from difflib import SequenceMatcher
 from typing import Literal, TypedDict
 
-from factory.audit.labels import sample_rows
+from factory.passes.sampling import sample_rows
 from factory.recipe.directions import Direction
 from factory.recipe.recipe import Recipe
 from factory.storage.dataset import DatasetDir

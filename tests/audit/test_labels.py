@@ -15,13 +15,12 @@ from factory.audit.labels import (
     judge_rows,
     read_rows_with_reference,
     read_scores,
-    sample_rows,
 )
 from factory.metrics import METRICS
 from factory.passes.unit_languages import OF_ROW, Languages
 from factory.recipe.sections import FiltersConfig
 from factory.storage.dataset import DatasetDir
-from schemas.datasets import SCORED, UNITS
+from schemas.datasets import SCORED
 from tests.audit.rows import RIGHT, WRONG, candidate, judge, row
 
 IDS = [f"u{number}" for number in range(10)]
@@ -94,15 +93,6 @@ def test_scores_are_read_in_the_order_of_the_candidates_without_judgements() -> 
     assert (found.utt_id, found.direction) == ("u", "fr-en")
     first = {"bleu": 0.9, "wer": pytest.approx(0.1)}
     assert found.candidates == [ScoredCandidate(first, {}, True, True), ScoredCandidate({}, {}, True, True)]
-
-
-def test_a_sample_is_the_rows_with_the_lowest_hashes() -> None:
-    table = pa.table({"utt_id": IDS, "value": range(10)})
-    assert [found["utt_id"] for found in sample_rows(table, 10)] == BY_CRC
-    assert sample_rows(table, 2) == [{"utt_id": "u4", "value": 4}, {"utt_id": "u0", "value": 0}]
-    shuffled = table.take([7, 2, 9, 0, 1, 8, 3, 6, 5, 4])
-    assert sample_rows(shuffled, 4) == sample_rows(table, 4)
-    assert sample_rows(UNITS.empty_table(), 5) == []
 
 
 def test_rows_with_a_reference_are_read(tmp_path: Path) -> None:
