@@ -78,6 +78,13 @@ def parse_count(text: str) -> int:
     return int(text)
 
 
+def parse_name(text: str) -> str:
+    """Return a name; raise ArgumentTypeError, which argparse reports, if nothing of it can be seen."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError("expected a name, got an empty text")
+    return text
+
+
 def stay_local() -> None:
     """Let a Ray that is started here listen on the loopback interface only.
 

@@ -9,14 +9,12 @@ roundtrip translate hello.wav --to fr
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from factory.arguments import RECIPE, parse_count, print_any_text, run_command
-from factory.storage.names import on_one_line
+from factory.arguments import RECIPE, parse_count, parse_name, print_any_text, run_command
 
 if TYPE_CHECKING:
     from factory.planning.places import Round
@@ -100,7 +98,8 @@ def _add_listen(commands: Any) -> None:
     rows = "number of rows (default: %(default)s)"
     listen.add_argument("--rows", type=parse_count, default=50, metavar="N", help=rows)
     user = os.environ.get("USER", "someone")
-    listen.add_argument("--rater", default=user, metavar="NAME", help="who judges (default: %(default)s)")
+    who = "who judges (default: %(default)s)"
+    listen.add_argument("--rater", type=parse_name, default=user, metavar="NAME", help=who)
     listen.add_argument("--port", type=int, default=8765, metavar="N", help="0 takes a free one (default: %(default)s)")
 
 
@@ -148,7 +147,7 @@ def _add_serve_rewards(commands: Any) -> None:
     serve.add_argument("--recipe", default=RECIPE, metavar="PATH", help=recipe)
     serve.add_argument("--policy", metavar="PATH", help="who translates back (default: the recipe's start)")
     serve.add_argument("--metrics", nargs="+", default=[], metavar="NAME", help="default: those of the recipe")
-    serve.add_argument("--port", type=int, default=8766, metavar="N", help="port (default: %(default)s)")
+    serve.add_argument("--port", type=int, default=8766, metavar="N", help="0 takes a free one (default: %(default)s)")
     serve.set_defaults(run_subcommand=_serve_rewards)
 
 
@@ -170,29 +169,11 @@ def _finished_round(arguments: argparse.Namespace, *mark: str) -> Round:
 
 
 def _rows(arguments: argparse.Namespace) -> int:
-    """Print why rows are not ok, and the first rows as JSON, one per line."""
-    from factory.storage.dataset import DatasetDir
+    from factory.storage.shown_rows import describe_rows
 
-    dataset = DatasetDir(arguments.dataset)
-    reasons = dataset.failures().to_pylist()
-    rows = dataset.rows(status=arguments.status).slice(0, arguments.limit).to_pylist()
-    for reason in reasons:
-        ids = ", ".join(map(on_one_line, reason["ids"]))
-        print(f"{reason['status']:8} {reason['reason']:20} {reason['count']:8,}  {ids}")
-    for row in rows:
-        print(json.dumps(_shorten(row), ensure_ascii=False))
+    for line in describe_rows(arguments.dataset, arguments.status, arguments.limit):
+        print(line)
     return 0
-
-
-def _shorten(value: Any) -> Any:
-    """Shorten what nobody reads: long lists of numbers, and bytes."""
-    if isinstance(value, dict):
-        return {key: _shorten(inner) for key, inner in value.items()}
-    if isinstance(value, bytes):
-        return f"{len(value)} bytes"
-    if isinstance(value, list) and len(value) > 8 and all(isinstance(inner, int) for inner in value):
-        return f"{len(value)} numbers: {' '.join(map(str, value[:8]))} …"
-    return [_shorten(inner) for inner in value] if isinstance(value, list) else value
 
 
 def _audit(arguments: argparse.Namespace) -> int:
@@ -286,13 +267,15 @@ def _choose_policy(arguments: argparse.Namespace, recipe: Recipe) -> str:
 def _serve_rewards(arguments: argparse.Namespace) -> int:
     from factory.recipe.loading import load
     from factory.rewards.round_trip import RoundTripRewards
-    from factory.rewards.server import LOOPBACK, serve
+    from factory.rewards.server import serve
+    from factory.runtime.loopback import LOOPBACK, open_port
 
     recipe = load(arguments.recipe)
-    print("loading the policy; this takes about 20 s", flush=True)
-    rewards = RoundTripRewards(recipe, _choose_policy(arguments, recipe), arguments.metrics)
-    print(f"rewards at http://{LOOPBACK}:{arguments.port}/, until Ctrl-C", flush=True)
-    serve(rewards, arguments.port)
+    with open_port(arguments.port) as listener:
+        print("loading the policy; this takes about 20 s", flush=True)
+        rewards = RoundTripRewards(recipe, _choose_policy(arguments, recipe), arguments.metrics)
+        print(f"rewards at http://{LOOPBACK}:{listener.getsockname()[1]}/, until Ctrl-C", flush=True)
+        serve(rewards, listener)
     return 0
 
 

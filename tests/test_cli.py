@@ -13,6 +13,7 @@ import pytest
 
 from factory.arguments import parse_rounds, run_command
 from factory.cli import main
+from factory.runtime.loopback import open_port
 from factory.storage.dataset import DatasetDir
 from factory.storage.manifest import StoreError
 from schemas.datasets import UNITS
@@ -34,6 +35,18 @@ def test_rows_shows_reasons_and_shortens_units(tmp_path: Path, capsys: pytest.Ca
 def test_a_folder_without_a_dataset_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["rows", str(tmp_path)]) == 2
     assert "has no Parquet" in capsys.readouterr().err
+
+
+def test_a_run_is_no_dataset(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("round-1/scored", "units"):
+        dataset = DatasetDir(str(tmp_path / name), UNITS)
+        dataset.start({"stage": name})
+        row = {"utt_id": "a", "lang": "fr", "units": [1], "durations": [1], "status": "ok"}
+        dataset.append(pa.Table.from_pylist([row], schema=UNITS))
+        dataset.publish(["a"])
+    assert main(["rows", str(tmp_path)]) == 2
+    assert "holds several datasets: name one of round-1/scored, units in it" in capsys.readouterr().err
+    assert main(["rows", str(tmp_path / "round-1")]) == 0
 
 
 @pytest.mark.parametrize("command", [["translate", "a.wav", "--to", "es", "--from", "en"], ["serve-rewards"]])
@@ -114,6 +127,21 @@ def test_rounds_are_a_number_or_a_range() -> None:
     for wrong in ("3-1", "x", "-1", "1-x", ""):
         with pytest.raises(ValueError):
             parse_rounds(wrong)
+
+
+def test_a_rater_has_a_name(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("", " "):
+        with pytest.raises(SystemExit):
+            main(["listen", "--run", "x", "--rater", name])
+        assert "argument --rater: expected a name, got an empty text" in capsys.readouterr().err
+
+
+def test_a_taken_port_is_refused_before_anything_is_loaded(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_port(0) as taken:
+        port = str(taken.getsockname()[1])
+        assert main(["serve-rewards", "--port", port]) == 2
+    shown = capsys.readouterr()
+    assert f"port {port} cannot be used (Address already in use): give another one" in shown.err and not shown.out
 
 
 @pytest.mark.parametrize("command", [["rows", "x", "--limit"], ["listen", "--run", "x", "--rows"]])

@@ -40,9 +40,11 @@ def parse_target(to: str, repo_type: RepoType) -> Target:
 def parse_base(base: str) -> str:
     """Return the name of a base model as peft reads it: `OWNER/NAME` of `hf://OWNER/NAME`, or the folder as it is.
 
-    Raises ExportError if it is no model on the Hub.
+    Raises ExportError if it is no model on the Hub, and no folder of one.
     """
     if not base.startswith("hf://"):
+        if not Path(base, "config.json").is_file():
+            raise ExportError(f"--base {base} has no config.json: expected hf://OWNER/NAME, or a folder with a model")
         return base
     name = base.removeprefix("hf://").removeprefix("models/").strip("/")
     if name.startswith("datasets/") or name.count("/") != 1:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import socket
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -30,11 +28,11 @@ from factory.listen.choose import Question, choose_questions
 from factory.listen.judgements import VERDICTS, ListenError, Verdict, read_judgements, save_judgement
 from factory.planning.places import Round
 from factory.report.players import find_recordings, load_vocoders
+from factory.runtime.loopback import LOOPBACK, open_port
 from factory.runtime.redact import redact
 from factory.storage.files import filesystem, put
 from schemas.errors import RoundtripError
 
-LOOPBACK = "127.0.0.1"
 _NO_STORE = {"Cache-Control": "no-store"}
 _LAST_REQUESTS_S = 2
 """Seconds that open requests have after Ctrl-C: a browser may hold the rest of a sound for as long as it likes."""
@@ -217,18 +215,6 @@ def make_server(session: Session) -> uvicorn.Server:
     )
 
 
-def open_port(port: int) -> socket.socket:
-    """Return a socket that listens on loopback. Raises ListenError if the port cannot be used."""
-    try:
-        return socket.create_server((LOOPBACK, port))
-    except (OSError, OverflowError) as error:
-        errno = getattr(error, "errno", None)
-        reason = os.strerror(errno) if errno else error
-        raise ListenError(
-            f"port {port} cannot be used ({reason}): give another one with --port, or 0 for a free one"
-        ) from error
-
-
 def serve(round_: Round, *, choose: str, rows: int, rater: str, port: int) -> str:
     """Serve the page until Ctrl-C; return how many questions are judged.
 
@@ -240,7 +226,8 @@ def serve(round_: Round, *, choose: str, rows: int, rater: str, port: int) -> st
         port: the port; 0 takes a free one.
 
     Raises:
-        ListenError: the round has no candidates to compare, or the port cannot be used.
+        ListenError: the round has no candidates to compare.
+        PortError: the port cannot be used.
     """
     session = Session(round_, choose_questions(round_, choose, rows), rater, choose)
     with open_port(port) as listener, session.sounds:

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from factory.rewards.round_trip import Question, RewardError, RoundTripRewards
@@ -23,15 +25,15 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import JSONResponse
 
-LOOPBACK = "127.0.0.1"
 _SIDES = ("src_lang", "tgt_lang", "source")
 
 
-def serve(rewards: RoundTripRewards, port: int) -> None:
-    """Answer requests on 127.0.0.1 until the process is interrupted."""
+def serve(rewards: RoundTripRewards, listener: socket.socket) -> None:
+    """Answer requests at an open port until Ctrl-C."""
     import uvicorn
 
-    uvicorn.run(make_app(rewards), host=LOOPBACK, port=port, log_level="warning")
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(uvicorn.Config(make_app(rewards), log_level="warning")).run(sockets=[listener])
 
 
 def make_app(rewards: RoundTripRewards) -> Starlette:

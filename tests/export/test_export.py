@@ -166,11 +166,10 @@ def test_peft_loads_an_adapter_whose_base_is_named(round_: Round, tmp_path: Path
 
 
 def test_a_base_is_a_model_on_the_hub_or_a_folder(round_: Round, hub: Hub, tmp_path: Path) -> None:
-    assert [parse_base(base) for base in ("hf://me/it", "hf://models/me/it/", "runs/a/b/c")] == [
-        "me/it",
-        "me/it",
-        "runs/a/b/c",
-    ]
+    folder = str(ROOT / "assets/station/policy")
+    assert [parse_base(base) for base in ("hf://me/it", "hf://models/me/it/", folder)] == ["me/it", "me/it", folder]
+    with pytest.raises(ExportError, match=r"--base \S+nowhere has no config.json: expected hf://OWNER/NAME, or a fold"):
+        parse_base(str(tmp_path / "nowhere"))
     for wrong in ("hf://it", "hf://datasets/me/it", "hf://me/it/more"):
         with pytest.raises(ExportError, match="is not a model: expected hf://OWNER/NAME"):
             parse_base(wrong)

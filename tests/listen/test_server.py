@@ -27,9 +27,10 @@ from factory.cli import main
 from factory.corpora.audio import encode
 from factory.listen.choose import choose_questions
 from factory.listen.judgements import read_judgement_table, save_judgement
-from factory.listen.server import Session, make_server, open_port
+from factory.listen.server import Session, make_server
 from factory.planning.places import Round
 from factory.recipe.recipe import Recipe
+from factory.runtime.loopback import open_port
 from schemas.audio import SAMPLE_RATE
 from tests.browser import Page, browser
 from tests.limits import HANG_S

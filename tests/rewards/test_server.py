@@ -14,7 +14,8 @@ import uvicorn
 
 from factory.recipe.loading import load
 from factory.rewards.round_trip import Question, RewardError, RoundTripRewards
-from factory.rewards.server import LOOPBACK, make_app, read_questions
+from factory.rewards.server import make_app, read_questions
+from factory.runtime.loopback import LOOPBACK
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SIDES = {"src_lang": "fr", "tgt_lang": "en", "source": "le bus de marseille arrive à quatre heures vingt-trois"}
