@@ -25,6 +25,7 @@ os.environ.update(
     RAY_DATA_DISABLE_PROGRESS_BARS="1",
     RAY_DEDUP_LOGS="0",
     RAY_USAGE_STATS_ENABLED="0",
+    RAY_worker_niceness="0",  # its workers, which are nicer by default, would starve beside other tests
 )
 
 settings.register_profile("any machine", deadline=None)  # a slow machine needs more time per example

@@ -33,7 +33,7 @@ def serve(rewards: RoundTripRewards, listener: socket.socket) -> None:
     import uvicorn
 
     with suppress(KeyboardInterrupt):
-        uvicorn.Server(uvicorn.Config(make_app(rewards), log_level="warning")).run(sockets=[listener])
+        uvicorn.Server(uvicorn.Config(make_app(rewards), lifespan="off", log_level="warning")).run(sockets=[listener])
 
 
 def make_app(rewards: RoundTripRewards) -> Starlette:
