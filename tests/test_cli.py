@@ -103,6 +103,7 @@ def test_an_error_that_the_user_can_fix_is_one_sentence_without_secrets(
 def test_ctrl_c_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ROUNDTRIP_TRACEBACK", raising=False)
     stop = "from factory.arguments import run_command; import os, signal, sys, time\n"
+    stop += "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # a shell lets its background jobs ignore it
     stop += "sys.exit(run_command('roundtrip', lambda: os.kill(os.getpid(), signal.SIGINT) or time.sleep(9) or 0))"
     done = on_terminal("utf-8", "-c", stop)
     assert (done.returncode, done.stderr) == (130, "roundtrip: stopped; the same command goes on\n")

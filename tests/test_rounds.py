@@ -31,6 +31,7 @@ SMALL = {
     "sft.compile": "false",
     "translator.n": "6",
     "translator.temperature": "0.5",
+    "translator.max_tokens": "64",
     "select.metric": "mcd",
     "select.delta": "0.0",
     "select.filters": "{min_length_ratio: 0, max_length_ratio: 99, max_repetition: 1, max_copy: 1, "

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import cloudpickle
 
+from factory.models.imports import skip_scikit_learn
 from factory.recipe.resources import PoolConfig, ResourcesConfig
 from factory.runtime.watch import (
     ACCELERATOR_PREFIX,
@@ -239,6 +240,7 @@ def _trainer(train: Callable[[], None], workers: Workers, work: Location) -> Tor
 
 def _train_pickled(settings: dict[str, bytes]) -> None:
     silence_libraries()
+    skip_scikit_learn()
     cloudpickle.loads(settings["train"])()
 
 

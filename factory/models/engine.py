@@ -11,6 +11,7 @@ from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence, Siz
 from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar, cast
 
 from factory.models import likelihood
+from factory.models.imports import skip_scikit_learn
 from factory.models.prompt_embeds import check_embeddings, insert_speech
 from factory.models.vllm_start import EngineConfig as EngineConfig
 from factory.models.vllm_start import Speech, set_environment, start_vllm
@@ -97,6 +98,7 @@ class Engine:
             WeightsError: the tokenizer lacks a token, or vLLM takes no embeddings for this kind of network.
         """
         set_environment(config.threads, config.kv_cache_gib)
+        skip_scikit_learn()
         folder = str(resolve(policy))
         self._open(folder, policy, set(tokens))
         self.generated = 0

@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Literal
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Speech = Literal["embeddings", "recordings"]
 """What the prompts of an engine hold next to token ids."""
+_NO_COMPILER = "TORCHDYNAMO_DISABLE"  # torch reads it where a function is decorated, at the import of vLLM
 KV_BLOCK = 32
 """Tokens in one block of keys and values on a CPU (vLLM's minimum): the smaller, the less memory is left unused."""
 
@@ -62,13 +63,14 @@ def start_vllm(folder: str, config: EngineConfig, speech: Speech | None = None) 
         speech: what prompts may hold next to token ids.
     """
     import torch
-    from vllm import LLM
 
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         torch.set_num_threads(config.threads)  # in case torch was imported before OMP_NUM_THREADS was set
     gc.freeze()  # vLLM collects garbage five times while it starts: let it not search all imported modules
-    with hide_unreadable_modules():
+    with hide_unreadable_modules(), nullcontext() if on_gpu else _without_compiler():
+        from vllm import LLM
+
         return LLM(
             model=folder,
             skip_tokenizer_init=speech != "recordings",  # its processor needs one
@@ -91,6 +93,19 @@ def _share_prompts() -> KVTransferConfig:
     return KVTransferConfig(
         kv_connector="PromptSharing", kv_connector_module_path="factory.models.prompt_sharing", kv_role="kv_both"
     )
+
+
+@contextmanager
+def _without_compiler() -> Iterator[None]:
+    """Let vLLM's small functions stay as they are: to trace them takes seconds, and saves none on a CPU."""
+    before = os.environ.get(_NO_COMPILER)
+    os.environ[_NO_COMPILER] = "1"
+    try:
+        yield
+    finally:
+        del os.environ[_NO_COMPILER]
+        if before is not None:
+            os.environ[_NO_COMPILER] = before
 
 
 @contextmanager
