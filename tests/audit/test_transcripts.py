@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,8 @@ def test_transcripts_are_read_as_they_were_written(round_: Round) -> None:
     first, second = ids(round_, "en")[:2]
     transcripts = {(second, "en", 1): "hello", (first, "en", 0): "", (second, "en", 0): "bonjour"}
     assert read_transcripts(round_.scored, folder) == {}
+    write_transcripts(round_.scored, folder, {})
+    assert read_transcripts(round_.scored, folder) == {}
     write_transcripts(round_.scored, folder, transcripts)
     assert read_transcripts(round_.scored, folder) == transcripts
     assert read_transcripts(round_.pairs, folder) == {}  # they belong to other candidates
@@ -55,6 +58,19 @@ def test_the_well_formed_candidates_of_some_utterances_of_each_language_are_tran
     assert {utt_id for utt_id, _, _ in new} < set(french)
     assert read_transcripts(round_.scored, folder) == transcripts
     assert all(transcripts[utt_id, "en", 0] == "done before" for utt_id in english)
+
+
+def test_a_malformed_candidate_is_not_transcribed(round_: Round) -> None:
+    rows = round_.scored.rows().to_pylist()
+    for row in rows:
+        row["candidates"][1]["finish"] = "length"
+    shutil.rmtree(round_.scored.uri)
+    round_.scored.start({"stage": "toy"})
+    round_.scored.append(pa.Table.from_pylist(rows, schema=SCORED))
+    round_.scored.publish()
+    only_french = replace(round_.recipe, vocoder={"fr": round_.recipe.vocoder["fr"]}, directions=("en-fr",))
+    transcripts = transcribe_candidates(replace(round_, recipe=only_french), f"{round_.uri}/audit", 1)
+    assert {key[1:] for key in transcripts} == {("fr", 0)}
 
 
 def test_transcripts_of_an_utterance_are_kept_for_each_target_language(tmp_path: Path) -> None:
