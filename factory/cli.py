@@ -111,7 +111,7 @@ def _add_export(commands: Any) -> None:
     export.add_argument("--format", choices=FORMATS, default="parquet", help=formats)
     export.add_argument("--policy", action="store_true", help="export the policy of the round instead of its pairs")
     base = "with --policy: the published model that the adapter belongs to (hf://OWNER/NAME), so that peft loads it"
-    export.add_argument("--base", metavar="MODEL", help=base)
+    export.add_argument("--base", type=parse_name, metavar="MODEL", help=base)
     license = "licence of the speech (default: the embedded world's, else unknown)"
     export.add_argument("--license", metavar="ID", help=license)
     export.add_argument("--public", action="store_true", help="make a new repository public (default: private)")

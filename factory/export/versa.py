@@ -10,7 +10,7 @@ import ast
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, KeysView, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -105,11 +105,13 @@ def keep_scores(round_: Round, chosen: Path, rejected: Path) -> str:
         rejected: that of the rejected side.
 
     Raises:
-        ExportError: a file cannot be read, or has no key of a pair of this round.
+        ExportError: a file cannot be read, or has no number, or no key of a pair of this round.
     """
     names = {file_name(pair_id): pair_id for pair_id in round_.pairs.rows(["pair_id"], OK)["pair_id"].to_pylist()}
     sides = {"chosen": read_scores(chosen), "rejected": read_scores(rejected)}
     for side, path in (("chosen", chosen), ("rejected", rejected)):
+        if not any(sides[side].values()):
+            raise ExportError(f"{path} has no number: did VERSA fail? The scores that were kept before are still there")
         if not sides[side].keys() & names.keys():
             raise ExportError(
                 f"{path} has no key of a pair of {round_.pairs.uri}: export that round with --format versa"
@@ -120,8 +122,8 @@ def keep_scores(round_: Round, chosen: Path, rejected: Path) -> str:
     ]
     fs, path_in_round = filesystem(_uri(round_))
     put_table(fs, path_in_round, pa.Table.from_pylist(rows, schema=VERSA_SCORES))
-    unknown: dict[str, int] = {side: len(sides[side].keys() - names.keys()) for side in SIDES}
-    return "\n".join([*_compare(load_scores(round_)), *_describe_unknown(unknown)])
+    differences = [line for side in SIDES for line in _describe_differences(side, sides[side].keys(), names.keys())]
+    return "\n".join([*_compare(load_scores(round_)), *differences])
 
 
 def load_scores(round_: Round) -> dict[str, SidesScores]:
@@ -154,10 +156,11 @@ def _compare(scores: Mapping[str, SidesScores]) -> Iterator[str]:
         yield f"  {name}: {len(both):,}, {means}, {share}"
 
 
-def _describe_unknown(unknown: Mapping[str, int]) -> Iterator[str]:
-    for side, count in unknown.items():
-        if count:
-            yield f"  {count:,} keys of the {side} side are no pairs of this round"
+def _describe_differences(side: str, keys: KeysView[str], pairs: KeysView[str]) -> Iterator[str]:
+    if unknown := len(keys - pairs):
+        yield f"  {unknown:,} keys of the {side} side are no pairs of this round"
+    if missing := len(pairs - keys):
+        yield f"  {missing:,} of {len(pairs):,} pairs have no score of the {side} side"
 
 
 def _uri(round_: Round) -> str:

@@ -65,9 +65,11 @@ def judge_round(round_: Round, judge: Judge, python: Path | None = None) -> Data
         python: the Python of an environment that has the judge's packages; None: one is made for it.
 
     Raises:
-        JudgeError: the judge cannot be installed, or fails; or the scores are those of another script. What it had
-            scored is kept.
+        JudgeError: the judge lacks its model, cannot be installed, or fails; or the scores are those of another
+            script. What it had scored is kept.
     """
+    if judge.judge == "comet" and not judge.model:
+        raise JudgeError("the judge comet needs a model: --model Unbabel/wmt22-cometkiwi-da, or a folder")
     scored, script, model = round_.scored, find_script(judge.judge), find_model(judge.model)
     judge = judge._replace(model=model)
     out, transcripts = judged_dataset(scored, judge.name), read_transcripts(scored, f"{round_.uri}/audit")

@@ -186,7 +186,9 @@ def _type_name(hint: Any) -> str:
     names = {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}
     if get_origin(hint) is tuple:
         return f"a list of which every item is {_type_name(get_args(hint)[0])}"
-    return "a section of keys" if get_origin(hint) is dict else names[hint]
+    if get_origin(hint) is Literal:
+        return f"one of {', '.join(map(str, get_args(hint)))}"
+    return "a section of keys" if get_origin(hint) is dict or is_dataclass(hint) else names[hint]
 
 
 def _shown(value: object) -> str:

@@ -25,7 +25,7 @@ class Curves(NamedTuple):
     """All points of a round."""
 
     run: str
-    """The name of the run: the last part of its URI."""
+    """The name of the run."""
     round: int
     scores: list[Scalar]
     training: list[Scalar]
@@ -33,9 +33,13 @@ class Curves(NamedTuple):
 
 def read_curves(round_: Round) -> Curves:
     """Return the curves of a finished round."""
-    name = round_.run.uri.rstrip("/").rsplit("/", 1)[-1]
     scores = list(list_scores(read_summary(round_.run, round_.number)))
-    return Curves(name, round_.number, scores, list(list_training(read_training_log(round_))))
+    return Curves(run_name(round_), round_.number, scores, list(list_training(read_training_log(round_))))
+
+
+def run_name(round_: Round) -> str:
+    """Return the name of a round's run: the last part of its URI."""
+    return round_.run.uri.rstrip("/").rsplit("/", 1)[-1]
 
 
 def list_scores(summary: Summary) -> Iterator[Scalar]:

@@ -6,6 +6,7 @@ A round counts as finished without them.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -40,7 +41,7 @@ def list_extras(round_: Round) -> Iterator[Extra]:
         """Return the round with its kept recipe. An unreadable one fails only the extras that need it."""
         return replace(round_, recipe=kept_recipe(round_.run, round_.number) or round_.recipe)
 
-    names = f"--round {round_.number} --run {round_.run.uri}"
+    names = f"--round {round_.number} --run {shlex.quote(round_.run.uri)}"
     run, report = f"python factory/run_round.py {names}", f"roundtrip report {names}"
     if round_.number:
         yield Extra("samples", lambda: has_samples(round_), lambda: write_samples(with_kept_recipe()), run)
@@ -48,7 +49,7 @@ def list_extras(round_: Round) -> Iterator[Extra]:
     yield Extra("history", lambda: has_history(round_.run), lambda: write_history(round_.run), run)
     for name in round_.recipe.tracking:
         command = f"{run} --set 'tracking=[{name}]'"
-        yield Extra("tracking", partial(is_tracked, round_, name), partial(track, round_, name), command)
+        yield Extra(f"tracking by {name}", partial(is_tracked, round_, name), partial(track, round_, name), command)
 
 
 def make_extras(round_: Round) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -17,11 +17,14 @@ from pathlib import Path
 import pyarrow.fs as pafs
 
 from factory.planning.places import Round
-from factory.report.curves import Scalar, read_curves
+from factory.report.curves import Scalar, read_curves, run_name
 from factory.report.summary import summary_uri
 from factory.report.trackers import MLFLOW_SERVER, TRACKERS
 from factory.storage.files import filesystem, look, put
 from schemas.errors import RoundtripError
+
+WANDB_REFUSES = frozenset("/\\#?%:")
+"""What the name of a project of W&B may not hold."""
 
 
 class TrackingError(RoundtripError):
@@ -29,23 +32,27 @@ class TrackingError(RoundtripError):
 
 
 def check_trackers(round_: Round) -> None:
-    """Raise TrackingError if a tracker of the recipe cannot write the curves of a round."""
-    for name in round_.recipe.tracking:
-        if name in TRACKERS:
-            check_tracker(round_, name)
+    """Raise TrackingError if trackers of the recipe cannot write the curves of a round: one sentence for each."""
+    if problems := [problem for name in round_.recipe.tracking for problem in list_problems(round_, name)]:
+        raise TrackingError("; ".join(problems))
 
 
-def check_tracker(round_: Round, name: str) -> None:
-    """Raise TrackingError if one of TRACKERS is not installed, or cannot write where the run is."""
-    packages = TRACKERS[name].packages
+def list_problems(round_: Round, name: str) -> Iterator[str]:
+    """Yield why a tracker cannot write the curves of a round: what is not installed, and what is wrong with the run."""
+    packages = TRACKERS[name].packages if name in TRACKERS else {}
     if missing := [package for module, package in packages.items() if importlib.util.find_spec(module) is None]:
-        raise TrackingError(f"tracking: [{name}] needs what is not installed: pip install {' '.join(missing)}")
-    is_elsewhere = name == "mlflow" and os.environ.get(MLFLOW_SERVER)
-    if not is_elsewhere and not isinstance(filesystem(round_.run.uri)[0], pafs.LocalFileSystem):
+        yield f"tracking: [{name}] needs what is not installed: pip install {' '.join(missing)}"
+    if name == "mlflow" and os.environ.get(MLFLOW_SERVER):
+        return
+    uri = f"{round_.run.uri}/{name}"
+    fs, path = filesystem(uri)
+    if look(fs, path).is_file:
+        yield f"tracking: [{name}] writes into the folder {uri}, and a file is there: move it away"
+    if name != "tensorboard" and not isinstance(fs, pafs.LocalFileSystem):
         more = f", or set {MLFLOW_SERVER}" if name == "mlflow" else ""
-        raise TrackingError(
-            f"tracking: [{name}] writes into a folder, and {round_.run.uri} is in a store: use tensorboard{more}"
-        )
+        yield f"tracking: [{name}] writes into a folder, and {round_.run.uri} is in a store: use tensorboard{more}"
+    if name == "wandb" and (refused := WANDB_REFUSES.intersection(run_name(round_))):
+        yield f"tracking: [wandb] refuses {' '.join(sorted(refused))} in the name of a run: give another --run"
 
 
 def is_tracked(round_: Round, name: str) -> bool:
@@ -57,12 +64,13 @@ def is_tracked(round_: Round, name: str) -> bool:
 
 def track(round_: Round, name: str) -> None:
     """Write the curves of a finished round for a tracker. Raises TrackingError if that is impossible here."""
+    if problems := list(list_problems(round_, name)):
+        raise TrackingError("; ".join(problems))
     curves = read_curves(round_)
     if name == "tensorboard":
         write_events(training_uri(round_), curves.training)
         write_events(_last_uri(round_, name), curves.scores)
         return
-    check_tracker(round_, name)
     folder = Path(filesystem(f"{round_.run.uri}/{name}")[1])
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as process:
         process.submit(TRACKERS[name].write, curves, folder).result()

@@ -73,8 +73,9 @@ class RoundTripRewards:
         """
         known = [name for name in recipe.scorer.metrics if METRICS[name].compares_texts]
         self.metrics = tuple(metrics or known)
-        if others := sorted(set(self.metrics) - {name for name, one in METRICS.items() if one.compares_texts}):
-            raise RewardError(f"rewards are metrics that compare texts; got {', '.join(others)}")
+        texts = [name for name, one in METRICS.items() if one.compares_texts]
+        if others := sorted(set(self.metrics) - set(texts)):
+            raise RewardError(f"rewards are metrics that compare texts: {', '.join(texts)}; got {', '.join(others)}")
         if not recipe.writes_text:
             raise RewardError(f"rewards need back-translations with a text; policy.variant is {recipe.policy.variant}")
         self.languages, pool = recipe.languages, recipe.resources.translator

@@ -5,9 +5,13 @@ from __future__ import annotations
 import logging
 import os
 import socket
+import sys
 import tempfile
 import warnings
+from contextlib import suppress
 from typing import Any
+
+import psutil
 
 from factory.runtime.errors import ClusterError
 
@@ -94,6 +98,7 @@ def start_here(**arguments: Any) -> None:
 
     os.environ.setdefault("RAY_raylet_start_wait_time_s", "60")  # the driver waits this long, even for an ended raylet
     for attempt in range(1, MAX_STARTS + 1):
+        others = set(psutil.Process().children())
         try:
             ray.init("local", _temp_dir=ray_folder(), **arguments)
             return
@@ -103,6 +108,10 @@ def start_here(**arguments: Any) -> None:
             if attempt == MAX_STARTS:
                 hint = "it is busy, or out of memory; run the same command again"
                 raise ClusterError(f"Ray did not start on this machine in {MAX_STARTS} attempts: {hint}") from error
+            print(f"Ray did not start in time: attempt {attempt + 1} of {MAX_STARTS}", file=sys.stderr, flush=True)
+            for process in set(psutil.Process().children()) - others:  # Ray would end them with this process
+                with suppress(psutil.Error):
+                    process.kill()
 
 
 def ray_folder() -> str | None:

@@ -104,7 +104,8 @@ def test_the_model_card_has_the_scores_of_the_test_set(round_: Round) -> None:
     card = ModelCard(render_model_card(round_, "me/policy", None, has_adapter=True))
     results = card.data.eval_results
     assert results and {result.metric_value for result in results} == {12.5}
-    assert {result.metric_name for result in results} == {"S2T BLEU", "S2T chrF", "ASR-BLEU"}
+    kinds = {"S2T BLEU": "bleu", "S2T chrF": "chrf", "ASR-BLEU": "bleu"}
+    assert {result.metric_name: result.metric_type for result in results} == kinds
     for part in (
         "Trained by `dpo` on 10 preference pairs",
         'from_pretrained("me/policy")',

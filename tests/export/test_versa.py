@@ -12,7 +12,7 @@ import soundfile
 from factory.cli import main
 from factory.export.base import ExportError
 from factory.export.export import export_pairs
-from factory.export.versa import load_scores, read_scores
+from factory.export.versa import keep_scores, load_scores, read_scores
 from factory.planning.places import Round
 from factory.storage.names import file_name
 from schemas.datasets import Row
@@ -55,6 +55,7 @@ def test_scores_come_back_to_their_pairs(
         {"key": file_name(name), "utmos": index / 8, "asr": "text", "n": {"a": 1}} for index, name in enumerate(names)
     ]
     chosen[1]["utmos"] = None
+    chosen.pop()
     rejected = [{"key": file_name(name), "utmos": 2.5, "spk": 0.5} for name in names]
     rejected.append({"key": "stranger", "utmos": 1.0})
     (tmp_path / "chosen.jsonl").write_text("\n".join(map(json.dumps, chosen)) + "\n")
@@ -68,11 +69,14 @@ def test_scores_come_back_to_their_pairs(
         rows = {row["pair_id"]: row for split in load(str(tmp_path / "set"), tmp_path).values() for row in split}
     finally:
         shutil.rmtree(kept)
-    values = [index / 8 for index in range(len(names)) if index != 1]
+    values = [index / 8 for index in range(len(names) - 1) if index != 1]
     higher = sum(value > 2.5 for value in values) / sum(value != 2.5 for value in values)
     utmos = next(line for line in lines if line.startswith("  utmos"))
     assert utmos.startswith(f"  utmos: {len(values)}, {sum(values) / len(values):.3f}, 2.500, {higher:.2f} [")
-    assert "  spk: 0, -, -" in lines and lines[-1] == "  1 keys of the rejected side are no pairs of this round"
+    assert "  spk: 0, -, -" in lines and lines[-2:] == [
+        f"  1 of {len(names)} pairs have no score of the chosen side",
+        "  1 keys of the rejected side are no pairs of this round",
+    ]
     assert scores[names[2]] == {"chosen_versa": {"utmos": 0.25}, "rejected_versa": {"utmos": 2.5, "spk": 0.5}}
     assert rows[names[2]]["chosen_versa"] == {"spk": None, "utmos": 0.25}
     assert rows[names[1]]["chosen_versa"] == {"spk": None, "utmos": None}
@@ -91,6 +95,21 @@ def test_a_file_that_is_no_result_is_refused(round_: Round, tmp_path: Path) -> N
     files = ["--chosen", str(wrong), "--rejected", str(wrong)]
     assert main(["read-versa", "--run", round_.run.uri, *files]) == 2
     assert load_scores(round_) == {}
+
+
+def test_a_result_without_a_number_replaces_nothing(round_: Round, pairs: dict[str, Row], tmp_path: Path) -> None:
+    good, empty = tmp_path / "good", tmp_path / "empty"
+    key = file_name(next(iter(pairs)))
+    good.write_text(json.dumps({"key": key, "utmos": 1.0}))
+    empty.write_text(json.dumps({"key": key, "utmos": None}))
+    try:
+        keep_scores(round_, good, good)
+        before = load_scores(round_)
+        with pytest.raises(ExportError, match=r"empty has no number: did VERSA fail\?"):
+            keep_scores(round_, good, empty)
+        assert load_scores(round_) == before != {}
+    finally:
+        shutil.rmtree(Path(round_.uri) / "versa")
 
 
 def test_a_result_with_a_key_twice_is_refused_and_odd_values_are_no_scores(tmp_path: Path) -> None:

@@ -171,6 +171,14 @@ def test_a_judge_that_is_wrong_is_an_error(
     assert not judged_dataset(round_.scored, "wrong").is_finished()
 
 
+def test_comet_without_a_model_is_refused_before_anything_is_installed(
+    round_: Round, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(JudgeError, match=r"^the judge comet needs a model: --model Unbabel/"):
+        judge_round(round_, Judge("comet"))
+
+
 def test_a_result_is_a_score_or_a_reason() -> None:
     assert split_result(0) == (0.0, None) and split_result("slug: why") == (None, "slug: why")
     assert split_result(" ") == (None, "unjudged: the judge gave an empty text as its reason")

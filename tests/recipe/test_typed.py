@@ -46,6 +46,8 @@ class Outer:
     limit: int | None = None
     delta: float | Literal["auto"] = 0.1
     anything: Any = None
+    tools: tuple[Literal["saw", "axe"], ...] = ()
+    steps: tuple[Inner, ...] = ()
 
 
 def test_nested_values_become_dataclasses() -> None:
@@ -78,6 +80,9 @@ def test_nested_values_become_dataclasses() -> None:
         ({"name": "x", "inner": {"size": 1.0}}, "inner.size must be a whole number; got 1.0 (float)"),
         ({"name": "x", "inner": {"ratio": "1"}}, "inner.ratio must be a number; got '1' (str)"),
         ({"name": "x", "inner": {"sizes": 1}}, "inner.sizes is not a key of inner: did you mean size?"),
+        ({"name": "x", "tools": "saw"}, "tools must be a list of which every item is one of saw, axe; got 'saw' (str)"),
+        ({"name": "x", "tools": None}, "tools must be a list of which every item is one of saw, axe; got nothing"),
+        ({"name": "x", "steps": "a"}, "steps must be a list of which every item is a section of keys; got 'a' (str)"),
         ({"name": "x", "zzz": 1}, "zzz is not a key of a recipe: expected one of name, inner, words"),
         ({"name": "x", "words": "a"}, "words must be a list of which every item is a text; got 'a' (str)"),
         ({"name": "x", "words": ["a", 1]}, "words[1] must be a text; got 1 (int)"),

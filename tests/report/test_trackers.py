@@ -20,7 +20,7 @@ from factory.planning.places import Round, Run
 from factory.report import trackers
 from factory.report.curves import Curves, Scalar, read_curves
 from factory.report.trackers import MLFLOW_BATCH, MLFLOW_SERVER, TRACKERS, Tracker
-from factory.report.tracking import TrackingError, check_tracker, is_tracked, track
+from factory.report.tracking import TrackingError, check_trackers, is_tracked, list_problems, track
 from factory.rounds import run_round
 from tests.toy_run import toy_recipe, toy_run
 
@@ -144,10 +144,26 @@ def test_a_server_of_mlflow_keeps_earlier_runs(round_: Round, tmp_path: Path, mo
     assert read_mlflow(tmp_path)["round-1"] == [*before, {*curves.scores, *curves.training}]
     assert not (tmp_path / "unused").exists()
     in_store = replace(round_, run=Run("memory://run"))
-    check_tracker(in_store, "mlflow")
+    assert list(list_problems(in_store, "mlflow")) == []
     monkeypatch.delenv(MLFLOW_SERVER)
-    with pytest.raises(TrackingError, match=r"is in a store: use tensorboard, or set MLFLOW_TRACKING_URI$"):
-        check_tracker(in_store, "mlflow")
+    [problem] = list_problems(in_store, "mlflow")
+    assert problem.endswith("is in a store: use tensorboard, or set MLFLOW_TRACKING_URI")
+
+
+def test_all_that_keeps_trackers_from_a_run_is_said_at_once(tmp_path: Path) -> None:
+    run = Run(str(tmp_path / "a#b"))
+    for name in ("tensorboard", "wandb"):
+        Path(run.uri).mkdir(exist_ok=True)
+        Path(run.uri, name).write_text("a file in the way")
+    recipe = replace(toy_recipe(), tracking=("tensorboard", "wandb", "trackio"))
+    with pytest.raises(TrackingError) as error:
+        check_trackers(Round(run, 1, recipe))
+    taken = "tracking: [{0}] writes into the folder {1}/{0}, and a file is there: move it away"
+    assert str(error.value).split("; ") == [
+        taken.format("tensorboard", run.uri),
+        taken.format("wandb", run.uri),
+        "tracking: [wandb] refuses # in the name of a run: give another --run",
+    ]
 
 
 def test_a_round_does_not_begin_without_the_packages_of_its_trackers(

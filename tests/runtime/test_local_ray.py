@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -59,11 +60,16 @@ def test_a_raylet_that_did_not_wait_is_started_again_and_not_in_a_folder_with_a_
     assert socket_path.startswith("/") and str(folder) not in socket_path
 
 
-def test_a_ray_that_does_not_start_is_started_three_times(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ray_that_does_not_start_is_started_three_times(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     starts: list[object] = []
+    left: list[subprocess.Popen[bytes]] = []
 
     def init(address: str, **arguments: object) -> None:
         starts.append((address, arguments["num_cpus"]))
+        assert all(process.wait(HANG_S) == -signal.SIGKILL for process in left), "processes of the attempt before"
+        left.append(subprocess.Popen(["sleep", str(HANG_S)]))
         raise RuntimeError("The node timed out during startup.")
 
     monkeypatch.setattr("ray.init", init)
@@ -71,6 +77,9 @@ def test_a_ray_that_does_not_start_is_started_three_times(monkeypatch: pytest.Mo
     with pytest.raises(ClusterError, match="Ray did not start on this machine in 3 attempts: it is busy"):
         start_here(num_cpus=4)
     assert starts == [("local", 4)] * 3
+    left[-1].kill()
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == [f"Ray did not start in time: attempt {number} of 3" for number in (2, 3)]
 
 
 def test_any_other_error_of_ray_is_raised_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
