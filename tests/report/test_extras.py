@@ -99,9 +99,9 @@ def test_round_0_has_no_samples(round_: Round) -> None:
 
 def test_a_finished_round_is_tracked_once_if_a_command_asks_for_it(round_: Round) -> None:
     tracked = replace(round_, recipe=replace(round_.recipe, tracking=("tensorboard",)))
-    assert "tracking" not in [extra.name for extra in list_extras(round_)]
+    assert not any("tracking" in extra.name for extra in list_extras(round_))
     *_, extra = list_extras(tracked)
-    assert extra.name == "tracking" and not extra.is_made()
+    assert extra.name == "tracking by tensorboard" and not extra.is_made()
     extra.make()
     before = write_times(round_)
     assert extra.is_made() and make_extras(tracked) == []
