@@ -6,16 +6,22 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from factory.audit.audit import audit, audit_round, explain_unmeasured_audit, find_table, read_audit
 from factory.audit.comparisons import compare, group_by_delta, group_by_gap
 from factory.audit.labels import explain_unmeasured
 from factory.audit.transcripts import write_transcripts
+from factory.judges.dataset import JUDGED, Compare, judged_dataset
 from factory.planning.places import Round
+from factory.storage.dataset import DatasetDir
 from schemas.datasets import Row
 from tests.audit.rows import judge, rows
 from tests.toy_run import toy_recipe, toy_run
+
+NOTHING = compare([], "bleu", "bleu", "best_worst")
+"""No comparisons."""
 
 
 def reverse(found: Row) -> Row:
@@ -89,6 +95,36 @@ def test_the_audit_of_a_round_is_written_and_read(round_: Round) -> None:
     assert (result["utterances"], result["select"]) == (12, {"metric": "bleu", "delta": 0.1})
     assert {table["metric"] for table in result["tables"]} == {"bleu", "chrf", "meteor", "wer", "mcd"}
     assert result["judges"] == ["bleu", "chrf"]
+
+
+def write_judge(scored: DatasetDir, name: str, compare: Compare, scores: list[float]) -> None:
+    """Write a judge's finished scores: the same two for each utterance."""
+    out = judged_dataset(scored, name)
+    out.start({"stage": "judge", "compare": compare, "inputs": {"scored": scored.manifest().fingerprint}})
+    named = scored.rows(["utt_id", "src_lang", "tgt_lang"]).to_pylist()
+    judged = [row | {"scores": scores, "reasons": [None, None], "status": "ok"} for row in named]
+    out.append(pa.Table.from_pylist(judged, schema=JUDGED))
+    out.publish()
+
+
+def test_a_judge_with_references_judges_the_labels_of_all_others(round_: Round) -> None:
+    for name, compare_with, scores in (("wrong", "source", [0.0, 0.75]), ("truth", "reference", [1.0, 0.0])):
+        write_judge(round_.scored, name, compare_with, scores)
+    result = audit_round(round_)
+    assert result["judges"] == ["bleu", "chrf", "judge:truth"]
+    assert list(result["recommended"]) == ["bleu", "chrf", "meteor", "wer", "mcd", "judge:wrong"]
+    table, bleu = (find_table(result, metric, "judge:truth") for metric in ("judge:wrong", "bleu"))
+    assert table and bleu and (table["by_delta"][0]["n"], bleu["by_delta"][0]["n"]) == (12, 10)
+    assert table["by_delta"][0]["accuracy"] == 0.0 < bleu["by_delta"][0]["accuracy"]
+
+
+def test_bins_and_thresholds_are_those_of_the_metric(round_: Round) -> None:
+    result = audit_round(round_)
+    for metric in ("bleu", "mcd"):
+        table, comparisons = find_table(result, metric, "chrf"), group_by_gap(NOTHING, metric)
+        assert table and [one["gap"] for one in table["by_gap"]] == [one["gap"] for one in comparisons]
+        assert [one["delta"] for one in table["by_delta"]] == [one["delta"] for one in group_by_delta(NOTHING, metric)]
+    assert group_by_gap(NOTHING, "bleu")[0]["gap"] != group_by_gap(NOTHING, "mcd")[0]["gap"]
 
 
 def test_candidates_are_transcribed_only_on_request(tmp_path: Path) -> None:
