@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Speech = Literal["embeddings", "recordings"]
 """What the prompts of an engine hold next to token ids."""
-_NO_COMPILER = "TORCHDYNAMO_DISABLE"  # torch reads it where a function is decorated, at the import of vLLM
+NO_COMPILER = "TORCHDYNAMO_DISABLE"  # torch reads it where a function is decorated, at the import of vLLM
 KV_BLOCK = 32
 """Tokens in one block of keys and values on a CPU (vLLM's minimum): the smaller, the less memory is left unused."""
 
@@ -68,7 +68,7 @@ def start_vllm(folder: str, config: EngineConfig, speech: Speech | None = None) 
     if not on_gpu:
         torch.set_num_threads(config.threads)  # in case torch was imported before OMP_NUM_THREADS was set
     gc.freeze()  # vLLM collects garbage five times while it starts: let it not search all imported modules
-    with hide_unreadable_modules(), nullcontext() if on_gpu else _without_compiler():
+    with hide_unreadable_modules(), nullcontext() if on_gpu else without_compiler():
         from vllm import LLM
 
         return LLM(
@@ -96,16 +96,16 @@ def _share_prompts() -> KVTransferConfig:
 
 
 @contextmanager
-def _without_compiler() -> Iterator[None]:
+def without_compiler() -> Iterator[None]:
     """Let vLLM's small functions stay as they are: to trace them takes seconds, and saves none on a CPU."""
-    before = os.environ.get(_NO_COMPILER)
-    os.environ[_NO_COMPILER] = "1"
+    before = os.environ.get(NO_COMPILER)
+    os.environ[NO_COMPILER] = "1"
     try:
         yield
     finally:
-        del os.environ[_NO_COMPILER]
+        del os.environ[NO_COMPILER]
         if before is not None:
-            os.environ[_NO_COMPILER] = before
+            os.environ[NO_COMPILER] = before
 
 
 @contextmanager

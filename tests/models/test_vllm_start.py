@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from types import ModuleType
 
 import pytest
 
-from factory.models.vllm_start import hide_unreadable_modules
+from factory.models.vllm_start import NO_COMPILER, hide_unreadable_modules, without_compiler
 
 
 class Raises:
@@ -34,3 +35,16 @@ def test_a_module_that_cannot_be_read_is_hidden_for_a_while(value: object, monke
         assert "unreadable" not in sys.modules and "readable" in sys.modules and "sys" in sys.modules
         raise KeyError("inside")
     assert sys.modules["unreadable"] is bad
+
+
+@pytest.mark.parametrize("before", [None, "0"])
+def test_the_compiler_is_off_while_vllm_starts_and_no_longer(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(NO_COMPILER, raising=False)
+    if before is not None:
+        monkeypatch.setenv(NO_COMPILER, before)
+    with pytest.raises(KeyError, match="inside"), without_compiler():
+        assert os.environ[NO_COMPILER] == "1"
+        raise KeyError("inside")
+    assert os.environ.get(NO_COMPILER) == before
