@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
-from factory.audit.transcripts import read_transcripts, transcribe_candidates, write_transcripts
+from factory.audit.transcripts import TRANSCRIPT, read_transcripts, transcribe_candidates, write_transcripts
 from factory.planning.places import Round
 from factory.storage.dataset import DatasetDir
 from schemas.datasets import SCORED
@@ -37,6 +38,14 @@ def test_transcripts_are_read_as_they_were_written(round_: Round) -> None:
     assert read_transcripts(round_.scored, folder) == transcripts
     assert read_transcripts(round_.pairs, folder) == {}  # they belong to other candidates
     assert [path.name for path in Path(folder).iterdir()] == ["transcripts.parquet"]
+
+
+def test_a_file_that_names_no_candidates_is_not_read(round_: Round) -> None:
+    first = ids(round_, "en")[0]
+    folder = Path(round_.uri, "audit")
+    folder.mkdir()
+    pq.write_table(pa.table([[first], [0], ["hello"]], schema=TRANSCRIPT), folder / "transcripts.parquet")
+    assert read_transcripts(round_.scored, str(folder)) == {}
 
 
 def test_an_utterance_is_transcribed_once(round_: Round) -> None:
