@@ -271,9 +271,10 @@ def _serve_rewards(arguments: argparse.Namespace) -> int:
     from factory.runtime.loopback import LOOPBACK, open_port
 
     recipe = load(arguments.recipe)
+    policy = _choose_policy(arguments, recipe)
     with open_port(arguments.port) as listener:
         print("loading the policy; this takes about 20 s", flush=True)
-        rewards = RoundTripRewards(recipe, _choose_policy(arguments, recipe), arguments.metrics)
+        rewards = RoundTripRewards(recipe, policy, arguments.metrics)
         print(f"rewards at http://{LOOPBACK}:{listener.getsockname()[1]}/, until Ctrl-C", flush=True)
         serve(rewards, listener)
     return 0

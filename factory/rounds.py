@@ -84,7 +84,7 @@ def _run_stages(round_: Round) -> tuple[Round, Summary]:
     from factory.report.summary import summarise
     from factory.report.tracking import check_trackers
 
-    check_trackers(round_)
+    check_trackers(round_, round_.recipe.tracking)
     previous = round_.previous.policy if round_.previous else None
     if previous is not None:
         check_policy(previous, round_.recipe)

@@ -31,9 +31,9 @@ class TrackingError(RoundtripError):
     """A tracker that is not installed, or that cannot write where the run is."""
 
 
-def check_trackers(round_: Round) -> None:
-    """Raise TrackingError if trackers of the recipe cannot write the curves of a round: one sentence for each."""
-    if problems := [problem for name in round_.recipe.tracking for problem in list_problems(round_, name)]:
+def check_trackers(round_: Round, names: Iterable[str]) -> None:
+    """Raise TrackingError if trackers cannot write the curves of a round: one sentence for each reason."""
+    if problems := [problem for name in names for problem in list_problems(round_, name)]:
         raise TrackingError("; ".join(problems))
 
 
@@ -64,8 +64,7 @@ def is_tracked(round_: Round, name: str) -> bool:
 
 def track(round_: Round, name: str) -> None:
     """Write the curves of a finished round for a tracker. Raises TrackingError if that is impossible here."""
-    if problems := list(list_problems(round_, name)):
-        raise TrackingError("; ".join(problems))
+    check_trackers(round_, [name])
     curves = read_curves(round_)
     if name == "tensorboard":
         write_events(training_uri(round_), curves.training)
