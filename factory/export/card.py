@@ -201,9 +201,15 @@ def render_model_card(
     test_set = portable_paths(recipe).corpus.test.rsplit("/", 1)[-1]
     scores = {label: scores_by_direction(summary, name) for name, label in LABELS.items()}
     results = [
-        EvalResult("translation", test_set, f"{recipe.name} ({lang})", kind, score["after"], metric_name=label)
+        EvalResult(
+            "translation",
+            test_set,
+            f"{recipe.name} ({lang})",
+            "chrf" if label.endswith("chrF") else "bleu",
+            score["after"],
+            metric_name=label,
+        )
         for label, by_direction in scores.items()
-        for kind in ["chrf" if label.endswith("chrF") else "bleu"]
         for lang, score in by_direction.items()
     ]
     data = ModelCardData(

@@ -43,7 +43,8 @@ def write_mlflow(curves: Curves, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     client = MlflowClient(server or f"sqlite:///{folder}/mlflow.db")
     experiment = client.get_experiment_by_name(curves.run)
-    files = None if server else (folder / "artifacts").absolute().as_uri()  # else a folder beside the user's work
+    # by default MLflow names a folder where the command runs
+    files = None if server else (folder / "artifacts").absolute().as_uri()
     number = experiment.experiment_id if experiment else client.create_experiment(curves.run, files)
     name, now = f"round-{curves.round}", int(time.time() * 1000)
     for old in [] if server else client.search_runs([number], f"attributes.run_name = '{name}'"):
